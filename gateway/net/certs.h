@@ -1,0 +1,61 @@
+/*
+ * TLS contexts: certificates by SNI, profiles, tickets, staples, client CAs; and the client side for
+ * https upstreams. Made at load, read-only in the workers.
+ *
+ * Session tickets are sealed under keys in shared memory that all workers and generations use: three
+ * keys (next, current, previous), rotated every TICKET_ROTATE_S, so a ticket lives at most two rotations. A
+ * ticket binds the site (session id context): a session resumed for another site, or for a site with
+ * client certificates whose CA no longer accepts the certificate, is refused and a full handshake runs.
+ */
+#ifndef SALLYPORT_CERTS_H
+#define SALLYPORT_CERTS_H
+
+#include "gateway/base/arena.h"
+
+enum tls_profile { TLS_MODERN, TLS_INTERMEDIATE }; /* Mozilla's names: 1.3 only; 1.2 with AEAD and (EC)DHE */
+enum tls_verify { TLS_VERIFY_OFF, TLS_VERIFY_OPTIONAL, TLS_VERIFY_REQUIRE };
+
+enum { TICKET_ROTATE_S = 3600 };
+
+struct tls_site {
+    const struct span *hosts; /* exact names, "*.name" for one label, "*" for the default */
+    size_t host_count;
+    struct span cert, key; /* PEM files, NUL-terminated; chain in `cert`. Empty: no TLS for this site */
+    struct span staple;    /* DER OCSP response, NUL-terminated path, or empty */
+    struct span client_ca; /* PEM bundle, or empty */
+    enum tls_verify verify;
+    enum tls_profile profile;
+    bool tickets;
+};
+
+struct ticket_key {
+    uint8_t name[16], aes[32], hmac[32];
+    uint64_t made_s; /* wall clock; 0: none */
+};
+
+/* In shared memory; written by one process at a time under the sequence word. */
+struct ticket_keys {
+    uint32_t sequence; /* odd while being written */
+    struct ticket_key next, current, previous;
+};
+
+void ticket_keys_rotate(struct ticket_keys *keys, uint64_t now_s); /* makes them when empty; only when due */
+
+/* NULL after an error; `*why` then names file and reason (in the arena). `keys` may be NULL: no tickets. */
+struct tls_server *tls_server_new(const struct tls_site *sites, size_t count,
+                                  const struct ticket_keys *keys, struct arena *arena,
+                                  struct span *why);
+void tls_server_free(struct tls_server *server);
+
+struct tls_client_conf {
+    struct span ca;        /* PEM bundle; empty: the system's */
+    struct span cert, key; /* client certificate, or empty */
+    bool verify;           /* on by default */
+    enum tls_profile profile;
+};
+
+struct tls_client *tls_client_new(const struct tls_client_conf *conf, struct arena *arena,
+                                  struct span *why);
+void tls_client_free(struct tls_client *client);
+
+#endif

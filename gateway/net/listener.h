@@ -1,0 +1,47 @@
+/*
+ * Listening sockets in a worker: accepts, and holds the caps on connections in all and per address.
+ * The sockets are shared by all workers (EPOLLEXCLUSIVE). When descriptors run out, accepting pauses
+ * for LISTENER_PAUSE_MS instead of spinning.
+ *
+ * Per address means IPv4 /32 and IPv6 /64. The count of all workers together is held in shared memory,
+ * one row of counters per worker, so that a worker that dies takes its counts along.
+ */
+#ifndef SALLYPORT_LISTENER_H
+#define SALLYPORT_LISTENER_H
+
+#include "gateway/base/addr.h"
+#include "gateway/base/siphash.h"
+#include "gateway/net/worker.h"
+
+enum { LISTENER_PAUSE_MS = 100, LISTENER_BATCH = 16, PEER_BUCKETS = 1 << 15, PEER_WORKERS = 64 };
+
+/* Shared memory; zeroed at birth. Row i belongs to worker slot i. */
+struct peer_counts {
+    uint16_t rows[PEER_WORKERS][PEER_BUCKETS];
+};
+
+struct peer_cap {
+    struct peer_counts *counts; /* NULL: no cap per address */
+    struct siphash_key key;     /* the same in all workers */
+    unsigned row;               /* this worker's; cleared at start by peer_cap_open */
+    unsigned per_address;       /* 0: no cap */
+};
+
+void peer_cap_open(struct peer_cap *cap);
+/* False when the address is at its cap; else counted until peer_cap_leave. */
+bool peer_cap_enter(struct peer_cap *cap, const struct addr *addr);
+void peer_cap_leave(struct peer_cap *cap, const struct addr *addr);
+
+struct listener {
+    struct watch watch;
+    struct timer pause;
+    struct worker *worker;
+    bool tls, proxy_protocol;
+    /* `fd` is non-blocking, close-on-exec, TCP_NODELAY; the callee owns it. */
+    void (*accepted)(struct listener *listener, int fd, const struct addr *peer);
+};
+
+MUST_USE enum err listener_open(struct listener *listener, struct worker *worker, int fd);
+void listener_close(struct listener *listener); /* leaves the shared socket open for the others */
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * TLS sessions over OpenSSL, as a transformation of bytes: no descriptor here. Ciphertext goes in by
+ * tls_input, plain bytes come out of tls_read; ciphertext to be sent goes to the `output` callback at
+ * once (a BIO of our own over the worker's buffers), so OpenSSL never sees a blocked write.
+ * The handshake runs inside tls_read (server and client) and tls_start (client).
+ */
+#ifndef SALLYPORT_TLS_H
+#define SALLYPORT_TLS_H
+
+#include "gateway/base/span.h"
+
+struct tls;
+struct tls_server; /* gateway/net/certs.h */
+struct tls_client;
+
+struct tls_output {
+    void (*write)(void *owner, struct span cipher);
+    void *owner;
+};
+
+enum { TLS_AGAIN = -1, TLS_FAILED = -2 }; /* 0: the other side closed with close_notify */
+
+/* What is known of a session once established; spans live as long as the session. */
+struct tls_info {
+    bool established, resumed;
+    struct span version; /* "TLSv1.3" */
+    struct span cipher;
+    struct span sni;     /* lower case; empty when none was sent */
+    struct span alpn;    /* "http/1.1" or empty */
+    int site;            /* index of the tls_site that was chosen by SNI */
+    bool client_cert;    /* a verified one */
+    struct span client_subject;     /* RFC 2253 */
+    struct span client_fingerprint; /* SHA-256 of the DER, lower-case hex */
+};
+
+/* NULL when out of memory. `output` may be set later by tls_output (a channel does it at open). */
+struct tls *tls_accept(struct tls_server *server);
+/* `name` is what is asked for by SNI and verified; an address is verified as one. */
+struct tls *tls_connect(struct tls_client *client, struct span name);
+void tls_output(struct tls *tls, struct tls_output output);
+void tls_free(struct tls *tls);
+
+/* The client's first flight. */
+MUST_USE enum err tls_start(struct tls *tls);
+/* `cipher` must stay in place until tls_read has answered TLS_AGAIN or less. */
+void tls_input(struct tls *tls, struct span cipher);
+ssize_t tls_read(struct tls *tls, char *plain, size_t size);
+MUST_USE enum err tls_write(struct tls *tls, struct span plain); /* takes all, once established */
+void tls_shutdown(struct tls *tls);                               /* close_notify */
+const struct tls_info *tls_info(struct tls *tls);
+/* Why it failed: OpenSSL's reason as constant text, for the log ("certificate verify failed"). */
+const char *tls_failure(const struct tls *tls);
+
+#endif

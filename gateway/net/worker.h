@@ -1,0 +1,49 @@
+/*
+ * What everything in one worker shares: the loop, the scratch buffers that are always hot, the pools.
+ * One per process, single-threaded. Layers above hang their own state on the pointers at the end.
+ */
+#ifndef SALLYPORT_WORKER_H
+#define SALLYPORT_WORKER_H
+
+#include "gateway/base/slab.h"
+#include "gateway/base/uuid.h"
+#include "gateway/net/loop.h"
+
+enum {
+    SCRATCH_BYTES = 128 * 1024, /* one read */
+    CORK_BYTES = 64 * 1024,     /* what one event writes to one connection, sent in one call */
+    CIPHER_BYTES = 64 * 1024,   /* one read of TLS records */
+};
+
+struct channel;
+
+struct worker {
+    struct loop loop;
+    struct slab_pool slabs;   /* connections' incomplete input, unsent output, arenas */
+    struct uuid_source uuids;
+    unsigned index; /* of the shared slot: 0 to WORKERS_MAX - 1 */
+    bool draining;  /* accepts nothing more, closes idle connections, answers `Connection: close` */
+
+    char *scratch; /* SCRATCH_BYTES: valid within one event */
+    char *cipher;  /* CIPHER_BYTES: records as received */
+    char *cork;    /* CORK_BYTES */
+    char *wire;    /* CORK_BYTES + room for record heads: records to send */
+    size_t cork_len, wire_len;
+    struct channel *cork_owner; /* NULL: empty */
+
+    size_t connections, streams; /* alive now */
+    size_t held_bytes;           /* request and response bodies held for inspection */
+
+    const struct config *config;   /* gateway/chain/config.h */
+    struct worker_shared *shared;  /* gateway/store/slots.h: this worker's slot in shared memory */
+    struct ring_writer *ring;      /* gateway/audit/ring.h; NULL when audit is off */
+    struct snapshots *snapshots;   /* gateway/store/snapshot.h */
+    void **locals;                 /* gateway/chain: per stage instance */
+    struct upstream_local *upstreams; /* gateway/upstream: per upstream of the configuration */
+    struct stream *free_streams;   /* pool */
+    struct session *free_sessions;
+    struct session *sessions;      /* all alive, linked */
+    void *faults;                  /* fault injection builds only */
+};
+
+#endif
