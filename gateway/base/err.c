@@ -24,11 +24,11 @@ void invariant_failed(const char *condition, const char *file, int line)
     char buffer[1024];
     struct text out = text_fixed(buffer, sizeof(buffer) - 1);
     struct json j = json_writer(&out);
-    json_object(&j, NULL);
-    json_string(&j, "level", SPAN("fatal"));
-    json_string(&j, "message", SPAN("invariant failed"));
-    json_string(&j, "condition", span_text(condition));
-    json_string(&j, "file", span_text(file));
+    json_begin_object(&j, NULL);
+    json_text(&j, "level", SPAN("fatal"));
+    json_text(&j, "message", SPAN("invariant failed"));
+    json_text(&j, "condition", span_text(condition));
+    json_text(&j, "file", span_text(file));
     json_int(&j, "line", line);
     json_end_object(&j);
     buffer[out.len] = '\n';

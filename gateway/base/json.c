@@ -19,7 +19,7 @@ static void begin(struct json *j, const char *key)
     text_lit(j->out, "\":");
 }
 
-static void open(struct json *j, const char *key, char bracket)
+static void open_level(struct json *j, const char *key, char bracket)
 {
     INVARIANT(j->depth + 1 < JSON_DEPTH_MAX);
     begin(j, key);
@@ -27,31 +27,31 @@ static void open(struct json *j, const char *key, char bracket)
     j->comma[++j->depth] = false;
 }
 
-static void close(struct json *j, char bracket)
+static void close_level(struct json *j, char bracket)
 {
     INVARIANT(j->depth > 0);
     j->depth--;
     text_char(j->out, bracket);
 }
 
-void json_object(struct json *j, const char *key)
+void json_begin_object(struct json *j, const char *key)
 {
-    open(j, key, '{');
+    open_level(j, key, '{');
 }
 
-void json_array(struct json *j, const char *key)
+void json_begin_array(struct json *j, const char *key)
 {
-    open(j, key, '[');
+    open_level(j, key, '[');
 }
 
 void json_end_object(struct json *j)
 {
-    close(j, '}');
+    close_level(j, '}');
 }
 
 void json_end_array(struct json *j)
 {
-    close(j, ']');
+    close_level(j, ']');
 }
 
 static void add_string(struct text *out, struct span value)
@@ -61,7 +61,7 @@ static void add_string(struct text *out, struct span value)
     text_char(out, '"');
 }
 
-void json_string(struct json *j, const char *key, struct span value)
+void json_text(struct json *j, const char *key, struct span value)
 {
     begin(j, key);
     add_string(j->out, value);
@@ -85,7 +85,7 @@ void json_bool(struct json *j, const char *key, bool value)
     text_add(j->out, value ? SPAN("true") : SPAN("false"));
 }
 
-void json_null(struct json *j, const char *key)
+void json_nil(struct json *j, const char *key)
 {
     begin(j, key);
     text_lit(j->out, "null");

@@ -38,17 +38,17 @@ static void add_field(struct json *j, const struct log_field *field)
     case LOG_FIELD_END:
         return;
     case LOG_FIELD_SPAN:
-        json_string(j, field->name, span_sub(field->text, 0, VALUE_BYTES));
+        json_text(j, field->name, span_sub(field->text, 0, VALUE_BYTES));
         return;
     case LOG_FIELD_INT:
         json_int(j, field->name, field->number);
         return;
     case LOG_FIELD_ERR:
-        json_string(j, field->name, span_text(err_text((enum err)field->number)));
+        json_text(j, field->name, span_text(err_text((enum err)field->number)));
         return;
     case LOG_FIELD_ERRNO:
         name = strerrorname_np((int)field->number);
-        json_string(j, field->name, span_text(name != NULL ? name : "unknown"));
+        json_text(j, field->name, span_text(name != NULL ? name : "unknown"));
         return;
     }
 }
@@ -67,12 +67,12 @@ static void compose(struct text *out, const struct line *line, const struct log_
     struct text stamp = text_fixed(time, sizeof(time));
     clock_write_iso(&stamp, line->wall_us);
 
-    json_object(&j, NULL);
-    json_string(&j, "time", text_span(&stamp));
-    json_string(&j, "level", level_names[line->level]);
-    json_string(&j, "role", span_text(log_config.role));
+    json_begin_object(&j, NULL);
+    json_text(&j, "time", text_span(&stamp));
+    json_text(&j, "level", level_names[line->level]);
+    json_text(&j, "role", span_text(log_config.role));
     json_int(&j, "pid", getpid());
-    json_string(&j, "message", span_text(line->message));
+    json_text(&j, "message", span_text(line->message));
     for (; fields != NULL && fields->name != NULL; fields++)
         add_field(&j, fields);
     if (line->held > 0)

@@ -1,0 +1,204 @@
+# Sallyport. `make help` lists the targets; `make` alone builds build/release/sallyport.
+#
+# On a bare Debian 12 only make and git need to be there: `make run` and `make test` first
+# install what packaging/deps/*.list name. So nothing here asks a compiler or pkg-config before a
+# recipe runs, and the two re-enter make once the packages are there.
+
+VARIANT ?= release
+BUILD ?= build
+B := $(BUILD)/$(VARIANT)
+CC := gcc
+PYTHON := /usr/bin/python3
+PREFIX ?= /usr/local
+S ?= 60
+Q := $(if $(V),,@)
+export VARIANT BUILD
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := all
+
+FOLDERS := gateway geoip ratelimit auth rules conf
+SOURCES := $(shell find $(FOLDERS) -name '*.c' 2>/dev/null | sort)
+MAIN := gateway/main.c
+UNITS := $(or $(filter tests/%,$(T)),$(patsubst %.c,%,$(shell find tests/unit -name '*_test.c' 2>/dev/null | sort)))
+# What several unit tests share: every other .c file below tests/unit.
+UNIT_HELP := $(shell find tests/unit -name '*.c' ! -name '*_test.c' 2>/dev/null | sort)
+HARNESSES := $(patsubst fuzz/%_fuzz.c,%,$(wildcard fuzz/*_fuzz.c))
+DEMO_SOURCES := $(wildcard tests/demo/backend.c)
+
+# ---- flags ----------------------------------------------------------------------------------
+
+MODULES := openssl libhs libpcre2-8 yaml-0.1 jansson libsodium libseccomp libmaxminddb hiredis zlib
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+	-Wpointer-arith -Wwrite-strings -Wformat=2 -Werror
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+
+CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
+	-fcf-protection=full -ftrivial-auto-var-init=zero -fzero-call-used-regs=used-gpr
+CFLAGS_debug := -O1 -g -fno-omit-frame-pointer $(SANITIZE) -DSALLYPORT_FAULTS=1
+CFLAGS_tsan := -O1 -g -fsanitize=thread
+# A harness has no header that declares its one function.
+$(B)/fuzz/%.o: WARNINGS += -Wno-missing-prototypes
+CFLAGS_fuzz := -O1 -g -fno-omit-frame-pointer $(SANITIZE) -fsanitize=fuzzer-no-link \
+	-DSALLYPORT_FAULTS=1
+CFLAGS_cover := -O0 -g --coverage -DSALLYPORT_FAULTS=1
+LDFLAGS_release := -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code
+LDFLAGS_debug := $(SANITIZE)
+LDFLAGS_tsan := -fsanitize=thread
+LDFLAGS_fuzz := $(SANITIZE)
+LDFLAGS_cover := --coverage
+
+ifeq ($(VARIANT),fuzz)
+CC := clang
+endif
+ifeq ($(findstring clang,$(CC)),clang)
+CFLAGS_release := $(filter-out -fzero-call-used-regs=% -ftrivial-auto-var-init=%,$(CFLAGS_release))
+endif
+
+# Asked at most once, when the first recipe needs it.
+lazily = $(eval $(1) := $(2))$($(1))
+LIB_CFLAGS = $(call lazily,LIB_CFLAGS,$(shell pkg-config --cflags $(MODULES)))
+LIBS = $(call lazily,LIBS,$(shell pkg-config --libs $(MODULES)) -lcrypt -lpthread)
+# Tests run checked: the debug build, unless another was asked for.
+CHECKED := $(if $(filter release,$(VARIANT)),debug,$(VARIANT))
+
+ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -I. -MMD -MP -fPIE -fvisibility=hidden -mcx16 -msse4.2 $(WARNINGS) \
+	$(CFLAGS_$(VARIANT)) $(LIB_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS = -pie -Wl,--as-needed $(LDFLAGS_$(VARIANT)) $(LDFLAGS)
+
+# ---- building -------------------------------------------------------------------------------
+
+OBJECTS := $(patsubst %.c,$(B)/%.o,$(filter-out $(MAIN),$(SOURCES)))
+LIBRARY := $(B)/libsallyport.a
+
+all: $(if $(wildcard $(MAIN)),$(B)/sallyport) $(LIBRARY) ## build/release/sallyport (VARIANT=debug, tsan, fuzz or cover for others)
+
+$(B)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo 'CC $<'
+	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+# Made anew when the list of objects changes too: a member of a deleted file must not stay.
+$(B)/objects.list: FORCE
+	@mkdir -p $(@D)
+	@echo '$(OBJECTS)' | cmp -s - $@ || echo '$(OBJECTS)' > $@
+
+$(LIBRARY): $(OBJECTS) $(B)/objects.list
+	@echo 'AR $@'
+	$(Q)rm -f $@ && ar rcs $@ $(OBJECTS)
+
+$(B)/sallyport: $(B)/$(MAIN:.c=.o) $(LIBRARY)
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+
+$(B)/demo-backend: $(B)/tests/demo/backend.o $(LIBRARY)
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+
+$(B)/tests/unit/%_test: $(B)/tests/unit/%_test.o $(UNIT_HELP:%.c=$(B)/%.o) $(LIBRARY)
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -lcmocka -o $@
+
+$(B)/fuzz/%_fuzz: $(B)/fuzz/%_fuzz.o $(LIBRARY)
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer $^ $(LIBS) -o $@
+
+$(B)/fuzz/%_replay: $(B)/fuzz/%_fuzz.o $(B)/fuzz/replay.o $(LIBRARY)
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+# ---- running --------------------------------------------------------------------------------
+
+demo-binaries: all $(if $(DEMO_SOURCES),$(B)/demo-backend)
+
+run: ## install what is missing, build, and leave the gateway with its demo in the foreground
+	@$(MAKE) --no-print-directory deps LIST=run
+	@$(MAKE) --no-print-directory demo-binaries VARIANT=release
+	@exec tests/demo/demo.sh run
+
+demo: ## the same, but check every row the demo prints and exit with 0 or 1
+	@$(MAKE) --no-print-directory deps LIST=run
+	@$(MAKE) --no-print-directory demo-binaries VARIANT=release
+	@exec tests/demo/demo.sh check
+
+install: ## install the release build below PREFIX (DESTDIR is honoured)
+	@$(MAKE) --no-print-directory all VARIANT=release
+	install -D -m 755 $(BUILD)/release/sallyport $(DESTDIR)$(PREFIX)/sbin/sallyport
+
+# `make deps`, or LIST="run test bench": says what is missing, then installs it.
+deps: ## install missing Debian packages of LIST=run|test|bench (default run)
+	@packaging/deps/install $(or $(LIST),run)
+
+clean: ## remove build/
+	rm -rf $(BUILD)
+
+# ---- testing --------------------------------------------------------------------------------
+
+test: ## install what is missing, then every check: layers, format, words, unit, replay, e2e, docs
+	@$(MAKE) --no-print-directory deps LIST="run test"
+	@VARIANT=debug MAKE="$(MAKE)" tests/all.sh
+
+unit: ## unit tests, with the sanitizers (VARIANT=tsan for the threaded ones; T=path for one)
+	@$(MAKE) --no-print-directory unit-binaries VARIANT=$(CHECKED)
+	@tests/unit.sh $(BUILD)/$(CHECKED) $(UNITS)
+
+unit-binaries: $(UNITS:%=$(B)/%)
+
+replay: ## every fuzz corpus through its harness, built by gcc with the sanitizers
+	@$(MAKE) --no-print-directory replay-binaries VARIANT=debug
+	@fuzz/run.sh replay $(HARNESSES)
+
+replay-binaries: $(HARNESSES:%=$(B)/fuzz/%_replay)
+
+fuzz: ## fuzz for S=60 seconds a harness: T=head for one; R=1000000 runs instead of seconds
+	@$(MAKE) --no-print-directory fuzz-binaries VARIANT=fuzz HARNESSES="$(or $(T),$(HARNESSES))"
+	@S=$(S) R=$(R) fuzz/run.sh fuzz $(or $(T),$(HARNESSES))
+
+fuzz-binaries: $(HARNESSES:%=$(B)/fuzz/%_fuzz)
+
+e2e: ## end-to-end tests against the debug build (K=expression for pytest -k)
+	@$(MAKE) --no-print-directory demo-binaries VARIANT=debug
+	@SALLYPORT=$(BUILD)/debug/sallyport $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(K),-k '$(K)') tests/e2e
+
+bench: ## compare with nginx and HAProxy in one run, and print the ratios
+	@$(MAKE) --no-print-directory deps LIST="run bench"
+	@$(MAKE) --no-print-directory demo-binaries VARIANT=release
+	@exec tests/bench/run
+
+cover: ## line coverage of the unit tests and the corpora, in build/cover/report.txt
+	@$(MAKE) --no-print-directory unit-binaries replay-binaries VARIANT=cover
+	@tests/cover.sh $(UNITS)
+
+# ---- reading --------------------------------------------------------------------------------
+
+layers: ## includes point down the layers only
+	@$(PYTHON) tests/layers.py
+
+words: ## no banned function, no unfinished business
+	@tests/banned.sh
+
+C_FILES = $(shell find $(FOLDERS) tests fuzz -name '*.[ch]' | sort)
+format-check:
+	@clang-format-14 --dry-run -Werror $(C_FILES)
+
+format: ## lay out all tracked C files
+	clang-format-14 -i $(C_FILES)
+
+docs-check: ## the generated pages agree with the binary
+	@if [ -x tests/docs.sh ]; then SALLYPORT=$(BUILD)/debug/sallyport tests/docs.sh; fi
+
+lint: ## clang-tidy, and cppcheck where it is installed
+	@printf '%s\n' $(SOURCES) | xargs -P 2 -n 4 sh -c 'clang-tidy --quiet "$$@" -- -std=gnu17 -D_GNU_SOURCE -I. -mcx16 -msse4.2 2>/dev/null || exit 1' tidy
+	@if command -v cppcheck >/dev/null; then cppcheck --quiet --std=c11 -I. -D__x86_64__ --error-exitcode=1 \
+		--enable=warning,portability --inline-suppr --suppress=missingIncludeSystem $(FOLDERS); fi
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@echo 'make and git are all that must be there before: run and test install the rest by apt.'
+
+FORCE:
+.PHONY: all run demo demo-binaries install deps clean test unit unit-binaries replay \
+	replay-binaries fuzz fuzz-binaries e2e bench cover layers words format-check format \
+	docs-check lint help FORCE
