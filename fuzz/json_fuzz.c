@@ -82,7 +82,7 @@ static void write_line(struct text *out, struct span value)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size == 0 || size > 4096)
+    if (size == 0 || size > 1024)
         return 0;
     size_t room = (size_t)data[0] * 8;
     data++;

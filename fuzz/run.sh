@@ -26,7 +26,7 @@ fuzz() {
         options+=("-max_total_time=${S:-60}")
     fi
     "$build/fuzz/fuzz/$1_fuzz" "${options[@]}" "$found" "fuzz/corpus/$1" 2>&1 |
-        grep -vE '^#[0-9]+[[:space:]]+(NEW|REDUCE|RELOAD|pulse)|NEW_FUNC'
+        grep -vE '^#[0-9]+[[:space:]]+(NEW|REDUCE|RELOAD|pulse)|NEW_FUNC|# Uses:|ecommended dictionary'
     return "${PIPESTATUS[0]}"
 }
 

@@ -11,7 +11,7 @@ import sys
 LAYERS = [
     ["gateway/base"],
     ["conf", "gateway/net", "gateway/http"],
-    ["gateway/http2", "gateway/audit"],
+    ["gateway/http1", "gateway/http2", "gateway/audit"],
     ["gateway/chain"],
     ["gateway/upstream", "gateway/store"],
     ["geoip", "ratelimit", "auth", "rules"],
@@ -67,7 +67,8 @@ def self_test():
         ("gateway/http/head.c", "gateway/net/loop.h", False),
         ("gateway/net/conn.c", "gateway/http/head.h", False),
         ("conf/yaml.c", "gateway/http/uri.h", False),
-        ("gateway/http2/session.c", "gateway/http/stream.h", True),
+        ("gateway/http1/session.c", "gateway/http/stream.h", True),
+        ("gateway/http2/session.c", "gateway/http1/session.h", False),
         ("gateway/chain/run.c", "gateway/audit/record.h", True),
         ("gateway/audit/record.c", "gateway/chain/txn.h", False),
         ("gateway/upstream/pool.c", "gateway/store/shared.h", False),

@@ -185,7 +185,7 @@ static void write_group(struct text *out, unsigned group)
 static void write_v6(struct text *out, const uint8_t *bytes)
 {
     unsigned groups[8];
-    for (unsigned i = 0; i < 8; i++)
+    for (size_t i = 0; i < 8; i++)
         groups[i] = (unsigned)bytes[2 * i] << 8 | bytes[2 * i + 1];
 
     struct run zeros = longest_zeros(groups);

@@ -58,6 +58,7 @@ struct line {
     enum log_level level;
     const char *message;
     unsigned held;
+    bool cut; /* the fields were left out */
 };
 
 static void compose(struct text *out, const struct line *line, const struct log_field *fields)
@@ -73,11 +74,11 @@ static void compose(struct text *out, const struct line *line, const struct log_
     json_text(&j, "role", span_text(log_config.role));
     json_int(&j, "pid", getpid());
     json_text(&j, "message", span_text(line->message));
-    for (; fields != NULL && fields->name != NULL; fields++)
+    for (; !line->cut && fields != NULL && fields->name != NULL; fields++)
         add_field(&j, fields);
     if (line->held > 0)
         json_uint(&j, "held", line->held);
-    if (fields == NULL)
+    if (line->cut)
         json_bool(&j, "cut", true);
     json_end_object(&j);
     text_char(out, '\n');
@@ -119,7 +120,8 @@ void log_write(struct log_site *site, enum log_level level, const char *message,
     if (out.overflow) { /* escapes made the fields too long: better the message alone than half
                          */
         out = text_fixed(buffer, sizeof(buffer));
-        compose(&out, &line, NULL);
+        line.cut = true;
+        compose(&out, &line, fields);
     }
     /* A log that takes no more must not stall its writer: the line is dropped. */
     while (write(STDERR_FILENO, out.p, out.len) < 0 && errno == EINTR)

@@ -1,0 +1,108 @@
+/* Spans: every edge of clamping, searching, cutting and reading numbers. */
+#include "tests/unit/check.h"
+
+static void sub_is_clamped(void **state)
+{
+    (void)state;
+    assert_text(span_sub(SPAN("abcdef"), 2, 3), "cde");
+    assert_text(span_sub(SPAN("abcdef"), 4, 9), "ef");
+    assert_text(span_sub(SPAN("abcdef"), 6, 1), "");
+    assert_text(span_sub(SPAN("abcdef"), 7, SIZE_MAX), "");
+    assert_text(span_sub(SPAN("abcdef"), 1, SIZE_MAX), "bcdef");
+    assert_null(span_sub(span_of(NULL, 0), 3, 3).p);
+}
+
+static void compares(void **state)
+{
+    (void)state;
+    assert_true(span_equal(span_of(NULL, 0), SPAN("")));
+    assert_true(span_equal_nocase(SPAN("Content-LENGTH"), SPAN("content-length")));
+    assert_false(
+        span_equal_nocase(SPAN("[\x60@"), SPAN("{\x40\x60")));   /* 32 apart, no letters */
+    assert_false(span_equal_nocase(SPAN("\xc9"), SPAN("\xe9"))); /* ASCII only */
+    assert_true(span_starts(SPAN("abc"), SPAN("")));
+    assert_true(span_starts(SPAN("abc"), SPAN("abc")));
+    assert_false(span_starts(SPAN("ab"), SPAN("abc")));
+    assert_true(span_starts_nocase(SPAN("BEARER x"), SPAN("bearer ")));
+    assert_true(span_ends(SPAN("a.example"), SPAN(".example")));
+    assert_false(span_ends(SPAN("example"), SPAN(".example")));
+    assert_true(span_compare(SPAN("a"), SPAN("b")) < 0);
+    assert_true(span_compare(SPAN("ab"), SPAN("a")) > 0);
+    assert_true(span_compare(SPAN("\xff"), SPAN("a")) > 0); /* unsigned bytes */
+    assert_int_equal(span_compare(span_of(NULL, 0), SPAN("")), 0);
+}
+
+static void finds(void **state)
+{
+    (void)state;
+    assert_int_equal(span_index(SPAN("a=b=c"), '='), 1);
+    assert_int_equal(span_index(SPAN("abc"), '='), -1);
+    assert_int_equal(span_index(span_of(NULL, 0), 'a'), -1);
+    assert_int_equal(span_index(span_of("ab\0=", 4), '='), 3);
+    assert_int_equal(span_find(SPAN("aab"), SPAN("ab")), 1);
+    assert_int_equal(span_find(SPAN("aab"), SPAN("")), 0);
+    assert_int_equal(span_find(span_of(NULL, 0), SPAN("a")), -1);
+    assert_int_equal(span_find(SPAN("ab"), SPAN("abc")), -1);
+}
+
+static void trims_only_ows(void **state)
+{
+    (void)state;
+    assert_text(span_trim(SPAN(" \t a b\t ")), "a b");
+    assert_text(span_trim(SPAN(" \t ")), "");
+    assert_text(span_trim(SPAN("\ra\n")), "\ra\n");
+}
+
+static void cuts(void **state)
+{
+    (void)state;
+    struct span rest = SPAN(",a,,b"), part;
+    static const char *const parts[] = { "", "a", "", "b" };
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        assert_true(span_cut(&rest, ',', &part));
+        assert_span(part, span_text(parts[i]));
+    }
+    assert_false(span_cut(&rest, ',', &part));
+
+    rest = SPAN("a,"); /* a separator at the end has an empty part behind it */
+    assert_true(span_cut(&rest, ',', &part) && span_cut(&rest, ',', &part));
+    assert_int_equal(part.len, 0);
+    assert_false(span_cut(&rest, ',', &part));
+}
+
+static void reads_numbers(void **state)
+{
+    (void)state;
+    uint64_t value = 7;
+    assert_true(span_uint(SPAN("18446744073709551615"), &value));
+    assert_true(value == UINT64_MAX);
+    assert_true(span_uint(SPAN("000"), &value));
+    assert_true(value == 0);
+    assert_true(span_hex(SPAN("fFfFfFfFfFfFfFfF"), &value));
+    assert_true(value == UINT64_MAX);
+
+    static const char *const not_decimal[] = {
+        "", "+1", "-1", " 1", "1 ", "1a", "0x1", "18446744073709551616", "99999999999999999999"
+    };
+    for (size_t i = 0; i < ARRAY_LEN(not_decimal); i++)
+        assert_false(span_uint(span_text(not_decimal[i]), &value));
+    static const char *const not_hex[] = { "", "g", "0x1", "10000000000000000", "-1", "1 " };
+    for (size_t i = 0; i < ARRAY_LEN(not_hex); i++)
+        assert_false(span_hex(span_text(not_hex[i]), &value));
+    assert_true(value == UINT64_MAX); /* left alone by what failed */
+
+    for (int c = -128; c < 128; c++) {
+        const char *at = c > 0 ? strchr("00112233445566778899aAbBcCdDeEfF", c) : NULL;
+        assert_int_equal(hex_value((char)c) >= 0, at != NULL);
+    }
+    assert_int_equal(hex_value('0'), 0);
+    assert_int_equal(hex_value('9'), 9);
+    assert_int_equal(hex_value('a'), 10);
+    assert_int_equal(hex_value('F'), 15);
+}
+
+int main(void)
+{
+    return RUN(TEST(sub_is_clamped), TEST(compares), TEST(finds), TEST(trims_only_ows),
+               TEST(cuts), TEST(reads_numbers));
+}
