@@ -1,18 +1,20 @@
 /*
- * TLS contexts: certificates by SNI, profiles, tickets, staples, client CAs; and the client side for
- * https upstreams. Made at load, read-only in the workers.
+ * TLS contexts: certificates by SNI, profiles, tickets, staples, client CAs; and the client
+ * side for https upstreams. Made at load, read-only in the workers.
  *
- * Session tickets are sealed under keys in shared memory that all workers and generations use: three
- * keys (next, current, previous), rotated every TICKET_ROTATE_S, so a ticket lives at most two rotations. A
- * ticket binds the site (session id context): a session resumed for another site, or for a site with
- * client certificates whose CA no longer accepts the certificate, is refused and a full handshake runs.
+ * Session tickets are sealed under keys in shared memory that all workers and generations use:
+ * three keys (next, current, previous), rotated every TICKET_ROTATE_S, so a ticket lives at
+ * most two rotations. A ticket binds the site (session id context): a session resumed for
+ * another site, or for a site with client certificates whose CA no longer accepts the
+ * certificate, is refused and a full handshake runs.
  */
 #ifndef SALLYPORT_CERTS_H
 #define SALLYPORT_CERTS_H
 
 #include "gateway/base/arena.h"
 
-enum tls_profile { TLS_MODERN, TLS_INTERMEDIATE }; /* Mozilla's names: 1.3 only; 1.2 with AEAD and (EC)DHE */
+/* Mozilla's names: 1.3 only; 1.2 too, with AEAD and ECDHE. */
+enum tls_profile { TLS_MODERN, TLS_INTERMEDIATE };
 enum tls_verify { TLS_VERIFY_OFF, TLS_VERIFY_OPTIONAL, TLS_VERIFY_REQUIRE };
 
 enum { TICKET_ROTATE_S = 3600 };
@@ -20,7 +22,8 @@ enum { TICKET_ROTATE_S = 3600 };
 struct tls_site {
     const struct span *hosts; /* exact names, "*.name" for one label, "*" for the default */
     size_t host_count;
-    struct span cert, key; /* PEM files, NUL-terminated; chain in `cert`. Empty: no TLS for this site */
+    /* PEM files, NUL-terminated; the chain in `cert`. Empty: no TLS for this site's hosts. */
+    struct span cert, key;
     struct span staple;    /* DER OCSP response, NUL-terminated path, or empty */
     struct span client_ca; /* PEM bundle, or empty */
     enum tls_verify verify;
@@ -39,9 +42,13 @@ struct ticket_keys {
     struct ticket_key next, current, previous;
 };
 
-void ticket_keys_rotate(struct ticket_keys *keys, uint64_t now_s); /* makes them when empty; only when due */
+/* Only when due; makes them when empty. By one process at a time; wall clock. */
+void ticket_keys_rotate(struct ticket_keys *keys, uint64_t now_s);
 
-/* NULL after an error; `*why` then names file and reason (in the arena). `keys` may be NULL: no tickets. */
+/*
+ * NULL after an error; `*why` then names file and reason (in the arena). `keys` may be NULL: no
+ * tickets. The arena and `keys` outlive the server, and the server its sessions.
+ */
 struct tls_server *tls_server_new(const struct tls_site *sites, size_t count,
                                   const struct ticket_keys *keys, struct arena *arena,
                                   struct span *why);

@@ -1,10 +1,10 @@
 /*
- * Listening sockets in a worker: accepts, and holds the caps on connections in all and per address.
- * The sockets are shared by all workers (EPOLLEXCLUSIVE). When descriptors run out, accepting pauses
- * for LISTENER_PAUSE_MS instead of spinning.
+ * Listening sockets in a worker: accepts, and holds the caps on connections in all and per
+ * address. The sockets are shared by all workers (EPOLLEXCLUSIVE). When descriptors run out,
+ * accepting pauses for LISTENER_PAUSE_MS instead of spinning.
  *
- * Per address means IPv4 /32 and IPv6 /64. The count of all workers together is held in shared memory,
- * one row of counters per worker, so that a worker that dies takes its counts along.
+ * Per address means IPv4 /32 and IPv6 /64. The count of all workers together is held in shared
+ * memory, one row of counters per worker, so that a worker that dies takes its counts along.
  */
 #ifndef SALLYPORT_LISTENER_H
 #define SALLYPORT_LISTENER_H
@@ -13,7 +13,8 @@
 #include "gateway/base/siphash.h"
 #include "gateway/net/worker.h"
 
-enum { LISTENER_PAUSE_MS = 100, LISTENER_BATCH = 16, PEER_BUCKETS = 1 << 15, PEER_WORKERS = 64 };
+enum { LISTENER_PAUSE_MS = 100, LISTENER_BATCH = 16 };
+enum { PEER_BUCKETS = 1 << 15, PEER_WORKERS = 64 };
 
 /* Shared memory; zeroed at birth. Row i belongs to worker slot i. */
 struct peer_counts {
@@ -42,6 +43,7 @@ struct listener {
 };
 
 MUST_USE enum err listener_open(struct listener *listener, struct worker *worker, int fd);
-void listener_close(struct listener *listener); /* leaves the shared socket open for the others */
+/* Leaves the shared socket open for the others. */
+void listener_close(struct listener *listener);
 
 #endif

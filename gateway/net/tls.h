@@ -1,8 +1,8 @@
 /*
- * TLS sessions over OpenSSL, as a transformation of bytes: no descriptor here. Ciphertext goes in by
- * tls_input, plain bytes come out of tls_read; ciphertext to be sent goes to the `output` callback at
- * once (a BIO of our own over the worker's buffers), so OpenSSL never sees a blocked write.
- * The handshake runs inside tls_read (server and client) and tls_start (client).
+ * TLS sessions over OpenSSL, as a transformation of bytes: no descriptor here. Ciphertext goes
+ * in by tls_input, plain bytes come out of tls_read; ciphertext to be sent goes to the `output`
+ * callback at once (a BIO of our own over the worker's buffers), so OpenSSL never sees a
+ * blocked write. The handshake runs inside tls_read (server and client) and tls_start (client).
  */
 #ifndef SALLYPORT_TLS_H
 #define SALLYPORT_TLS_H
@@ -25,17 +25,17 @@ struct tls_info {
     bool established, resumed;
     struct span version; /* "TLSv1.3" */
     struct span cipher;
-    struct span sni;     /* lower case; empty when none was sent */
-    struct span alpn;    /* "http/1.1" or empty */
-    int site;            /* index of the tls_site that was chosen by SNI */
-    bool client_cert;    /* a verified one */
+    struct span sni;                /* lower case; empty when none was sent */
+    struct span alpn;               /* "http/1.1" or empty */
+    int site;                       /* index of the tls_site that was chosen by SNI */
+    bool client_cert;               /* a verified one */
     struct span client_subject;     /* RFC 2253 */
     struct span client_fingerprint; /* SHA-256 of the DER, lower-case hex */
 };
 
-/* NULL when out of memory. `output` may be set later by tls_output (a channel does it at open). */
+/* NULL when out of memory. tls_output must be called before anything else (a channel does). */
 struct tls *tls_accept(struct tls_server *server);
-/* `name` is what is asked for by SNI and verified; an address is verified as one. */
+/* `name` is asked for by SNI and verified; an address is verified as one. No name: NULL. */
 struct tls *tls_connect(struct tls_client *client, struct span name);
 void tls_output(struct tls *tls, struct tls_output output);
 void tls_free(struct tls *tls);
@@ -45,10 +45,11 @@ MUST_USE enum err tls_start(struct tls *tls);
 /* `cipher` must stay in place until tls_read has answered TLS_AGAIN or less. */
 void tls_input(struct tls *tls, struct span cipher);
 ssize_t tls_read(struct tls *tls, char *plain, size_t size);
-MUST_USE enum err tls_write(struct tls *tls, struct span plain); /* takes all, once established */
-void tls_shutdown(struct tls *tls);                               /* close_notify */
+/* Takes all, once established; before that and after tls_shutdown it is an error. */
+MUST_USE enum err tls_write(struct tls *tls, struct span plain);
+void tls_shutdown(struct tls *tls); /* close_notify */
 const struct tls_info *tls_info(struct tls *tls);
-/* Why it failed: OpenSSL's reason as constant text, for the log ("certificate verify failed"). */
+/* Why it failed, as constant text for the log: "no shared cipher", "hostname mismatch". */
 const char *tls_failure(const struct tls *tls);
 
 #endif

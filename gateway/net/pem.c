@@ -1,0 +1,175 @@
+/*
+ * Certificates, keys and CA bundles from PEM files, with a reason in words when one is refused.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include "gateway/base/log.h"
+#include "gateway/base/text.h"
+#include "gateway/net/tls_state.h"
+
+bool problem_say(const struct problem *problem, struct span file, const char *reason)
+{
+    struct text text = text_growing(problem->arena, file.len + 64);
+    text_add(&text, file);
+    if (file.len > 0)
+        text_lit(&text, ": ");
+    text_add(&text, span_text(reason));
+    *problem->why = text.overflow ? SPAN("out of memory") : text_span(&text);
+    ERR_clear_error();
+    return false;
+}
+
+static BIO *open_file(struct span file, const struct problem *problem)
+{
+    errno = 0;
+    BIO *bio = BIO_new_file(file.p, "r");
+    if (bio == NULL)
+        (void)problem_say(problem, file, errno != 0 ? strerror(errno) : "cannot open");
+    return bio;
+}
+
+/* All certificates of a file, at least one. NULL after an error that was said. */
+static STACK_OF(X509) * read_certificates(struct span file, const struct problem *problem)
+{
+    BIO *bio = open_file(file, problem);
+    if (bio == NULL)
+        return NULL;
+    STACK_OF(X509) *all = sk_X509_new_null();
+    X509 *one = NULL;
+    while (all != NULL && (one = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+        if (sk_X509_push(all, one) > 0)
+            continue;
+        X509_free(one);
+        break;
+    }
+    BIO_free(bio);
+
+    /* The end of the file looks like this; anything else is a broken certificate. */
+    bool ended = ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_PEM &&
+                 ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    if (ended && sk_X509_num(all) > 0) {
+        ERR_clear_error();
+        return all;
+    }
+    (void)problem_say(problem, file, ended ? "no certificate in it" : tls_reason());
+    sk_X509_pop_free(all, X509_free);
+    return NULL;
+}
+
+/* A prompt would hang the start; the passphrase would lie beside the key anyway. */
+static int refuse_passphrase(char *buffer, int size, int writing, void *asked)
+{
+    (void)buffer;
+    (void)size;
+    (void)writing;
+    *(bool *)asked = true;
+    return -1;
+}
+
+static EVP_PKEY *read_key(struct span file, const struct problem *problem)
+{
+    BIO *bio = open_file(file, problem);
+    if (bio == NULL)
+        return NULL;
+    bool asked = false;
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, &asked);
+    if (key == NULL)
+        (void)problem_say(problem, file,
+                          asked ? "the key is encrypted, which is not supported"
+                                : "no private key in it");
+    BIO_free(bio);
+    ERR_clear_error();
+    return key;
+}
+
+static void warn_of_dates(const X509 *leaf, struct span file)
+{
+    if (X509_cmp_current_time(X509_get0_notAfter(leaf)) < 0)
+        log_warn("certificate has expired: clients will refuse it, renew it",
+                 F_SPAN("file", file));
+    else if (X509_cmp_current_time(X509_get0_notBefore(leaf)) > 0)
+        log_warn("certificate is not valid yet: check it and this machine's clock",
+                 F_SPAN("file", file));
+}
+
+struct identity *identity_load(struct span cert, struct span key, const struct problem *problem)
+{
+    struct identity *identity = calloc(1, sizeof(*identity));
+    if (identity == NULL) {
+        (void)problem_say(problem, cert, "out of memory");
+        return NULL;
+    }
+    identity->chain = read_certificates(cert, problem);
+    if (identity->chain != NULL) {
+        identity->leaf = sk_X509_shift(identity->chain);
+        identity->key = read_key(key, problem);
+    }
+    if (identity->key == NULL) {
+        identity_free(identity);
+        return NULL;
+    }
+    if (X509_check_private_key(identity->leaf, identity->key) != 1) {
+        (void)problem_say(problem, key, "the key does not belong to the certificate");
+        identity_free(identity);
+        return NULL;
+    }
+    warn_of_dates(identity->leaf, cert);
+    return identity;
+}
+
+void identity_free(struct identity *identity)
+{
+    if (identity == NULL)
+        return;
+    X509_free(identity->leaf);
+    sk_X509_pop_free(identity->chain, X509_free);
+    EVP_PKEY_free(identity->key);
+    free(identity);
+}
+
+static bool authority_add(struct authority *authority, X509 *certificate)
+{
+    X509_NAME *name = X509_NAME_dup(X509_get_subject_name(certificate));
+    if (name == NULL)
+        return false;
+    if (sk_X509_NAME_push(authority->names, name) <= 0) {
+        X509_NAME_free(name);
+        return false;
+    }
+    return X509_STORE_add_cert(authority->store, certificate) == 1;
+}
+
+struct authority *authority_load(struct span bundle, const struct problem *problem)
+{
+    STACK_OF(X509) *certificates = read_certificates(bundle, problem);
+    if (certificates == NULL)
+        return NULL;
+    struct authority *authority = calloc(1, sizeof(*authority));
+    bool good = authority != NULL;
+    if (good) {
+        authority->store = X509_STORE_new();
+        authority->names = sk_X509_NAME_new_null();
+        good = authority->store != NULL && authority->names != NULL;
+    }
+    for (int i = 0; good && i < sk_X509_num(certificates); i++)
+        good = authority_add(authority, sk_X509_value(certificates, i));
+    sk_X509_pop_free(certificates, X509_free);
+    if (good)
+        return authority;
+    (void)problem_say(problem, bundle, tls_reason());
+    authority_free(authority);
+    return NULL;
+}
+
+void authority_free(struct authority *authority)
+{
+    if (authority == NULL)
+        return;
+    X509_STORE_free(authority->store);
+    sk_X509_NAME_pop_free(authority->names, X509_NAME_free);
+    free(authority);
+}

@@ -1,0 +1,123 @@
+/*
+ * The choice of the site by SNI (RFC 6066 section 3), in OpenSSL's ClientHello callback.
+ *
+ * It must be this callback and no later one: by the server name callback OpenSSL has already
+ * chosen the version and looked into the ticket, so a site that asks for 1.3 or for client
+ * certificates could be entered with another site's session.
+ */
+#include <stdlib.h>
+
+#include "gateway/net/tls_state.h"
+
+enum { SNI_MAX = 253, SNI_LIST_HEAD = 2, SNI_ENTRY_HEAD = 3, SNI_HOST_NAME = 0 };
+
+static size_t uint16_at(const unsigned char *p)
+{
+    return (size_t)p[0] << 8 | p[1];
+}
+
+/* False for an extension that is not exactly one host name. */
+static bool extension_name(const unsigned char *p, size_t len, struct span *name)
+{
+    if (len < SNI_LIST_HEAD + SNI_ENTRY_HEAD || uint16_at(p) != len - SNI_LIST_HEAD)
+        return false;
+    const unsigned char *entry = p + SNI_LIST_HEAD;
+    *name = span_of((const char *)entry + SNI_ENTRY_HEAD, len - SNI_LIST_HEAD - SNI_ENTRY_HEAD);
+    return entry[0] == SNI_HOST_NAME && uint16_at(entry + 1) == name->len;
+}
+
+/* Letters, digits, '-', '_' in labels of 1 to 63; no dot at the end. */
+static bool name_lower(struct span name, char out[static SNI_MAX])
+{
+    if (name.len == 0 || name.len > SNI_MAX)
+        return false;
+    size_t label = 0;
+    for (size_t i = 0; i < name.len; i++) {
+        char c = ascii_lower(name.p[i]);
+        bool word = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+        if (word ? ++label > 63 : c != '.' || label == 0)
+            return false;
+        if (c == '.')
+            label = 0;
+        out[i] = c;
+    }
+    return label > 0;
+}
+
+const struct server_site *sni_site(const struct tls_server *server, struct span name)
+{
+    const struct server_site *site = NULL;
+    if (name.len > 0) {
+        site = table_get(&server->names, name);
+        ssize_t dot = span_index(name, '.');
+        if (site == NULL && dot > 0)
+            site = table_get(&server->names, span_sub(name, (size_t)dot, name.len));
+    }
+    return site != NULL ? site : server->fallback;
+}
+
+static bool enter_site(SSL *ssl, struct tls *tls, const struct server_site *site)
+{
+    static const int modes[] = {
+        [TLS_VERIFY_OFF] = SSL_VERIFY_NONE,
+        [TLS_VERIFY_OPTIONAL] = SSL_VERIFY_PEER,
+        [TLS_VERIFY_REQUIRE] = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+    };
+    tls->site = site;
+    tls->info.site = site->index;
+    SSL_set_verify(ssl, modes[site->verify], NULL);
+    tickets_session(ssl, tls);
+    return SSL_set_SSL_CTX(ssl, site->credential->ctx) != NULL &&
+           SSL_set_session_id_context(ssl, site->sid_ctx, sizeof(site->sid_ctx)) == 1 &&
+           (site->profile != TLS_MODERN || SSL_set_min_proto_version(ssl, TLS1_3_VERSION) == 1);
+}
+
+static int refuse(struct tls *tls, int *alert, int code, const char *reason)
+{
+    tls->failure = reason;
+    *alert = code;
+    return SSL_CLIENT_HELLO_ERROR;
+}
+
+static int on_client_hello(SSL *ssl, int *alert, void *unused)
+{
+    (void)unused;
+    struct tls *tls = tls_of(ssl);
+    const unsigned char *extension = NULL;
+    size_t len = 0;
+    struct span sent = { NULL, 0 };
+    char lower[SNI_MAX];
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &extension, &len) == 1) {
+        if (!extension_name(extension, len, &sent))
+            return refuse(tls, alert, SSL_AD_DECODE_ERROR, "malformed server name");
+        if (!name_lower(sent, lower))
+            return refuse(tls, alert, SSL_AD_UNRECOGNIZED_NAME, "malformed server name");
+    }
+    struct span name = span_of(lower, sent.len);
+
+    /* After a HelloRetryRequest: RFC 8446 section 4.1.2 forbids another name. */
+    if (tls->site != NULL) {
+        if (!span_equal(name, tls->info.sni))
+            return refuse(tls, alert, SSL_AD_ILLEGAL_PARAMETER, "server name changed");
+        return SSL_CLIENT_HELLO_SUCCESS;
+    }
+
+    const struct server_site *site = sni_site(tls->server, name);
+    if (site == NULL || site->credential == NULL)
+        return refuse(tls, alert, SSL_AD_UNRECOGNIZED_NAME, "no site for this server name");
+    if (name.len > 0) {
+        tls->sni = malloc(name.len);
+        if (tls->sni == NULL)
+            return refuse(tls, alert, SSL_AD_INTERNAL_ERROR, "out of memory");
+        memcpy(tls->sni, name.p, name.len);
+        tls->info.sni = span_of(tls->sni, name.len);
+    }
+    if (!enter_site(ssl, tls, site))
+        return refuse(tls, alert, SSL_AD_INTERNAL_ERROR, "context refused");
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+void sni_attach(SSL_CTX *ctx)
+{
+    SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
+}

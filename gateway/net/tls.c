@@ -1,0 +1,332 @@
+/*
+ * One TLS session: OpenSSL between a window of received ciphertext and the output callback.
+ */
+#include "gateway/net/tls.h"
+
+#include <stdlib.h>
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+#include "gateway/base/addr.h"
+#include "gateway/net/tls_state.h"
+
+enum { NAME_MAX_BYTES = 253 }; /* of a DNS name in text form */
+
+/* ---- the BIO ---- */
+
+static int bio_write(BIO *bio, const char *bytes, size_t len, size_t *written)
+{
+    struct tls *tls = BIO_get_data(bio);
+    INVARIANT(tls->output.write != NULL);
+    tls->output.write(tls->output.owner, span_of(bytes, len));
+    *written = len;
+    return 1;
+}
+
+static int bio_read(BIO *bio, char *out, size_t size, size_t *taken)
+{
+    struct tls *tls = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    size_t n = size < tls->input.len ? size : tls->input.len;
+    if (n == 0) {
+        BIO_set_retry_read(bio);
+        return 0;
+    }
+    memcpy(out, tls->input.p, n);
+    tls->input.p += n;
+    tls->input.len -= n;
+    *taken = n;
+    return 1;
+}
+
+static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+    (void)bio;
+    (void)number;
+    (void)pointer;
+    return command == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+BIO_METHOD *tls_bio_method(void)
+{
+    BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "tls window");
+    if (method == NULL)
+        return NULL;
+    if (BIO_meth_set_write_ex(method, bio_write) == 1 &&
+        BIO_meth_set_read_ex(method, bio_read) == 1 && BIO_meth_set_ctrl(method, bio_ctrl) == 1)
+        return method;
+    BIO_meth_free(method);
+    return NULL;
+}
+
+struct tls *tls_of(const SSL *ssl)
+{
+    return BIO_get_data(SSL_get_rbio(ssl));
+}
+
+/* ---- failures ---- */
+
+const char *tls_reason(void)
+{
+    const char *reason = ERR_reason_error_string(ERR_peek_error());
+    ERR_clear_error();
+    return reason != NULL ? reason : "unknown reason";
+}
+
+static void failed(struct tls *tls)
+{
+    tls->failed = true;
+    /* The certificate's fault says more than that verification failed. */
+    long verified = SSL_get_verify_result(tls->ssl);
+    bool certificate = ERR_GET_REASON(ERR_peek_error()) == SSL_R_CERTIFICATE_VERIFY_FAILED &&
+                       ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_SSL;
+    const char *reason = tls_reason();
+    if (certificate && verified != X509_V_OK)
+        reason = X509_verify_cert_error_string(verified);
+    if (tls->failure == NULL)
+        tls->failure = reason;
+}
+
+const char *tls_failure(const struct tls *tls)
+{
+    return tls->failure != NULL ? tls->failure : "no failure";
+}
+
+/* An error that some other code left behind would be taken for the session's own. */
+static void start_clean(void)
+{
+    if (__builtin_expect(ERR_peek_error() != 0, 0))
+        ERR_clear_error();
+}
+
+/* ---- making and freeing ---- */
+
+static struct tls *tls_new(SSL_CTX *ctx, const BIO_METHOD *method)
+{
+    struct tls *tls = calloc(1, sizeof(*tls));
+    if (tls == NULL)
+        return NULL;
+    tls->info.site = -1;
+    tls->ssl = SSL_new(ctx);
+    BIO *bio = BIO_new(method);
+    if (tls->ssl == NULL || bio == NULL) {
+        BIO_free(bio);
+        SSL_free(tls->ssl);
+        free(tls);
+        ERR_clear_error();
+        return NULL;
+    }
+    BIO_set_data(bio, tls);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(tls->ssl, bio, bio);
+    return tls;
+}
+
+struct tls *tls_accept(struct tls_server *server)
+{
+    struct tls *tls = tls_new(server->credentials->ctx, server->bio);
+    if (tls == NULL)
+        return NULL;
+    tls->server = server;
+    SSL_set_accept_state(tls->ssl);
+    return tls;
+}
+
+/* What is asked for and verified: an address as one, or a name, in SNI too (RFC 6066 section
+ * 3). */
+static bool expect_name(SSL *ssl, struct span name, bool verify)
+{
+    X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+    if (name.len > 2 && name.p[0] == '[' && name.p[name.len - 1] == ']')
+        name = span_sub(name, 1, name.len - 2);
+    struct addr addr;
+    if (addr_parse(name, &addr)) {
+        size_t len = addr.family == ADDR_V4 ? 4 : 16;
+        return X509_VERIFY_PARAM_set1_ip(param, addr.bytes, len) == 1;
+    }
+
+    if (name.len > 0 && name.p[name.len - 1] == '.')
+        name.len--;
+    if (name.len == 0)
+        return !verify;
+    if (name.len > NAME_MAX_BYTES || memchr(name.p, '\0', name.len) != NULL)
+        return false;
+    char host[NAME_MAX_BYTES + 1];
+    memcpy(host, name.p, name.len);
+    host[name.len] = '\0';
+    /* RFC 9110 section 4.3.4: the subject's common name is no identity of a server. */
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+                                               X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+    return X509_VERIFY_PARAM_set1_host(param, host, name.len) == 1 &&
+           SSL_set_tlsext_host_name(ssl, host) == 1;
+}
+
+struct tls *tls_connect(struct tls_client *client, struct span name)
+{
+    struct tls *tls = tls_new(client->ctx, client->bio);
+    if (tls == NULL)
+        return NULL;
+    if (!expect_name(tls->ssl, name, client->verify)) {
+        ERR_clear_error();
+        tls_free(tls);
+        return NULL;
+    }
+    SSL_set_connect_state(tls->ssl);
+    return tls;
+}
+
+void tls_output(struct tls *tls, struct tls_output output)
+{
+    tls->output = output;
+}
+
+void tls_free(struct tls *tls)
+{
+    if (tls == NULL)
+        return;
+    SSL_free(tls->ssl);
+    free(tls->sni);
+    free(tls->subject);
+    free(tls);
+}
+
+/* ---- the stream ---- */
+
+static void check_established(struct tls *tls)
+{
+    if (tls->established || SSL_in_init(tls->ssl))
+        return;
+    tls->established = true;
+    /* It has been sent; a copy would stay as long as the session. */
+    if (tls->server != NULL)
+        SSL_set_tlsext_status_ocsp_resp(tls->ssl, NULL, 0);
+}
+
+enum err tls_start(struct tls *tls)
+{
+    start_clean();
+    int done = SSL_do_handshake(tls->ssl);
+    check_established(tls);
+    if (done == 1 || SSL_get_error(tls->ssl, done) == SSL_ERROR_WANT_READ)
+        return OK;
+    failed(tls);
+    return ERR_TLS;
+}
+
+void tls_input(struct tls *tls, struct span cipher)
+{
+    tls->input = cipher;
+}
+
+/* Nothing that a call of OpenSSL could bring forth. */
+static bool drained(const struct tls *tls)
+{
+    return tls->established && tls->input.len == 0 && !SSL_has_pending(tls->ssl);
+}
+
+/* One record or part of one. Sets `ended` or `failed` when there will be no more. */
+static size_t read_some(struct tls *tls, char *plain, size_t size)
+{
+    size_t n = 0;
+    start_clean();
+    int done = SSL_read_ex(tls->ssl, plain, size, &n);
+    check_established(tls);
+    if (done == 1)
+        return n;
+    int error = SSL_get_error(tls->ssl, done);
+    if (error == SSL_ERROR_ZERO_RETURN)
+        tls->ended = true;
+    else if (error != SSL_ERROR_WANT_READ)
+        failed(tls);
+    return 0;
+}
+
+ssize_t tls_read(struct tls *tls, char *plain, size_t size)
+{
+    size_t total = 0;
+    while (total < size && !tls->ended && !tls->failed && !drained(tls)) {
+        size_t n = read_some(tls, plain + total, size - total);
+        if (n == 0)
+            break;
+        total += n;
+    }
+    if (total > 0)
+        return (ssize_t)total;
+    if (tls->failed)
+        return TLS_FAILED;
+    return tls->ended ? 0 : TLS_AGAIN;
+}
+
+enum err tls_write(struct tls *tls, struct span plain)
+{
+    if (tls->failed || !tls->established || tls->shut)
+        return ERR_TLS;
+    if (plain.len == 0)
+        return OK;
+    size_t n = 0;
+    start_clean();
+    if (SSL_write_ex(tls->ssl, plain.p, plain.len, &n) == 1) {
+        INVARIANT(n == plain.len);
+        return OK;
+    }
+    failed(tls);
+    return ERR_TLS;
+}
+
+void tls_shutdown(struct tls *tls)
+{
+    if (tls->shut || tls->failed || !tls->established)
+        return;
+    tls->shut = true;
+    start_clean();
+    if (SSL_shutdown(tls->ssl) < 0)
+        ERR_clear_error();
+}
+
+/* ---- what is known ---- */
+
+static void describe_client(struct tls *tls, X509 *certificate)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *name = NULL;
+    if (bio != NULL && X509_digest(certificate, EVP_sha256(), digest, &len) == 1 &&
+        X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) >= 0) {
+        long name_len = BIO_get_mem_data(bio, &name);
+        tls->subject = malloc((size_t)name_len + 1);
+        if (tls->subject != NULL && name_len >= 0) {
+            memcpy(tls->subject, name, (size_t)name_len);
+            struct text hex = text_fixed(tls->fingerprint, sizeof(tls->fingerprint));
+            text_hex(&hex, digest, len);
+            tls->info.client_subject = span_of(tls->subject, (size_t)name_len);
+            tls->info.client_fingerprint = text_span(&hex);
+            tls->info.client_cert = true;
+        }
+    }
+    BIO_free(bio);
+    ERR_clear_error();
+}
+
+const struct tls_info *tls_info(struct tls *tls)
+{
+    struct tls_info *info = &tls->info;
+    if (!tls->established || tls->info_done)
+        return info;
+    tls->info_done = true;
+    info->established = true;
+    info->resumed = SSL_session_reused(tls->ssl) == 1;
+    info->version = span_text(SSL_get_version(tls->ssl));
+    info->cipher = span_text(SSL_get_cipher_name(tls->ssl));
+    const unsigned char *alpn = NULL;
+    unsigned len = 0;
+    SSL_get0_alpn_selected(tls->ssl, &alpn, &len);
+    info->alpn = span_of((const char *)alpn, len);
+
+    X509 *certificate = SSL_get0_peer_certificate(tls->ssl);
+    if (tls->site != NULL && tls->site->verify != TLS_VERIFY_OFF && certificate != NULL &&
+        SSL_get_verify_result(tls->ssl) == X509_V_OK)
+        describe_client(tls, certificate);
+    return info;
+}

@@ -1,0 +1,120 @@
+/*
+ * What the TLS files share: a session, the contexts it is made from, and the steps between
+ * them. For tls.c, certs.c, pem.c, sni.c, staple.c and tickets.c only; everybody else sees
+ * tls.h and certs.h.
+ */
+#ifndef SALLYPORT_TLS_STATE_H
+#define SALLYPORT_TLS_STATE_H
+
+#include <openssl/ssl.h>
+
+#include "gateway/base/table.h"
+#include "gateway/net/certs.h"
+#include "gateway/net/tls.h"
+
+enum { FINGERPRINT_BYTES = 64, TICKET_SESSION_S = 2 * TICKET_ROTATE_S };
+
+/* A certificate with its chain and key, loaded once however many sites name the files. */
+struct identity {
+    X509 *leaf;
+    STACK_OF(X509) * chain;
+    EVP_PKEY *key;
+    struct identity *next;
+};
+
+/* A bundle of CA certificates: what is trusted, and the names that are sent to the client. */
+struct authority {
+    X509_STORE *store;
+    STACK_OF(X509_NAME) * names;
+    struct authority *next;
+};
+
+struct staple {
+    const unsigned char *der; /* NULL: none */
+    size_t len;
+    int64_t until_s; /* wall clock; after that it is not sent */
+};
+
+/* One SSL_CTX: identity, staple and authority. What else differs by site is set per session. */
+struct credential {
+    SSL_CTX *ctx;
+    struct staple staple;
+    struct credential *next;
+};
+
+struct server_site {
+    const struct credential *credential; /* NULL: no TLS here */
+    int index;
+    enum tls_verify verify;
+    enum tls_profile profile;
+    bool tickets;
+    unsigned char sid_ctx[SSL_MAX_SID_CTX_LENGTH];
+};
+
+struct tls_server {
+    struct table names; /* "name" and ".name" (of "*.name") to struct server_site */
+    struct server_site *sites;
+    const struct server_site *fallback; /* of "*" */
+    const struct ticket_keys *keys;
+    struct credential *credentials;
+    struct identity *identities;
+    struct authority *authorities;
+    BIO_METHOD *bio;
+};
+
+struct tls_client {
+    SSL_CTX *ctx;
+    BIO_METHOD *bio;
+    bool verify;
+};
+
+struct tls {
+    SSL *ssl;
+    struct tls_output output;
+    struct span input; /* ciphertext that OpenSSL has not yet taken */
+    const struct tls_server *server;
+    const struct server_site *site;
+    const char *failure; /* NULL: none so far */
+    bool established, ended, failed, shut;
+    bool info_done;
+    char *sni, *subject; /* owned */
+    char fingerprint[FINGERPRINT_BYTES];
+    struct tls_info info;
+};
+
+/* The session behind a callback of OpenSSL: it hangs on our BIO. */
+struct tls *tls_of(const SSL *ssl);
+BIO_METHOD *tls_bio_method(void);
+/* OpenSSL's first reason as constant text; empties its queue. */
+const char *tls_reason(void);
+
+/* Where a load error goes. */
+struct problem {
+    struct arena *arena;
+    struct span *why;
+};
+
+/* Answers false. */
+bool problem_say(const struct problem *problem, struct span file, const char *reason);
+
+/* pem.c. Paths are NUL-terminated. NULL after an error that was said. */
+struct identity *identity_load(struct span cert, struct span key,
+                               const struct problem *problem);
+void identity_free(struct identity *identity);
+struct authority *authority_load(struct span bundle, const struct problem *problem);
+void authority_free(struct authority *authority);
+
+/* staple.c */
+MUST_USE bool staple_load(struct staple *staple, struct span file, X509 *leaf,
+                          const struct problem *problem);
+void staple_attach(SSL_CTX *ctx, const struct staple *staple);
+
+/* sni.c */
+void sni_attach(SSL_CTX *ctx);
+const struct server_site *sni_site(const struct tls_server *server, struct span name);
+
+/* tickets.c */
+void tickets_attach(SSL_CTX *ctx);
+void tickets_session(SSL *ssl, const struct tls *tls); /* once its site is known */
+
+#endif
