@@ -127,8 +127,7 @@ install: ## install the release build below PREFIX (DESTDIR is honoured)
 	@$(MAKE) --no-print-directory all VARIANT=release
 	install -D -m 755 $(BUILD)/release/sallyport $(DESTDIR)$(PREFIX)/sbin/sallyport
 
-# `make deps`, or LIST="run test bench": says what is missing, then installs it.
-deps: ## install missing Debian packages of LIST=run|test|bench (default run)
+deps: ## say which Debian packages of LIST="run test bench dev" are missing, and install them
 	@packaging/deps/install $(or $(LIST),run)
 
 clean: ## remove build/
@@ -153,6 +152,7 @@ replay: ## every fuzz corpus through its harness, built by gcc with the sanitize
 replay-binaries: $(HARNESSES:%=$(B)/fuzz/%_replay)
 
 fuzz: ## fuzz for S=60 seconds a harness: T=head for one; R=1000000 runs instead of seconds
+	@$(MAKE) --no-print-directory deps LIST="run dev"
 	@$(MAKE) --no-print-directory fuzz-binaries VARIANT=fuzz HARNESSES="$(or $(T),$(HARNESSES))"
 	@S=$(S) R=$(R) fuzz/run.sh fuzz $(or $(T),$(HARNESSES))
 
@@ -189,10 +189,11 @@ format: ## lay out all tracked C files
 docs-check: ## the generated pages agree with the binary
 	@if [ -x tests/docs.sh ]; then SALLYPORT=$(BUILD)/debug/sallyport tests/docs.sh; fi
 
-lint: ## clang-tidy, and cppcheck where it is installed
+lint: ## clang-tidy and cppcheck
+	@$(MAKE) --no-print-directory deps LIST="run dev"
 	@printf '%s\n' $(SOURCES) | xargs -P 2 -n 4 sh -c 'clang-tidy --quiet "$$@" -- -std=gnu17 -D_GNU_SOURCE -I. -mcx16 -msse4.2 2>/dev/null || exit 1' tidy
-	@if command -v cppcheck >/dev/null; then cppcheck --quiet --std=c11 -I. -D__x86_64__ --error-exitcode=1 \
-		--enable=warning,portability --inline-suppr --suppress=missingIncludeSystem $(FOLDERS); fi
+	@cppcheck --quiet --std=c11 -I. -D__x86_64__ --error-exitcode=1 --enable=warning,portability \
+		--inline-suppr --suppress=missingIncludeSystem $(FOLDERS)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
