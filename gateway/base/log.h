@@ -37,16 +37,17 @@ struct log_site {
 #define F_ERRNO(e)                                                                             \
     ((struct log_field){ .name = "errno", .kind = LOG_FIELD_ERRNO, .number = (int64_t)(e) })
 
+#define F_END ((struct log_field){ .name = NULL })
+
 #define LOG_AT(level, message, ...)                                                            \
     do {                                                                                       \
         static struct log_site log_here;                                                       \
-        log_write(&log_here, (level), "" message,                                              \
-                  (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ .name = NULL } });   \
+        log_write(&log_here, (level), "" message, (const struct log_field[]){ __VA_ARGS__ });  \
     } while (0)
-#define log_debug(...) LOG_AT(LOG_DEBUG, __VA_ARGS__)
-#define log_info(...) LOG_AT(LOG_INFO, __VA_ARGS__)
-#define log_warn(...) LOG_AT(LOG_WARN, __VA_ARGS__)
-#define log_error(...) LOG_AT(LOG_ERROR, __VA_ARGS__)
+#define log_debug(...) LOG_AT(LOG_DEBUG, __VA_ARGS__, F_END)
+#define log_info(...) LOG_AT(LOG_INFO, __VA_ARGS__, F_END)
+#define log_warn(...) LOG_AT(LOG_WARN, __VA_ARGS__, F_END)
+#define log_error(...) LOG_AT(LOG_ERROR, __VA_ARGS__, F_END)
 
 /* Once per process: the role ("master", "worker") stands on every line. */
 void log_open(const char *role, enum log_level least);
