@@ -1,0 +1,232 @@
+/* The transformations: exact results, boundary lengths, and what each promises of every value.
+ */
+#include "rules/transform.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+struct sample {
+    const char *transform;
+    struct span in, out;
+};
+
+#define ROW(transform, in, out)                                                                \
+    {                                                                                          \
+        transform, SPAN_INIT(in), SPAN_INIT(out)                                               \
+    }
+/* The value stays what it is: the very same span. */
+#define SAME(transform, in) ROW(transform, in, in)
+
+static const struct sample samples[] = {
+    SAME("url_decode", ""),
+    SAME("url_decode", "%"),
+    SAME("url_decode", "%2"),
+    SAME("url_decode", "%u"),
+    SAME("url_decode", "%u002"),
+    SAME("url_decode", "%zz%2x"),
+    ROW("url_decode", "+", " "),
+    ROW("url_decode", "%27", "'"),
+    ROW("url_decode", "a%2fB%2F", "a/B/"),
+    ROW("url_decode", "%2527", "%27"),
+    ROW("url_decode", "%00x", "\0x"),
+    ROW("url_decode", "%u0027", "'"),
+    ROW("url_decode", "%U0027", "'"),
+    ROW("url_decode", "%uff1cscript%uFF1E", "<script>"),
+    ROW("url_decode", "%u20ac", "\xe2\x82\xac"),
+    ROW("url_decode", "%%27", "%'"),
+    SAME("lowercase", ""),
+    SAME("lowercase", "a1@[`{\xc3\x84"),
+    ROW("lowercase", "A", "a"),
+    ROW("lowercase", "aZ", "az"),
+    SAME("html_decode", "&"),
+    SAME("html_decode", "&&"),
+    SAME("html_decode", "a&b=c"),
+    SAME("html_decode", "&#;"),
+    SAME("html_decode", "&#x;"),
+    SAME("html_decode", "&#xg"),
+    SAME("html_decode", "&colon"),
+    SAME("html_decode", "&#x110000;"),
+    SAME("html_decode", "&#99999999999999999999;"),
+    ROW("html_decode", "&lt;b&gt;", "<b>"),
+    ROW("html_decode", "&lt", "<"),
+    ROW("html_decode", "&LT;&quot", "<\""),
+    ROW("html_decode", "java&Tab;script&colon;", "java\tscript:"),
+    ROW("html_decode", "&#60;", "<"),
+    ROW("html_decode", "&#60", "<"),
+    ROW("html_decode", "&#0000000000000000000000000060x", "<x"),
+    ROW("html_decode", "&#x3C;&#X3c", "<<"),
+    ROW("html_decode", "&#0;", "\0"),
+    ROW("html_decode", "&#x1f600;", "\xf0\x9f\x98\x80"),
+    ROW("html_decode", "&nbsp;", "\xc2\xa0"),
+    ROW("html_decode", "&amp;lt;", "&lt;"),
+    SAME("js_decode", "\\"),
+    ROW("js_decode", "\\a", "a"),
+    ROW("js_decode", "\\u", "u"),
+    ROW("js_decode", "\\u003", "u003"),
+    ROW("js_decode", "\\u0027", "'"),
+    ROW("js_decode", "\\u{27}", "'"),
+    ROW("js_decode", "\\u{0000000027}", "'"),
+    ROW("js_decode", "\\u{}", "u{}"),
+    ROW("js_decode", "\\u{27", "u{27"),
+    ROW("js_decode", "\\u{110000}", "u{110000}"),
+    ROW("js_decode", "\\x3cscript\\x3E", "<script>"),
+    ROW("js_decode", "\\x3", "x3"),
+    ROW("js_decode", "\\0", "\0"),
+    ROW("js_decode", "\\47\\047\\478", "'''8"),
+    ROW("js_decode", "\\377\\777", "\xff?7"),
+    ROW("js_decode", "a\\\nb\\n\\t\\'\\\\", "ab\n\t'\\"),
+    SAME("remove_nulls", ""),
+    ROW("remove_nulls", "\0", ""),
+    ROW("remove_nulls", "un\0ion", "union"),
+    SAME("remove_comments", "/"),
+    SAME("remove_comments", "* /"),
+    SAME("remove_comments", "a*b"),
+    ROW("remove_comments", "/*", " "),
+    ROW("remove_comments", "*/", " "),
+    ROW("remove_comments", "/*/", " "),
+    ROW("remove_comments", "union/**/select", "union select"),
+    ROW("remove_comments", "union/*a*b*/select", "union select"),
+    ROW("remove_comments", "1 /*!50000union*/ select", "1  union  select"),
+    ROW("remove_comments", "/*!union*/", " union "),
+    ROW("remove_comments", "a/* hides the rest", "a "),
+    SAME("compress_whitespace", " "),
+    SAME("compress_whitespace", "a b"),
+    SAME("compress_whitespace", "\xc3\xa0"),
+    ROW("compress_whitespace", "\t", " "),
+    ROW("compress_whitespace", "  ", " "),
+    ROW("compress_whitespace", "a \t\n\v\f\r b", "a b"),
+    ROW("compress_whitespace",
+        "a\xc2\xa0\xc2\xa0"
+        "b",
+        "a b"),
+    ROW("compress_whitespace",
+        "a\xa0\xa0"
+        "b",
+        "a b"),
+    SAME("normalize_path", ""),
+    SAME("normalize_path", "/"),
+    SAME("normalize_path", "/a/b.c/"),
+    SAME("normalize_path", "../a"),
+    SAME("normalize_path", "../.."),
+    SAME("normalize_path", "..."),
+    ROW("normalize_path", ".", ""),
+    ROW("normalize_path", "//", "/"),
+    ROW("normalize_path", "\\", "/"),
+    ROW("normalize_path", "/..", "/"),
+    ROW("normalize_path", "/a/./b//c", "/a/b/c"),
+    ROW("normalize_path", "/a/b/../../../etc/passwd", "/etc/passwd"),
+    ROW("normalize_path", "a/../../b", "../b"),
+    ROW("normalize_path", "a/..//b", "b"),
+    ROW("normalize_path", "..\\..\\b\\", "../../b/"),
+};
+
+/* The input in memory of exactly its length, so that a step past its end is seen; so the room.
+ */
+static struct span apply(const struct transform *row, struct span in, char **copy, char **room)
+{
+    *copy = malloc(in.len + 1);
+    *room = malloc(in.len + 1);
+    assert_non_null(*copy);
+    assert_non_null(*room);
+    char *tight = *copy + 1, *out = *room + 1;
+    if (in.len > 0)
+        memcpy(tight, in.p, in.len);
+    return row->apply(span_of(tight, in.len), out);
+}
+
+static void test_samples(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(samples); i++) {
+        const struct sample *s = &samples[i];
+        const struct transform *row = transform_find(span_text(s->transform));
+        assert_non_null(row);
+        char *copy, *room;
+        struct span out = apply(row, s->in, &copy, &room);
+        if (!span_equal(out, s->out))
+            fail_msg("row %zu: %s of \"%.*s\" is \"%.*s\"", i, s->transform, (int)s->in.len,
+                     s->in.p, (int)out.len, out.p);
+        bool same = span_equal(s->in, s->out);
+        if (same != (out.p == copy + 1 && out.len == s->in.len))
+            fail_msg("row %zu: %s: nothing changed must be the same span", i, s->transform);
+        if (!same && row->triggers != 0 && (traits_of(s->in) & row->triggers) == 0)
+            fail_msg("row %zu: %s changes a value without a trigger", i, s->transform);
+        free(copy);
+        free(room);
+    }
+}
+
+/* Every value of 0, 1 and 2 bytes: the output fits, and no trigger means no change. */
+static void check_all(const struct transform *row, struct span in)
+{
+    char room[2];
+    char again[2];
+    struct span out = row->apply(in, room);
+    assert_true(out.len <= in.len);
+    if ((traits_of(in) & row->triggers) == 0)
+        assert_ptr_equal(out.p, in.p);
+    if (row->idempotent)
+        assert_true(span_equal(row->apply(out, again), out));
+}
+
+static void test_short_values(void **state)
+{
+    (void)state;
+    for (const struct transform *row = transforms; row->name != NULL; row++) {
+        if (row->apply == NULL)
+            continue;
+        check_all(row, SPAN(""));
+        check_all(row, span_of(NULL, 0));
+        for (int a = 0; a < 256; a++) {
+            char one[1] = { (char)a };
+            check_all(row, span_of(one, 1));
+            for (int b = 0; b < 256; b++) {
+                char two[2] = { (char)a, (char)b };
+                check_all(row, span_of(two, 2));
+            }
+        }
+    }
+}
+
+/* Each byte has its traits wherever it stands: in the vector part, and in the tail. */
+static void test_traits(void **state)
+{
+    (void)state;
+    static const struct {
+        char byte;
+        uint32_t trait;
+    } rows[] = { { '%', TRAIT_ESCAPE },     { '+', TRAIT_ESCAPE }, { '&', TRAIT_AMPERSAND },
+                 { '\\', TRAIT_BACKSLASH }, { '\0', TRAIT_NUL },   { '*', TRAIT_STAR },
+                 { 'A', TRAIT_UPPER },      { 'Z', TRAIT_UPPER },  { ' ', TRAIT_SPACE },
+                 { '\t', TRAIT_SPACE },     { '\r', TRAIT_SPACE }, { (char)0xa0, TRAIT_SPACE },
+                 { '.', TRAIT_PATH },       { '/', TRAIT_PATH },   { '\\', TRAIT_PATH } };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        for (size_t len = 1; len <= 50; len++) {
+            for (size_t at = 0; at < len; at++) {
+                char value[50];
+                memset(value, 'a', sizeof(value));
+                assert_int_equal(traits_of(span_of(value, len)), 0);
+                value[at] = rows[i].byte;
+                assert_true(traits_of(span_of(value, len)) & rows[i].trait);
+            }
+        }
+    }
+    assert_int_equal(traits_of(SPAN("the_usual-value:1234567890~{}()<>'\"")) &
+                         ~(uint32_t)(TRAIT_UPPER | TRAIT_SPACE),
+                     0);
+    assert_null(transform_find(SPAN("")));
+    assert_null(transform_find(SPAN("url_decod")));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_short_values),
+        cmocka_unit_test(test_traits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
