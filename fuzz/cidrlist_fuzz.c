@@ -53,6 +53,7 @@ static void try_block(const uint8_t *data, size_t size)
     free(copy);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0 || size > 64 * 1024)
