@@ -1,0 +1,26 @@
+/*
+ * What the option rows say to people and editors: the reference in docs/, the answer of `config
+ * explain`, and the JSON Schema. All from the same rows as the parser.
+ */
+#ifndef SALLYPORT_MANUAL_H
+#define SALLYPORT_MANUAL_H
+
+#include "conf/option.h"
+#include "gateway/base/text.h"
+
+/* A table of rows, with the key under which it stands: "sites", "sites.waf", "" for the top. */
+struct manual_part {
+    const char *path;
+    const char *summary;
+    const struct option *rows;
+    const struct option *more; /* rows added to these, or NULL (the chain's own for a stage) */
+};
+
+void manual_write_markdown(struct text *out, const struct manual_part *parts, size_t count);
+/* JSON Schema draft 2020-12 for the whole file. */
+void manual_write_schema(struct text *out, const struct manual_part *parts, size_t count);
+/* One option by its dotted path ("sites.waf.mode"); false when there is none. */
+bool manual_explain(struct text *out, const struct manual_part *parts, size_t count,
+                    struct span path);
+
+#endif
