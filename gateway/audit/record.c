@@ -148,26 +148,22 @@ static void put_pairs(struct line *line, const char *name, struct span value, si
 {
     struct text *out = line->out;
     struct redaction_pair pair;
-    size_t from = out->len;
+    size_t end = out->len + max;
 
     text_char(out, '"');
     while (redaction_pair(line->redaction, &value, &pair)) {
-        size_t used = out->len - from;
-        size_t room = used < max ? max - used : 0;
-        bool whole = escape(out, pair.name, room);
+        bool whole = out->len < end && escape(out, pair.name, end - out->len);
         if (whole && pair.has_value)
             text_char(out, '=');
-        used = out->len - from;
-        room = used < max ? max - used : 0;
         if (whole && pair.secret && pair.value.len > 0)
             redaction_pseudonym(out, line->redaction, pair.value);
         else if (whole)
-            whole = escape(out, pair.value, room);
+            whole = escape(out, pair.value, out->len < end ? end - out->len : 0);
         if (!whole) {
             note_cut(line, name);
             break;
         }
-        (void)escape(out, pair.end, 2);
+        text_add(out, pair.end); /* one of & ; ? # */
     }
     text_lit(out, "\",");
 }
