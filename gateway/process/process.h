@@ -1,0 +1,116 @@
+/*
+ * The processes of Sallyport, as one table: who each is, how it starts, what it may do. The
+ * sandbox is made from the row; SECURITY.md prints the same rows.
+ */
+#ifndef SALLYPORT_PROCESS_H
+#define SALLYPORT_PROCESS_H
+
+#include "gateway/base/text.h"
+
+enum role {
+    ROLE_MASTER,
+    ROLE_GENERATION,
+    ROLE_WORKER,
+    ROLE_RECORDER,
+    ROLE_STEWARD,
+    ROLE_COUNT
+};
+
+/* One system call and who may make it. */
+struct syscall_row {
+    int number; /* negative: not on this architecture */
+    const char *name;
+    unsigned roles; /* bits by enum role */
+    const char *why;
+};
+extern const struct syscall_row syscall_table[]; /* ends with name NULL */
+
+/* What landlock leaves open below the sandbox's paths. */
+enum file_access { FILES_ALL, FILES_NONE, FILES_READ, FILES_WRITE };
+
+struct process_row {
+    enum role role;
+    const char *name, *purpose, *never;
+    const char *lives;       /* from when to when */
+    bool drops_user;         /* to server.user, when started as root */
+    bool filtered;           /* seccomp: only the rows of syscall_table */
+    enum file_access access; /* landlock */
+    const char *files;       /* the same in words */
+};
+extern const struct process_row process_table[ROLE_COUNT];
+
+/* Name of the role to enum; ROLE_COUNT: unknown. */
+enum role process_find(struct span name);
+/* Both tables in Markdown, as SECURITY.md has them. */
+void process_write_markdown(struct text *out);
+
+/*
+ * Descriptors of an exec'd role. 3 is its socket pair to the master; its end means that the
+ * role is to finish. What a role does not have is closed.
+ */
+enum role_fd {
+    ROLE_FD_MASTER = 3,
+    ROLE_FD_SETTINGS = 4, /* recorder, steward: sealed memfd, gateway/process/settings.h */
+    ROLE_FD_CONTROL = 5,  /* steward: listening control socket */
+    ROLE_FD_RINGS = 6,    /* recorder: memfd, struct rings */
+    ROLE_FD_WAKE = 7,     /* recorder: eventfd */
+    ROLE_FD_SLOTS = 8,    /* steward: memfd, struct slots */
+    ROLE_FD_END
+};
+
+/* Command line of `run`. */
+struct run_options {
+    const char *config_path; /* NULL with `protect` */
+    const char *protect;     /* URL of --protect */
+};
+
+int master_run(const struct run_options *options);
+/* Entry point of the exec'd roles: the arguments behind `--role`. */
+int role_main(int argc, char **argv);
+/* argv: number of the generation, "-c" or "--protect", its value. */
+int generation_main(int argc, char **argv);
+int recorder_main(void);
+int steward_main(void);
+
+/*
+ * What every process does first: name, log, signals that terminals and service managers send to
+ * a whole group ignored (the master alone decides), none blocked.
+ */
+void process_open(enum role role);
+/* Arms the signal that comes when the parent dies; false when `parent` is no longer the parent.
+ */
+MUST_USE bool process_follow(int32_t parent, int signal);
+
+/* For a role that serves: user, capabilities, no_new_privs, landlock, seccomp. Once, at the end
+ * of set-up. */
+struct sandbox {
+    enum role role;
+    const char *user; /* NULL: keep */
+    const char *const
+        *paths; /* that stay open for writing (recorder) or reading (steward); NULL ends */
+    bool off;
+};
+/* Both halves. */
+MUST_USE enum err sandbox_enter(const struct sandbox *sandbox);
+/* User, capabilities, no_new_privs, landlock: before threads are started, for they are per
+ * thread. */
+MUST_USE enum err sandbox_drop(const struct sandbox *sandbox);
+/* seccomp, for all threads at once. */
+MUST_USE enum err sandbox_filter(const struct sandbox *sandbox);
+/* Whether the kernel has landlock: its ABI, 0 for none. For `doctor` and `status`. */
+int sandbox_landlock_abi(void);
+
+#ifdef SALLYPORT_FAULTS
+/*
+ * Tests of the sandbox: SALLYPORT_PROBE="ROLE:ACT" makes that role try what it must not, right
+ * after it closed its sandbox, and log how it ended.
+ */
+void sandbox_probe(enum role role);
+#else
+static inline void sandbox_probe(enum role role)
+{
+    (void)role;
+}
+#endif
+
+#endif

@@ -1,0 +1,195 @@
+/*
+ * The snapshot channel. Between the steward, which reads files and feeds from outside, and a
+ * worker, which serves: so the worker checks that nobody can change the bytes behind its back,
+ * and that the bytes are what their kind says, before it uses one. Whatever is wrong, the old
+ * snapshot stays.
+ */
+#include "gateway/store/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gateway/base/log.h"
+
+enum { SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
+
+/* One descriptor beside a message, aligned as cmsg wants it. */
+union control {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+/* ---- the worker's side ---- */
+
+enum err snapshots_init(struct snapshots *snapshots, struct arena *arena, size_t count)
+{
+    if (count > SNAPSHOT_IDS_MAX)
+        return ERR_LIMIT;
+    *snapshots = (struct snapshots){ .watch = { .fd = -1 } };
+    snapshots->items = arena_array(arena, struct snapshot, count > 0 ? count : 1);
+    if (snapshots->items == NULL)
+        return ERR_MEMORY;
+    snapshots->count = count;
+    return OK;
+}
+
+void snapshot_initial(struct snapshots *snapshots, uint32_t id, struct span bytes)
+{
+    INVARIANT(id < snapshots->count);
+    snapshots->items[id] = (struct snapshot){ .bytes = bytes };
+}
+
+static void swap(struct snapshot *item, struct span bytes, uint32_t version)
+{
+    if (item->mapped)
+        INVARIANT(munmap((void *)(uintptr_t)item->bytes.p, item->bytes.len) == 0);
+    *item = (struct snapshot){ .bytes = bytes, .version = version, .mapped = true };
+}
+
+/* Maps what the descriptor holds; it is sealed and as long as the message says. */
+static enum err map_sealed(int memfd, uint64_t bytes, struct span *mapped)
+{
+    struct stat info;
+    int seals = fcntl(memfd, F_GET_SEALS);
+    if (seals < 0 || (seals & SEALS) != SEALS || fstat(memfd, &info) != 0)
+        return ERR_PROTOCOL;
+    if (bytes == 0 || bytes > SNAPSHOT_BYTES_MAX || info.st_size != (off_t)bytes)
+        return ERR_PROTOCOL;
+    void *p = mmap(NULL, bytes, PROT_READ, MAP_SHARED, memfd, 0);
+    if (p == MAP_FAILED)
+        return ERR_MEMORY;
+    *mapped = span_of(p, bytes);
+    return OK;
+}
+
+static enum err take(struct snapshots *snapshots, const struct snapshot_message *message,
+                     int memfd)
+{
+    if (message->magic != SNAPSHOT_MAGIC || message->kind >= SNAPSHOT_KINDS ||
+        message->id >= snapshots->count)
+        return ERR_PROTOCOL;
+    struct span bytes;
+    TRY(map_sealed(memfd, message->bytes, &bytes));
+    if (snapshots->valid == NULL ||
+        !snapshots->valid((enum snapshot_kind)message->kind, bytes)) {
+        INVARIANT(munmap((void *)(uintptr_t)bytes.p, bytes.len) == 0);
+        return ERR_SYNTAX;
+    }
+    swap(&snapshots->items[message->id], bytes, message->version);
+    return OK;
+}
+
+/* The descriptor beside the message, or -1. There is room for one only, so there cannot be
+ * more. */
+static int taken_fd(struct msghdr *msg)
+{
+    int fd = -1;
+    struct cmsghdr *head = CMSG_FIRSTHDR(msg);
+    if (head != NULL && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
+        head->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(&fd, CMSG_DATA(head), sizeof(fd));
+    return fd;
+}
+
+enum err snapshots_receive(struct snapshots *snapshots, int fd)
+{
+    struct snapshot_message message;
+    struct iovec iov = { .iov_base = &message, .iov_len = sizeof(message) };
+    union control control;
+    struct msghdr msg = { .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = control.bytes,
+                          .msg_controllen = CMSG_LEN(sizeof(int)) }; /* one fits, not two */
+    ssize_t got;
+    do
+        got = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return errno == EAGAIN || errno == EWOULDBLOCK ? ERR_BUSY : ERR_CLOSED;
+    if (got == 0)
+        return ERR_CLOSED;
+
+    int memfd = taken_fd(&msg);
+    enum err err = ERR_PROTOCOL;
+    if (memfd >= 0 && got == (ssize_t)sizeof(message) &&
+        (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0)
+        err = take(snapshots, &message, memfd);
+    if (memfd >= 0)
+        (void)close(memfd);
+    return err;
+}
+
+static void on_message(struct watch *watch, uint32_t events)
+{
+    (void)events;
+    struct snapshots *snapshots = CONTAINER(watch, struct snapshots, watch);
+    enum err err = snapshots_receive(snapshots, watch->fd);
+    if (err == OK || err == ERR_BUSY)
+        return;
+    if (err == ERR_CLOSED) { /* the lists of now are kept until the process ends */
+        loop_remove(snapshots->loop, watch);
+        return;
+    }
+    log_error("snapshot refused; the previous one stays", F_ERR(err));
+}
+
+enum err snapshots_listen(struct snapshots *snapshots, struct loop *loop, int fd)
+{
+    snapshots->loop = loop;
+    snapshots->watch.on_event = on_message;
+    return loop_add(loop, &snapshots->watch, fd, EPOLLIN);
+}
+
+/* ---- the steward's side ---- */
+
+static bool fill(int memfd, struct span bytes)
+{
+    while (bytes.len > 0) {
+        ssize_t wrote = write(memfd, bytes.p, bytes.len);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0)
+            return false;
+        bytes = span_sub(bytes, (size_t)wrote, bytes.len);
+    }
+    return true;
+}
+
+int snapshot_seal(struct span bytes)
+{
+    int memfd = memfd_create("sallyport-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (memfd < 0)
+        return -1;
+    if (!fill(memfd, bytes) || fcntl(memfd, F_ADD_SEALS, SEALS) != 0) {
+        (void)close(memfd);
+        return -1;
+    }
+    return memfd;
+}
+
+enum err snapshot_send(int socket, int memfd, const struct snapshot_message *message)
+{
+    struct iovec iov = { .iov_base = (void *)(uintptr_t)message, .iov_len = sizeof(*message) };
+    union control control = { .bytes = { 0 } };
+    struct msghdr msg = { .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = control.bytes,
+                          .msg_controllen = sizeof(control.bytes) };
+    struct cmsghdr *head = CMSG_FIRSTHDR(&msg);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(sizeof(memfd));
+    memcpy(CMSG_DATA(head), &memfd, sizeof(memfd));
+
+    ssize_t sent;
+    do
+        sent = sendmsg(socket, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+    if (sent == (ssize_t)sizeof(*message))
+        return OK;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? ERR_BUSY : ERR_CLOSED;
+}
