@@ -1,0 +1,39 @@
+/*
+ * The generic cell rate algorithm (ITU-T I.371), which admits what a token bucket admits and
+ * keeps one number: the theoretical arrival time (TAT) of the next request if all came at the
+ * rate. Pure integer arithmetic in nanoseconds of one clock; the interval is rounded up, so
+ * that no rounding ever admits more than burst + rate * time.
+ */
+#ifndef SALLYPORT_GCRA_H
+#define SALLYPORT_GCRA_H
+
+#include "gateway/base/base.h"
+
+/* How far ahead of the clock a TAT may be set: some 73 years, so that no sum can overflow. */
+#define GCRA_SPAN_MAX_NS (UINT64_C(1) << 61)
+
+struct gcra {
+    uint64_t interval_ns;  /* between two requests at the rate */
+    uint64_t tolerance_ns; /* what may be taken at once: burst * interval */
+};
+
+struct gcra_answer {
+    bool allowed;
+    uint64_t tat;       /* allowed: what is to be stored */
+    uint64_t wait_ns;   /* refused: until the same would pass, if nothing else is taken */
+    uint64_t remaining; /* refused: requests of cost 1 that would pass now */
+};
+
+/* `count` requests in `per_ms`, `burst` at once; none may be 0. ERR_RANGE: not representable.
+ */
+MUST_USE enum err gcra_make(struct gcra *limit, uint64_t count, uint64_t per_ms,
+                            uint64_t burst);
+/*
+ * Whether `cost_ns` (cost * interval) may be taken now; `tat` is what is stored, 0 for nothing.
+ * A TAT further ahead than a full burst stands there because the limit was smaller before, or
+ * because somebody forged it: it counts as a full burst.
+ */
+struct gcra_answer gcra_ask(const struct gcra *limit, uint64_t tat, uint64_t now_ns,
+                            uint64_t cost_ns);
+
+#endif
