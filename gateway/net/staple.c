@@ -13,7 +13,7 @@
 #include "gateway/base/log.h"
 #include "gateway/net/tls_state.h"
 
-enum { STAPLE_MAX = 64 * 1024 };
+enum { STAPLE_MAX = 16 * 1024 };
 
 static int64_t unix_time(const ASN1_GENERALIZEDTIME *time)
 {
@@ -64,24 +64,32 @@ static bool staple_parse(struct staple *staple, struct span file, X509 *leaf,
     return true;
 }
 
+/* Empty: cannot be read. Longer than STAPLE_MAX: there is more. */
+static struct span read_file(struct span file, struct arena *arena)
+{
+    char bytes[STAPLE_MAX + 1];
+    size_t len = 0;
+    size_t n = 0;
+    BIO *bio = BIO_new_file(file.p, "rb");
+    if (bio == NULL)
+        return SPAN("");
+    while (len < sizeof(bytes) && BIO_read_ex(bio, bytes + len, sizeof(bytes) - len, &n) == 1)
+        len += n;
+    BIO_free(bio);
+    return arena_copy(arena, span_of(bytes, len));
+}
+
 bool staple_load(struct staple *staple, struct span file, X509 *leaf,
                  const struct problem *problem)
 {
-    BIO *bio = BIO_new_file(file.p, "rb");
-    unsigned char *der = arena_alloc(problem->arena, STAPLE_MAX);
-    size_t len = 0;
-    size_t n = 0;
-    while (bio != NULL && der != NULL && len < STAPLE_MAX &&
-           BIO_read_ex(bio, der + len, STAPLE_MAX - len, &n) == 1)
-        len += n;
-    BIO_free(bio);
-    if (bio == NULL || der == NULL)
-        return problem_say(problem, file, der == NULL ? "out of memory" : "cannot open");
-    if (len == STAPLE_MAX)
+    struct span der = read_file(file, problem->arena);
+    if (der.len == 0)
+        return problem_say(problem, file, "cannot be read, or is empty");
+    if (der.len > STAPLE_MAX)
         return problem_say(problem, file, "too long for an OCSP response");
     ERR_clear_error();
 
-    *staple = (struct staple){ .der = der, .len = len };
+    *staple = (struct staple){ .der = (const unsigned char *)der.p, .len = der.len };
     if (!staple_parse(staple, file, leaf, problem))
         return false;
     if (staple->until_s <= time(NULL))

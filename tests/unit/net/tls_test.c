@@ -1,0 +1,301 @@
+/* TLS sessions: handshakes, names, data, ends and hostile bytes. */
+#include "gateway/net/tls.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <openssl/err.h>
+
+#include "gateway/base/text.h"
+#include "tests/unit/net/tls_ends.h"
+
+static const struct how usual;
+
+static const int versions[] = { TLS1_3_VERSION, TLS1_2_VERSION };
+
+static void assert_span(struct span s, const char *expected)
+{
+    assert_true(span_equal(s, span_text(expected)));
+}
+
+static void test_handshake(void **state)
+{
+    (void)state;
+    static const size_t chunks[] = { WHOLE, 1, 7, 600 };
+    struct tls_server *server = server_new(false, NULL);
+    struct tls_client *client = client_new("ca", NULL, NULL);
+    for (size_t v = 0; v < ARRAY_LEN(versions); v++)
+        for (size_t i = 0; i < ARRAY_LEN(chunks); i++) {
+            struct how how = { .version = versions[v], .chunk = chunks[i] };
+            assert_true(meet(server, client, "a.example", &how));
+            const struct tls_info *info = tls_info(server_end.tls);
+            assert_span(info->version, v == 0 ? "TLSv1.3" : "TLSv1.2");
+            assert_span(info->sni, "a.example");
+            assert_span(info->alpn, "http/1.1");
+            assert_true(info->cipher.len > 0);
+            assert_false(info->resumed);
+            assert_false(info->client_cert);
+            assert_int_equal(info->site, SITE_A);
+            assert_span(tls_info(client_end.tls)->alpn, "http/1.1");
+            assert_true(server_end.writes <= 4);
+            part();
+        }
+    tls_client_free(client);
+    tls_server_free(server);
+}
+
+static void test_alpn(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *offered, *chosen; /* NULL: refused */
+    } rows[] = {
+        { "\x02h2\x08http/1.1", "http/1.1" },
+        { "\x08http/1.1", "http/1.1" },
+        { "\x02h2", NULL },
+        { "", "" },
+    };
+    struct tls_server *server = server_new(false, NULL);
+    struct tls_client *client = client_new("ca", NULL, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct how how = { .alpn = rows[i].offered };
+        bool met = meet(server, client, "a.example", &how);
+        assert_int_equal(met, rows[i].chosen != NULL);
+        if (met)
+            assert_span(tls_info(server_end.tls)->alpn, rows[i].chosen);
+        else
+            assert_string_equal(tls_failure(server_end.tls), "no application protocol");
+        part();
+    }
+    tls_client_free(client);
+    tls_server_free(server);
+}
+
+static void test_client_verifies_the_server(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *trusted, *name, *failure; /* NULL: none */
+    } rows[] = {
+        { "ca", "a.example", NULL },
+        { "ca", "a.example.", NULL },
+        { "ca", "127.0.0.1", NULL },
+        { "ca", "2001:db8::1", NULL },
+        { "ca", "[2001:db8::1]", NULL },
+        { "ca", "127.0.0.2", "IP address mismatch" },
+        { "ca", "site", "hostname mismatch" }, /* the common name is none */
+        { "ca", "unknown.example", "hostname mismatch" },
+        { "other-ca", "a.example", "unable to get local issuer certificate" },
+        { NULL, "unknown.example", NULL },
+    };
+    struct tls_server *server = server_new(true, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct tls_client *client = client_new(rows[i].trusted, NULL, NULL);
+        assert_int_equal(meet(server, client, rows[i].name, &usual), rows[i].failure == NULL);
+        if (rows[i].failure != NULL) {
+            assert_int_equal(client_end.last, TLS_FAILED);
+            assert_string_equal(tls_failure(client_end.tls), rows[i].failure);
+        }
+        part();
+        tls_client_free(client);
+    }
+    tls_server_free(server);
+
+    struct tls_client *client = client_new("ca", NULL, NULL);
+    assert_null(tls_connect(client, SPAN("")));
+    assert_null(tls_connect(client, SPAN(".")));
+    assert_null(tls_connect(client, SPAN("a.example\0.evil")));
+    tls_client_free(client);
+}
+
+static void test_self_signed_server(void **state)
+{
+    (void)state;
+    struct pki_pair self = pki_make(&(struct pki_spec){ .name = "s", .alt = "DNS:s.example" });
+    pki_save_certs(&pki, "self", &self, 1);
+    pki_save_key(&pki, "self.key", &self, NULL);
+    struct span host = SPAN("s.example");
+    struct tls_site site = { .hosts = &host,
+                             .host_count = 1,
+                             .cert = path("self"),
+                             .key = path("self.key"),
+                             .profile = TLS_INTERMEDIATE };
+    struct span why;
+    struct tls_server *server = tls_server_new(&site, 1, NULL, &ends_arena, &why);
+    assert_non_null(server);
+    struct tls_client *client = client_new("ca", NULL, NULL);
+    assert_false(meet(server, client, "s.example", &usual));
+    assert_string_equal(tls_failure(client_end.tls), "self-signed certificate");
+    part();
+    tls_client_free(client);
+    client = client_new("self", NULL, NULL);
+    assert_true(meet(server, client, "s.example", &usual));
+    part();
+    tls_client_free(client);
+    tls_server_free(server);
+    pki_free(&self);
+}
+
+static void test_data(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t size, chunk;
+    } rows[] = { { 1, 1 },      { 5000, 1 },         { 16384, WHOLE },     { 16385, 4096 },
+                 { 100000, 1 }, { 200 * 1024, 997 }, { 200 * 1024, WHOLE } };
+    static char sent[200 * 1024];
+    for (size_t i = 0; i < sizeof(sent); i++)
+        sent[i] = (char)(i * 7 + i / 256);
+    struct tls_server *server = server_new(false, NULL);
+    struct tls_client *client = client_new("ca", NULL, NULL);
+    struct end *const ends[] = { &client_end, &server_end };
+    for (size_t v = 0; v < ARRAY_LEN(versions); v++)
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+            struct how how = { .version = versions[v] };
+            assert_true(meet(server, client, "a.example", &how));
+            for (size_t e = 0; e < 2; e++) {
+                assert_int_equal(tls_write(ends[e]->tls, span_of(sent, rows[i].size)), OK);
+                assert_int_equal(tls_write(ends[e]->tls, SPAN("")), OK);
+                pump(rows[i].chunk);
+                assert_int_equal(ends[1 - e]->plain_len, rows[i].size);
+                assert_memory_equal(ends[1 - e]->plain, sent, rows[i].size);
+            }
+            part();
+        }
+    tls_client_free(client);
+    tls_server_free(server);
+}
+
+static void test_end(void **state)
+{
+    (void)state;
+    struct tls_server *server = server_new(false, NULL);
+    struct tls_client *client = client_new("ca", NULL, NULL);
+    for (size_t v = 0; v < ARRAY_LEN(versions); v++) {
+        struct how how = { .version = versions[v] };
+        assert_true(meet(server, client, "a.example", &how));
+        assert_int_equal(tls_write(client_end.tls, SPAN("last words")), OK);
+        tls_shutdown(client_end.tls);
+        tls_shutdown(client_end.tls);
+        assert_int_equal(tls_write(client_end.tls, SPAN("x")), ERR_TLS);
+        pump(WHOLE);
+        assert_int_equal(server_end.plain_len, 10);
+        assert_int_equal(server_end.last, 0);
+        assert_int_equal(tls_read(server_end.tls, server_end.plain, 10), 0);
+        /* Our own direction is still open. */
+        assert_int_equal(tls_write(server_end.tls, SPAN("answer")), OK);
+        pump(WHOLE);
+        assert_int_equal(client_end.plain_len, 6);
+        part();
+    }
+    end_open(&server_end, tls_accept(server));
+    assert_int_equal(tls_write(server_end.tls, SPAN("early")), ERR_TLS);
+    tls_shutdown(server_end.tls);
+    assert_int_equal(server_end.wire_len, 0);
+    tls_free(server_end.tls);
+    tls_client_free(client);
+    tls_server_free(server);
+}
+
+static void test_garbage(void **state)
+{
+    (void)state;
+    static const struct span rows[] = {
+        SPAN_INIT("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"),
+        SPAN_INIT("\x16\x03\x01\xff\xff"),
+        SPAN_INIT("\x16\x03\x01\x00\x04\x01\xff\xff\xff"),
+        SPAN_INIT("\x15\x03\x03\x00\x02\x02\x28"),
+        SPAN_INIT("\x17\x03\x03\x00\x01x"),
+    };
+    struct tls_server *server = server_new(false, NULL);
+    struct tls_client *client = client_new("ca", NULL, NULL);
+    char plain[64];
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        end_open(&server_end, tls_accept(server));
+        tls_input(server_end.tls, rows[i]);
+        assert_int_equal(tls_read(server_end.tls, plain, sizeof(plain)), TLS_FAILED);
+        assert_string_not_equal(tls_failure(server_end.tls), "no failure");
+        assert_int_equal(tls_read(server_end.tls, plain, sizeof(plain)), TLS_FAILED);
+        assert_int_equal(tls_write(server_end.tls, SPAN("x")), ERR_TLS);
+        assert_int_equal(ERR_peek_error(), 0);
+        tls_free(server_end.tls);
+    }
+    /* One bit of a record changed on the way, and what came before it still arrives. */
+    assert_true(meet(server, client, "a.example", &usual));
+    assert_int_equal(tls_write(client_end.tls, SPAN("good")), OK);
+    assert_int_equal(tls_write(client_end.tls, SPAN("bad")), OK);
+    client_end.wire[client_end.wire_len - 1] ^= 1;
+    deliver(&client_end, &server_end, WHOLE);
+    assert_int_equal(server_end.plain_len, 4);
+    assert_int_equal(server_end.last, TLS_FAILED);
+    part();
+    tls_client_free(client);
+    tls_server_free(server);
+}
+
+static void test_staple(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file;
+        bool asked, sent;
+    } rows[] = {
+        { "staple", true, true },
+        { "staple", false, false },
+        { "stale", true, false },
+        { NULL, true, false },
+    };
+    struct tls_client *client = client_new("ca", NULL, NULL);
+    for (size_t v = 0; v < ARRAY_LEN(versions); v++)
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+            struct tls_server *server = server_new(false, rows[i].file);
+            struct how how = { .version = versions[v], .staple = rows[i].asked };
+            assert_true(meet(server, client, "a.example", &how));
+            const unsigned char *response = NULL;
+            long len = SSL_get_tlsext_status_ocsp_resp(client_end.tls->ssl, &response);
+            assert_int_equal(len > 0, rows[i].sent);
+            part();
+            tls_server_free(server);
+        }
+    tls_client_free(client);
+}
+
+/* A client that renegotiates makes the server sign again and again (CVE-2011-1473). */
+static void test_no_renegotiation(void **state)
+{
+    (void)state;
+    struct tls_server *server = server_new(false, NULL);
+    struct tls_client *client = client_new("ca", NULL, NULL);
+    struct how how = { .version = TLS1_2_VERSION };
+    assert_true(meet(server, client, "a.example", &how));
+    SSL *ssl = client_end.tls->ssl;
+    SSL_clear_options(ssl, SSL_OP_NO_RENEGOTIATION);
+    assert_int_equal(SSL_renegotiate(ssl), 1);
+    (void)SSL_do_handshake(ssl);
+    ERR_clear_error();
+    size_t before = server_end.writes;
+    deliver(&client_end, &server_end, WHOLE);
+    assert_in_range(server_end.writes - before, 0, 1);
+    assert_in_range(server_end.wire_len, 0, 64); /* an alert, and no ServerHello */
+    part();
+    tls_client_free(client);
+    tls_server_free(server);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_handshake),
+        cmocka_unit_test(test_alpn),
+        cmocka_unit_test(test_client_verifies_the_server),
+        cmocka_unit_test(test_self_signed_server),
+        cmocka_unit_test(test_data),
+        cmocka_unit_test(test_end),
+        cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_staple),
+        cmocka_unit_test(test_no_renegotiation),
+    };
+    return cmocka_run_group_tests_name("tls", tests, ends_open, ends_close);
+}
