@@ -16,9 +16,13 @@
 enum { LISTENER_PAUSE_MS = 100, LISTENER_BATCH = 16 };
 enum { PEER_BUCKETS = 1 << 15, PEER_WORKERS = 64 };
 
-/* Shared memory; zeroed at birth. Row i belongs to worker slot i. */
+/*
+ * Shared memory; zeroed at birth. Row i is counter i of every bucket, and belongs to worker
+ * slot i: the counters of one bucket lie together, because they are added up at every
+ * connection.
+ */
 struct peer_counts {
-    uint16_t rows[PEER_WORKERS][PEER_BUCKETS];
+    uint16_t rows[PEER_BUCKETS][PEER_WORKERS];
 };
 
 struct peer_cap {
@@ -37,11 +41,13 @@ struct listener {
     struct watch watch;
     struct timer pause;
     struct worker *worker;
+    int fd; /* the caller's */
     bool tls, proxy_protocol;
     /* `fd` is non-blocking, close-on-exec, TCP_NODELAY; the callee owns it. */
     void (*accepted)(struct listener *listener, int fd, const struct addr *peer);
 };
 
+/* The caller sets `accepted` and what it wants of the rest before. */
 MUST_USE enum err listener_open(struct listener *listener, struct worker *worker, int fd);
 /* Leaves the shared socket open for the others. */
 void listener_close(struct listener *listener);
