@@ -8,12 +8,22 @@
 #include "conf/option.h"
 #include "gateway/base/text.h"
 
+enum manual_shape {
+    MANUAL_MAPPING,
+    MANUAL_LIST,
+    MANUAL_MAP
+}; /* MAP: from names of the user's */
+
 /* A table of rows, with the key under which it stands: "sites", "sites.waf", "" for the top. */
 struct manual_part {
     const char *path;
     const char *summary;
-    const struct option *rows;
+    const struct option *rows; /* or NULL */
     const struct option *more; /* rows added to these, or NULL (the chain's own for a stage) */
+    enum manual_shape shape;
+    /* The mappings that are parts of that part may stand here, too: "sites" for "sites.routes".
+     */
+    const char *like;
 };
 
 void manual_write_markdown(struct text *out, const struct manual_part *parts, size_t count);

@@ -1,7 +1,7 @@
 /*
- * Nodes and option rows to structs. A mapping is applied to one or more sections, each a table of
- * rows over a struct of its own, so that options that the chain adds to every stage need no copy.
- * Inheritance is copying the parent's struct and applying the child's node over it.
+ * Nodes and option rows to structs. A mapping is applied to one or more sections, each a table
+ * of rows over a struct of its own, so that options that the chain adds to every stage need no
+ * copy. Inheritance is copying the parent's struct and applying the child's node over it.
  */
 #ifndef SALLYPORT_SCHEMA_H
 #define SALLYPORT_SCHEMA_H
@@ -29,7 +29,8 @@ struct complaint {
     const char *option;
 };
 
-/* For an option's `check`. The message is ours: constant format, no untrusted text as format. */
+/* For an option's `check`. The message is ours: constant format, no untrusted text as format.
+ */
 void complain(struct complaint *complaint, enum severity severity, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -37,9 +38,10 @@ void complain(struct complaint *complaint, enum severity severity, const char *f
 void schema_defaults(struct schema *schema, const struct option *rows, void *base);
 /*
  * Applies `node` over what stands in the sections. `what` names the thing in messages ("site").
- * A scalar or list in place of a MAP goes to the section's shorthand row; `off` to its `mode`.
- * Unknown keys complain with the nearest known one. Keys in `also` (NULL-terminated) are passed over:
- * the caller reads them. Required rows are checked when `complete`.
+ * A scalar or list in place of a MAP goes to the section's shorthand row (of several, to the
+ * first that fits); `off` to its `mode`. An empty list clears what was inherited, even where it
+ * appends. Unknown keys complain with the nearest known one. Keys in `also` (NULL-terminated)
+ * are passed over: the caller reads them. Required rows are checked when `complete`.
  */
 void schema_apply(struct schema *schema, const struct node *node, const char *what,
                   const struct section *sections, size_t count, const char *const *also,
@@ -49,8 +51,11 @@ void schema_apply(struct schema *schema, const struct node *node, const char *wh
 bool schema_scalar(struct schema *schema, const struct option *row, const struct node *scalar,
                    void *field);
 
-/* Writes the value as the user would; secrets as <secret>. Annotates with help when `comments`. */
-void schema_print(struct text *out, const struct option *rows, const void *base, unsigned indent,
-                  bool comments);
+/*
+ * Writes the values as the user would, `indent` spaces in; secrets as <secret>. Reading that
+ * again gives the same values. Annotates with help, and names what is not set, when `comments`.
+ */
+void schema_print(struct text *out, const struct option *rows, const void *base,
+                  unsigned indent, bool comments);
 
 #endif
