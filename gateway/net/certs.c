@@ -262,9 +262,8 @@ static bool server_load(struct loading *loading, const struct tls_site *sites, s
     size_t hosts = 0;
     for (size_t i = 0; i < count; i++)
         hosts += sites[i].host_count;
-    server->bio = tls_bio_method();
     server->sites = arena_array(arena, struct server_site, count);
-    if (server->bio == NULL || server->sites == NULL ||
+    if (!window_open(&server->window) || server->sites == NULL ||
         table_init(&server->names, arena, hosts) != OK ||
         table_init(&loading->identities, arena, count) != OK ||
         table_init(&loading->authorities, arena, count) != OK ||
@@ -311,7 +310,7 @@ void tls_server_free(struct tls_server *server)
         next = a->next;
         authority_free(a);
     }
-    BIO_meth_free(server->bio);
+    window_close(&server->window);
     memset(server, 0, sizeof(*server));
 }
 
@@ -355,9 +354,8 @@ struct tls_client *tls_client_new(const struct tls_client_conf *conf, struct are
         return NULL;
     }
     client->verify = conf->verify;
-    client->bio = tls_bio_method();
     client->ctx = context_new(TLS_client_method(), conf->profile);
-    if (client->bio == NULL || client->ctx == NULL ||
+    if (!window_open(&client->window) || client->ctx == NULL ||
         SSL_CTX_set_alpn_protos(client->ctx, protocols, PROTOCOLS_BYTES) != 0) {
         (void)problem_say(&problem, SPAN(""), tls_reason());
     } else if (client_trust(client->ctx, conf, &problem) &&
@@ -373,6 +371,6 @@ void tls_client_free(struct tls_client *client)
     if (client == NULL)
         return;
     SSL_CTX_free(client->ctx);
-    BIO_meth_free(client->bio);
+    window_close(&client->window);
     memset(client, 0, sizeof(*client));
 }

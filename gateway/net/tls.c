@@ -18,7 +18,7 @@ enum { NAME_MAX_BYTES = 253 }; /* of a DNS name in text form */
 static int bio_write(BIO *bio, const char *bytes, size_t len, size_t *written)
 {
     struct tls *tls = BIO_get_data(bio);
-    INVARIANT(tls->output.write != NULL);
+    INVARIANT(tls != NULL && tls->output.write != NULL);
     tls->output.write(tls->output.owner, span_of(bytes, len));
     *written = len;
     return 1;
@@ -27,6 +27,7 @@ static int bio_write(BIO *bio, const char *bytes, size_t len, size_t *written)
 static int bio_read(BIO *bio, char *out, size_t size, size_t *taken)
 {
     struct tls *tls = BIO_get_data(bio);
+    INVARIANT(tls != NULL);
     BIO_clear_retry_flags(bio);
     size_t n = size < tls->input.len ? size : tls->input.len;
     if (n == 0) {
@@ -48,21 +49,45 @@ static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
     return command == BIO_CTRL_FLUSH ? 1 : 0;
 }
 
-BIO_METHOD *tls_bio_method(void)
+bool window_open(struct tls_window *window)
 {
-    BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "tls window");
-    if (method == NULL)
-        return NULL;
-    if (BIO_meth_set_write_ex(method, bio_write) == 1 &&
-        BIO_meth_set_read_ex(method, bio_read) == 1 && BIO_meth_set_ctrl(method, bio_ctrl) == 1)
-        return method;
-    BIO_meth_free(method);
-    return NULL;
+    window->method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "tls window");
+    if (window->method == NULL || BIO_meth_set_write_ex(window->method, bio_write) != 1 ||
+        BIO_meth_set_read_ex(window->method, bio_read) != 1 ||
+        BIO_meth_set_ctrl(window->method, bio_ctrl) != 1)
+        return false;
+    window->bio = BIO_new(window->method);
+    if (window->bio == NULL)
+        return false;
+    BIO_set_init(window->bio, 1);
+    return true;
+}
+
+void window_close(struct tls_window *window)
+{
+    BIO_free(window->bio);
+    BIO_meth_free(window->method);
 }
 
 struct tls *tls_of(const SSL *ssl)
 {
     return BIO_get_data(SSL_get_rbio(ssl));
+}
+
+/* Around every call into OpenSSL that may read or write. */
+static void enter(struct tls *tls)
+{
+    BIO *bio = SSL_get_rbio(tls->ssl);
+    INVARIANT(BIO_get_data(bio) == NULL);
+    BIO_set_data(bio, tls);
+    /* An error that some other code left behind would be taken for the session's own. */
+    if (__builtin_expect(ERR_peek_error() != 0, 0))
+        ERR_clear_error();
+}
+
+static void leave(struct tls *tls)
+{
+    BIO_set_data(SSL_get_rbio(tls->ssl), NULL);
 }
 
 /* ---- failures ---- */
@@ -93,39 +118,28 @@ const char *tls_failure(const struct tls *tls)
     return tls->failure != NULL ? tls->failure : "no failure";
 }
 
-/* An error that some other code left behind would be taken for the session's own. */
-static void start_clean(void)
-{
-    if (__builtin_expect(ERR_peek_error() != 0, 0))
-        ERR_clear_error();
-}
-
 /* ---- making and freeing ---- */
 
-static struct tls *tls_new(SSL_CTX *ctx, const BIO_METHOD *method)
+static struct tls *tls_new(SSL_CTX *ctx, BIO *bio)
 {
     struct tls *tls = calloc(1, sizeof(*tls));
     if (tls == NULL)
         return NULL;
     tls->info.site = -1;
     tls->ssl = SSL_new(ctx);
-    BIO *bio = BIO_new(method);
-    if (tls->ssl == NULL || bio == NULL) {
-        BIO_free(bio);
+    if (tls->ssl == NULL || BIO_up_ref(bio) != 1) {
         SSL_free(tls->ssl);
         free(tls);
         ERR_clear_error();
         return NULL;
     }
-    BIO_set_data(bio, tls);
-    BIO_set_init(bio, 1);
     SSL_set_bio(tls->ssl, bio, bio);
     return tls;
 }
 
 struct tls *tls_accept(struct tls_server *server)
 {
-    struct tls *tls = tls_new(server->credentials->ctx, server->bio);
+    struct tls *tls = tls_new(server->credentials->ctx, server->window.bio);
     if (tls == NULL)
         return NULL;
     tls->server = server;
@@ -164,7 +178,7 @@ static bool expect_name(SSL *ssl, struct span name, bool verify)
 
 struct tls *tls_connect(struct tls_client *client, struct span name)
 {
-    struct tls *tls = tls_new(client->ctx, client->bio);
+    struct tls *tls = tls_new(client->ctx, client->window.bio);
     if (tls == NULL)
         return NULL;
     if (!expect_name(tls->ssl, name, client->verify)) {
@@ -187,7 +201,7 @@ void tls_free(struct tls *tls)
         return;
     SSL_free(tls->ssl);
     free(tls->sni);
-    free(tls->subject);
+    free(tls->client);
     free(tls);
 }
 
@@ -205,8 +219,9 @@ static void check_established(struct tls *tls)
 
 enum err tls_start(struct tls *tls)
 {
-    start_clean();
+    enter(tls);
     int done = SSL_do_handshake(tls->ssl);
+    leave(tls);
     check_established(tls);
     if (done == 1 || SSL_get_error(tls->ssl, done) == SSL_ERROR_WANT_READ)
         return OK;
@@ -229,8 +244,9 @@ static bool drained(const struct tls *tls)
 static size_t read_some(struct tls *tls, char *plain, size_t size)
 {
     size_t n = 0;
-    start_clean();
+    enter(tls);
     int done = SSL_read_ex(tls->ssl, plain, size, &n);
+    leave(tls);
     check_established(tls);
     if (done == 1)
         return n;
@@ -265,8 +281,10 @@ enum err tls_write(struct tls *tls, struct span plain)
     if (plain.len == 0)
         return OK;
     size_t n = 0;
-    start_clean();
-    if (SSL_write_ex(tls->ssl, plain.p, plain.len, &n) == 1) {
+    enter(tls);
+    int done = SSL_write_ex(tls->ssl, plain.p, plain.len, &n);
+    leave(tls);
+    if (done == 1) {
         INVARIANT(n == plain.len);
         return OK;
     }
@@ -279,31 +297,41 @@ void tls_shutdown(struct tls *tls)
     if (tls->shut || tls->failed || !tls->established)
         return;
     tls->shut = true;
-    start_clean();
+    enter(tls);
     if (SSL_shutdown(tls->ssl) < 0)
         ERR_clear_error();
+    leave(tls);
 }
 
 /* ---- what is known ---- */
 
-static void describe_client(struct tls *tls, X509 *certificate)
+static bool keep_client(struct tls *tls, X509 *certificate, struct span subject)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned len = 0;
+    if (X509_digest(certificate, EVP_sha256(), digest, &len) != 1)
+        return false;
+    tls->client = malloc(FINGERPRINT_BYTES + subject.len);
+    if (tls->client == NULL)
+        return false;
+    struct text text = text_fixed(tls->client, FINGERPRINT_BYTES + subject.len);
+    text_hex(&text, digest, len);
+    text_add(&text, subject);
+    INVARIANT(!text.overflow);
+    tls->info.client_fingerprint = span_of(tls->client, FINGERPRINT_BYTES);
+    tls->info.client_subject = span_of(tls->client + FINGERPRINT_BYTES, subject.len);
+    return true;
+}
+
+static void describe_client(struct tls *tls, X509 *certificate)
+{
     BIO *bio = BIO_new(BIO_s_mem());
-    char *name = NULL;
-    if (bio != NULL && X509_digest(certificate, EVP_sha256(), digest, &len) == 1 &&
-        X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) >= 0) {
-        long name_len = BIO_get_mem_data(bio, &name);
-        tls->subject = malloc((size_t)name_len + 1);
-        if (tls->subject != NULL && name_len >= 0) {
-            memcpy(tls->subject, name, (size_t)name_len);
-            struct text hex = text_fixed(tls->fingerprint, sizeof(tls->fingerprint));
-            text_hex(&hex, digest, len);
-            tls->info.client_subject = span_of(tls->subject, (size_t)name_len);
-            tls->info.client_fingerprint = text_span(&hex);
-            tls->info.client_cert = true;
-        }
+    char *subject = NULL;
+    const X509_NAME *name = X509_get_subject_name(certificate);
+    if (bio != NULL && X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0) {
+        long len = BIO_get_mem_data(bio, &subject);
+        tls->info.client_cert =
+            len >= 0 && keep_client(tls, certificate, span_of(subject, (size_t)len));
     }
     BIO_free(bio);
     ERR_clear_error();

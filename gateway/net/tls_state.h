@@ -12,7 +12,10 @@
 #include "gateway/net/certs.h"
 #include "gateway/net/tls.h"
 
-enum { FINGERPRINT_BYTES = 64, TICKET_SESSION_S = 2 * TICKET_ROTATE_S };
+enum {
+    FINGERPRINT_BYTES = 64, /* hex of SHA-256 */
+    TICKET_SESSION_S = 2 * TICKET_ROTATE_S
+};
 
 /* A certificate with its chain and key, loaded once however many sites name the files. */
 struct identity {
@@ -51,6 +54,15 @@ struct server_site {
     unsigned char sid_ctx[SSL_MAX_SID_CTX_LENGTH];
 };
 
+/*
+ * The one BIO of all sessions of a context, lent to the session whose call into OpenSSL is
+ * running. A BIO and lock for each would be 200 bytes more for an idle connection.
+ */
+struct tls_window {
+    BIO_METHOD *method;
+    BIO *bio;
+};
+
 struct tls_server {
     struct table names; /* "name" and ".name" (of "*.name") to struct server_site */
     struct server_site *sites;
@@ -59,12 +71,12 @@ struct tls_server {
     struct credential *credentials;
     struct identity *identities;
     struct authority *authorities;
-    BIO_METHOD *bio;
+    struct tls_window window;
 };
 
 struct tls_client {
     SSL_CTX *ctx;
-    BIO_METHOD *bio;
+    struct tls_window window;
     bool verify;
 };
 
@@ -77,14 +89,14 @@ struct tls {
     const char *failure; /* NULL: none so far */
     bool established, ended, failed, shut;
     bool info_done;
-    char *sni, *subject; /* owned */
-    char fingerprint[FINGERPRINT_BYTES];
+    char *sni, *client; /* owned; `client` is fingerprint and subject */
     struct tls_info info;
 };
 
-/* The session behind a callback of OpenSSL: it hangs on our BIO. */
+/* The session behind a callback of OpenSSL: the one that has the window. */
 struct tls *tls_of(const SSL *ssl);
-BIO_METHOD *tls_bio_method(void);
+MUST_USE bool window_open(struct tls_window *window);
+void window_close(struct tls_window *window);
 /* OpenSSL's first reason as constant text; empties its queue. */
 const char *tls_reason(void);
 
