@@ -1,10 +1,10 @@
 /*
  * A byte stream over one socket, plain or TLS: the only code that reads and writes connections.
  *
- * Reading goes into the worker's scratch. Writing is corked: what one event writes to a channel is
- * gathered in the worker's cork and goes out in one send when the event is over or another channel
- * writes; bytes that the kernel does not take wait in slabs, and EPOLLOUT is asked only then. A plain
- * request so costs one recv and one send on each side.
+ * Reading goes into the worker's scratch. Writing is corked: what one event writes to a channel
+ * is gathered in the worker's cork and goes out in one send when the event is over or another
+ * channel writes; bytes that the kernel does not take wait in slabs, and EPOLLOUT is asked only
+ * then. A plain request so costs one recv and one send on each side.
  */
 #ifndef SALLYPORT_CHANNEL_H
 #define SALLYPORT_CHANNEL_H
@@ -13,12 +13,16 @@
 #include "gateway/net/tls.h"
 #include "gateway/net/worker.h"
 
-struct channel;
-
+/*
+ * Events are told from the loop only, never from inside one of the functions below. A channel
+ * that breaks while it is written to is told by the loop, too.
+ */
 struct channel_events {
-    void (*readable)(struct channel *channel); /* call channel_read until it answers <= 0 or you have enough */
+    void (*readable)(struct channel *channel); /* call channel_read until it answers <= 0 or you
+                                                  have enough */
     void (*drained)(struct channel *channel);  /* all that was written has gone to the kernel */
-    void (*broken)(struct channel *channel);   /* reset or write error: nothing more will go out */
+    void (*broken)(
+        struct channel *channel); /* reset or write error: nothing more will go out */
 };
 
 struct unsent {
@@ -33,32 +37,44 @@ struct channel {
     const struct channel_events *events;
     struct tls *tls; /* owned; NULL: plain */
     struct unsent *head, *tail;
-    size_t unsent;       /* bytes in the slabs */
+    size_t unsent;           /* bytes in the slabs */
     uint64_t sent, received; /* wire bytes */
-    bool reading;        /* EPOLLIN is asked for */
+    bool reading;            /* EPOLLIN is asked for */
     bool connecting;
-    bool eof;            /* the other side has ended its direction */
+    bool eof; /* the other side has ended its direction */
     bool failed;
-    bool shut;           /* our direction is ended once `unsent` is gone */
+    bool shut; /* our direction is ended once `unsent` is gone */
 };
 
 enum { CHANNEL_AGAIN = -1, CHANNEL_FAILED = -2 };
+/* What one read of records can bring: all of them, and what OpenSSL still held of one. */
+enum { CHANNEL_READ_MIN = CIPHER_BYTES + 20 * 1024 };
 
 /* `fd` is non-blocking and belongs to the channel from here on, also on an error. */
 MUST_USE enum err channel_open(struct channel *channel, struct worker *worker, int fd,
                                struct tls *tls, const struct channel_events *events);
 /* `connecting`: the socket's connect is under way; `drained` or `broken` tells how it ended. */
 MUST_USE enum err channel_connect(struct channel *channel, struct worker *worker,
-                                  const struct addr *addr, struct span unix_path, struct tls *tls,
-                                  const struct channel_events *events);
+                                  const struct addr *addr, struct span unix_path,
+                                  struct tls *tls, const struct channel_events *events);
 void channel_close(struct channel *channel); /* idempotent; drops what is unsent */
+void channel_reset(struct channel *channel); /* the same, with RST: a visible cut */
 
-/* Bytes read, 0 at the end of the stream, CHANNEL_AGAIN, CHANNEL_FAILED. `size` >= SCRATCH_BYTES. */
+/* Starts TLS on a channel that was opened plain and has read nothing yet (after a PROXY head).
+ */
+void channel_secure(struct channel *channel, struct tls *tls);
+
+/* Bytes read, 0 at the end of the stream, CHANNEL_AGAIN, CHANNEL_FAILED. On TLS `size` >=
+ * CHANNEL_READ_MIN. */
 ssize_t channel_read(struct channel *channel, char *buffer, size_t size);
+/* The same, asking the kernel for at most `wire` bytes. */
+ssize_t channel_read_some(struct channel *channel, char *buffer, size_t size, size_t wire);
 void channel_reading(struct channel *channel, bool on); /* back-pressure */
 
+/* Not before the channel is connected. Bytes for one that failed or was shut are dropped. */
 void channel_write(struct channel *channel, struct span bytes);
-/* Room for up to `size` bytes in the cork, to be written in place, then channel_wrote. NULL: too much. */
+/* Room for up to `size` bytes in the cork, to be written in place, then channel_wrote. NULL:
+ * too much. */
 char *channel_room(struct channel *channel, size_t size);
 void channel_wrote(struct channel *channel, size_t size);
 /* Sends what is corked. Called at the end of every event, timer and task that wrote. */

@@ -1,6 +1,7 @@
 /*
- * What everything in one worker shares: the loop, the scratch buffers that are always hot, the pools.
- * One per process, single-threaded. Layers above hang their own state on the pointers at the end.
+ * What everything in one worker shares: the loop, the scratch buffers that are always hot, the
+ * pools. One per process, single-threaded. Layers above hang their own state on the pointers at
+ * the end.
  */
 #ifndef SALLYPORT_WORKER_H
 #define SALLYPORT_WORKER_H
@@ -19,31 +20,37 @@ struct channel;
 
 struct worker {
     struct loop loop;
-    struct slab_pool slabs;   /* connections' incomplete input, unsent output, arenas */
+    struct slab_pool slabs; /* connections' incomplete input, unsent output, arenas */
     struct uuid_source uuids;
     unsigned index; /* of the shared slot: 0 to WORKERS_MAX - 1 */
-    bool draining;  /* accepts nothing more, closes idle connections, answers `Connection: close` */
+    bool draining; /* accepts nothing more, closes idle connections, answers `Connection: close`
+                    */
 
     char *scratch; /* SCRATCH_BYTES: valid within one event */
     char *cipher;  /* CIPHER_BYTES: records as received */
     char *cork;    /* CORK_BYTES */
     char *wire;    /* CORK_BYTES + room for record heads: records to send */
+    char *record;  /* RECORD_BYTES_MAX (gateway/audit/ring.h): the record being written */
     size_t cork_len, wire_len;
     struct channel *cork_owner; /* NULL: empty */
 
     size_t connections, streams; /* alive now */
     size_t held_bytes;           /* request and response bodies held for inspection */
 
-    const struct config *config;   /* gateway/chain/config.h */
-    struct worker_shared *shared;  /* gateway/store/slots.h: this worker's slot in shared memory */
-    struct ring_writer *ring;      /* gateway/audit/ring.h; NULL when audit is off */
-    struct snapshots *snapshots;   /* gateway/store/snapshot.h */
-    void **locals;                 /* gateway/chain: per stage instance */
+    const struct config *config; /* gateway/chain/config.h */
+    struct slots *slots;         /* gateway/store/slots.h: the whole, for queries of death */
+    struct worker_shared
+        *shared;              /* gateway/store/slots.h: this worker's slot in shared memory */
+    struct ring_writer *ring; /* gateway/audit/ring.h; NULL when audit is off */
+    struct snapshots *snapshots;      /* gateway/store/snapshot.h */
+    void **locals;                    /* gateway/chain: per stage instance */
     struct upstream_local *upstreams; /* gateway/upstream: per upstream of the configuration */
-    struct stream *free_streams;   /* pool */
+    struct stream *current;           /* being worked on now: what a crash is blamed on */
+    struct stream *free_streams;      /* pool */
     struct session *free_sessions;
-    struct session *sessions;      /* all alive, linked */
-    void *faults;                  /* fault injection builds only */
+    struct session *sessions;               /* all alive, linked */
+    struct session *idle_first, *idle_last; /* those between requests, oldest first */
+    void *faults;                           /* fault injection builds only */
 };
 
 #endif

@@ -1,0 +1,650 @@
+/*
+ * THE FILE TO READ FIRST: a transaction's life, one function per step.
+ *
+ *     read_head   parsed, canonical; client address, site, route     -> PHASE_REQUEST_HEAD
+ *     read_body   held up to the limit, if a stage wants to see it    -> PHASE_REQUEST_BODY
+ *     forward     the route's handler: upstream | respond | redirect
+ *     respond     status and fields of the answer                     -> PHASE_RESPONSE_HEAD
+ *     stream      its body, with back-pressure both ways
+ *     record      one record, counters
+ *
+ * A step ends by calling the next one, by waiting for an event, or by answer_here, the one way
+ * to every local answer. What a failure means is decided in the chain and not here.
+ */
+#include "gateway/flow.h"
+
+#include "gateway/chain/chain.h"
+#include "gateway/chain/reply.h"
+#include "gateway/flow_state.h"
+#include "gateway/http/forwarded.h"
+#include "gateway/net/tls.h"
+#include "gateway/store/slots.h"
+#include "gateway/upstream/forward.h"
+
+/* Unsent bytes towards upstream above which a client's upload is paused. */
+enum { UPLOAD_BUFFER = 256 * 1024 };
+
+static void step_read_body(struct flow *flow);
+static void step_forward(struct flow *flow);
+
+static struct flow *flow_of(struct stream *stream)
+{
+    return stream->owner;
+}
+
+static struct flow *flow_of_txn(struct txn *txn)
+{
+    return txn->flow;
+}
+
+static struct flow *flow_of_exchange(struct exchange *x)
+{
+    struct flow *flow = CONTAINER(x, struct flow, exchange);
+    flow->txn.worker->current = flow->stream;
+    return flow;
+}
+
+static const struct limits_conf *limits_of(const struct flow *flow)
+{
+    return &flow->txn.config->server.limits;
+}
+
+/* --- local answers
+ * ------------------------------------------------------------------------------------ */
+
+/* The record is committed before the first byte: what was refused is on record even if we fall
+ * now. */
+static void local_head_done(struct txn *txn, struct verdict verdict)
+{
+    struct flow *flow = flow_of_txn(txn);
+    struct stream *stream = flow->stream;
+    bool bodyless = stream->req.method_id == METHOD_HEAD;
+    struct wire_framing framing = { .body = BODY_LENGTH,
+                                    .length = flow->answer_body.len,
+                                    .keep_alive = true };
+
+    (void)verdict; /* a refusal is not itself refused: only the fields that stages add count
+                      here */
+    if (edits_apply(txn, EDIT_RESPONSE, &flow->answer.fields) != OK) {
+        stream->ops->cut(stream);
+        return;
+    }
+    flow->status = flow->answer.status;
+    flow_record(flow);
+    flow->head_sent = true;
+    stream->ops->send_head(stream, &flow->answer, framing);
+    if (!bodyless)
+        stream->ops->send_body(stream, flow->answer_body);
+    stream->ops->send_end(stream, NULL);
+}
+
+static void answer_here(struct flow *flow, enum reason reason, const struct reply *reply)
+{
+    struct txn *txn = &flow->txn;
+    struct stream *stream = flow->stream;
+
+    if (flow->local)
+        return;
+    exchange_abort(&flow->exchange);
+    flow->local = true;
+    flow->holding = flow->streaming = false;
+    stream->ops->read_body(stream, false);
+    if (flow->head_sent) {
+        flow->cut = reason_row(reason)->slug;
+        stream->ops->cut(stream);
+        return;
+    }
+    flow->responding = true;
+    txn->rsp = &flow->answer;
+    if (reply_render(txn, reason, reply, &flow->answer, &flow->answer_body) != OK) {
+        flow->cut = "memory";
+        stream->ops->cut(stream);
+        return;
+    }
+    if (txn->route != NULL)
+        chain_start(txn, PHASE_RESPONSE_HEAD, span_of(NULL, 0), local_head_done);
+    else
+        local_head_done(txn, pass());
+}
+
+/* The gateway's own refusals, which no stage makes: they stand in the record as decisions, too.
+ */
+static void refuse(struct flow *flow, enum reason reason)
+{
+    flow->txn.decided = ACTION_DENY;
+    flow->txn.reason = reason;
+    answer_here(flow, reason, NULL);
+}
+
+static void refuse_with_status(struct flow *flow, enum reason reason, int status)
+{
+    struct reply *reply = reply_new(&flow->txn, status);
+
+    flow->txn.decided = ACTION_DENY;
+    flow->txn.reason = reason;
+    answer_here(flow, reason, reply);
+}
+
+/* True when the chain let it through; otherwise it has been answered. */
+static bool passed(struct flow *flow, struct verdict verdict)
+{
+    if (verdict.action == ACTION_PASS)
+        return true;
+    flow->txn.decided = verdict.action;
+    flow->txn.reason = verdict.reason;
+    answer_here(flow, verdict.reason, verdict.reply);
+    return false;
+}
+
+/* --- read_head
+ * ---------------------------------------------------------------------------------------- */
+
+static void find_client(struct flow *flow)
+{
+    struct txn *txn = &flow->txn;
+    const struct cidrs *trusted = &txn->config->server.trusted_proxies;
+
+    txn->peer = txn->client = flow->stream->peer;
+    if (trusted->count > 0)
+        forwarded_client(&txn->req->fields, &txn->peer, trusted, &txn->client,
+                         &txn->req->scheme);
+}
+
+/* Has this very request ended workers before? */
+static bool is_query_of_death(const struct flow *flow)
+{
+    const struct slots *slots = flow->txn.worker->slots;
+
+    if (slots == NULL || __atomic_load_n(&slots->deaths_refused, __ATOMIC_ACQUIRE) == 0)
+        return false;
+    uint64_t fingerprint = death_fingerprint(slots->boot_key, flow->stream->head);
+    return deaths_refuse(slots, fingerprint, (uint32_t)(flow->txn.began_us / 1000000));
+}
+
+/* A connection whose handshake was for one site may not reach another one that asks for
+ * certificates. */
+static bool is_misdirected(const struct flow *flow)
+{
+    const struct site *site = flow->txn.site;
+    const struct tls_info *tls = flow->stream->tls;
+
+    if (!site->client_cert_required)
+        return false;
+    return tls == NULL || tls->site != site->tls_site || !tls->client_cert;
+}
+
+/*
+ * Some route keeps encoded slashes, so heads are parsed that way; all other routes get the
+ * strict reading of the same target, and are looked up by it.
+ */
+static enum http_error strict_path(struct flow *flow)
+{
+    struct txn *txn = &flow->txn;
+    struct request *req = txn->req;
+    struct uri uri;
+
+    if (!txn->config->preserve_encoded || txn->route->preserve_encoded)
+        return HTTP_OK;
+    enum http_error error = uri_parse(&uri, req->target, req->method_id, false, txn->arena);
+    if (error != HTTP_OK)
+        return error;
+    req->path = uri.path;
+    req->path_wire = uri.path_wire;
+    txn->route = route_find(txn->site, req);
+    return HTTP_OK;
+}
+
+static void request_head_done(struct txn *txn, struct verdict verdict)
+{
+    struct flow *flow = flow_of_txn(txn);
+
+    if (passed(flow, verdict))
+        step_read_body(flow);
+}
+
+static void step_read_head(struct flow *flow)
+{
+    struct txn *txn = &flow->txn;
+
+    find_client(flow);
+    if (is_query_of_death(flow)) {
+        refuse(flow, REASON_QUERY_OF_DEATH);
+        return;
+    }
+    txn->site = site_find(txn->config, txn->req->host);
+    if (txn->site == NULL) {
+        refuse(flow, REASON_NO_SITE);
+        return;
+    }
+    if (is_misdirected(flow)) {
+        refuse(flow, REASON_MISDIRECTED);
+        return;
+    }
+    txn->route = route_find(txn->site, txn->req);
+    enum http_error error = strict_path(flow);
+    if (error != HTTP_OK) {
+        flow->refused = error;
+        refuse_with_status(flow, REASON_HTTP, http_error_status(error));
+        return;
+    }
+    chain_start(txn, PHASE_REQUEST_HEAD, span_of(NULL, 0), request_head_done);
+}
+
+static struct flow *flow_new(struct stream *stream)
+{
+    struct flow *flow = arena_new(&stream->arena, struct flow);
+
+    if (flow == NULL) {
+        stream->ops->cut(stream);
+        return NULL;
+    }
+    stream->owner = flow;
+    flow->stream = stream;
+    txn_init(&flow->txn, stream->worker, &stream->arena, &stream->req);
+    flow->txn.flow = flow;
+    flow->txn.peer = flow->txn.client = stream->peer;
+    if (stream->tls != NULL)
+        flow->txn.sni = stream->tls->sni;
+    stream->worker->shared->counters.requests++;
+    return flow;
+}
+
+static void on_begin(struct stream *stream)
+{
+    struct flow *flow = flow_new(stream);
+
+    if (flow != NULL)
+        step_read_head(flow);
+}
+
+static void on_refused(struct stream *stream, enum http_error error)
+{
+    struct flow *flow = flow_new(stream);
+
+    if (flow == NULL)
+        return;
+    flow->refused = error;
+    stream->worker->shared->counters.requests_refused++;
+    refuse_with_status(flow, REASON_HTTP, http_error_status(error));
+}
+
+static void on_slow_head(struct stream *stream)
+{
+    struct flow *flow = flow_new(stream);
+
+    if (flow != NULL)
+        refuse(flow, REASON_SLOW_HEAD);
+}
+
+/* --- read_body
+ * ---------------------------------------------------------------------------------------- */
+
+/* Whether a stage that wants the body would refuse what it cannot see. */
+static bool body_is_enforced(const struct route *route)
+{
+    for (unsigned i = 0; i < route->chain_count[PHASE_REQUEST_BODY]; i++) {
+        if (route->chain[PHASE_REQUEST_BODY][i].mode == MODE_BLOCK)
+            return true;
+    }
+    return false;
+}
+
+static void request_body_done(struct txn *txn, struct verdict verdict)
+{
+    struct flow *flow = flow_of_txn(txn);
+
+    if (passed(flow, verdict))
+        step_forward(flow);
+}
+
+static void hold_body(struct flow *flow)
+{
+    struct request *req = flow->txn.req;
+
+    const struct route *route = flow->txn.route;
+
+    /* Detect mode holds what block mode would refuse, and inspects as much as block mode would.
+     */
+    uint64_t limit = body_is_enforced(route) ? route->body_limit : route->body_max;
+    held_begin(&flow->held, flow->txn.worker, flow->txn.arena, (size_t)limit,
+               (size_t)limits_of(flow)->held, req->body == BODY_LENGTH ? req->length : 0);
+    flow->holding = true;
+    flow->stream->ops->read_body(flow->stream, true);
+}
+
+static void step_read_body(struct flow *flow)
+{
+    const struct route *route = flow->txn.route;
+    const struct request *req = flow->txn.req;
+    bool large = req->body == BODY_LENGTH && req->length > route->body_limit;
+    bool encoded = fields_have(&req->fields, FIELD_CONTENT_ENCODING);
+
+    if (req->body == BODY_LENGTH && req->length > route->body_max) {
+        refuse(flow, REASON_BODY_LIMIT);
+        return;
+    }
+    if (flow->stream->body_ended || !route->holds_body || route->handler != HANDLER_UPSTREAM) {
+        step_forward(flow);
+        return;
+    }
+    if (!large && !encoded) {
+        hold_body(flow);
+        return;
+    }
+    /* It cannot be inspected, whole or at all: a recorded fact, and a refusal where something
+     * enforces. */
+    flow->body_unseen = true;
+    if (large && body_is_enforced(route))
+        refuse(flow, REASON_BODY_LIMIT);
+    else if (encoded && route->body_policy == BODY_STRICT && body_is_enforced(route))
+        refuse_with_status(flow, REASON_BODY_MALFORMED, 415);
+    else
+        step_forward(flow);
+}
+
+static void hold_more(struct flow *flow, struct span bytes)
+{
+    enum err err = held_add(&flow->held, bytes);
+
+    if (err != OK)
+        refuse(flow, err == ERR_LIMIT ? REASON_BODY_LIMIT : REASON_BODY_MEMORY);
+}
+
+static void on_body(struct stream *stream, struct span bytes)
+{
+    struct flow *flow = flow_of(stream);
+
+    if (stream->body_bytes > flow->txn.route->body_max && !flow->exchange.rsp.websocket) {
+        refuse(flow, REASON_BODY_LIMIT);
+        return;
+    }
+    if (flow->holding) {
+        hold_more(flow, bytes);
+        return;
+    }
+    if (!flow->streaming)
+        return;
+    exchange_send(&flow->exchange, bytes);
+    if (exchange_unsent(&flow->exchange) > UPLOAD_BUFFER)
+        stream->ops->read_body(stream, false);
+}
+
+static void on_body_end(struct stream *stream)
+{
+    struct flow *flow = flow_of(stream);
+
+    if (flow->holding) {
+        struct span seen = span_sub(held_span(&flow->held), 0, flow->txn.route->body_limit);
+        flow->holding = false;
+        flow->body_unseen = seen.len < flow->held.len;
+        chain_start(&flow->txn, PHASE_REQUEST_BODY, seen, request_body_done);
+    } else if (flow->streaming) {
+        exchange_finish(&flow->exchange, &stream->req.trailers);
+    }
+}
+
+static void on_body_error(struct stream *stream, enum http_error error)
+{
+    struct flow *flow = flow_of(stream);
+
+    flow->refused = error;
+    if (error == HTTP_SLOW)
+        refuse(flow, REASON_SLOW_BODY);
+    else
+        refuse_with_status(flow, REASON_BODY_MALFORMED, http_error_status(error));
+}
+
+/* --- forward
+ * ------------------------------------------------------------------------------------------ */
+
+static const struct exchange_events forward_events;
+
+static void forward_upstream(struct flow *flow)
+{
+    struct txn *txn = &flow->txn;
+    struct request *req = txn->req;
+    struct exchange *x = &flow->exchange;
+    struct forward_facts facts = { .client = txn->client,
+                                   .peer = txn->peer,
+                                   .id = txn_id(txn) };
+
+    if (txn->route->upstream == NULL) {
+        refuse(flow, REASON_NO_ROUTE);
+        return;
+    }
+    if (forward_prepare(req, txn->arena, &facts) != OK ||
+        edits_apply(txn, EDIT_REQUEST, &req->fields) != OK) {
+        refuse(flow, REASON_MEMORY);
+        return;
+    }
+    x->events = &forward_events;
+    x->body = held_span(&flow->held);
+    x->streamed = !flow->stream->body_ended;
+    x->framing = (struct wire_framing){ .body = req->body,
+                                        .length = req->length,
+                                        .keep_alive = true,
+                                        .websocket = req->websocket && txn->route->websocket };
+    if (req->body != BODY_NONE && !x->streamed) {
+        x->framing.body = BODY_LENGTH;
+        x->framing.length = x->body.len;
+    }
+    flow->streaming = x->streamed;
+    flow->forwarded_ns = txn->clock->mono_ns;
+    txn->worker->shared->counters.requests_forwarded++;
+    exchange_start(x, txn->worker, txn->route->upstream, txn->arena, req);
+    /* On a kept connection the body may follow at once; a new one says when it is ready. */
+    if (x->streamed && x->state == EXCHANGE_WAITING)
+        flow->stream->ops->read_body(flow->stream, true);
+}
+
+static void forward_respond(struct flow *flow)
+{
+    const struct route *route = flow->txn.route;
+    struct reply *reply = reply_new(&flow->txn, route->respond_status);
+
+    if (reply != NULL && route->respond_body.p != NULL) {
+        reply->body = route->respond_body;
+        reply->type = route->respond_type;
+    }
+    flow->txn.reason = REASON_RESPOND;
+    answer_here(flow, REASON_RESPOND, reply);
+}
+
+static void forward_redirect(struct flow *flow)
+{
+    const struct route *route = flow->txn.route;
+    struct reply *reply = reply_new(&flow->txn, route->redirect_status);
+
+    if (reply == NULL || !reply_field(reply, SPAN("Location"), route->redirect_to)) {
+        refuse(flow, REASON_MEMORY);
+        return;
+    }
+    flow->txn.reason = REASON_REDIRECT;
+    answer_here(flow, REASON_REDIRECT, reply);
+}
+
+static void forward_nowhere(struct flow *flow)
+{
+    refuse(flow, REASON_NO_ROUTE);
+}
+
+static void step_forward(struct flow *flow)
+{
+    static void (*const handlers[])(struct flow *) = {
+        [HANDLER_UPSTREAM] = forward_upstream, [HANDLER_RESPOND] = forward_respond,
+        [HANDLER_REDIRECT] = forward_redirect, [HANDLER_INTERNAL] = forward_nowhere,
+        [HANDLER_NONE] = forward_nowhere,
+    };
+
+    handlers[flow->txn.route->handler](flow);
+}
+
+/* Upstream took what we had: more of the client's body is welcome. */
+static void upstream_drained(struct exchange *x)
+{
+    struct flow *flow = flow_of_exchange(x);
+
+    if (flow->streaming)
+        flow->stream->ops->read_body(flow->stream, true);
+}
+
+/* --- respond
+ * ------------------------------------------------------------------------------------------ */
+
+/* How the answer's body reaches the client: its length where it is known, else chunks. */
+static struct wire_framing answer_framing(const struct flow *flow)
+{
+    const struct response *rsp = &flow->exchange.rsp;
+    struct wire_framing framing = { .body = rsp->body,
+                                    .length = rsp->length,
+                                    .keep_alive = true };
+    struct span length = fields_value(&rsp->fields, FIELD_CONTENT_LENGTH);
+
+    framing.websocket = rsp->websocket;
+    if (rsp->body == BODY_CLOSE)
+        framing.body = BODY_CHUNKED;
+    if (rsp->body == BODY_NONE && rsp->status != 204 && rsp->status >= 200 &&
+        span_uint(length, &framing.length))
+        framing.body = BODY_LENGTH; /* to HEAD or with 304: the length it would have */
+    return framing;
+}
+
+static void response_head_done(struct txn *txn, struct verdict verdict)
+{
+    struct flow *flow = flow_of_txn(txn);
+    struct stream *stream = flow->stream;
+    struct exchange *x = &flow->exchange;
+
+    if (!passed(flow, verdict))
+        return;
+    if (edits_apply(txn, EDIT_RESPONSE, &x->rsp.fields) != OK) {
+        refuse(flow, REASON_MEMORY);
+        return;
+    }
+    flow->status = x->rsp.status;
+    flow->head_sent = true;
+    stream->ops->send_head(stream, &x->rsp, answer_framing(flow));
+    if (x->rsp.websocket) {
+        stream->ops->tunnel(stream);
+        flow->streaming = true;
+        stream->ops->read_body(stream, true);
+    }
+    exchange_pause(x, false);
+}
+
+static void upstream_head(struct exchange *x)
+{
+    struct flow *flow = flow_of_exchange(x);
+    struct txn *txn = &flow->txn;
+
+    flow->answered_ns = txn->clock->mono_ns;
+    flow->responding = true;
+    txn->rsp = &x->rsp;
+    chain_start(txn, PHASE_RESPONSE_HEAD, span_of(NULL, 0), response_head_done);
+    if (!flow->head_sent && !flow->local)
+        exchange_pause(x, true); /* a stage waits */
+}
+
+/* --- stream
+ * -------------------------------------------------------------------------------------------
+ */
+
+static void upstream_body(struct exchange *x, struct span bytes)
+{
+    struct flow *flow = flow_of_exchange(x);
+    struct stream *stream = flow->stream;
+
+    stream->ops->send_body(stream, bytes);
+    if (stream->ops->unsent(stream) > limits_of(flow)->response_buffer) {
+        flow->throttled = true;
+        exchange_pause(x, true);
+    }
+}
+
+static void upstream_end(struct exchange *x)
+{
+    struct flow *flow = flow_of_exchange(x);
+    struct stream *stream = flow->stream;
+
+    flow->streaming = false;
+    stream->ops->send_end(stream, &x->rsp.trailers);
+}
+
+static enum reason upstream_reason(enum err err)
+{
+    static const struct {
+        enum err err;
+        enum reason reason;
+    } rows[] = {
+        { ERR_TIMEOUT, REASON_UPSTREAM_TIMEOUT },
+        { ERR_BUSY, REASON_UPSTREAM_NONE },
+        { ERR_PROTOCOL, REASON_UPSTREAM_BAD },
+        { ERR_LIMIT, REASON_UPSTREAM_BAD },
+        { ERR_MEMORY, REASON_MEMORY },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (rows[i].err == err)
+            return rows[i].reason;
+    }
+    return REASON_UPSTREAM_UNREACHABLE;
+}
+
+static void upstream_error(struct exchange *x, enum err err)
+{
+    struct flow *flow = flow_of_exchange(x);
+
+    flow->txn.worker->shared->counters.upstream_failures++;
+    txn_abort(&flow->txn);
+    flow->txn.decided = ACTION_FAIL;
+    flow->txn.reason = upstream_reason(err);
+    answer_here(flow, flow->txn.reason, NULL);
+}
+
+static const struct exchange_events forward_events = {
+    .head = upstream_head,
+    .body = upstream_body,
+    .end = upstream_end,
+    .error = upstream_error,
+    .drained = upstream_drained,
+};
+
+/* The client took what we had: upstream may go on. */
+static void on_drained(struct stream *stream)
+{
+    struct flow *flow = flow_of(stream);
+
+    if (!flow->throttled)
+        return;
+    flow->throttled = false;
+    exchange_pause(&flow->exchange, false);
+}
+
+/* --- record
+ * -------------------------------------------------------------------------------------------
+ */
+
+static void on_ended(struct stream *stream, enum stream_end end)
+{
+    struct flow *flow = flow_of(stream);
+
+    if (flow == NULL)
+        return;
+    if (end != STREAM_DONE && flow->cut == NULL && !flow->recorded)
+        flow->cut = end == STREAM_SLOW ? "client-slow" : "client-gone";
+    exchange_abort(&flow->exchange);
+    txn_abort(&flow->txn);
+    flow_record(flow);
+    held_free(&flow->held);
+}
+
+const struct stream_events flow_events = {
+    .begin = on_begin,
+    .refused = on_refused,
+    .slow_head = on_slow_head,
+    .body = on_body,
+    .body_end = on_body_end,
+    .body_error = on_body_error,
+    .drained = on_drained,
+    .ended = on_ended,
+};

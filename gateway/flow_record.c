@@ -1,0 +1,175 @@
+/*
+ * The last step of a transaction: its record. Only what `audit.record` selects is written, so a
+ * plain request on a quiet configuration costs nothing here.
+ */
+#include "gateway/chain/chain.h"
+#include "gateway/flow_state.h"
+#include "gateway/net/tls.h"
+#include "gateway/store/slots.h"
+
+static bool is_selected(const struct flow *flow)
+{
+    const struct audit_conf *audit = &flow->txn.config->audit;
+    const struct txn *txn = &flow->txn;
+    enum reason reason = txn->reason;
+
+    if (!audit->on || flow->txn.worker->ring == NULL)
+        return false;
+    if (audit->record & AUDIT_ALL)
+        return true;
+    bool denied = txn->decided == ACTION_DENY || txn->decided == ACTION_FAIL;
+    bool limited = reason == REASON_RATE_LIMIT;
+    bool auth = reason == REASON_AUTH_REQUIRED || reason == REASON_AUTH_FAILED ||
+                reason == REASON_AUTH_REFUSED || txn->facts.user.len > 0;
+    return ((audit->record & AUDIT_BLOCKED) && denied) ||
+           ((audit->record & AUDIT_DETECTED) && txn->detected) ||
+           ((audit->record & AUDIT_LIMITED) && limited) ||
+           ((audit->record & AUDIT_AUTH) && auth);
+}
+
+static const char *action_of(const struct flow *flow)
+{
+    const struct txn *txn = &flow->txn;
+
+    if (flow->refused != HTTP_OK)
+        return "refuse";
+    switch (txn->decided) {
+    case ACTION_DENY:
+        return "block";
+    case ACTION_FAIL:
+        return "fail";
+    case ACTION_REPLY:
+        return "reply";
+    case ACTION_PASS:
+    case ACTION_WAIT:
+        break;
+    }
+    if (txn->detected)
+        return "detect";
+    return flow->local ? "reply" : "pass";
+}
+
+static enum record_class class_of(const struct flow *flow)
+{
+    if (flow->txn.decided == ACTION_DENY || flow->txn.decided == ACTION_REPLY)
+        return RECORD_DECIDED;
+    return flow->txn.detected ? RECORD_DETECTED : RECORD_FORWARDED;
+}
+
+/* traceparent (W3C Trace Context): 00-32 hex-16 hex-2 hex. */
+static struct span traceparent_of(const struct request *req)
+{
+    struct span value = fields_value(&req->fields, FIELD_TRACEPARENT);
+    bool good = value.len == 55;
+
+    for (size_t i = 0; good && i < value.len; i++) {
+        bool dash = i == 2 || i == 35 || i == 52;
+        good = dash ? value.p[i] == '-' : hex_value(value.p[i]) >= 0;
+    }
+    return good ? value : span_of(NULL, 0);
+}
+
+static void fill_request(struct record *record, const struct flow *flow)
+{
+    const struct txn *txn = &flow->txn;
+    const struct request *req = txn->req;
+    const struct tls_info *tls = flow->stream->tls;
+
+    record->client = txn->client;
+    record->peer = txn->peer;
+    if (!addr_equal(&txn->client, &txn->peer) &&
+        fields_have(&req->fields, FIELD_X_FORWARDED_FOR)) {
+        for (unsigned i = 0; i < req->fields.count && record->forwarded.p == NULL; i++) {
+            const struct field *field = &req->fields.items[i];
+            if (field->id == FIELD_X_FORWARDED_FOR)
+                record->forwarded = field->value;
+        }
+    }
+    record->method = req->method;
+    record->host = req->host;
+    record->path = req->path.len > 0 ? req->path : req->target;
+    record->query = req->query;
+    record->version = req->minor == 0 ? SPAN("1.0") : SPAN("1.1");
+    record->user_agent = fields_value(&req->fields, FIELD_USER_AGENT);
+    record->referrer = fields_value(&req->fields, FIELD_REFERER);
+    record->traceparent = traceparent_of(req);
+    record->scheme = req->scheme;
+    if (tls != NULL) {
+        record->tls_version = tls->version;
+        record->tls_cipher = tls->cipher;
+    }
+}
+
+static void fill_outcome(struct record *record, const struct flow *flow)
+{
+    const struct txn *txn = &flow->txn;
+    const struct exchange *x = &flow->exchange;
+
+    record->action = action_of(flow);
+    record->reason = txn->reason != REASON_NONE ? reason_row(txn->reason)->slug : NULL;
+    record->detail = flow->refused != HTTP_OK ? http_error_slug(flow->refused).p : NULL;
+    record->status = flow->status;
+    record->request_bytes = flow->stream->body_bytes;
+    record->response_bytes = flow->local ? flow->answer_body.len : flow->stream->sent_bytes;
+    record->cut = flow->cut;
+    record->body_unseen = flow->body_unseen;
+    if (flow->forwarded_ns == 0)
+        return;
+    record->upstream_status = x->rsp.status;
+    record->upstream_tries = x->tries;
+    if (x->server != NULL)
+        record->upstream = x->server->conf->label;
+    if (flow->answered_ns != 0)
+        record->upstream_us = (uint32_t)((flow->answered_ns - flow->forwarded_ns) / 1000);
+}
+
+static void write_record(struct flow *flow)
+{
+    struct txn *txn = &flow->txn;
+    struct worker *worker = txn->worker;
+    struct record record = {
+        .wall_us = txn->began_us,
+        .duration_us = (txn->clock->mono_ns - txn->began_ns) / 1000,
+        .id = txn_id(txn),
+        .site = txn->site != NULL ? txn->site->name : NULL,
+        .route = txn->route != NULL ? txn->route->name : NULL,
+        .user = txn->facts.user,
+        .auth = txn->facts.auth,
+        .trail = txn->trail,
+        .trail_count = txn->trail_count,
+        .findings = txn->findings,
+        .finding_count = txn->finding_count,
+        .findings_dropped = txn->findings_dropped,
+        .config_hash = txn->config->hash,
+        .node = txn->config->server.node,
+    };
+
+    fill_request(&record, flow);
+    fill_outcome(&record, flow);
+    struct text line = text_fixed(worker->record, RECORD_BYTES_MAX);
+    record_write(&line, &record, &txn->config->audit.redaction);
+    if (!ring_commit(worker->ring, class_of(flow), text_span(&line)))
+        worker->shared->counters.records_lost++;
+}
+
+static void count(const struct flow *flow)
+{
+    struct worker_counters *counters = &flow->txn.worker->shared->counters;
+    unsigned class = (unsigned)flow->status / 100;
+
+    counters->requests_denied += flow->txn.decided == ACTION_DENY;
+    counters->requests_replied += flow->local && flow->txn.decided != ACTION_DENY;
+    counters->request_bytes += flow->stream->body_bytes;
+    counters->response_bytes += flow->stream->sent_bytes;
+    counters->status_class[class < 6 ? class : 0]++;
+}
+
+void flow_record(struct flow *flow)
+{
+    if (flow->recorded)
+        return;
+    flow->recorded = true;
+    if (is_selected(flow))
+        write_record(flow);
+    count(flow);
+}

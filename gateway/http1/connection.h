@@ -1,0 +1,55 @@
+/*
+ * The inside of a session, shared by its two halves: session.c (input, deadlines, life) and
+ * answer.c (what the flow sends).
+ */
+#ifndef SALLYPORT_HTTP1_CONNECTION_H
+#define SALLYPORT_HTTP1_CONNECTION_H
+
+#include "gateway/http/head.h"
+#include "gateway/http1/session.h"
+#include "gateway/net/proxyproto.h"
+
+enum { LINGER_MS = 2000, LINGER_BYTES = 256 * 1024, RESPONSE_HEAD_MAX = 32 * 1024 };
+
+enum session_state {
+    SESSION_PROXY,  /* a PROXY head is due */
+    SESSION_HEAD,   /* between requests, or a head is incomplete */
+    SESSION_BODY,   /* the request's body is not complete */
+    SESSION_ANSWER, /* nothing more is read for this request */
+    SESSION_TUNNEL,
+    SESSION_LINGER, /* answered; input is thrown away until the client has seen the answer */
+};
+
+struct session {
+    struct channel channel;
+    struct timer timer;
+    struct task task; /* settles what operations have caused */
+    struct session *prev, *next;
+    struct session *idle_prev, *idle_next;
+    const struct session_host *host;
+    struct addr peer, socket_peer;
+    enum session_state state;
+    struct head_scan scan;
+    char *stash; /* input that nobody has taken: a slab, or malloc'd when larger */
+    size_t stash_len;
+    struct stream *stream;
+    struct body_reader body;
+    struct tls *tls_later;  /* until the PROXY head is read */
+    uint64_t mark, mark_ms; /* deadlines of progress: wire bytes and time at the last look */
+    bool idle;              /* in the worker's idle list */
+    bool body_wanted;
+    bool continue_due;
+    bool keep_alive;
+    bool half_closed; /* the client has ended its direction */
+    bool chunked;     /* of the answer */
+    bool ended, cut;  /* the flow has said so */
+};
+
+extern const struct stream_ops http1_stream_ops;
+
+static inline struct session *session_of(const struct stream *stream)
+{
+    return stream->connection;
+}
+
+#endif

@@ -1,0 +1,691 @@
+/*
+ * HTTP/1 connections: input, deadlines, life. One recv brings a request in the usual case; its
+ * head is copied to the transaction's arena, and nothing is kept on the connection. What nobody
+ * takes yet (half a head, a pipelined request, a body before it is wanted) is stashed, and
+ * reading stops while there is a stash that the state cannot use.
+ */
+#include "gateway/http1/connection.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void consume(struct session *s, struct span input);
+
+/* --- memory
+ * -------------------------------------------------------------------------------------------
+ */
+
+static void stash_free(struct session *s)
+{
+    if (s->stash == NULL)
+        return;
+    if (s->stash_len > SLAB_BYTES)
+        free(s->stash);
+    else
+        slab_put(&s->channel.worker->slabs, s->stash);
+    s->stash = NULL;
+    s->stash_len = 0;
+}
+
+/* `input` is in the worker's scratch. False: no memory. */
+static bool stash_keep(struct session *s, struct span input)
+{
+    INVARIANT(s->stash == NULL);
+    if (input.len == 0)
+        return true;
+    s->stash = input.len > SLAB_BYTES ? malloc(input.len) : slab_get(&s->channel.worker->slabs);
+    if (s->stash == NULL)
+        return false;
+    memcpy(s->stash, input.p, input.len);
+    s->stash_len = input.len;
+    return true;
+}
+
+static struct stream *stream_new(struct session *s)
+{
+    struct worker *worker = s->channel.worker;
+    struct stream *stream = worker->free_streams;
+
+    if (stream != NULL)
+        worker->free_streams = stream->next_free;
+    else if ((stream = malloc(sizeof *stream)) == NULL)
+        return NULL;
+    memset(stream, 0, offsetof(struct stream, first));
+    arena_init(&stream->arena, stream->first, sizeof stream->first, &worker->slabs,
+               s->host->arena_ceiling);
+    stream->ops = &http1_stream_ops;
+    stream->events = s->host->events;
+    stream->worker = worker;
+    stream->connection = s;
+    stream->peer = s->peer;
+    stream->tls = s->channel.tls != NULL ? tls_info(s->channel.tls) : NULL;
+    worker->streams++;
+    return stream;
+}
+
+static void stream_release(struct stream *stream)
+{
+    struct worker *worker = stream->worker;
+
+    arena_reset(&stream->arena);
+    worker->streams--;
+    if (worker->current == stream)
+        worker->current = NULL;
+    stream->next_free = worker->free_streams;
+    worker->free_streams = stream;
+}
+
+/* --- life
+ * ---------------------------------------------------------------------------------------------
+ */
+
+static void idle_leave(struct session *s)
+{
+    struct worker *worker = s->channel.worker;
+
+    if (!s->idle)
+        return;
+    s->idle = false;
+    *(s->idle_prev != NULL ? &s->idle_prev->idle_next : &worker->idle_first) = s->idle_next;
+    *(s->idle_next != NULL ? &s->idle_next->idle_prev : &worker->idle_last) = s->idle_prev;
+    s->idle_prev = s->idle_next = NULL;
+}
+
+static void idle_enter(struct session *s)
+{
+    struct worker *worker = s->channel.worker;
+
+    s->idle = true;
+    s->idle_prev = worker->idle_last;
+    *(worker->idle_last != NULL ? &worker->idle_last->idle_next : &worker->idle_first) = s;
+    worker->idle_last = s;
+}
+
+static void session_free(struct session *s)
+{
+    struct worker *worker = s->channel.worker;
+
+    idle_leave(s);
+    stash_free(s);
+    if (s->tls_later != NULL)
+        tls_free(s->tls_later);
+    channel_close(&s->channel);
+    timer_remove(&worker->loop, &s->timer);
+    task_cancel(&s->task);
+    if (s->host->cap != NULL)
+        peer_cap_leave(s->host->cap, &s->socket_peer);
+    *(s->prev != NULL ? &s->prev->next : &worker->sessions) = s->next;
+    if (s->next != NULL)
+        s->next->prev = s->prev;
+    worker->connections--;
+    s->next = worker->free_sessions;
+    worker->free_sessions = s;
+}
+
+/* The client is gone, or was made to go. */
+static void session_end(struct session *s, enum stream_end how)
+{
+    struct stream *stream = s->stream;
+
+    if (stream != NULL) {
+        s->stream = NULL;
+        stream->worker->current = stream;
+        stream->events->ended(stream, how);
+        stream_release(stream);
+    }
+    session_free(s);
+}
+
+static void linger(struct session *s)
+{
+    struct worker *worker = s->channel.worker;
+
+    stash_free(s);
+    s->state = SESSION_LINGER;
+    s->mark = s->channel.received;
+    channel_shut(&s->channel);
+    channel_reading(&s->channel, true);
+    timer_set(&worker->loop, &s->timer, LINGER_MS);
+}
+
+/* The answer is out. */
+static void stream_done(struct session *s)
+{
+    struct worker *worker = s->channel.worker;
+    struct stream *stream = s->stream;
+    bool whole = stream->body_ended;
+
+    s->stream = NULL;
+    s->ended = false;
+    worker->current = stream;
+    stream->events->ended(stream, STREAM_DONE);
+    stream_release(stream);
+    if (!s->keep_alive || !whole || s->half_closed || worker->draining) {
+        if (whole && s->stash_len == 0) {
+            channel_shut(&s->channel);
+            session_free(s);
+        } else {
+            linger(s);
+        }
+        return;
+    }
+    s->state = SESSION_HEAD;
+    s->scan = (struct head_scan){ 0 };
+    s->body_wanted = false;
+    idle_enter(s);
+    timer_set(&worker->loop, &s->timer, s->host->idle_ms);
+    channel_reading(&s->channel, true);
+    if (s->stash_len > 0)
+        loop_post(&worker->loop, &s->task);
+}
+
+/* --- heads
+ * --------------------------------------------------------------------------------------------
+ */
+
+static struct stream *stream_begin(struct session *s)
+{
+    struct stream *stream = stream_new(s);
+
+    if (stream == NULL)
+        return NULL;
+    idle_leave(s);
+    timer_clear(&s->timer);
+    s->stream = stream;
+    s->ended = s->cut = s->chunked = false;
+    s->keep_alive = false;
+    s->body_wanted = false;
+    s->continue_due = false;
+    s->state = SESSION_ANSWER;
+    stream->worker->current = stream;
+    return stream;
+}
+
+static void refuse(struct session *s, struct stream *stream, enum http_error error)
+{
+    s->state = SESSION_ANSWER;
+    s->keep_alive = false;
+    stream->events->refused(stream, error);
+}
+
+/* Too long as a whole: was it the target? */
+static enum http_error large_error(const struct session *s, struct span input)
+{
+    ssize_t line = span_index(input, '\n');
+
+    return line < 0 || (size_t)line > s->host->uri_bytes + 64 ? HTTP_TARGET_LONG
+                                                              : HTTP_FIELDS_LARGE;
+}
+
+static void begin(struct session *s, struct stream *stream, struct span head)
+{
+    struct head_limits limits = {
+        .head_bytes = s->host->head_bytes,
+        .uri_bytes = s->host->uri_bytes,
+        .fields = s->host->fields,
+        .preserve_encoded = s->host->preserve_encoded,
+    };
+    struct request *req = &stream->req;
+
+    stream->head = arena_copy(&stream->arena, head);
+    enum http_error error = stream->head.p == NULL
+                                ? HTTP_MEMORY
+                                : request_parse(req, stream->head, &stream->arena, &limits);
+    req->scheme = stream->tls != NULL ? SPAN("https") : SPAN("http");
+    if (error != HTTP_OK) {
+        refuse(s, stream, error);
+        return;
+    }
+    s->keep_alive = req->keep_alive;
+    s->continue_due = req->expect_continue;
+    stream->body_ended =
+        req->body == BODY_NONE || (req->body == BODY_LENGTH && req->length == 0);
+    if (!stream->body_ended) {
+        s->state = SESSION_BODY;
+        body_begin(&s->body, req->body, req->length, &stream->arena);
+    }
+    stream->events->begin(stream);
+}
+
+static bool take_head(struct session *s, struct span *input)
+{
+    ssize_t len = head_scan(&s->scan, input->p, input->len, s->host->head_bytes);
+
+    if (len == HEAD_MORE) {
+        if (s->idle || s->timer.deadline_ms == 0) {
+            idle_leave(s);
+            timer_set(&s->channel.worker->loop, &s->timer, s->host->head_ms);
+        }
+        return false;
+    }
+    s->scan = (struct head_scan){ 0 };
+    struct stream *stream = stream_begin(s);
+    if (stream == NULL) {
+        s->cut = true;
+        loop_post(&s->channel.worker->loop, &s->task);
+        *input = span_of(NULL, 0);
+        return false;
+    }
+    if (len < 0) {
+        stream->head = arena_copy(&stream->arena, span_sub(*input, 0, 512));
+        refuse(s, stream, len == HEAD_LARGE ? large_error(s, *input) : HTTP_LINE_END);
+        *input = span_of(NULL, 0);
+        return false;
+    }
+    struct span head = span_of(input->p, (size_t)len);
+    *input = span_of(input->p + len, input->len - (size_t)len);
+    begin(s, stream, head);
+    return true;
+}
+
+/* --- bodies
+ * -------------------------------------------------------------------------------------------
+ */
+
+static void body_failed(struct session *s, enum http_error error)
+{
+    timer_clear(&s->timer);
+    s->state = SESSION_ANSWER;
+    s->body_wanted = false;
+    s->keep_alive = false;
+    s->stream->events->body_error(s->stream, error);
+}
+
+static bool take_body(struct session *s, struct span *input)
+{
+    struct stream *stream = s->stream;
+
+    if (!s->body_wanted)
+        return false;
+    s->continue_due = false;
+    struct span data = body_next(&s->body, input);
+    if (data.len > 0) {
+        stream->body_bytes += data.len;
+        stream->events->body(stream, data);
+    }
+    if (s->body.error == HTTP_OK && s->body.ended)
+        s->body.error = body_trailers(&s->body, &stream->req.trailers);
+    if (s->body.error != HTTP_OK) {
+        *input = span_of(NULL, 0);
+        body_failed(s, s->body.error);
+        return false;
+    }
+    if (s->body.ended) {
+        timer_clear(&s->timer);
+        s->state = SESSION_ANSWER;
+        stream->body_ended = true;
+        stream->events->body_end(stream);
+    }
+    return true;
+}
+
+static bool take_tunnel(struct session *s, struct span *input)
+{
+    if (!s->body_wanted)
+        return false;
+    s->stream->body_bytes += input->len;
+    s->stream->events->body(s->stream, *input);
+    *input = span_of(NULL, 0);
+    return true;
+}
+
+/* `input` is in the worker's scratch; what the state does not take is stashed. */
+static void consume(struct session *s, struct span input)
+{
+    bool going = true;
+
+    while (going && input.len > 0) {
+        if (s->stream != NULL)
+            s->channel.worker->current = s->stream;
+        switch (s->state) {
+        case SESSION_HEAD:
+            going = take_head(s, &input);
+            break;
+        case SESSION_BODY:
+            going = take_body(s, &input);
+            break;
+        case SESSION_TUNNEL:
+            going = take_tunnel(s, &input);
+            break;
+        case SESSION_ANSWER:
+            going = false;
+            break;
+        case SESSION_PROXY:
+        case SESSION_LINGER:
+            input = span_of(NULL, 0);
+            break;
+        }
+    }
+    if (!stash_keep(s, input)) {
+        s->cut = true;
+        loop_post(&s->channel.worker->loop, &s->task);
+    }
+    s->channel.worker->current = NULL;
+}
+
+static void consume_stash(struct session *s)
+{
+    char *scratch = s->channel.worker->scratch;
+    size_t len = s->stash_len;
+
+    memcpy(scratch, s->stash, len);
+    stash_free(s);
+    consume(s, span_of(scratch, len));
+}
+
+/* Whether what is stashed, or what comes next, can be used now. */
+static bool can_take(const struct session *s)
+{
+    switch (s->state) {
+    case SESSION_PROXY:
+    case SESSION_HEAD:
+    case SESSION_LINGER:
+        return true;
+    case SESSION_BODY:
+    case SESSION_TUNNEL:
+        return s->body_wanted;
+    case SESSION_ANSWER:
+        return false;
+    }
+    return false;
+}
+
+/* --- events
+ * -------------------------------------------------------------------------------------------
+ */
+
+/*
+ * A PROXY head is taken byte-exact from the socket, before TLS sees anything: as long as it is
+ * incomplete, all that has arrived belongs to it.
+ */
+static void read_proxy_head(struct session *s)
+{
+    char seen[PROXY_HEAD_MAX];
+    size_t had = s->stash_len;
+
+    memcpy(seen, s->stash != NULL ? s->stash : seen, had);
+    ssize_t n = recv(s->channel.watch.fd, seen + had, sizeof seen - had, MSG_PEEK);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    ssize_t len =
+        n <= 0 ? PROXY_BAD : proxy_head_parse(span_of(seen, had + (size_t)n), &s->peer);
+    if (len == PROXY_BAD || (len == PROXY_MORE && had + (size_t)n == sizeof seen) ||
+        (len > 0 && (size_t)len <= had)) {
+        session_end(s, STREAM_GONE);
+        return;
+    }
+    size_t take = len == PROXY_MORE ? (size_t)n : (size_t)len - had;
+    if (recv(s->channel.watch.fd, seen + had, take, 0) != (ssize_t)take) {
+        session_end(s, STREAM_GONE);
+        return;
+    }
+    stash_free(s);
+    if (len == PROXY_MORE) {
+        if (!stash_keep(s, span_of(seen, had + take)))
+            session_end(s, STREAM_GONE);
+        return;
+    }
+    s->state = SESSION_HEAD;
+    if (s->tls_later != NULL)
+        channel_secure(&s->channel, s->tls_later);
+    s->tls_later = NULL;
+}
+
+static void input_ended(struct session *s, bool clean)
+{
+    if (clean && s->stream != NULL && s->state == SESSION_ANSWER) {
+        /* A client may end its direction and still wait for the answer (RFC 9112 section 9.6).
+         */
+        s->half_closed = true;
+        channel_reading(&s->channel, false);
+        return;
+    }
+    if (clean && s->state == SESSION_TUNNEL && !s->half_closed) {
+        s->half_closed = true;
+        channel_reading(&s->channel, false);
+        s->stream->body_ended = true;
+        s->stream->events->body_end(s->stream);
+        return;
+    }
+    session_end(s, STREAM_GONE);
+}
+
+static void linger_read(struct session *s, ssize_t n)
+{
+    if (n == 0 || n == CHANNEL_FAILED || s->channel.received - s->mark > LINGER_BYTES)
+        session_end(s, STREAM_DONE);
+}
+
+static void on_readable(struct channel *channel)
+{
+    struct session *s = CONTAINER(channel, struct session, channel);
+    struct worker *worker = channel->worker;
+
+    if (s->state == SESSION_PROXY) {
+        read_proxy_head(s);
+        return;
+    }
+    if (!can_take(s) && (s->stash_len > 0 || s->state != SESSION_ANSWER)) {
+        channel_reading(channel, false);
+        return;
+    }
+    size_t had = s->stash_len;
+    if (had > 0 && s->state != SESSION_HEAD) {
+        loop_post(&worker->loop, &s->task); /* what is stashed goes first */
+        return;
+    }
+    bool bounded = s->state == SESSION_HEAD || s->state == SESSION_ANSWER;
+    ssize_t n = channel_read_some(channel, worker->scratch + had, SCRATCH_BYTES - had,
+                                  bounded ? SLAB_BYTES - 1024 : SIZE_MAX);
+    if (s->state == SESSION_LINGER) {
+        linger_read(s, n);
+        return;
+    }
+    if (n == CHANNEL_AGAIN)
+        return;
+    if (n <= 0) {
+        input_ended(s, n == 0);
+        worker_flush(worker);
+        return;
+    }
+    if (had > 0)
+        memcpy(worker->scratch, s->stash, had);
+    stash_free(s);
+    consume(s, span_of(worker->scratch, had + (size_t)n));
+    worker_flush(worker);
+}
+
+static void on_drained(struct channel *channel)
+{
+    struct session *s = CONTAINER(channel, struct session, channel);
+
+    if (s->stream == NULL) {
+        if (s->state != SESSION_LINGER)
+            return;
+    } else {
+        if (s->state != SESSION_BODY || !s->body_wanted)
+            timer_clear(&s->timer);
+        s->stream->events->drained(s->stream);
+    }
+    loop_post(&channel->worker->loop, &s->task);
+    worker_flush(channel->worker);
+}
+
+static void on_broken(struct channel *channel)
+{
+    session_end(CONTAINER(channel, struct session, channel), STREAM_GONE);
+}
+
+static const struct channel_events session_channel_events = {
+    .readable = on_readable,
+    .drained = on_drained,
+    .broken = on_broken,
+};
+
+/* What operations have left to be done, outside their callers' stacks. */
+static void settle(struct task *task)
+{
+    struct session *s = CONTAINER(task, struct session, task);
+    struct worker *worker = s->channel.worker;
+
+    channel_flush(&s->channel);
+    if (s->cut) {
+        struct stream *stream = s->stream;
+        if (stream != NULL) {
+            s->stream = NULL;
+            stream->events->ended(stream, STREAM_DONE);
+            stream_release(stream);
+        }
+        channel_reset(&s->channel);
+        session_free(s);
+        return;
+    }
+    if (s->stream != NULL && s->ended && s->channel.unsent == 0) {
+        stream_done(s);
+        return;
+    }
+    if (s->stream != NULL && s->channel.unsent > 0 && s->timer.deadline_ms == 0) {
+        s->mark = s->channel.sent;
+        timer_set(&worker->loop, &s->timer, s->host->send_ms);
+    }
+    if (s->stash_len > 0 && can_take(s)) {
+        consume_stash(s);
+        worker_flush(worker);
+    }
+}
+
+/* --- deadlines
+ * ---------------------------------------------------------------------------------------- */
+
+static void head_late(struct session *s)
+{
+    bool silent = s->stash_len == 0;
+
+    stash_free(s);
+    /* An idle connection is closed without a word (RFC 9112 section 9.5), a slow head is told.
+     */
+    if (silent || stream_begin(s) == NULL) {
+        session_end(s, STREAM_GONE);
+        return;
+    }
+    s->stream->events->slow_head(s->stream);
+    worker_flush(s->channel.worker);
+}
+
+static bool body_too_slow(struct session *s)
+{
+    uint64_t now = clock_ms(&s->channel.worker->loop.clock);
+    uint64_t bytes = s->channel.received - s->mark, ms = now - s->mark_ms;
+    bool slow = bytes == 0 || bytes * 1000 < s->host->body_min_rate * ms;
+
+    s->mark = s->channel.received;
+    s->mark_ms = now;
+    return slow;
+}
+
+static void on_timer(struct timer *timer)
+{
+    struct session *s = CONTAINER(timer, struct session, timer);
+    struct worker *worker = s->channel.worker;
+
+    if (s->stream != NULL)
+        worker->current = s->stream;
+    if (s->state == SESSION_HEAD) {
+        head_late(s);
+    } else if (s->state == SESSION_BODY && s->body_wanted) {
+        if (body_too_slow(s))
+            body_failed(s, HTTP_SLOW);
+        else
+            timer_set(&worker->loop, &s->timer, s->host->body_ms);
+    } else if (s->stream != NULL && s->channel.unsent > 0 && s->channel.sent != s->mark) {
+        s->mark = s->channel.sent;
+        timer_set(&worker->loop, &s->timer, s->host->send_ms);
+    } else if (s->stream != NULL && s->channel.unsent > 0) {
+        session_end(s, STREAM_SLOW);
+    } else if (s->stream == NULL) {
+        session_end(s, STREAM_GONE);
+    }
+    worker_flush(worker);
+    worker->current = NULL;
+}
+
+/* --- entry points
+ * ------------------------------------------------------------------------------------- */
+
+static bool room_for_one(struct worker *worker, const struct session_host *host)
+{
+    if (worker->connections < host->connections)
+        return true;
+    if (worker->idle_first == NULL)
+        return false;
+    session_end(worker->idle_first, STREAM_GONE);
+    return true;
+}
+
+static struct session *session_new(struct worker *worker)
+{
+    struct session *s = worker->free_sessions;
+
+    if (s != NULL)
+        worker->free_sessions = s->next;
+    else if ((s = malloc(sizeof *s)) == NULL)
+        return NULL;
+    memset(s, 0, sizeof *s);
+    s->timer.fire = on_timer;
+    s->task.run = settle;
+    return s;
+}
+
+void session_accept(struct worker *worker, const struct session_host *host, int fd,
+                    const struct addr *peer, struct tls *tls, bool proxy_protocol)
+{
+    bool counted = host->cap == NULL || peer_cap_enter(host->cap, peer);
+    struct session *s = counted && room_for_one(worker, host) ? session_new(worker) : NULL;
+
+    if (s == NULL) {
+        ++*host->refused;
+        if (counted && host->cap != NULL)
+            peer_cap_leave(host->cap, peer);
+        if (tls != NULL)
+            tls_free(tls);
+        (void)close(fd);
+        return;
+    }
+    proxy_protocol = proxy_protocol && cidrs_contain(host->proxy_peers, peer);
+    s->host = host;
+    s->peer = s->socket_peer = *peer;
+    s->state = proxy_protocol ? SESSION_PROXY : SESSION_HEAD;
+    s->tls_later = proxy_protocol ? tls : NULL;
+    s->next = worker->sessions;
+    if (s->next != NULL)
+        s->next->prev = s;
+    worker->sessions = s;
+    worker->connections++;
+    ++*host->accepted;
+    if (channel_open(&s->channel, worker, fd, proxy_protocol ? NULL : tls,
+                     &session_channel_events) != OK) {
+        session_free(s);
+        return;
+    }
+    timer_set(&worker->loop, &s->timer, tls != NULL ? host->tls_ms : host->head_ms);
+}
+
+void sessions_drain(struct worker *worker)
+{
+    worker->draining = true;
+    while (worker->idle_first != NULL)
+        session_end(worker->idle_first, STREAM_DONE);
+}
+
+void sessions_cut(struct worker *worker)
+{
+    while (worker->sessions != NULL)
+        session_end(worker->sessions, STREAM_GONE);
+}
+
+struct span session_current_head(const struct worker *worker)
+{
+    return worker->current != NULL ? worker->current->head : span_of(NULL, 0);
+}

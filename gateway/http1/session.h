@@ -1,0 +1,40 @@
+/*
+ * One client connection speaking HTTP/1: heads, bodies, keep-alive, pipelining, deadlines. The
+ * first implementation of struct stream. A connection owns a slab only while a message is
+ * incomplete.
+ */
+#ifndef SALLYPORT_SESSION_H
+#define SALLYPORT_SESSION_H
+
+#include "gateway/http/stream.h"
+#include "gateway/net/channel.h"
+#include "gateway/net/listener.h"
+
+/* Limits and wiring, one per worker; lives as long as it. Times in milliseconds; rates in bytes
+ * a second. */
+struct session_host {
+    const struct stream_events *events;
+    struct peer_cap *cap;
+    uint64_t *accepted, *refused;    /* counters of connections */
+    const struct cidrs *proxy_peers; /* who may send a PROXY head */
+    size_t head_bytes, uri_bytes;
+    unsigned fields;
+    uint64_t tls_ms, head_ms, body_ms, send_ms, idle_ms;
+    uint64_t body_min_rate;
+    size_t arena_ceiling;  /* of one transaction */
+    bool preserve_encoded; /* some route keeps encoded slashes: see uri.h */
+    size_t
+        connections; /* per worker; over it the oldest idle one is closed, else the new one */
+};
+
+/* Takes `fd` in any case. `tls` NULL: plain. */
+void session_accept(struct worker *worker, const struct session_host *host, int fd,
+                    const struct addr *peer, struct tls *tls, bool proxy_protocol);
+/* Idle connections are closed, the others after their answer. */
+void sessions_drain(struct worker *worker);
+/* Cuts whatever is left. */
+void sessions_cut(struct worker *worker);
+/* The head being worked on, for the crash handler; empty when none. */
+struct span session_current_head(const struct worker *worker);
+
+#endif

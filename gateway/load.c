@@ -1,0 +1,346 @@
+/*
+ * From a file to a struct config. All errors of all parts are gathered in one run.
+ */
+#include "gateway/load.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "conf/loading.h"
+#include "gateway/chain/scope.h"
+#include "gateway/load_site.h"
+#include "gateway/net/certs.h"
+#include "gateway/stages.h"
+#include "geoip/cidrset.h"
+
+static const char *const top_keys[] = { "include", "defaults", "sites", NULL };
+
+static void complain_at(struct site_load *sl, struct place place, const char *message)
+{
+    diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_VALUE, place, span_text(message), SPAN(""));
+}
+
+/* --- server
+ * -------------------------------------------------------------------------------------------
+ */
+
+static bool parse_listen(struct span text, struct addr *addr)
+{
+    char all[64];
+    struct text out = text_fixed(all, sizeof all);
+
+    if (text.len > 0 && text.p[0] == ':') {
+        text_lit(&out, "[::]");
+        text_add(&out, text);
+        text = text_span(&out);
+    }
+    return !out.overflow && addr_parse_port(text, addr) && addr->port != 0;
+}
+
+static void add_listen(struct site_load *sl, const struct texts *texts, bool tls)
+{
+    struct config *config = sl->config;
+
+    for (size_t i = 0; i < texts->count; i++) {
+        struct listen_address *listen = &config->listen[config->listen_count];
+        listen->text = texts->items[i];
+        listen->tls = tls;
+        listen->proxy_protocol = config->server.proxy_protocol;
+        if (parse_listen(texts->items[i], &listen->addr))
+            config->listen_count++;
+        else
+            complain_at(sl, (struct place){ 0 }, "listen: an address is ip:port or :port");
+    }
+}
+
+static void load_listen(struct site_load *sl)
+{
+    struct config *config = sl->config;
+    struct server_conf *server = &config->server;
+
+    if (server->http.count + server->https.count == 0) {
+        static struct span fallback = SPAN_INIT("127.0.0.1:8080");
+        server->http = (struct texts){ .items = &fallback, .count = 1 };
+    }
+    config->listen = arena_array(sl->load->arena, struct listen_address,
+                                 server->http.count + server->https.count);
+    if (config->listen == NULL)
+        return;
+    add_listen(sl, &server->http, false);
+    add_listen(sl, &server->https, true);
+}
+
+static void default_control(struct site_load *sl, const char *path)
+{
+    struct server_conf *server = &sl->config->server;
+    struct text out = text_growing(sl->load->arena, 256);
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+
+    if (server->control.text.len > 0)
+        return;
+    if (geteuid() == 0) {
+        text_lit(&out, "/run/sallyport/control.sock");
+    } else if (path != NULL) {
+        char *real = realpath(path, NULL);
+        struct span folder = span_text(real != NULL ? real : path);
+        while (folder.len > 0 && folder.p[folder.len - 1] != '/')
+            folder.len--;
+        text_add(&out, folder);
+        text_lit(&out, "control.sock");
+        free(real);
+    } else if (runtime != NULL) {
+        text_add(&out, span_text(runtime));
+        text_lit(&out, "/sallyport.sock");
+    }
+    const char *text = text_cstring(&out);
+    if (text != NULL)
+        server->control.text = text_span(&out);
+}
+
+static void load_audit(struct site_load *sl, const struct top_conf *top)
+{
+    static const struct {
+        struct span name;
+        uint32_t bit;
+    } names[] = {
+        { SPAN_INIT("all"), AUDIT_ALL },           { SPAN_INIT("blocked"), AUDIT_BLOCKED },
+        { SPAN_INIT("detected"), AUDIT_DETECTED }, { SPAN_INIT("limited"), AUDIT_LIMITED },
+        { SPAN_INIT("auth"), AUDIT_AUTH },         { SPAN_INIT("admin"), AUDIT_ADMIN },
+    };
+    struct audit_conf *audit = &sl->config->audit;
+
+    audit->on = top->audit.mode == 0;
+    audit->file = top->audit.file;
+    audit->redaction.params = top->audit.redact.fields.items;
+    audit->redaction.param_count = top->audit.redact.fields.count;
+    memcpy(&audit->redaction.key, sl->config->boot_key + 16, sizeof audit->redaction.key);
+    for (size_t i = 0; i < top->audit.record.count; i++) {
+        uint32_t bit = 0;
+        for (size_t n = 0; n < ARRAY_LEN(names); n++)
+            bit |= span_equal(top->audit.record.items[i], names[n].name) ? names[n].bit : 0;
+        if (bit == 0)
+            complain_at(sl, (struct place){ 0 },
+                        "audit.record: any of all, blocked, detected, limited, auth, admin");
+        audit->record |= bit;
+    }
+}
+
+/* --- lists
+ * --------------------------------------------------------------------------------------------
+ */
+
+static void build_list(struct site_load *sl, struct list_conf *list, struct place place)
+{
+    struct cidrs cidrs = list->ips;
+    struct file file = { 0 };
+    unsigned line = 0;
+
+    if (list->file.text.len > 0) {
+        const char *why =
+            file_read(list->file.text.p, CIDRSET_FILE_MAX, sl->load->arena, &file);
+        if (why != NULL) {
+            complain_at(sl, place, why);
+            return;
+        }
+        if (cidrset_parse(file.text, sl->load->arena, &cidrs, &line) != OK) {
+            char message[160];
+            (void)snprintf(message, sizeof message,
+                           "line %u of the list is not an address or prefix", line);
+            complain_at(sl, place, message);
+            return;
+        }
+    }
+    if (cidrset_build(cidrs.items, cidrs.count, sl->load->arena, &list->built) != OK)
+        complain_at(sl, place, "the list is too large");
+}
+
+static void load_lists(struct site_load *sl, const struct top_conf *top,
+                       const struct node *root)
+{
+    struct config *config = sl->config;
+    const struct list_item *items = top->lists.items;
+    const struct node *node = node_child(root, SPAN("lists"));
+
+    config->lists = arena_array(sl->load->arena, struct list_conf, top->lists.count + 1);
+    if (config->lists == NULL)
+        return;
+    for (size_t i = 0; i < top->lists.count; i++) {
+        struct list_conf *list = &config->lists[config->list_count++];
+        const struct node *child = node_child(node, items[i].map.key);
+        *list = (struct list_conf){ .name = items[i].map.key,
+                                    .ips = items[i].ips,
+                                    .file = items[i].file,
+                                    .watch = items[i].watch };
+        build_list(sl, list, child != NULL ? child->place : node->place);
+    }
+}
+
+/* --- the whole
+ * ---------------------------------------------------------------------------------------- */
+
+/* Upper bounds of what sites can make, so that arrays need not grow while pointers into them
+ * are held. */
+static bool size_arrays(struct site_load *sl, const struct node *sites)
+{
+    struct config *config = sl->config;
+    size_t levels = 1, count = 0;
+
+    for (const struct node *site = sites->child; site != NULL; site = site->next) {
+        const struct node *routes = node_child(site, SPAN("routes"));
+        levels += 1 + (routes != NULL ? routes->count : 0);
+    }
+    while (stages[count] != NULL)
+        count++;
+    sl->upstream_max = levels;
+    sl->instance_max = levels * count;
+    config->upstreams = arena_array(sl->load->arena, struct upstream, levels);
+    config->instances = arena_array(sl->load->arena, struct stage_instance, sl->instance_max);
+    config->sites = arena_array(sl->load->arena, struct site, sites->count + 1);
+    sl->tls_sites = arena_array(sl->load->arena, struct tls_site, sites->count + 1);
+    size_t hosts = 16;
+    for (const struct node *site = sites->child; site != NULL; site = site->next) {
+        const struct node *host = node_child(site, SPAN("host"));
+        hosts += 1 + (host != NULL ? host->count : 0);
+    }
+    return config->upstreams != NULL && config->instances != NULL && config->sites != NULL &&
+           sl->tls_sites != NULL && table_init(&config->hosts, sl->load->arena, hosts) == OK;
+}
+
+static void load_tls(struct site_load *sl)
+{
+    struct config *config = sl->config;
+    struct span why = { 0 };
+
+    if (config->server.https.count == 0)
+        return;
+    if (sl->tls_count == 0) {
+        complain_at(sl, (struct place){ 0 },
+                    "listen.https is set, but no site has a certificate");
+        return;
+    }
+    config->tls = tls_server_new(sl->tls_sites, sl->tls_count, sl->load->ticket_keys,
+                                 sl->load->arena, &why);
+    if (config->tls == NULL)
+        diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_VALUE, (struct place){ 0 }, why,
+                 SPAN(""));
+}
+
+/* The configuration's name in records: a hash over what it says, includes and substitutions
+ * done. */
+static void hash_node(EVP_MD_CTX *ctx, const struct node *node)
+{
+    for (; node != NULL; node = node->next) {
+        unsigned char kind = (unsigned char)node->kind;
+        if (node->key != NULL)
+            (void)EVP_DigestUpdate(ctx, node->key->text.p, node->key->text.len);
+        (void)EVP_DigestUpdate(ctx, &kind, 1);
+        if (node->kind == NODE_SCALAR)
+            (void)EVP_DigestUpdate(ctx, node->text.p, node->text.len);
+        hash_node(ctx, node->kind == NODE_SCALAR ? NULL : node->child);
+        (void)EVP_DigestUpdate(ctx, "\n", 1);
+    }
+}
+
+static struct span hash_of(const struct node *root, struct arena *arena)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    char hex[2 * EVP_MAX_MD_SIZE];
+    struct text out = text_fixed(hex, sizeof hex);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+    if (ctx == NULL)
+        return SPAN("");
+    if (EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1) {
+        hash_node(ctx, root);
+        (void)EVP_DigestFinal_ex(ctx, digest, &len);
+    }
+    EVP_MD_CTX_free(ctx);
+    text_hex(&out, digest, len < 16 ? len : 16);
+    return arena_copy(arena, text_span(&out));
+}
+
+static void load_root(struct site_load *sl, const struct node *root, const char *path)
+{
+    struct config *config = sl->config;
+    struct top_conf top = { 0 };
+    struct section section = { top_rows, &top };
+    const struct node *sites = node_child(root, SPAN("sites"));
+
+    sl->schema.root = root;
+    schema_defaults(&sl->schema, top_rows, &top);
+    schema_apply(&sl->schema, root, "the configuration", &section, 1, top_keys, true);
+    config->server = top.server;
+    config->hash = hash_of(root, sl->load->arena);
+    default_control(sl, path);
+    load_listen(sl);
+    load_audit(sl, &top);
+    load_lists(sl, &top, root);
+    if (sites == NULL || sites->kind != NODE_LIST || sites->count == 0) {
+        complain_at(sl, root->place,
+                    "there are no sites: set sites to a list with host and upstream");
+        return;
+    }
+    if (!size_arrays(sl, sites)) {
+        complain_at(sl, (struct place){ 0 }, "out of memory");
+        return;
+    }
+    struct expr_scope scope = scope_make(config);
+    sl->schema.scope = &scope;
+    struct level defaults;
+    load_defaults(sl, node_child(root, SPAN("defaults")), &defaults);
+    load_sites(sl, sites, &defaults);
+    load_tls(sl);
+    sl->schema.scope = NULL;
+}
+
+static void *private_memory(struct setup *setup, const char *name, uint32_t layout, size_t size)
+{
+    (void)name;
+    (void)layout;
+    return arena_zero(setup->arena, 1, size);
+}
+
+static struct config *load_tree(struct load *load, const struct node *root, const char *path)
+{
+    struct config *config = arena_new(load->arena, struct config);
+    struct site_load sl = {
+        .load = load,
+        .schema = { .arena = load->arena, .diags = load->diags },
+        .config = config,
+    };
+
+    if (root == NULL || config == NULL)
+        return NULL;
+    if (load->shared == NULL)
+        load->shared = private_memory;
+    config->arena = load->arena;
+    if (load->boot_key != NULL)
+        memcpy(config->boot_key, load->boot_key, sizeof config->boot_key);
+    else
+        random_bytes(config->boot_key, sizeof config->boot_key);
+    load_root(&sl, root, path);
+    return load->diags->errors == 0 ? config : NULL;
+}
+
+struct config *load_file(struct load *load, const char *path)
+{
+    return load_tree(load, yaml_load_file(path, load->arena, load->diags), path);
+}
+
+struct config *load_protect(struct load *load, const char *url)
+{
+    struct text out = text_growing(load->arena, 512);
+
+    text_lit(&out, "version: 1\nserver: {listen: {http: \"127.0.0.1:8080\"}}\n"
+                   "sites:\n  - host: \"*\"\n    upstream: \"");
+    for (const char *p = url; *p != '\0'; p++) {
+        if (*p == '"' || *p == '\\' || (unsigned char)*p < 0x20)
+            return NULL;
+        text_char(&out, *p);
+    }
+    text_lit(&out, "\"\n");
+    return load_tree(
+        load, yaml_load_text(text_span(&out), "--protect", load->arena, load->diags), NULL);
+}

@@ -1,0 +1,138 @@
+/*
+ * What a configuration says, for people: its values, each route's chain, and the tables of
+ * options that the manual, the schema and `config explain` are made from.
+ */
+#include "conf/schema.h"
+#include "gateway/chain/chain.h"
+#include "gateway/load.h"
+#include "gateway/load_rows.h"
+#include "gateway/stages.h"
+
+enum { PARTS_MAX = 64 };
+
+/* A stage's key stands below each of these. */
+static const char stage_prefix[] = "sites.";
+
+const struct manual_part *load_manual(size_t *count)
+{
+    static struct manual_part parts[PARTS_MAX];
+    static char paths[PARTS_MAX][48];
+    size_t n = 0;
+
+    parts[n++] =
+        (struct manual_part){ .path = "", .summary = "The whole file.", .rows = top_rows };
+    parts[n++] =
+        (struct manual_part){ .path = "sites",
+                              .summary = "A site: names, and what happens to requests.",
+                              .rows = site_rows,
+                              .more = settings_rows,
+                              .shape = MANUAL_LIST };
+    parts[n++] = (struct manual_part){ .path = "sites.upstream",
+                                       .summary = "Where requests go.",
+                                       .rows = upstream_options };
+    parts[n++] = (struct manual_part){
+        .path = "sites.routes",
+        .summary = "A part of a site, by path. First match wins; takes every key of a site but "
+                   "name, host, tls and routes.",
+        .rows = route_rows,
+        .more = settings_rows,
+        .shape = MANUAL_LIST,
+        .like = "sites",
+    };
+    parts[n++] = (struct manual_part){ .path = "defaults",
+                                       .summary = "What every site starts from.",
+                                       .rows = settings_rows,
+                                       .like = "sites" };
+    for (size_t i = 0; stages[i] != NULL && n < PARTS_MAX; i++) {
+        struct text path = text_fixed(paths[n], sizeof paths[n]);
+        text_add(&path, span_text(stage_prefix));
+        text_add(&path, span_text(stages[i]->name));
+        parts[n] = (struct manual_part){ .path = text_cstring(&path),
+                                         .summary = stages[i]->summary,
+                                         .rows = stages[i]->options,
+                                         .more = stage_common_options };
+        n++;
+    }
+    *count = n;
+    return parts;
+}
+
+void load_print(struct text *out, const struct config *config)
+{
+    struct top_conf top = { .version = 1, .server = config->server };
+
+    text_lit(out, "version: 1\nserver:\n");
+    schema_print(out, server_rows, &top.server, 1, false);
+    for (size_t i = 0; i < config->site_count; i++) {
+        const struct site *site = &config->sites[i];
+        text_lit(out, "# site ");
+        text_add(out, span_text(site->name));
+        text_lit(out, ": ");
+        text_uint(out, site->route_count);
+        text_lit(out, " routes\n");
+    }
+}
+
+static const char *mode_name(enum mode mode)
+{
+    for (const struct choice *choice = mode_choices; choice->name != NULL; choice++) {
+        if (choice->value == (int)mode)
+            return choice->name;
+    }
+    return "";
+}
+
+static void print_handler(struct text *out, const struct route *route)
+{
+    static const char *const names[] = {
+        [HANDLER_UPSTREAM] = "upstream", [HANDLER_RESPOND] = "respond",
+        [HANDLER_REDIRECT] = "redirect", [HANDLER_INTERNAL] = "internal",
+        [HANDLER_NONE] = "404",
+    };
+
+    text_lit(out, "    -> ");
+    text_add(out, span_text(names[route->handler]));
+    for (size_t i = 0; route->handler == HANDLER_UPSTREAM && i < route->upstream->server_count;
+         i++) {
+        text_char(out, ' ');
+        text_add(out, route->upstream->servers[i].label);
+    }
+    if (route->handler == HANDLER_RESPOND) {
+        text_char(out, ' ');
+        text_int(out, route->respond_status);
+    }
+    if (route->handler == HANDLER_REDIRECT) {
+        text_char(out, ' ');
+        text_add(out, route->redirect_to);
+    }
+    text_char(out, '\n');
+}
+
+static void print_route(struct text *out, const struct route *route)
+{
+    text_lit(out, "  route ");
+    text_add(out, span_text(route->name));
+    text_char(out, '\n');
+    for (unsigned phase = 0; phase < PHASE_COUNT; phase++) {
+        for (unsigned i = 0; i < route->chain_count[phase]; i++) {
+            const struct stage_instance *stage = &route->chain[phase][i];
+            text_format(out, "    %-14s %-10s %-6s on_error: %s\n",
+                        phase_name((enum phase)phase), stage->type->name,
+                        mode_name(stage->mode),
+                        stage->common->on_error == ON_ERROR_PASS ? "pass" : "deny");
+        }
+    }
+    print_handler(out, route);
+}
+
+void load_print_pipeline(struct text *out, const struct config *config)
+{
+    for (size_t i = 0; i < config->site_count; i++) {
+        const struct site *site = &config->sites[i];
+        text_lit(out, "site ");
+        text_add(out, span_text(site->name));
+        text_char(out, '\n');
+        for (size_t n = 0; n < site->route_count; n++)
+            print_route(out, &site->routes[n]);
+    }
+}

@@ -1,0 +1,278 @@
+/*
+ * Rows of the configuration outside the stages: server, audit, lists, sites, routes.
+ */
+#include "gateway/load_rows.h"
+
+#include "gateway/net/certs.h"
+
+#define DAY_MS (24ll * 3600 * 1000)
+#define GIB (1024ll * 1024 * 1024)
+
+static const struct choice sandbox_choices[] = {
+    { "auto", 0, "Privileges dropped, landlock and seccomp as far as the kernel has them." },
+    { "off", 1, "For debugging only." },
+    { NULL, 0, NULL },
+};
+static const struct choice unknown_host_choices[] = {
+    { "close", 0, "Refused with 404 and the connection closed." },
+    { "404", 1, "Refused with 404." },
+    { NULL, 0, NULL },
+};
+static const struct choice switch_choices[] = {
+    { "on", 0, NULL },
+    { "off", 1, NULL },
+    { NULL, 0, NULL },
+};
+static const struct choice only_off_choices[] = {
+    { "off", 1, "Not there yet." },
+    { NULL, 0, NULL },
+};
+static const struct choice body_choices[] = {
+    { "strict", BODY_STRICT, "A body that cannot be inspected in one way is refused." },
+    { "compat", BODY_COMPAT, "It passes, and the record says that it was not seen." },
+    { NULL, 0, NULL },
+};
+static const struct choice profile_choices[] = {
+    { "modern", TLS_MODERN, "TLS 1.3 only." },
+    { "intermediate", TLS_INTERMEDIATE, "TLS 1.2 with forward secrecy and AEAD, and 1.3." },
+    { NULL, 0, NULL },
+};
+static const struct choice verify_choices[] = {
+    { "require", TLS_VERIFY_REQUIRE, "No request without a certificate of this authority." },
+    { "optional", TLS_VERIFY_OPTIONAL, "Verified when one is sent." },
+    { NULL, 0, NULL },
+};
+
+static const struct option listen_rows[] = {
+    OPTION_NAMED("http", struct server_conf, http, OPT_TEXTS, .example = "127.0.0.1:8080",
+                 .help = "Addresses for plain HTTP: ip:port, or :port for all interfaces."),
+    OPTION_NAMED("https", struct server_conf, https, OPT_TEXTS, .example = "0.0.0.0:8443",
+                 .help = "Addresses for HTTPS."),
+    OPTIONS_END,
+};
+
+static const struct option limits_rows[] = {
+    OPTION_NAMED("header", struct server_conf, limits.header, OPT_SIZE, .fallback = "15KiB",
+                 .min = 256, .max = 15 * 1024,
+                 .help = "Request line and fields together; over it 431."),
+    OPTION_NAMED("headers", struct server_conf, limits.headers, OPT_INT, .fallback = "100",
+                 .min = 1, .max = 1000, .help = "Number of fields; over it 431."),
+    OPTION_NAMED("uri", struct server_conf, limits.uri, OPT_SIZE, .fallback = "8KiB", .min = 16,
+                 .max = 14 * 1024, .help = "Request target; over it 414."),
+    OPTION_NAMED("body", struct server_conf, limits.body, OPT_SIZE, .fallback = "10MiB",
+                 .max = 1024 * GIB, .help = "Any request body; over it 413."),
+    OPTION_NAMED(
+        "connections", struct server_conf, limits.connections, OPT_INT, .fallback = "8000",
+        .min = 1, .max = 1000000,
+        .help = "Client connections of one worker; at the limit the oldest idle one goes."),
+    OPTION_NAMED("conns_per_ip", struct server_conf, limits.conns_per_ip, OPT_INT,
+                 .fallback = "200", .min = 0, .max = 60000,
+                 .help = "Connections of one address (IPv6: /64) in all workers; 0: no cap."),
+    OPTION_NAMED("header_timeout", struct server_conf, limits.header_timeout, OPT_DURATION,
+                 .fallback = "10s", .min = 10, .max = DAY_MS,
+                 .help = "For a whole head, from its first byte; over it 408."),
+    OPTION_NAMED("body_timeout", struct server_conf, limits.body_timeout, OPT_DURATION,
+                 .fallback = "10s", .min = 10, .max = DAY_MS,
+                 .help = "The window in which body_min_rate must be reached; over it 408."),
+    OPTION_NAMED("body_min_rate", struct server_conf, limits.body_min_rate, OPT_SIZE,
+                 .fallback = "500B", .max = GIB,
+                 .help =
+                     "Bytes a second that a body must bring, on average over body_timeout."),
+    OPTION_NAMED("send_timeout", struct server_conf, limits.send_timeout, OPT_DURATION,
+                 .fallback = "20s", .min = 10, .max = DAY_MS,
+                 .help = "A client that takes nothing of its answer for so long is cut."),
+    OPTION_NAMED("tls_timeout", struct server_conf, limits.tls_timeout, OPT_DURATION,
+                 .fallback = "10s", .min = 10, .max = DAY_MS, .help = "For the handshake."),
+    OPTION_NAMED("idle", struct server_conf, limits.idle, OPT_DURATION, .fallback = "60s",
+                 .min = 10, .max = DAY_MS, .help = "Between two requests of a connection."),
+    OPTION_NAMED("held", struct server_conf, limits.held, OPT_SIZE, .fallback = "256MiB",
+                 .min = 65536, .max = 64 * GIB,
+                 .help = "Bodies held for inspection in one worker; over it 503."),
+    OPTION_NAMED("request_memory", struct server_conf, limits.request_memory, OPT_SIZE,
+                 .fallback = "8MiB", .min = 65536, .max = GIB,
+                 .help = "Memory of one transaction, its held body aside; over it 503."),
+    OPTION_NAMED("response_buffer", struct server_conf, limits.response_buffer, OPT_SIZE,
+                 .fallback = "256KiB", .min = 1024, .max = 64 * 1024 * 1024,
+                 .help = "Answer kept for a slow client before its upstream is paused."),
+    OPTIONS_END,
+};
+
+const struct option server_rows[] = {
+    { .name = "listen",
+      .kind = OPT_OBJECT,
+      .options = listen_rows,
+      .help = "Where requests come in. Without it: http 127.0.0.1:8080." },
+    OPTION(struct server_conf, workers, OPT_INT, .fallback = "0", .max = WORKERS_MAX,
+           .help = "Worker processes; 0: one per core."),
+    OPTION(struct server_conf, control, OPT_FILE,
+           .help = "Control socket. Default: /run/sallyport/control.sock as root, else "
+                   "control.sock beside the configuration."),
+    OPTION(struct server_conf, user, OPT_TEXT, .fallback = "nobody",
+           .help = "Whom the processes become when started as root."),
+    OPTION(struct server_conf, trusted_proxies, OPT_CIDRS, .example = "[10.0.0.0/8]",
+           .help = "Whose word on the client's address counts. Nobody's, unless said here."),
+    OPTION(struct server_conf, proxy_protocol, OPT_BOOL, .fallback = "false",
+           .help = "Trusted proxies begin connections with a PROXY protocol head."),
+    { .name = "limits",
+      .kind = OPT_OBJECT,
+      .options = limits_rows,
+      .help = "Sizes, counts and times of every connection." },
+    OPTION(struct server_conf, drain_timeout, OPT_DURATION, .fallback = "5m", .min = 1,
+           .max = DAY_MS,
+           .help = "How long requests in flight may go on after a reload or stop."),
+    OPTION(struct server_conf, mode, OPT_ENUM, .fallback = "block", .choices = mode_choices,
+           .help = "The strictest mode of all; the least strict of server, site, route and "
+                   "feature holds."),
+    OPTION(struct server_conf, sandbox, OPT_ENUM, .fallback = "auto",
+           .choices = sandbox_choices, .help = "Confinement of the processes."),
+    OPTION(struct server_conf, unknown_host, OPT_ENUM, .fallback = "close",
+           .choices = unknown_host_choices, .help = "What a request for no known site gets."),
+    OPTION(struct server_conf, node, OPT_TEXT, .fallback = "",
+           .help = "Name of this node in records."),
+    OPTION(struct server_conf, state, OPT_FILE, .help = "Folder for what survives a restart."),
+    OPTIONS_END,
+};
+
+static const struct option redact_rows[] = {
+    OPTION_NAMED("fields", struct top_conf, audit.redact.fields, OPT_TEXTS,
+                 .fallback =
+                     "password, passwd, pwd, *secret*, *token*, api_key, apikey, access_key",
+                 .help = "Parameters whose values are replaced by a keyed pseudonym; `*` at "
+                         "either end matches any run."),
+    OPTIONS_END,
+};
+
+const struct option audit_rows[] = {
+    OPTION_NAMED("mode", struct top_conf, audit.mode, OPT_ENUM, .fallback = "on",
+                 .choices = switch_choices, .help = "Whether records are written."),
+    OPTION_NAMED("file", struct top_conf, audit.file, OPT_FILE,
+                 .help = "JSON lines are appended here. Without it: standard output."),
+    OPTION_NAMED(
+        "record", struct top_conf, audit.record, OPT_TEXTS,
+        .fallback = "blocked, detected, limited, auth, admin",
+        .help = "Which transactions: any of all, blocked, detected, limited, auth, admin."),
+    { .name = "redact",
+      .kind = OPT_OBJECT,
+      .options = redact_rows,
+      .help = "What never reaches a record." },
+    OPTIONS_END,
+};
+
+const struct option list_rows[] = {
+    OPTION(struct list_item, ips, OPT_CIDRS, .flags = OPTION_SHORTHAND,
+           .help = "Addresses and prefixes."),
+    OPTION(struct list_item, file, OPT_FILE,
+           .help = "A text file: one address or prefix a line, # comments."),
+    OPTION(struct list_item, watch, OPT_BOOL, .fallback = "false",
+           .help = "Take changes of the file without a reload."),
+    OPTIONS_END,
+};
+
+const struct option top_rows[] = {
+    OPTION(struct top_conf, version, OPT_INT, .fallback = "1", .min = 1, .max = 1,
+           .help = "Of this file's format."),
+    OPTION(struct top_conf, server, OPT_OBJECT, .options = server_rows,
+           .help = "The process as a whole."),
+    { .name = "audit",
+      .kind = OPT_OBJECT,
+      .options = audit_rows,
+      .help = "Records of transactions." },
+    OPTION(struct top_conf, lists, OPT_MAP, .options = list_rows,
+           .item_size = sizeof(struct list_item), .help = "Named address lists."),
+    OPTIONS_END,
+};
+
+static const struct option client_cert_rows[] = {
+    OPTION_NAMED("ca", struct site_conf, tls.client_cert.ca, OPT_FILE,
+                 .help = "PEM bundle of the authorities that sign clients."),
+    OPTION_NAMED("require", struct site_conf, tls.client_cert.require, OPT_ENUM,
+                 .fallback = "require", .choices = verify_choices,
+                 .help = "Whether one must be sent."),
+    OPTIONS_END,
+};
+
+static const struct option tls_rows[] = {
+    OPTION_NAMED("cert", struct site_conf, tls.cert, OPT_FILE,
+                 .help = "Certificate chain, PEM."),
+    OPTION_NAMED("key", struct site_conf, tls.key, OPT_FILE, .help = "Private key, PEM."),
+    OPTION_NAMED("ocsp", struct site_conf, tls.ocsp, OPT_FILE,
+                 .help = "OCSP response to staple, DER."),
+    OPTION_NAMED("profile", struct site_conf, tls.profile, OPT_ENUM, .fallback = "intermediate",
+                 .choices = profile_choices, .help = "Versions and ciphers."),
+    OPTION_NAMED("tickets", struct site_conf, tls.tickets, OPT_BOOL, .fallback = "true",
+                 .help = "Session resumption by tickets, under keys that rotate."),
+    { .name = "client_cert",
+      .kind = OPT_OBJECT,
+      .options = client_cert_rows,
+      .help = "Client certificates." },
+    OPTIONS_END,
+};
+
+const struct option site_rows[] = {
+    OPTION(struct site_conf, name, OPT_TEXT,
+           .help = "In records and metrics. Default: the first host."),
+    OPTION(struct site_conf, host, OPT_TEXTS, .flags = OPTION_REQUIRED,
+           .example = "[shop.example.com, \"*.shop.example.com\"]",
+           .help = "Names that this site answers to; \"*\" answers to any."),
+    { .name = "tls", .kind = OPT_OBJECT, .options = tls_rows, .help = "HTTPS for this site." },
+    OPTIONS_END,
+};
+
+static const struct option off_rows[] = {
+    { .name = "mode",
+      .kind = OPT_ENUM,
+      .fallback = "off",
+      .choices = only_off_choices,
+      .help = "Only `off` yet." },
+    OPTIONS_END,
+};
+
+const struct option settings_rows[] = {
+    OPTION(struct settings, mode, OPT_ENUM, .fallback = "block", .choices = mode_choices,
+           .help = "block; detect: judge and record, but let through; off."),
+    OPTION(struct settings, body, OPT_ENUM, .fallback = "strict", .choices = body_choices,
+           .help = "What happens to bodies that cannot be inspected."),
+    OPTION(struct settings, preserve_encoded, OPT_BOOL, .fallback = "false",
+           .help = "Keep the path as it is spelled, encoded slashes included."),
+    OPTION(struct settings, websocket, OPT_BOOL, .fallback = "true",
+           .help = "Let WebSocket handshakes through."),
+    OPTION(struct settings, bans, OPT_OBJECT, .options = off_rows,
+           .help = "Not there yet: only `off`."),
+    OPTION(struct settings, bots, OPT_OBJECT, .options = off_rows,
+           .help = "Not there yet: only `off`."),
+    OPTIONS_END,
+};
+
+static const struct option respond_rows[] = {
+    OPTION_NAMED("status", struct route_conf, respond.status, OPT_INT,
+                 .flags = OPTION_SHORTHAND, .min = 200, .max = 599,
+                 .help = "Status of the fixed answer."),
+    OPTION_NAMED("body", struct route_conf, respond.body, OPT_TEXT,
+                 .help = "Its body; without one a page is made."),
+    OPTION_NAMED("type", struct route_conf, respond.type, OPT_TEXT,
+                 .fallback = "text/plain; charset=utf-8", .help = "Its Content-Type."),
+    OPTIONS_END,
+};
+
+static const struct option redirect_rows[] = {
+    OPTION_NAMED("to", struct route_conf, redirect.to, OPT_TEXT, .flags = OPTION_SHORTHAND,
+                 .help = "Location: a URL or an absolute path."),
+    OPTION_NAMED("status", struct route_conf, redirect.status, OPT_INT, .fallback = "302",
+                 .min = 301, .max = 308, .help = "301, 302, 303, 307 or 308."),
+    OPTIONS_END,
+};
+
+const struct option route_rows[] = {
+    OPTION(struct route_conf, path, OPT_TEXT, .flags = OPTION_REQUIRED, .example = "/api/**",
+           .help = "/x exactly; /x/** that folder and all below; * within a segment."),
+    OPTION(struct route_conf, methods, OPT_TEXTS, .help = "Only these methods. Default: any."),
+    { .name = "respond",
+      .kind = OPT_OBJECT,
+      .options = respond_rows,
+      .help = "Answer here, after the inspection." },
+    { .name = "redirect",
+      .kind = OPT_OBJECT,
+      .options = redirect_rows,
+      .help = "Send elsewhere, after the inspection." },
+    OPTIONS_END,
+};

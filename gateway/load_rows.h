@@ -1,0 +1,75 @@
+/*
+ * The option rows of everything that is not a stage, and the structs that they fill. Private to
+ * load*.c.
+ */
+#ifndef SALLYPORT_LOAD_ROWS_H
+#define SALLYPORT_LOAD_ROWS_H
+
+#include "gateway/chain/config.h"
+#include "gateway/upstream/upstream.h"
+
+/* The top of the file. Sites, defaults and stages are walked by hand: they inherit. */
+struct top_conf {
+    int64_t version;
+    struct server_conf server;
+    struct {
+        int mode; /* 0 on, 1 off */
+        struct path file;
+        struct texts record;
+        struct {
+            struct texts fields;
+        } redact;
+    } audit;
+    struct list lists; /* of struct list_item */
+};
+
+struct list_item {
+    struct map_item map;
+    struct cidrs ips;
+    struct path file;
+    bool watch;
+};
+
+/* What a site has of its own. */
+struct site_conf {
+    struct span name;
+    struct texts host;
+    struct {
+        struct path cert, key, ocsp;
+        int profile; /* enum tls_profile */
+        bool tickets;
+        struct {
+            struct path ca;
+            int require; /* enum tls_verify */
+        } client_cert;
+    } tls;
+};
+
+/* What sites and routes inherit, beside stages and upstream. */
+struct settings {
+    int mode; /* enum mode */
+    int body; /* enum body_policy */
+    bool preserve_encoded, websocket;
+    struct {
+        int mode;
+    } bans, bots; /* only `off` yet */
+};
+
+/* What a route has of its own. */
+struct route_conf {
+    struct span path;
+    struct texts methods;
+    struct {
+        int64_t status;
+        struct span body, type;
+    } respond;
+    struct {
+        struct span to;
+        int64_t status;
+    } redirect;
+};
+
+extern const struct option top_rows[], server_rows[], audit_rows[], list_rows[], site_rows[],
+    settings_rows[], route_rows[];
+
+#endif

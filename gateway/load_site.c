@@ -1,0 +1,429 @@
+/*
+ * Sites, routes, inheritance. A level starts as a copy of its parent; what its node says is
+ * applied over it. A stage is opened (files read, patterns compiled) once per place in the file
+ * that says something about it, however many routes inherit that.
+ */
+#include "gateway/load_site.h"
+
+#include "gateway/http/message.h"
+#include "gateway/net/certs.h"
+#include "gateway/stages.h"
+
+static const char *const level_keys[] = { "upstream", "routes", "name", NULL };
+
+static void *need(struct site_load *sl, void *p)
+{
+    if (p == NULL)
+        diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_LIMIT, (struct place){ 0 },
+                 SPAN("out of memory"), SPAN(""));
+    return p;
+}
+
+static struct complaint complaint_at(struct site_load *sl, struct place place,
+                                     const char *option)
+{
+    return (struct complaint){ .schema = &sl->schema, .place = place, .option = option };
+}
+
+/* --- levels
+ * -------------------------------------------------------------------------------------------
+ */
+
+static struct stage_slot *slot_new(struct site_load *sl, const struct stage_type *type,
+                                   const struct stage_slot *parent)
+{
+    struct arena *arena = sl->load->arena;
+    struct stage_slot *slot = need(sl, arena_new(arena, struct stage_slot));
+
+    if (slot == NULL)
+        return NULL;
+    if (parent != NULL)
+        *slot = *parent;
+    slot->opened = NULL;
+    slot->raw = need(sl, arena_zero(arena, 1, type->conf_size + 1));
+    if (slot->raw == NULL)
+        return NULL;
+    if (parent != NULL) {
+        memcpy(slot->raw, parent->raw, type->conf_size);
+        return slot;
+    }
+    schema_defaults(&sl->schema, type->options, slot->raw);
+    schema_defaults(&sl->schema, stage_common_options, &slot->common);
+    return slot;
+}
+
+static void apply_stages(struct site_load *sl, const struct node *node, struct level *level,
+                         const char *site, const char *route)
+{
+    for (size_t i = 0; stages[i] != NULL; i++) {
+        const struct stage_type *type = stages[i];
+        const struct node *child = node_child(node, span_text(type->name));
+        if (child == NULL)
+            continue;
+        struct stage_slot *slot = slot_new(sl, type, level->slots[i]);
+        if (slot == NULL)
+            return;
+        struct section sections[] = { { type->options, slot->raw },
+                                      { stage_common_options, &slot->common } };
+        slot->place = child->place;
+        slot->site = site;
+        slot->route = route;
+        schema_apply(&sl->schema, child, type->name, sections, 2, NULL, true);
+        level->slots[i] = slot;
+    }
+}
+
+static void apply_upstream(struct site_load *sl, const struct node *node, struct level *level)
+{
+    const struct node *child = node_child(node, SPAN("upstream"));
+    struct config *config = sl->config;
+
+    if (child == NULL)
+        return;
+    unsigned errors = sl->load->diags->errors;
+    struct section section = { upstream_options, &level->upstream_conf };
+    schema_apply(&sl->schema, child, "upstream", &section, 1, NULL, true);
+    level->has_upstream = true;
+    if (sl->load->diags->errors != errors)
+        return;
+    INVARIANT(config->upstream_count < sl->upstream_max);
+    struct upstream *upstream = &config->upstreams[config->upstream_count];
+    struct complaint complaint = complaint_at(sl, child->place, "upstream");
+    if (upstream_open(upstream, &level->upstream_conf, sl->load->arena, &complaint) != OK)
+        return;
+    upstream->index = (unsigned)config->upstream_count++;
+    level->upstream = upstream;
+}
+
+/* Keys that are read by hand, for schema_apply to pass over: the stages' and the structure's.
+ */
+static const char *const *hand_keys(void)
+{
+    static const char *keys[STAGES_MAX + ARRAY_LEN(level_keys) + 1];
+    size_t n = 0;
+
+    for (size_t i = 0; level_keys[i] != NULL; i++)
+        keys[n++] = level_keys[i];
+    for (size_t i = 0; stages[i] != NULL; i++)
+        keys[n++] = stages[i]->name;
+    keys[n] = NULL;
+    return keys;
+}
+
+static void apply_level(struct site_load *sl, const struct node *node, const char *what,
+                        struct level *level, const struct option *own_rows, void *own)
+{
+    struct section sections[] = { { settings_rows, &level->settings }, { own_rows, own } };
+
+    schema_apply(&sl->schema, node, what, sections, own_rows != NULL ? 2 : 1, hand_keys(),
+                 true);
+    apply_upstream(sl, node, level);
+}
+
+void load_defaults(struct site_load *sl, const struct node *defaults, struct level *level)
+{
+    *level = (struct level){ 0 };
+    schema_defaults(&sl->schema, settings_rows, &level->settings);
+    schema_defaults(&sl->schema, upstream_options, &level->upstream_conf);
+    for (size_t i = 0; stages[i] != NULL; i++) {
+        INVARIANT(i < STAGES_MAX);
+        level->slots[i] = slot_new(sl, stages[i], NULL);
+    }
+    if (defaults == NULL)
+        return;
+    apply_level(sl, defaults, "defaults", level, NULL, NULL);
+    apply_stages(sl, defaults, level, NULL, NULL);
+}
+
+/* --- stages of a route
+ * -------------------------------------------------------------------------------- */
+
+static bool open_slot(struct site_load *sl, const struct stage_type *type,
+                      struct stage_slot *slot)
+{
+    struct config *config = sl->config;
+
+    if (slot->opened != NULL)
+        return true;
+    void *conf = need(sl, arena_zero(sl->load->arena, 1, type->conf_size + 1));
+    if (conf == NULL)
+        return false;
+    memcpy(conf, slot->raw, type->conf_size);
+    slot->opened = conf;
+    struct complaint complaint = complaint_at(sl, slot->place, type->name);
+    struct setup setup = {
+        .arena = sl->load->arena,
+        .config = config,
+        .complaint = &complaint,
+        .site = slot->site,
+        .route = slot->route,
+        .shared = sl->load->shared,
+        .shared_owner = sl->load->shared_owner,
+        .boot_key = config->boot_key,
+    };
+    unsigned errors = sl->load->diags->errors;
+    if (type->open != NULL && type->open(conf, &setup) != OK &&
+        sl->load->diags->errors == errors)
+        complain(&complaint, SEVERITY_ERROR, "%s cannot be set up", type->name);
+    INVARIANT(config->instance_count < sl->instance_max);
+    slot->local = (unsigned)config->instance_count;
+    config->instances[config->instance_count++] =
+        (struct stage_instance){ .type = type, .conf = conf, .local = slot->local };
+    return true;
+}
+
+static int least_strict(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+/* Adds the stage to the route's phases, unless it is off or has nothing to do. */
+static void add_stage(struct site_load *sl, struct route *route, const struct level *level,
+                      size_t i)
+{
+    const struct stage_type *type = stages[i];
+    struct stage_slot *slot = level->slots[i];
+    int mode = least_strict(least_strict(sl->config->server.mode, level->settings.mode),
+                            slot->common.mode);
+
+    if (mode == MODE_OFF || !open_slot(sl, type, slot) ||
+        (type->idle != NULL && type->idle(slot->opened)))
+        return;
+    struct stage_instance instance = {
+        .type = type,
+        .conf = slot->opened,
+        .common = &slot->common,
+        .mode = (enum mode)mode,
+        .local = slot->local,
+        .state_offset = route->state_size,
+    };
+    route->state_size += (uint32_t)((type->state_size + 15) & ~(size_t)15);
+    route->stage_count++;
+    bool wants_body = type->wants_body != NULL && type->wants_body(slot->opened);
+    for (unsigned phase = 0; phase < PHASE_COUNT; phase++) {
+        if (type->on[phase] == NULL || (phase == PHASE_REQUEST_BODY && !wants_body))
+            continue;
+        route->chain[phase][route->chain_count[phase]++] = instance;
+    }
+    if (!wants_body)
+        return;
+    route->holds_body = true;
+    uint64_t limit =
+        type->body_limit != NULL ? type->body_limit(slot->opened) : route->body_max;
+    route->body_limit = limit < route->body_limit ? limit : route->body_limit;
+}
+
+static void build_chain(struct site_load *sl, struct route *route, const struct level *level)
+{
+    size_t count = 0;
+
+    while (stages[count] != NULL)
+        count++;
+    for (unsigned phase = 0; phase < PHASE_COUNT; phase++) {
+        route->chain[phase] =
+            need(sl, arena_array(sl->load->arena, struct stage_instance, count + 1));
+        if (route->chain[phase] == NULL)
+            return;
+    }
+    route->body_max = route->body_limit = sl->config->server.limits.body;
+    for (size_t i = 0; i < count; i++) {
+        if (level->slots[i] != NULL)
+            add_stage(sl, route, level, i);
+    }
+}
+
+/* --- routes
+ * -------------------------------------------------------------------------------------------
+ */
+
+static void set_methods(struct site_load *sl, struct route *route,
+                        const struct route_conf *conf, struct place place)
+{
+    for (size_t i = 0; i < conf->methods.count; i++) {
+        enum method method = method_of(conf->methods.items[i]);
+        if (method == METHOD_OTHER) {
+            struct complaint complaint = complaint_at(sl, place, "methods");
+            complain(&complaint, SEVERITY_ERROR, "unknown method \"%.*s\"",
+                     (int)conf->methods.items[i].len, conf->methods.items[i].p);
+        }
+        route->methods |= 1u << method;
+    }
+}
+
+static void set_handler(struct site_load *sl, struct route *route,
+                        const struct route_conf *conf, const struct level *level,
+                        struct place place)
+{
+    route->upstream = level->upstream;
+    route->handler = level->has_upstream ? HANDLER_UPSTREAM : HANDLER_NONE;
+    if (conf->respond.status != 0) {
+        route->handler = HANDLER_RESPOND;
+        route->respond_status = (int)conf->respond.status;
+        route->respond_body = conf->respond.body;
+        route->respond_type = conf->respond.type;
+    }
+    if (conf->redirect.to.len > 0) {
+        route->handler = HANDLER_REDIRECT;
+        route->redirect_to = conf->redirect.to;
+        route->redirect_status = (int)conf->redirect.status;
+    }
+    if (route->handler == HANDLER_NONE) {
+        struct complaint complaint = complaint_at(sl, place, "upstream");
+        complain(&complaint, SEVERITY_ERROR,
+                 "there is nowhere to send requests: set upstream, respond or redirect");
+    }
+}
+
+static void finish_route(struct site_load *sl, struct route *route, const struct level *level)
+{
+    route->body_policy = level->settings.body;
+    route->preserve_encoded = level->settings.preserve_encoded;
+    route->websocket = level->settings.websocket;
+    sl->config->preserve_encoded |= route->preserve_encoded;
+    build_chain(sl, route, level);
+}
+
+static void load_route(struct site_load *sl, const struct node *node, const struct site *site,
+                       const struct level *parent, struct route *route)
+{
+    struct level level = *parent;
+    struct route_conf conf = { 0 };
+
+    schema_defaults(&sl->schema, route_rows, &conf);
+    apply_level(sl, node, "route", &level, route_rows, &conf);
+    struct complaint complaint = complaint_at(sl, node->place, "path");
+    if (conf.path.len > 0 && !path_pattern_parse(conf.path, &route->path))
+        complain(&complaint, SEVERITY_ERROR, "a path starts with / and has ** only at its end");
+    route->name = arena_cstring(sl->load->arena, conf.path);
+    route->site = site;
+    apply_stages(sl, node, &level, site->name, route->name);
+    set_methods(sl, route, &conf, node->place);
+    set_handler(sl, route, &conf, &level, node->place);
+    finish_route(sl, route, &level);
+}
+
+/* Every site has a last route that takes what no other did. */
+static void default_route(struct site_load *sl, const struct node *node,
+                          const struct site *site, const struct level *level,
+                          struct route *route)
+{
+    bool parsed = path_pattern_parse(SPAN("/**"), &route->path);
+
+    INVARIANT(parsed);
+    route->name = "default";
+    route->site = site;
+    route->upstream = level->upstream;
+    route->handler = level->has_upstream ? HANDLER_UPSTREAM : HANDLER_NONE;
+    if (!level->has_upstream && node_child(node, SPAN("routes")) == NULL) {
+        struct complaint complaint = complaint_at(sl, node->place, "upstream");
+        complain(&complaint, SEVERITY_ERROR, "a site needs an upstream, or routes");
+    }
+    finish_route(sl, route, level);
+}
+
+static void load_routes(struct site_load *sl, const struct node *node, struct site *site,
+                        const struct level *level)
+{
+    const struct node *list = node_child(node, SPAN("routes"));
+    size_t count = list != NULL && list->kind == NODE_LIST ? list->count : 0;
+
+    if (list != NULL && list->kind != NODE_LIST) {
+        struct complaint complaint = complaint_at(sl, list->place, "routes");
+        complain(&complaint, SEVERITY_ERROR, "routes is a list");
+    }
+    site->routes = need(sl, arena_array(sl->load->arena, struct route, count + 1));
+    if (site->routes == NULL)
+        return;
+    const struct node *child = count > 0 ? list->child : NULL;
+    for (; child != NULL; child = child->next)
+        load_route(sl, child, site, level, &site->routes[site->route_count++]);
+    default_route(sl, node, site, level, &site->routes[site->route_count]);
+    site->route_count++;
+}
+
+/* --- sites
+ * --------------------------------------------------------------------------------------------
+ */
+
+static void set_hosts(struct site_load *sl, struct site *site, const struct site_conf *conf,
+                      struct place place)
+{
+    struct arena *arena = sl->load->arena;
+
+    site->hosts = need(sl, arena_array(arena, struct span, conf->host.count + 1));
+    for (size_t i = 0; site->hosts != NULL && i < conf->host.count; i++) {
+        char *lower = arena_cstring(arena, conf->host.items[i]);
+        size_t len = conf->host.items[i].len;
+        if (lower == NULL)
+            return;
+        for (size_t n = 0; n < len; n++)
+            lower[n] = ascii_lower(lower[n]);
+        struct span host = span_of(lower, len);
+        site->hosts[site->host_count++] = host;
+        struct complaint complaint = complaint_at(sl, place, "host");
+        if (span_equal(host, SPAN("*"))) {
+            if (sl->config->any != NULL)
+                complain(&complaint, SEVERITY_ERROR, "two sites answer to any host");
+            sl->config->any = site;
+        } else if (!span_starts(host, SPAN("*.")) &&
+                   table_put(&sl->config->hosts, host, site) == ERR_DUPLICATE) {
+            complain(&complaint, SEVERITY_ERROR, "two sites answer to \"%s\"", lower);
+        }
+    }
+}
+
+static void set_tls(struct site_load *sl, struct site *site, const struct site_conf *conf,
+                    struct place place)
+{
+    bool cert = conf->tls.cert.text.len > 0, key = conf->tls.key.text.len > 0;
+
+    site->tls_site = -1;
+    if (!cert && !key)
+        return;
+    if (!cert || !key) {
+        struct complaint complaint = complaint_at(sl, place, "tls");
+        complain(&complaint, SEVERITY_ERROR, "tls needs both cert and key");
+        return;
+    }
+    bool client = conf->tls.client_cert.ca.text.len > 0;
+    site->tls = true;
+    site->tls_site = (int)sl->tls_count;
+    site->client_cert_required = client && conf->tls.client_cert.require == TLS_VERIFY_REQUIRE;
+    sl->tls_sites[sl->tls_count++] = (struct tls_site){
+        .hosts = site->hosts,
+        .host_count = site->host_count,
+        .cert = conf->tls.cert.text,
+        .key = conf->tls.key.text,
+        .staple = conf->tls.ocsp.text,
+        .client_ca = conf->tls.client_cert.ca.text,
+        .verify = client ? (enum tls_verify)conf->tls.client_cert.require : TLS_VERIFY_OFF,
+        .profile = (enum tls_profile)conf->tls.profile,
+        .tickets = conf->tls.tickets,
+    };
+}
+
+static void load_site(struct site_load *sl, const struct node *node,
+                      const struct level *defaults)
+{
+    struct site *site = &sl->config->sites[sl->config->site_count];
+    struct level level = *defaults;
+    struct site_conf conf = { 0 };
+
+    schema_defaults(&sl->schema, site_rows, &conf);
+    apply_level(sl, node, "site", &level, site_rows, &conf);
+    if (conf.host.count == 0)
+        return;
+    struct span name = conf.name.len > 0 ? conf.name : conf.host.items[0];
+    site->name = arena_cstring(sl->load->arena, name);
+    sl->config->site_count++;
+    set_hosts(sl, site, &conf, node->place);
+    set_tls(sl, site, &conf, node->place);
+    apply_stages(sl, node, &level, site->name, NULL);
+    load_routes(sl, node, site, &level);
+}
+
+void load_sites(struct site_load *sl, const struct node *sites, const struct level *defaults)
+{
+    for (const struct node *node = sites->child; node != NULL; node = node->next)
+        load_site(sl, node, defaults);
+}

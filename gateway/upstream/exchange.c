@@ -1,0 +1,490 @@
+/*
+ * Exchanges: see exchange.h. The mirror of an HTTP/1 session: heads are written from the
+ * struct, answers parsed strictly, and whatever is not understood ends the exchange and its
+ * connection, so that it cannot poison the next request there.
+ */
+#include "gateway/upstream/exchange.h"
+
+#include <stdlib.h>
+
+static void start_try(struct exchange *x);
+static void on_readable(struct channel *channel);
+static void on_drained(struct channel *channel);
+static void on_broken(struct channel *channel);
+
+static const struct channel_events exchange_channel_events = {
+    .readable = on_readable,
+    .drained = on_drained,
+    .broken = on_broken,
+};
+
+static const struct upstream *upstream_of(const struct exchange *x)
+{
+    return x->upstream->conf;
+}
+
+/* --- memory and deadlines
+ * ----------------------------------------------------------------------------- */
+
+static void stash_free(struct exchange *x)
+{
+    if (x->stash == NULL)
+        return;
+    if (x->stash_len > SLAB_BYTES)
+        free(x->stash);
+    else
+        slab_put(&x->worker->slabs, x->stash);
+    x->stash = NULL;
+    x->stash_len = 0;
+}
+
+static bool stash_keep(struct exchange *x, struct span input)
+{
+    INVARIANT(x->stash == NULL);
+    if (input.len == 0)
+        return true;
+    x->stash = input.len > SLAB_BYTES ? malloc(input.len) : slab_get(&x->worker->slabs);
+    if (x->stash == NULL)
+        return false;
+    memcpy(x->stash, input.p, input.len);
+    x->stash_len = input.len;
+    return true;
+}
+
+/* The next deadline, never later than the total one. */
+static void set_deadline(struct exchange *x, int64_t ms)
+{
+    uint64_t in = (uint64_t)ms;
+    int64_t total = upstream_of(x)->total.ms;
+
+    if (total > 0 && x->state != EXCHANGE_TUNNEL) {
+        uint64_t spent = clock_ms(&x->worker->loop.clock) - x->began_ms;
+        uint64_t left = spent < (uint64_t)total ? (uint64_t)total - spent : 1;
+        in = in < left ? in : left;
+    }
+    timer_set(&x->worker->loop, &x->timer, in);
+}
+
+static void let_go(struct exchange *x)
+{
+    timer_remove(&x->worker->loop, &x->timer);
+    task_cancel(&x->task);
+    stash_free(x);
+    x->state = EXCHANGE_OVER;
+}
+
+/* --- failure and retry
+ * -------------------------------------------------------------------------------- */
+
+static void fail_with(struct exchange *x, enum err err)
+{
+    if (x->conn != NULL)
+        pool_close(x->conn);
+    x->conn = NULL;
+    let_go(x);
+    x->events->error(x, err);
+}
+
+static void tell_failure(struct task *task)
+{
+    struct exchange *x = CONTAINER(task, struct exchange, task);
+
+    if (x->failure != OK) {
+        fail_with(x, x->failure);
+        worker_flush(x->worker);
+        return;
+    }
+    if (x->conn != NULL)
+        on_readable(&x->conn->channel);
+}
+
+/* From inside a call of the owner: told by the task. */
+static void fail_later(struct exchange *x, enum err err)
+{
+    x->failure = err;
+    loop_post(&x->worker->loop, &x->task);
+}
+
+static bool may_retry(const struct exchange *x, bool reached_nobody)
+{
+    if (x->answered || x->tries > (uint64_t)upstream_of(x)->retries)
+        return false;
+    if (reached_nobody)
+        return true;
+    return x->reused && method_is_idempotent(x->req->method_id) && !x->streamed;
+}
+
+/* The connection failed before the answer was complete. */
+static void try_failed(struct exchange *x, enum err err)
+{
+    bool reached_nobody = x->state == EXCHANGE_CONNECTING;
+    /* A kept connection that its server closed meanwhile says nothing about the server. */
+    bool stale = x->reused && !x->answered && err != ERR_TIMEOUT;
+
+    if (!stale)
+        server_failed(x->server);
+    if (!may_retry(x, reached_nobody)) {
+        fail_with(x, err);
+        return;
+    }
+    pool_close(x->conn);
+    x->conn = NULL;
+    stash_free(x);
+    if (!stale)
+        x->tried |= (uint64_t)1 << (x->server - x->upstream->servers);
+    start_try(x);
+}
+
+/* --- the request
+ * -------------------------------------------------------------------------------------- */
+
+/* Sends what is at hand of the body, as long as the kernel takes it. */
+static void pump_body(struct exchange *x)
+{
+    struct channel *channel = &x->conn->channel;
+
+    while (x->body_at < x->body.len && channel->unsent == 0 && !channel->failed) {
+        struct span part = span_sub(x->body, x->body_at, SCRATCH_BYTES);
+        channel_write(channel, part);
+        x->body_at += part.len;
+        channel_flush(channel);
+    }
+    if (!x->streamed && x->body_at == x->body.len)
+        x->finished = true;
+}
+
+static void send_request(struct exchange *x)
+{
+    struct channel *channel = &x->conn->channel;
+    struct text out = text_fixed(channel_room(channel, REQUEST_HEAD_MAX), REQUEST_HEAD_MAX);
+
+    x->state = EXCHANGE_WAITING;
+    x->mark = channel->sent;
+    write_request_head(&out, x->req, x->framing);
+    if (out.overflow) {
+        fail_later(x, ERR_LIMIT);
+        return;
+    }
+    channel_wrote(channel, out.len);
+    if (x->body.len > 0)
+        pump_body(x);
+    else
+        x->finished = !x->streamed;
+    set_deadline(x, upstream_of(x)->response.ms);
+}
+
+static void start_try(struct exchange *x)
+{
+    for (;;) {
+        x->server = pool_choose(x->upstream, x->tried);
+        if (x->server == NULL) {
+            fail_later(x, x->tries == 0 ? ERR_BUSY : ERR_CONNECT);
+            return;
+        }
+        x->tries++;
+        x->body_at = 0;
+        x->scan = (struct head_scan){ 0 };
+        /* After one stale connection the others of that server are likely as old: a fresh one
+         * then. */
+        x->conn = x->tries == 1 ? pool_take(x->server, x) : NULL;
+        x->reused = x->conn != NULL;
+        if (x->reused) {
+            x->conn->channel.events = &exchange_channel_events;
+            send_request(x);
+            return;
+        }
+        x->state = EXCHANGE_CONNECTING;
+        x->conn = pool_connect(x->server, x, &exchange_channel_events);
+        if (x->conn != NULL) {
+            set_deadline(x, upstream_of(x)->connect.ms);
+            return;
+        }
+        server_failed(x->server);
+        x->tried |= (uint64_t)1 << (x->server - x->upstream->servers);
+        if (!may_retry(x, true)) {
+            fail_later(x, ERR_CONNECT);
+            return;
+        }
+    }
+}
+
+/* --- the answer
+ * --------------------------------------------------------------------------------------- */
+
+/* The answer is complete. What follows it on the connection, nobody asked for. */
+static void finish(struct exchange *x, bool more)
+{
+    struct server_conn *conn = x->conn;
+    bool keep = !more && x->finished && x->rsp.keep_alive && x->state == EXCHANGE_BODY &&
+                x->rsp.body != BODY_CLOSE;
+
+    server_succeeded(x->server);
+    x->conn = NULL;
+    let_go(x);
+    if (keep)
+        pool_keep(conn);
+    else
+        pool_close(conn);
+    x->events->end(x);
+}
+
+static bool take_head(struct exchange *x, struct span *input)
+{
+    struct head_limits limits = { .head_bytes = UPSTREAM_HEAD_BYTES,
+                                  .fields = UPSTREAM_FIELDS };
+    ssize_t len = head_scan(&x->scan, input->p, input->len, limits.head_bytes);
+
+    if (len == HEAD_MORE)
+        return false;
+    if (len < 0) {
+        try_failed(x, ERR_PROTOCOL);
+        return false;
+    }
+    x->scan = (struct head_scan){ 0 };
+    struct span head = arena_copy(x->arena, span_of(input->p, (size_t)len));
+    *input = span_of(input->p + len, input->len - (size_t)len);
+    x->rsp = (struct response){ 0 };
+    if (head.p == NULL || response_parse(&x->rsp, head, x->arena, &limits, x->req) != HTTP_OK) {
+        try_failed(x, ERR_PROTOCOL);
+        return false;
+    }
+    if (x->rsp.status < 200 && !x->rsp.websocket) {
+        if (++x->interim > UPSTREAM_INTERIM_MAX) {
+            try_failed(x, ERR_PROTOCOL);
+            return false;
+        }
+        return true;
+    }
+    if (x->rsp.websocket) {
+        x->state = EXCHANGE_TUNNEL;
+        set_deadline(x, TUNNEL_IDLE_MS);
+    } else {
+        x->state = EXCHANGE_BODY;
+        body_begin(&x->reader, x->rsp.body, x->rsp.length, x->arena);
+        set_deadline(x, upstream_of(x)->idle.ms);
+    }
+    x->events->head(x);
+    return true;
+}
+
+static bool take_body(struct exchange *x, struct span *input)
+{
+    if (!x->reader.ended && x->reader.kind != BODY_NONE && input->len > 0) {
+        struct span data = body_next(&x->reader, input);
+        if (data.len > 0)
+            x->events->body(x, data);
+        if (x->state != EXCHANGE_BODY)
+            return false;
+    }
+    if (x->reader.error == HTTP_OK && x->reader.ended)
+        x->reader.error = body_trailers(&x->reader, &x->rsp.trailers);
+    if (x->reader.error != HTTP_OK) {
+        try_failed(x, ERR_PROTOCOL);
+        return false;
+    }
+    if (x->reader.ended || x->reader.kind == BODY_NONE ||
+        (x->reader.kind == BODY_LENGTH && x->rsp.length == 0)) {
+        finish(x, input->len > 0);
+        return false;
+    }
+    return input->len > 0 && !x->paused;
+}
+
+/* `input` is in the worker's scratch. */
+static void consume(struct exchange *x, struct span input)
+{
+    bool going = true;
+
+    while (going && x->conn != NULL && !x->paused) {
+        if (x->state == EXCHANGE_WAITING) {
+            going = input.len > 0 && take_head(x, &input);
+        } else if (x->state == EXCHANGE_BODY) {
+            going = take_body(x, &input);
+        } else if (x->state == EXCHANGE_TUNNEL) {
+            if (input.len > 0)
+                x->events->body(x, input);
+            input = span_of(NULL, 0);
+            going = false;
+        } else {
+            going = false;
+        }
+    }
+    if (x->conn != NULL && x->state != EXCHANGE_CONNECTING && !stash_keep(x, input))
+        fail_with(x, ERR_MEMORY);
+}
+
+static void input_ended(struct exchange *x, bool clean)
+{
+    if (x->state == EXCHANGE_TUNNEL && clean) {
+        finish(x, true);
+        return;
+    }
+    if (x->state == EXCHANGE_BODY && clean && body_at_close(&x->reader)) {
+        finish(x, true);
+        return;
+    }
+    try_failed(x, x->answered && x->state == EXCHANGE_WAITING ? ERR_PROTOCOL : ERR_CLOSED);
+}
+
+/* --- events
+ * -------------------------------------------------------------------------------------------
+ */
+
+static void on_readable(struct channel *channel)
+{
+    struct server_conn *conn = CONTAINER(channel, struct server_conn, channel);
+    struct exchange *x = conn->exchange;
+    struct worker *worker = channel->worker;
+    size_t had = x->stash_len;
+
+    if (x->paused && (had > 0 || x->state != EXCHANGE_WAITING)) {
+        channel_reading(channel, false);
+        return;
+    }
+    /* Half a head is completed; a body that was left by a pause is told before more is read. */
+    ssize_t n = had > 0 && x->state != EXCHANGE_WAITING
+                    ? CHANNEL_AGAIN
+                    : channel_read(channel, worker->scratch + had, SCRATCH_BYTES - had);
+    if (n == CHANNEL_AGAIN && (had == 0 || x->state == EXCHANGE_WAITING))
+        return;
+    if (n > 0) {
+        x->answered = true;
+        if (x->state != EXCHANGE_WAITING)
+            set_deadline(x, x->state == EXCHANGE_TUNNEL ? TUNNEL_IDLE_MS
+                                                        : upstream_of(x)->idle.ms);
+    }
+    if (had > 0)
+        memcpy(worker->scratch, x->stash, had);
+    stash_free(x);
+    consume(x, span_of(worker->scratch, had + (n > 0 ? (size_t)n : 0)));
+    if ((n == 0 || n == CHANNEL_FAILED) && x->conn == conn)
+        input_ended(x, n == 0);
+    worker_flush(worker);
+}
+
+static void on_drained(struct channel *channel)
+{
+    struct exchange *x = CONTAINER(channel, struct server_conn, channel)->exchange;
+
+    if (x->state == EXCHANGE_CONNECTING)
+        send_request(x);
+    else if (!x->streamed && x->body_at < x->body.len)
+        pump_body(x);
+    if (x->streamed && x->conn != NULL && x->state != EXCHANGE_OVER)
+        x->events->drained(x);
+    worker_flush(channel->worker);
+}
+
+static void on_broken(struct channel *channel)
+{
+    struct exchange *x = CONTAINER(channel, struct server_conn, channel)->exchange;
+    struct worker *worker = channel->worker;
+
+    try_failed(x, x->state == EXCHANGE_CONNECTING ? ERR_CONNECT : ERR_CLOSED);
+    worker_flush(worker);
+}
+
+static void on_timer(struct timer *timer)
+{
+    struct exchange *x = CONTAINER(timer, struct exchange, timer);
+    struct worker *worker = x->worker;
+
+    if (x->conn == NULL || x->paused)
+        return;
+    int64_t total = upstream_of(x)->total.ms;
+    bool overall = total > 0 && x->state != EXCHANGE_TUNNEL &&
+                   clock_ms(&worker->loop.clock) - x->began_ms >= (uint64_t)total;
+    /* While the request is still being sent, its progress is what counts. */
+    if (!overall && x->state == EXCHANGE_WAITING && !x->finished &&
+        x->conn->channel.sent != x->mark) {
+        x->mark = x->conn->channel.sent;
+        set_deadline(x, upstream_of(x)->response.ms);
+        return;
+    }
+    try_failed(x, ERR_TIMEOUT);
+    worker_flush(worker);
+}
+
+/* --- entry points
+ * ------------------------------------------------------------------------------------- */
+
+void exchange_start(struct exchange *x, struct worker *worker, const struct upstream *upstream,
+                    struct arena *arena, const struct request *req)
+{
+    x->worker = worker;
+    x->upstream = upstream_local(worker, upstream);
+    x->arena = arena;
+    x->req = req;
+    x->timer.fire = on_timer;
+    x->task.run = tell_failure;
+    x->began_ms = clock_ms(&worker->loop.clock);
+    start_try(x);
+}
+
+void exchange_send(struct exchange *x, struct span bytes)
+{
+    if (x->conn == NULL || x->state == EXCHANGE_CONNECTING || bytes.len == 0)
+        return;
+    struct channel *channel = &x->conn->channel;
+    bool chunked = x->framing.body == BODY_CHUNKED && x->state != EXCHANGE_TUNNEL;
+
+    if (chunked) {
+        char line[24];
+        struct text head = text_fixed(line, sizeof line);
+        write_chunk_head(&head, bytes.len);
+        channel_write(channel, text_span(&head));
+    }
+    channel_write(channel, bytes);
+    if (chunked)
+        channel_write(channel, SPAN("\r\n"));
+}
+
+void exchange_finish(struct exchange *x, const struct fields *trailers)
+{
+    if (x->conn == NULL || x->finished)
+        return;
+    if (x->framing.body == BODY_CHUNKED) {
+        char lines[TRAILER_BYTES_MAX + 64];
+        struct text last = text_fixed(lines, sizeof lines);
+        write_last_chunk(&last, trailers);
+        if (last.overflow) {
+            fail_later(x, ERR_LIMIT);
+            return;
+        }
+        channel_write(&x->conn->channel, text_span(&last));
+    }
+    x->finished = true;
+    if (x->state == EXCHANGE_WAITING)
+        set_deadline(x, upstream_of(x)->response.ms);
+    if (x->state == EXCHANGE_TUNNEL)
+        channel_shut(&x->conn->channel);
+}
+
+void exchange_pause(struct exchange *x, bool paused)
+{
+    if (x->conn == NULL || x->paused == paused)
+        return;
+    x->paused = paused;
+    if (paused) {
+        timer_clear(&x->timer);
+        return;
+    }
+    set_deadline(x, x->state == EXCHANGE_TUNNEL ? TUNNEL_IDLE_MS : upstream_of(x)->idle.ms);
+    channel_reading(&x->conn->channel, true);
+    loop_post(&x->worker->loop, &x->task);
+}
+
+size_t exchange_unsent(const struct exchange *x)
+{
+    return x->conn != NULL ? x->conn->channel.unsent : 0;
+}
+
+void exchange_abort(struct exchange *x)
+{
+    if (x->worker == NULL || x->state == EXCHANGE_OVER)
+        return;
+    if (x->conn != NULL)
+        pool_close(x->conn);
+    x->conn = NULL;
+    let_go(x);
+}

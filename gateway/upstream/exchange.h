@@ -1,0 +1,88 @@
+/*
+ * One HTTP exchange with an upstream: connect or take a kept connection, send head and body,
+ * read the answer. Used by the flow to forward requests; other clients (forward authentication,
+ * feeds) will use it, too.
+ *
+ * Events are told from the loop, never from inside a call. After `end` or `error` nothing more
+ * is told, and the connection is kept or closed. A request that reached nobody is tried again
+ * elsewhere (its connect failed); one whose kept connection turned out dead before a byte of
+ * the answer is tried again only when its method is idempotent and its whole body is at hand.
+ */
+#ifndef SALLYPORT_EXCHANGE_H
+#define SALLYPORT_EXCHANGE_H
+
+#include "gateway/http/framing.h"
+#include "gateway/http/head.h"
+#include "gateway/http/write.h"
+#include "gateway/upstream/pool.h"
+
+enum {
+    UPSTREAM_HEAD_BYTES = 32 * 1024, /* over it: ERR_PROTOCOL */
+    UPSTREAM_FIELDS = 200,
+    UPSTREAM_INTERIM_MAX = 8, /* 1xx answers before the final one */
+    REQUEST_HEAD_MAX = 48 * 1024,
+    TUNNEL_IDLE_MS = 600 * 1000,
+};
+
+struct exchange;
+
+struct exchange_events {
+    void (*head)(struct exchange *x); /* x->rsp is filled in */
+    void (*body)(struct exchange *x, struct span bytes);
+    void (*end)(struct exchange *x);                 /* trailers in x->rsp.trailers */
+    void (*error)(struct exchange *x, enum err err); /* before or after `head` */
+    void (*drained)(struct exchange *x); /* request body: all sent, more is welcome */
+};
+
+enum exchange_state {
+    EXCHANGE_IDLE,
+    EXCHANGE_CONNECTING,
+    EXCHANGE_WAITING, /* the answer's head is due; the request's body may still be on its way */
+    EXCHANGE_BODY,
+    EXCHANGE_TUNNEL,
+    EXCHANGE_OVER,
+};
+
+struct exchange {
+    const struct exchange_events *events;
+    struct worker *worker;
+    struct upstream_local *upstream;
+    struct server_local *server; /* of the current or last try */
+    struct server_conn *conn;
+    struct arena *arena; /* the answer's memory */
+    const struct request *req;
+    struct wire_framing framing; /* of the request */
+    struct span body;            /* whole body at hand */
+    size_t body_at;              /* sent so far */
+    bool streamed;               /* the body comes by exchange_send instead */
+    bool finished;               /* the request is complete */
+    bool paused;
+    bool reused;   /* on a kept connection */
+    bool answered; /* a byte of the answer was seen */
+    enum exchange_state state;
+    struct response rsp;
+    struct head_scan scan;
+    struct body_reader reader;
+    char *stash; /* half a head, or a body while paused: malloc'd when larger than a slab */
+    size_t stash_len;
+    struct timer timer;
+    struct task task;
+    enum err failure; /* told by the task */
+    uint64_t tried;   /* bits of servers */
+    unsigned tries, interim;
+    uint64_t began_ms, mark;
+};
+
+/* `x` is zeroed, lives in memory that outlives exchange_abort; req, body and arena as long as
+ * x. */
+void exchange_start(struct exchange *x, struct worker *worker, const struct upstream *upstream,
+                    struct arena *arena, const struct request *req);
+void exchange_send(struct exchange *x, struct span bytes); /* streamed bodies, and tunnels */
+void exchange_finish(struct exchange *x, const struct fields *trailers);
+/* No more `body` and `end` until resumed: back-pressure, or a stage that waits. */
+void exchange_pause(struct exchange *x, bool paused);
+size_t exchange_unsent(const struct exchange *x);
+/* Idempotent; tells nothing. The connection is closed unless the exchange was over. */
+void exchange_abort(struct exchange *x);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * Rewriting of requests on their way through: see forward.h.
+ */
+#include "gateway/upstream/forward.h"
+
+#include "gateway/base/text.h"
+
+static struct span addr_text(const struct addr *addr, struct arena *arena)
+{
+    char buffer[64];
+    struct text out = text_fixed(buffer, sizeof buffer);
+
+    addr_write(&out, addr);
+    return arena_copy(arena, text_span(&out));
+}
+
+/* The chain as it is known: the client, then the hop that told of it. */
+static struct span forwarded_for(const struct forward_facts *facts, struct span client,
+                                 struct arena *arena)
+{
+    char buffer[128];
+    struct text out = text_fixed(buffer, sizeof buffer);
+
+    if (addr_equal(&facts->client, &facts->peer))
+        return client;
+    text_add(&out, client);
+    text_lit(&out, ", ");
+    addr_write(&out, &facts->peer);
+    return arena_copy(arena, text_span(&out));
+}
+
+enum err forward_prepare(struct request *req, struct arena *arena,
+                         const struct forward_facts *facts)
+{
+    struct fields *fields = &req->fields;
+
+    fields_drop(fields, FIELD_EXPECT); /* answered here */
+    fields_drop_ours(fields);
+
+    struct span client = addr_text(&facts->client, arena);
+    TRY(fields_add(fields, arena, SPAN("X-Forwarded-For"),
+                   forwarded_for(facts, client, arena)));
+    TRY(fields_add(fields, arena, SPAN("X-Forwarded-Proto"), req->scheme));
+    TRY(fields_add(fields, arena, SPAN("X-Forwarded-Host"), req->host));
+    TRY(fields_add(fields, arena, SPAN("X-Real-IP"), client));
+    TRY(fields_add(fields, arena, SPAN("X-Request-Id"), facts->id));
+    return fields_add(fields, arena, SPAN("Via"), SPAN("1.1 sallyport"));
+}

@@ -1,0 +1,19 @@
+/*
+ * A request as upstream shall see it. Hop-by-hop fields were dropped by the parser; here every
+ * spelling of the fields that the gateway writes itself is dropped, and those are written anew
+ * from what is known for sure.
+ */
+#ifndef SALLYPORT_FORWARD_H
+#define SALLYPORT_FORWARD_H
+
+#include "gateway/http/message.h"
+
+struct forward_facts {
+    struct addr client, peer;
+    struct span id; /* request id */
+};
+
+MUST_USE enum err forward_prepare(struct request *req, struct arena *arena,
+                                  const struct forward_facts *facts);
+
+#endif

@@ -1,0 +1,272 @@
+/*
+ * Kept connections, choice of server, passive ejection: see pool.h.
+ */
+#include "gateway/upstream/pool.h"
+
+#include <stdlib.h>
+
+#include "gateway/chain/config.h"
+
+struct upstream_local *upstream_local(struct worker *worker, const struct upstream *upstream)
+{
+    return &worker->upstreams[upstream->index];
+}
+
+static uint64_t now_ms(const struct server_local *server)
+{
+    return clock_ms(&server->upstream->worker->loop.clock);
+}
+
+/* --- choice
+ * -------------------------------------------------------------------------------------------
+ */
+
+static bool is_ejected(const struct server_local *server)
+{
+    return server->ejected_until_ms > now_ms(server);
+}
+
+/* Each round adds every weight to its server, the largest sum wins and pays the total: smooth
+ * and exact. */
+static struct server_local *choose_round_robin(struct upstream_local *upstream, uint64_t out)
+{
+    struct server_local *best = NULL;
+    int64_t total = 0;
+
+    for (size_t i = 0; i < upstream->conf->server_count; i++) {
+        struct server_local *server = &upstream->servers[i];
+        if (out >> i & 1)
+            continue;
+        server->current_weight += server->conf->weight;
+        total += server->conf->weight;
+        if (best == NULL || server->current_weight > best->current_weight)
+            best = server;
+    }
+    if (best != NULL)
+        best->current_weight -= total;
+    return best;
+}
+
+static struct server_local *choose_least_conn(struct upstream_local *upstream, uint64_t out)
+{
+    uint64_t equal = ~(uint64_t)0;
+    const struct server_local *best = NULL;
+
+    for (size_t i = 0; i < upstream->conf->server_count; i++) {
+        const struct server_local *server = &upstream->servers[i];
+        if (out >> i & 1)
+            continue;
+        int64_t less = best == NULL ? -1
+                                    : (int64_t)server->active * best->conf->weight -
+                                          (int64_t)best->active * server->conf->weight;
+        if (less < 0) {
+            best = server;
+            equal = ~((uint64_t)1 << i);
+        } else if (less == 0) {
+            equal &= ~((uint64_t)1 << i);
+        }
+    }
+    /* Among equals by turns, or the first server would get all of a light load. */
+    return best == NULL ? NULL : choose_round_robin(upstream, out | equal);
+}
+
+struct server_local *pool_choose(struct upstream_local *upstream, uint64_t tried)
+{
+    size_t count = upstream->conf->server_count;
+    uint64_t out = tried;
+
+    if (count == 1)
+        return tried & 1 ? NULL : upstream->servers;
+    for (size_t i = 0; i < count; i++)
+        out |= is_ejected(&upstream->servers[i]) ? (uint64_t)1 << i : 0;
+    struct server_local *(*choose)(struct upstream_local *, uint64_t) =
+        upstream->conf->balance == BALANCE_LEAST_CONN ? choose_least_conn : choose_round_robin;
+    struct server_local *server = choose(upstream, out);
+    return server != NULL ? server : choose(upstream, tried);
+}
+
+void server_succeeded(struct server_local *server)
+{
+    server->fails = 0;
+    server->ejections = 0;
+}
+
+void server_failed(struct server_local *server)
+{
+    const struct upstream *conf = server->upstream->conf;
+
+    if (conf->passive_fails == 0 || ++server->fails < (unsigned)conf->passive_fails)
+        return;
+    server->fails = 0;
+    server->ejected_until_ms =
+        now_ms(server) + ((uint64_t)conf->passive_for.ms << server->ejections);
+    if (server->ejections < EJECTIONS_MAX)
+        server->ejections++;
+}
+
+/* --- connections
+ * -------------------------------------------------------------------------------------- */
+
+static struct server_conn *conn_new(struct server_local *server)
+{
+    struct upstream_local *upstream = server->upstream;
+    struct server_conn *conn = upstream->free_conns;
+
+    if (conn != NULL)
+        upstream->free_conns = conn->next;
+    else if ((conn = malloc(sizeof *conn)) == NULL)
+        return NULL;
+    memset(conn, 0, sizeof *conn);
+    conn->server = server;
+    return conn;
+}
+
+static void conn_free(struct server_conn *conn)
+{
+    struct upstream_local *upstream = conn->server->upstream;
+
+    timer_remove(&upstream->worker->loop, &conn->timer);
+    channel_close(&conn->channel);
+    conn->next = upstream->free_conns;
+    upstream->free_conns = conn;
+}
+
+static void unlink_idle(struct server_conn *conn)
+{
+    struct server_local *server = conn->server;
+
+    *(conn->prev != NULL ? &conn->prev->next : &server->idle) = conn->next;
+    if (conn->next != NULL)
+        conn->next->prev = conn->prev;
+    conn->prev = conn->next = NULL;
+    server->idle_count--;
+}
+
+static void drop_idle(struct server_conn *conn)
+{
+    unlink_idle(conn);
+    conn_free(conn);
+}
+
+/* Whatever an idle connection says (an end, or bytes that nobody asked for), it is not used
+ * again. */
+static void idle_event(struct channel *channel)
+{
+    drop_idle(CONTAINER(channel, struct server_conn, channel));
+}
+
+static void idle_late(struct timer *timer)
+{
+    drop_idle(CONTAINER(timer, struct server_conn, timer));
+}
+
+static const struct channel_events idle_events = {
+    .readable = idle_event,
+    .drained = idle_event,
+    .broken = idle_event,
+};
+
+struct server_conn *pool_take(struct server_local *server, struct exchange *exchange)
+{
+    struct server_conn *conn = server->idle;
+
+    if (conn == NULL)
+        return NULL;
+    unlink_idle(conn);
+    timer_clear(&conn->timer);
+    conn->exchange = exchange;
+    conn->requests++;
+    server->active++;
+    return conn;
+}
+
+struct server_conn *pool_connect(struct server_local *server, struct exchange *exchange,
+                                 const struct channel_events *events)
+{
+    const struct upstream *upstream = server->upstream->conf;
+    const struct upstream_server *conf = server->conf;
+    struct server_conn *conn = conn_new(server);
+
+    if (conn == NULL)
+        return NULL;
+    struct tls *tls = NULL;
+    if (upstream->tls != NULL) {
+        struct span name = upstream->tls_name.len > 0 ? upstream->tls_name : conf->url.host;
+        tls = tls_connect(upstream->tls, name);
+        if (tls == NULL) {
+            conn_free(conn);
+            return NULL;
+        }
+    }
+    const struct addr *addr = &conf->addrs[server->next_addr++ % conf->addr_count];
+    if (channel_connect(&conn->channel, server->upstream->worker, addr, conf->url.path, tls,
+                        events) != OK) {
+        conn_free(conn);
+        return NULL;
+    }
+    conn->exchange = exchange;
+    server->active++;
+    return conn;
+}
+
+void pool_keep(struct server_conn *conn)
+{
+    struct server_local *server = conn->server;
+    struct worker *worker = server->upstream->worker;
+
+    if (worker->draining || conn->channel.failed || conn->channel.eof ||
+        conn->channel.unsent > 0 ||
+        server->idle_count >= (size_t)server->upstream->conf->keepalive) {
+        pool_close(conn);
+        return;
+    }
+    server->active--;
+    conn->exchange = NULL;
+    conn->channel.events = &idle_events;
+    conn->timer.fire = idle_late;
+    timer_set(&worker->loop, &conn->timer, KEPT_IDLE_MS);
+    channel_reading(&conn->channel, true);
+    conn->prev = NULL;
+    conn->next = server->idle;
+    if (conn->next != NULL)
+        conn->next->prev = conn;
+    server->idle = conn;
+    server->idle_count++;
+}
+
+void pool_close(struct server_conn *conn)
+{
+    conn->server->active--;
+    conn_free(conn);
+}
+
+enum err upstreams_attach(struct worker *worker, const struct upstream *upstreams, size_t count)
+{
+    worker->upstreams = calloc(count + 1, sizeof *worker->upstreams);
+    if (worker->upstreams == NULL)
+        return ERR_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        struct upstream_local *local = &worker->upstreams[i];
+        local->conf = &upstreams[i];
+        local->worker = worker;
+        local->servers = calloc(upstreams[i].server_count + 1, sizeof *local->servers);
+        if (local->servers == NULL)
+            return ERR_MEMORY;
+        for (size_t n = 0; n < upstreams[i].server_count; n++) {
+            local->servers[n].conf = &upstreams[i].servers[n];
+            local->servers[n].upstream = local;
+        }
+    }
+    return OK;
+}
+
+void upstreams_drain(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->config->upstream_count; i++) {
+        struct upstream_local *local = &worker->upstreams[i];
+        for (size_t n = 0; n < local->conf->server_count; n++) {
+            while (local->servers[n].idle != NULL)
+                drop_idle(local->servers[n].idle);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+/*
+ * Connections to upstream servers in one worker: kept ones last in, first out (the hottest
+ * first), which server is next, and which are ejected for having failed. Nothing here is shared
+ * between workers.
+ */
+#ifndef SALLYPORT_POOL_H
+#define SALLYPORT_POOL_H
+
+#include "gateway/upstream/upstream.h"
+
+enum { KEPT_IDLE_MS = 60 * 1000, EJECTIONS_MAX = 10 };
+
+struct exchange;
+struct server_local;
+
+/* One connection. Idle ones stand in their server's stack; others belong to an exchange. */
+struct server_conn {
+    struct channel channel;
+    struct timer timer; /* idle ones: when they are let go */
+    struct server_local *server;
+    struct exchange *exchange; /* NULL: idle */
+    struct server_conn *prev, *next;
+    uint64_t requests; /* that it has carried before this one */
+};
+
+struct server_local {
+    const struct upstream_server *conf;
+    struct upstream_local *upstream;
+    struct server_conn *idle; /* stack */
+    unsigned idle_count, active, next_addr;
+    int64_t current_weight; /* smooth weighted round-robin */
+    unsigned fails, ejections;
+    uint64_t ejected_until_ms;
+};
+
+struct upstream_local {
+    const struct upstream *conf;
+    struct worker *worker;
+    struct server_local *servers;
+    struct server_conn *free_conns;
+};
+
+struct upstream_local *upstream_local(struct worker *worker, const struct upstream *upstream);
+
+/*
+ * The server for the next try, not among the bits of `tried`; ejected ones only when no other
+ * is left. NULL: all were tried.
+ */
+struct server_local *pool_choose(struct upstream_local *upstream, uint64_t tried);
+/* A kept connection, or NULL. It is the exchange's from here on. */
+struct server_conn *pool_take(struct server_local *server, struct exchange *exchange);
+/* A new one, connecting; its channel tells `drained` when it is ready. NULL: it failed at once.
+ */
+struct server_conn *pool_connect(struct server_local *server, struct exchange *exchange,
+                                 const struct channel_events *events);
+/* Gives it back after a clean exchange, or closes it. */
+void pool_keep(struct server_conn *conn);
+void pool_close(struct server_conn *conn);
+
+void server_succeeded(struct server_local *server);
+void server_failed(struct server_local *server);
+
+#endif

@@ -1,0 +1,202 @@
+/*
+ * `upstream:` of the configuration: its rows, and from them servers with addresses and a TLS
+ * side.
+ */
+#include "gateway/upstream/upstream.h"
+
+#include <netdb.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "conf/schema.h"
+#include "gateway/net/certs.h"
+
+static const struct choice balance_choices[] = {
+    { "round-robin", BALANCE_ROUND_ROBIN, "By turns, in proportion to the weights." },
+    { "least-conn", BALANCE_LEAST_CONN, "The server with the fewest requests for its weight." },
+    { NULL, 0, NULL },
+};
+
+static const struct choice switch_choices[] = {
+    { "on", 0, NULL },
+    { "off", 1, NULL },
+    { NULL, 0, NULL },
+};
+
+static const struct option server_options[] = {
+    OPTION(struct server_item, url, OPT_URL, .flags = OPTION_REQUIRED | OPTION_SHORTHAND,
+           .help = "http://host:port, https://host:port or unix:/path.",
+           .example = "http://10.0.1.11:8080"),
+    OPTION(struct server_item, weight, OPT_INT, .fallback = "1", .min = 1, .max = 1000,
+           .help = "Its share of the requests."),
+    OPTIONS_END,
+};
+
+static const struct option timeout_options[] = {
+    OPTION_NAMED("connect", struct upstream_conf, timeout.connect, OPT_DURATION,
+                 .fallback = "3s", .min = 1, .max = 600000,
+                 .help = "For the connection and its TLS handshake."),
+    OPTION_NAMED("response", struct upstream_conf, timeout.response, OPT_DURATION,
+                 .fallback = "60s", .min = 1, .max = 86400000,
+                 .help = "From the complete request to the head of the answer."),
+    OPTION_NAMED("idle", struct upstream_conf, timeout.idle, OPT_DURATION, .fallback = "60s",
+                 .min = 1, .max = 86400000, .help = "Between two reads of the answer's body."),
+    OPTION_NAMED("total", struct upstream_conf, timeout.total, OPT_DURATION, .fallback = "0s",
+                 .help = "For the whole exchange, tunnels excepted; 0s: no such limit."),
+    OPTIONS_END,
+};
+
+static const struct option passive_options[] = {
+    OPTION_NAMED("mode", struct upstream_conf, passive.mode, OPT_ENUM, .fallback = "on",
+                 .choices = switch_choices,
+                 .help = "Whether failing servers are left out for a while."),
+    OPTION_NAMED("fails", struct upstream_conf, passive.fails, OPT_INT, .fallback = "3",
+                 .min = 1, .max = 1000, .help = "Failures in a row that eject a server."),
+    OPTION_NAMED("window", struct upstream_conf, passive.window, OPT_DURATION, .fallback = "5s",
+                 .min = 1, .max = 3600000,
+                 .help = "How long the first time; it doubles with each ejection in a row."),
+    OPTIONS_END,
+};
+
+static const struct option tls_options[] = {
+    OPTION_NAMED("ca", struct upstream_conf, tls.ca, OPT_FILE,
+                 .help = "PEM bundle of authorities; without one the system's."),
+    OPTION_NAMED("cert", struct upstream_conf, tls.cert, OPT_FILE,
+                 .help = "Client certificate, PEM."),
+    OPTION_NAMED("key", struct upstream_conf, tls.key, OPT_FILE, .help = "Its key, PEM."),
+    OPTION_NAMED("verify", struct upstream_conf, tls.verify, OPT_BOOL, .fallback = "true",
+                 .help = "Whether the server's certificate must be valid for its name."),
+    OPTION_NAMED("name", struct upstream_conf, tls.name, OPT_TEXT,
+                 .help = "Name to ask for (SNI) and to verify, when it is not the URL's host."),
+    OPTIONS_END,
+};
+
+/* The nested tables address fields of the outer struct, so their objects start at its offset 0.
+ */
+const struct option upstream_options[] = {
+    OPTION(struct upstream_conf, servers, OPT_LIST, .flags = OPTION_REQUIRED | OPTION_SHORTHAND,
+           .options = server_options, .item_size = sizeof(struct server_item), .min = 1,
+           .max = SERVERS_MAX, .help = "The servers."),
+    OPTION(struct upstream_conf, balance, OPT_ENUM, .fallback = "round-robin",
+           .choices = balance_choices, .help = "How a server is chosen."),
+    { .name = "timeout",
+      .kind = OPT_OBJECT,
+      .options = timeout_options,
+      .help = "Deadlines towards the servers." },
+    OPTION(struct upstream_conf, keepalive, OPT_INT, .fallback = "64", .min = 0, .max = 4096,
+           .help = "Kept connections per server and worker."),
+    OPTION(struct upstream_conf, retries, OPT_INT, .fallback = "2", .min = 0, .max = 10,
+           .help = "Further tries for requests that reached nobody."),
+    { .name = "passive",
+      .kind = OPT_OBJECT,
+      .options = passive_options,
+      .help = "Ejection of servers that fail." },
+    { .name = "tls",
+      .kind = OPT_OBJECT,
+      .options = tls_options,
+      .help = "For https:// servers." },
+    OPTIONS_END,
+};
+
+static void add_address(struct upstream_server *server, const struct sockaddr *sa)
+{
+    struct addr addr;
+
+    if (server->addr_count == SERVER_ADDRESSES_MAX)
+        return;
+    addr_from_sockaddr(&addr, sa);
+    if (addr.family != ADDR_V4 && addr.family != ADDR_V6)
+        return;
+    addr.port = server->url.port;
+    server->addrs[server->addr_count++] = addr;
+}
+
+static enum err resolve(struct upstream_server *server, struct arena *arena,
+                        struct complaint *complaint)
+{
+    struct addr addr;
+
+    if (span_equal(server->url.scheme, SPAN("unix"))) {
+        server->addrs[0] = (struct addr){ .family = ADDR_UNIX };
+        server->addr_count = 1;
+        return OK;
+    }
+    if (addr_parse(server->url.host, &addr)) {
+        addr.port = server->url.port;
+        server->addrs[0] = addr;
+        server->addr_count = 1;
+        return OK;
+    }
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
+    char *host = arena_cstring(arena, server->url.host);
+    int code = host == NULL ? EAI_MEMORY : getaddrinfo(host, NULL, &hints, &found);
+    if (code != 0) {
+        complain(complaint, SEVERITY_ERROR, "cannot resolve the upstream \"%s\": %s",
+                 host != NULL ? host : "", gai_strerror(code));
+        return ERR_CONFIG;
+    }
+    for (struct addrinfo *ai = found; ai != NULL; ai = ai->ai_next)
+        add_address(server, ai->ai_addr);
+    freeaddrinfo(found);
+    return server->addr_count > 0 ? OK : ERR_CONFIG;
+}
+
+static enum err open_tls(struct upstream *upstream, const struct upstream_conf *conf,
+                         struct arena *arena, struct complaint *complaint)
+{
+    struct tls_client_conf client = {
+        .ca = conf->tls.ca.text,
+        .cert = conf->tls.cert.text,
+        .key = conf->tls.key.text,
+        .verify = conf->tls.verify,
+        .profile = TLS_INTERMEDIATE,
+    };
+    struct span why = { 0 };
+
+    upstream->tls = tls_client_new(&client, arena, &why);
+    if (upstream->tls != NULL)
+        return OK;
+    complain(complaint, SEVERITY_ERROR, "%.*s", (int)why.len, why.p != NULL ? why.p : "");
+    return ERR_CONFIG;
+}
+
+enum err upstream_open(struct upstream *upstream, const struct upstream_conf *conf,
+                       struct arena *arena, struct complaint *complaint)
+{
+    const struct server_item *items = conf->servers.items;
+    size_t secure = 0;
+
+    *upstream = (struct upstream){
+        .server_count = conf->servers.count,
+        .balance = conf->balance,
+        .connect = conf->timeout.connect,
+        .response = conf->timeout.response,
+        .idle = conf->timeout.idle,
+        .total = conf->timeout.total,
+        .keepalive = conf->keepalive,
+        .retries = conf->retries,
+        .passive_fails = conf->passive.mode == 0 ? (int)conf->passive.fails : 0,
+        .passive_for = conf->passive.window,
+        .tls_name = conf->tls.name,
+    };
+    upstream->servers = arena_array(arena, struct upstream_server, conf->servers.count);
+    if (upstream->servers == NULL)
+        return ERR_MEMORY;
+    for (size_t i = 0; i < conf->servers.count; i++) {
+        struct upstream_server *server = &upstream->servers[i];
+        server->url = items[i].url;
+        server->weight = items[i].weight;
+        server->label = items[i].url.text;
+        if (server->url.path.len > 1 && !span_equal(server->url.scheme, SPAN("unix")))
+            complain(complaint, SEVERITY_ERROR,
+                     "an upstream's URL ends with its port: a path is not added to requests");
+        secure += span_equal(server->url.scheme, SPAN("https"));
+        TRY(resolve(server, arena, complaint));
+    }
+    if (secure != 0 && secure != conf->servers.count) {
+        complain(complaint, SEVERITY_ERROR,
+                 "the servers of one upstream are all https or none is");
+        return ERR_CONFIG;
+    }
+    return secure != 0 ? open_tls(upstream, conf, arena, complaint) : OK;
+}

@@ -1,0 +1,71 @@
+/*
+ * Upstreams as configured, and what a worker knows of their servers: kept connections, load,
+ * failures.
+ */
+#ifndef SALLYPORT_UPSTREAM_H
+#define SALLYPORT_UPSTREAM_H
+
+#include "conf/option.h"
+#include "gateway/net/channel.h"
+
+enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONN };
+enum { SERVERS_MAX = 64, SERVER_ADDRESSES_MAX = 8 };
+
+struct upstream_server {
+    struct url url;
+    int64_t weight;
+    struct addr addrs[SERVER_ADDRESSES_MAX]; /* resolved at load */
+    unsigned addr_count;
+    struct span label; /* as configured, for records */
+};
+
+struct upstream {
+    struct upstream_server *servers;
+    size_t server_count;
+    int balance;
+    struct duration connect, response, idle, total; /* timeouts; response: to the first byte */
+    int64_t keepalive;                              /* kept connections per server and worker */
+    int64_t retries;
+    int passive_fails;           /* failures in a row that eject a server; 0: never */
+    struct duration passive_for; /* first ejection; doubles up to 10 times */
+    struct tls_client *tls;      /* NULL for http and unix */
+    struct span tls_name;        /* SNI and verified name; empty: the url's host */
+    unsigned index;              /* in config->upstreams */
+};
+
+/* The rows of `upstream:` and the struct that they fill; load.c turns it into a struct
+ * upstream. */
+struct server_item {
+    struct url url;
+    int64_t weight;
+};
+struct upstream_conf {
+    struct list servers; /* of struct server_item */
+    int balance;
+    struct {
+        struct duration connect, response, idle, total;
+    } timeout;
+    int64_t keepalive, retries;
+    struct {
+        int mode; /* 0 on, 1 off */
+        int64_t fails;
+        struct duration window;
+    } passive;
+    struct {
+        struct path ca, cert, key;
+        bool verify;
+        struct span name;
+    } tls;
+};
+extern const struct option upstream_options[];
+/* Resolves names (getaddrinfo) and opens the TLS side. Complains and answers an error. */
+struct complaint;
+MUST_USE enum err upstream_open(struct upstream *upstream, const struct upstream_conf *conf,
+                                struct arena *arena, struct complaint *complaint);
+
+/* Per worker. */
+MUST_USE enum err upstreams_attach(struct worker *worker, const struct upstream *upstreams,
+                                   size_t count);
+void upstreams_drain(struct worker *worker); /* closes kept connections */
+
+#endif
