@@ -10,9 +10,12 @@
 
 enum { METHOD_BYTES_MAX = 32, VERSION_BYTES = 8 };
 
+enum { SEAM = 3, STRETCH = 16 }; /* an empty line has three bytes before its last */
+
 /*
- * `seen` stands three bytes back from where the last call stopped, so that an empty line across
- * the seam is met from its start. All before it is known to be good.
+ * Looks byte by byte only where skip_lines stops. Each stretch, and each call, begins SEAM
+ * bytes back, so that an empty line across the seam is met from its start; all before is known
+ * good.
  */
 ssize_t head_scan(struct head_scan *scan, const char *p, size_t len, size_t limit)
 {
@@ -23,15 +26,17 @@ ssize_t head_scan(struct head_scan *scan, const char *p, size_t len, size_t limi
         return HEAD_BAD;
     while (at < end) {
         at = skip_lines(at, end);
-        const char *stop = end - at > 16 ? at + 16 : end;
+        const char *stop = end - at > STRETCH + SEAM ? at + STRETCH + SEAM : end;
         for (; at < stop; at++) {
             if (*at == '\0' || (*at == '\n' && at[-1] != '\r'))
                 return HEAD_BAD;
-            if (*at == '\n' && at - p >= 3 && at[-2] == '\n')
+            if (*at == '\n' && at - p >= SEAM && at[-2] == '\n')
                 return at + 1 - p;
         }
+        if (at < end)
+            at -= SEAM;
     }
-    scan->seen = at - p > 3 ? (size_t)(at - p) - 3 : 0;
+    scan->seen = at - p > SEAM ? (size_t)(at - p) - SEAM : 0;
     return len >= limit ? HEAD_LARGE : HEAD_MORE;
 }
 
