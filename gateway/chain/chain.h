@@ -1,0 +1,30 @@
+/*
+ * The only loop over stages. Applies mode, on_error, deadline and unless; keeps the trail;
+ * holds the rules of suspension. `detect` lets through what block would have denied, and says
+ * so in the trail.
+ */
+#ifndef SALLYPORT_CHAIN_H
+#define SALLYPORT_CHAIN_H
+
+#include "gateway/chain/txn.h"
+
+/*
+ * Runs a phase of the transaction's route. `done` is called exactly once with PASS, DENY or
+ * REPLY, from this call when no stage waits, else from the run queue; never after txn_abort.
+ */
+void chain_start(struct txn *txn, enum phase phase, struct span body,
+                 void (*done)(struct txn *txn, struct verdict verdict));
+
+/* PHASE_CONNECT has no transaction: PASS or DENY at once, nothing is recorded but the reason.
+ */
+struct verdict chain_connect(const struct config *config, struct worker *worker,
+                             const struct addr *peer);
+
+/* attach and detach of all instances, in each worker. */
+MUST_USE enum err chain_attach(struct worker *worker, const struct config *config);
+void chain_detach(struct worker *worker, const struct config *config);
+
+const char *phase_name(enum phase phase);
+const char *action_name(enum action action);
+
+#endif

@@ -1,0 +1,102 @@
+/*
+ * A loaded configuration: what a generation holds, read-only once its workers are forked.
+ */
+#ifndef SALLYPORT_CONFIG_H
+#define SALLYPORT_CONFIG_H
+
+#include "gateway/chain/route.h"
+
+enum { WORKERS_MAX = 64 };
+
+struct listen_address {
+    struct span text;
+    struct addr addr;
+    bool tls, proxy_protocol;
+};
+
+struct limits_conf { /* server.limits */
+    uint64_t header, uri, body;
+    int64_t headers, connections, conns_per_ip;
+    struct duration header_timeout, body_timeout, send_timeout, tls_timeout, idle, total;
+    uint64_t body_min_rate;   /* bytes a second */
+    uint64_t held;            /* bodies held for inspection in one worker */
+    uint64_t request_memory;  /* ceiling of one transaction's arena */
+    uint64_t response_buffer; /* unsent answer held per connection before upstream is paused */
+};
+
+struct server_conf {
+    struct texts http, https; /* server.listen */
+    int64_t workers;          /* 0: one per core */
+    struct path control;
+    struct span user;
+    struct cidrs trusted_proxies;
+    bool proxy_protocol;
+    struct limits_conf limits;
+    struct duration drain_timeout;
+    int mode;         /* enum mode */
+    int sandbox;      /* 0 auto, 1 off */
+    int unknown_host; /* 0 close, 1 404 */
+    struct span node;
+    struct path state; /* folder for what must survive a restart */
+};
+
+struct audit_conf {
+    bool on;
+    struct path file; /* empty: standard output */
+    uint32_t record;  /* bits: enum audit_select */
+    struct redaction redaction;
+};
+enum audit_select {
+    AUDIT_ALL = 1,
+    AUDIT_BLOCKED = 2,
+    AUDIT_DETECTED = 4,
+    AUDIT_LIMITED = 8,
+    AUDIT_AUTH = 16,
+    AUDIT_ADMIN = 32
+};
+
+/* A named address list (top-level `lists:`). Its index is its snapshot id. */
+struct list_conf {
+    struct span name;
+    struct cidrs ips; /* inline */
+    struct path file; /* or from a file */
+    bool watch;
+    struct span
+        built; /* the lookup table made at load (geoip/cidrset.h); snapshots replace it */
+};
+
+struct config {
+    struct arena *arena;
+    struct span hash; /* SHA-256 of the sources, hex */
+    struct server_conf server;
+    struct audit_conf audit;
+    struct list_conf *lists;
+    size_t list_count;
+    struct site *sites;
+    size_t site_count;
+    struct table hosts;     /* exact host -> struct site */
+    const struct site *any; /* the "*" site, or NULL */
+    struct listen_address *listen;
+    size_t listen_count;
+    struct tls_server *tls; /* NULL: no https */
+    struct upstream *upstreams;
+    size_t upstream_count;
+    struct stage_instance *instances; /* all, by `local` index */
+    size_t instance_count;
+    bool preserve_encoded;          /* some route keeps encoded slashes */
+    struct stage_instance *connect; /* PHASE_CONNECT: before a site is known */
+    unsigned connect_count;
+    uint8_t boot_key[32];
+    struct patterns *patterns; /* regular expressions in expressions, by id */
+    /*
+     * Whether an address stands in list `list` as it is now. Lists lie above the chain, so
+     * load.c sets this; NULL: only the inline prefixes are looked at.
+     */
+    bool (*list_contains)(const struct config *config, struct worker *worker, int list,
+                          const struct addr *addr);
+};
+
+/* Index of a list, or -1. */
+int config_list(const struct config *config, struct span name);
+
+#endif

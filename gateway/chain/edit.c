@@ -1,0 +1,77 @@
+/* Edits: checked when proposed, applied in order. */
+#include "gateway/chain/edit.h"
+
+#include "gateway/chain/txn.h"
+#include "gateway/http/chars.h"
+
+static bool name_allowed(struct span name)
+{
+    if (!span_all(name, CHAR_TOKEN))
+        return false;
+    /* What ends a message, or where it goes, has one author: the writer. */
+    enum field_id id = field_id_of(name);
+    return (field_flags(id) & FIELD_HOP) == 0 && id != FIELD_CONTENT_LENGTH && id != FIELD_HOST;
+}
+
+/* A line end here would be a response split. */
+static bool value_allowed(struct span value)
+{
+    return value.len == 0 || (span_all(value, CHAR_VALUE) && span_trim(value).len == value.len);
+}
+
+bool edit_field(struct txn *txn, enum edit_side side, enum edit_kind kind, struct span name,
+                struct span value)
+{
+    if (!name_allowed(name) || !value_allowed(value))
+        return false;
+    struct edit *edit = arena_alloc(txn->arena, sizeof(*edit));
+    if (edit == NULL)
+        return false;
+    *edit = (struct edit){ .side = side, .kind = kind, .name = name, .value = value };
+    *txn->edits_tail = edit;
+    txn->edits_tail = &edit->next;
+    return true;
+}
+
+bool edit_lend_field(struct txn *txn, struct span name, struct span value)
+{
+    return edit_field(txn, EDIT_REQUEST, EDIT_SET, name, value);
+}
+
+static void drop(struct fields *fields, enum edit_side side, struct span name)
+{
+    if (side == EDIT_REQUEST) {
+        fields_drop_alias(fields, name);
+        return;
+    }
+    for (unsigned i = 0; i < fields->count; i++)
+        if (span_equal_nocase(fields->items[i].name, name))
+            fields->items[i].dropped = true;
+}
+
+static enum err apply(const struct edit *edit, struct fields *fields, struct arena *arena)
+{
+    switch (edit->kind) {
+    case EDIT_DROP:
+        drop(fields, edit->side, edit->name);
+        return OK;
+    case EDIT_SET:
+        drop(fields, edit->side, edit->name);
+        return fields_add(fields, arena, edit->name, edit->value);
+    case EDIT_ADD:
+        return fields_add(fields, arena, edit->name, edit->value);
+    case EDIT_DEFAULT:
+        if (fields_find(fields, edit->name) != NULL)
+            return OK;
+        return fields_add(fields, arena, edit->name, edit->value);
+    }
+    return ERR_UNKNOWN;
+}
+
+enum err edits_apply(struct txn *txn, enum edit_side side, struct fields *fields)
+{
+    for (const struct edit *edit = txn->edits; edit != NULL; edit = edit->next)
+        if (edit->side == side)
+            TRY(apply(edit, fields, txn->arena));
+    return OK;
+}

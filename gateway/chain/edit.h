@@ -1,0 +1,37 @@
+/*
+ * Changes to what upstream and client will receive. Stages propose, the flow applies them once
+ * before writing; so every stage of a phase sees the message as it came. Names and values are
+ * not copied: they live in the arena, the message or the configuration, or are constants.
+ *
+ * On the request side a name stands for all its aliases (X_User, x.user): SET and DROP take
+ * them all away, since some backend reads them as one.
+ */
+#ifndef SALLYPORT_EDIT_H
+#define SALLYPORT_EDIT_H
+
+#include "gateway/chain/stage.h"
+
+enum edit_side { EDIT_REQUEST, EDIT_RESPONSE };
+enum edit_kind { EDIT_SET, EDIT_ADD, EDIT_DROP, EDIT_DEFAULT }; /* DEFAULT: set when absent */
+
+struct edit {
+    enum edit_side side;
+    enum edit_kind kind;
+    struct span name, value;
+    struct edit *next;
+};
+
+/*
+ * False when the arena is exhausted, when name or value have bytes that a field may not have,
+ * or when the field is framing or routing, which only the writer sets: fail then.
+ */
+MUST_USE bool edit_field(struct txn *txn, enum edit_side side, enum edit_kind kind,
+                         struct span name, struct span value);
+/* A field that the gateway lends to upstream: every alias that the client sent is dropped
+ * first. */
+MUST_USE bool edit_lend_field(struct txn *txn, struct span name, struct span value);
+struct fields;
+/* In the order in which they were proposed. */
+MUST_USE enum err edits_apply(struct txn *txn, enum edit_side side, struct fields *fields);
+
+#endif

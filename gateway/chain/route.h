@@ -1,0 +1,78 @@
+/*
+ * Sites and routes as the request path sees them: made at load, read-only. A route carries its
+ * chain flattened per phase; what is off or idle is absent, not tested.
+ */
+#ifndef SALLYPORT_ROUTE_H
+#define SALLYPORT_ROUTE_H
+
+#include "gateway/base/table.h"
+#include "gateway/chain/stage.h"
+
+struct upstream;
+struct request;
+
+struct stage_instance {
+    const struct stage_type *type;
+    const void *conf;
+    const struct stage_common *common;
+    enum mode mode;        /* effective */
+    unsigned local;        /* index in worker->locals */
+    uint32_t state_offset; /* in the transaction's state */
+};
+
+enum handler {
+    HANDLER_UPSTREAM,
+    HANDLER_RESPOND,
+    HANDLER_REDIRECT,
+    HANDLER_INTERNAL,
+    HANDLER_NONE
+};
+enum body_policy { BODY_STRICT, BODY_COMPAT };
+
+/* Exact "/x"; "/x/" followed by two stars: that folder and all below; a leading or lone `*`
+ * glob per segment. */
+struct path_pattern {
+    struct span text;
+    struct span prefix; /* literal start */
+    bool exact, below, glob;
+};
+
+struct route {
+    const char *name; /* "path" as configured; "default" */
+    const struct site *site;
+    struct path_pattern path;
+    uint32_t methods; /* bit per enum method; 0: any */
+    struct stage_instance *chain[PHASE_COUNT];
+    unsigned chain_count[PHASE_COUNT];
+    uint32_t state_size; /* of all stages of this route */
+    unsigned stage_count;
+    bool holds_body;
+    uint64_t body_limit; /* held for inspection; over it 413 in block mode */
+    uint64_t body_max;   /* any body, streamed or held */
+    int body_policy;     /* enum body_policy */
+    bool preserve_encoded, websocket;
+    enum handler handler;
+    const struct upstream *upstream;
+    int respond_status;
+    struct span respond_body, respond_type;
+    struct span redirect_to;
+    int redirect_status;
+};
+
+struct site {
+    const char *name;
+    struct span *hosts; /* lower case; "*" any; "*.x" one or more labels before .x */
+    size_t host_count;
+    struct route *routes; /* the last one is the default route: every site has it */
+    size_t route_count;
+    bool tls, client_cert_required;
+    int tls_site; /* index in config->tls_sites, or -1 */
+};
+
+const struct site *site_find(const struct config *config, struct span host);
+/* Never NULL. First match in order of the file. */
+const struct route *route_find(const struct site *site, const struct request *req);
+MUST_USE bool path_pattern_parse(struct span text, struct path_pattern *pattern);
+bool path_pattern_matches(const struct path_pattern *pattern, struct span path);
+
+#endif

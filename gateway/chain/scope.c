@@ -1,0 +1,367 @@
+/*
+ * The names of the expression language, and where their values come from. Arguments and cookies
+ * are parsed when an expression first asks for one, and kept for the transaction.
+ */
+#include "gateway/chain/scope.h"
+
+#include "gateway/chain/pattern.h"
+#include "gateway/http/params.h"
+
+/* ---- values ---- */
+
+static struct expr_value missing(void)
+{
+    return (struct expr_value){ .missing = true };
+}
+
+/* An empty text with a pointer is there; one without is not. */
+static struct expr_value text_value(struct span text)
+{
+    return (struct expr_value){ .type = EXPR_TEXT, .missing = text.p == NULL, .text = text };
+}
+
+static struct expr_value text_if_any(struct span text)
+{
+    return text.len > 0 ? text_value(text) : missing();
+}
+
+static struct expr_value number_value(uint64_t number)
+{
+    return (struct expr_value){ .type = EXPR_NUMBER,
+                                .number = number <= INT64_MAX ? (int64_t)number : INT64_MAX };
+}
+
+static struct expr_value undecided(struct txn *txn)
+{
+    txn->undecided = true;
+    return missing();
+}
+
+/* ---- arguments, cookies, fields ---- */
+
+struct scope_cache {
+    struct params query, form, cookies;
+    bool query_parsed, form_parsed, cookies_parsed;
+    bool query_bad, form_bad, cookies_bad;
+};
+
+static struct scope_cache *cache_of(struct txn *txn)
+{
+    if (txn->scope == NULL)
+        txn->scope = arena_new(txn->arena, struct scope_cache);
+    return txn->scope;
+}
+
+static void parse_cookies(struct txn *txn, struct scope_cache *cache)
+{
+    const struct field *line = fields_get(&txn->req->fields, FIELD_COOKIE);
+    for (; line != NULL && !cache->cookies_bad; line = fields_next(&txn->req->fields, line))
+        cache->cookies_bad =
+            cookies_parse(&cache->cookies, line->value, SCOPE_COOKIES_MAX, txn->arena) != OK;
+    cache->cookies_parsed = true;
+}
+
+static bool has_form(const struct txn *txn)
+{
+    struct span type = fields_value(&txn->req->fields, FIELD_CONTENT_TYPE), essence;
+    if (!span_cut(&type, ';', &essence))
+        return false;
+    return span_equal_nocase(span_trim(essence), SPAN("application/x-www-form-urlencoded"));
+}
+
+static struct expr_value found(struct txn *txn, const struct params *params, bool bad,
+                               struct span name)
+{
+    const struct param *param = params_find(params, name);
+    if (param != NULL)
+        return text_value(param->value);
+    /* Not among those that were read: there may be more. */
+    return bad ? undecided(txn) : missing();
+}
+
+static struct expr_value get_cookie(struct txn *txn, struct span name)
+{
+    struct scope_cache *cache = cache_of(txn);
+    if (cache == NULL)
+        return undecided(txn);
+    if (!cache->cookies_parsed)
+        parse_cookies(txn, cache);
+    return found(txn, &cache->cookies, cache->cookies_bad, name);
+}
+
+static struct expr_value get_arg(struct txn *txn, struct span name)
+{
+    struct scope_cache *cache = cache_of(txn);
+    if (cache == NULL)
+        return undecided(txn);
+    if (!cache->query_parsed) {
+        cache->query_bad =
+            params_parse(&cache->query, txn->req->query, SCOPE_PARAMS_MAX, txn->arena) != OK;
+        cache->query_parsed = true;
+    }
+    struct expr_value value = found(txn, &cache->query, cache->query_bad, name);
+    /* The body is in memory in its own phase only. */
+    if (!value.missing || txn->run.phase != PHASE_REQUEST_BODY || !has_form(txn))
+        return value;
+    if (!cache->form_parsed) {
+        cache->form_bad =
+            params_parse(&cache->form, txn->run.body, SCOPE_PARAMS_MAX, txn->arena) != OK;
+        cache->form_parsed = true;
+    }
+    return found(txn, &cache->form, cache->form_bad, name);
+}
+
+static struct expr_value joined(struct txn *txn, const struct field *first)
+{
+    const struct fields *fields = &txn->req->fields;
+    struct span between = first->id == FIELD_COOKIE ? SPAN("; ") : SPAN(", ");
+    struct text text = text_growing(txn->arena, 0);
+    for (const struct field *line = first; line != NULL; line = fields_next(fields, line)) {
+        if (line != first)
+            text_add(&text, between);
+        text_add(&text, line->value);
+    }
+    return text.overflow ? undecided(txn) : text_value(text_span(&text));
+}
+
+static struct expr_value get_header(struct txn *txn, struct span name)
+{
+    const struct field *first = fields_find(&txn->req->fields, name);
+    if (first == NULL)
+        return missing();
+    if (fields_next(&txn->req->fields, first) == NULL)
+        return text_value(first->value.p != NULL ? first->value : SPAN(""));
+    return joined(txn, first);
+}
+
+static struct expr_value get_user_agent(struct txn *txn, struct span none)
+{
+    (void)none;
+    return get_header(txn, SPAN("user-agent"));
+}
+
+static struct expr_value get_referer(struct txn *txn, struct span none)
+{
+    (void)none;
+    return get_header(txn, SPAN("referer"));
+}
+
+/* ---- the plain names ---- */
+
+static struct expr_value get_method(struct txn *txn, struct span none)
+{
+    (void)none;
+    return text_if_any(txn->req->method);
+}
+
+static struct expr_value get_path(struct txn *txn, struct span none)
+{
+    (void)none;
+    return text_if_any(txn->req->path);
+}
+
+static struct expr_value get_query(struct txn *txn, struct span none)
+{
+    (void)none;
+    if (!txn->req->has_query)
+        return missing();
+    return text_value(txn->req->query.p != NULL ? txn->req->query : SPAN(""));
+}
+
+static struct expr_value get_host(struct txn *txn, struct span none)
+{
+    (void)none;
+    return text_if_any(txn->req->host);
+}
+
+static struct expr_value get_scheme(struct txn *txn, struct span none)
+{
+    (void)none;
+    return text_if_any(txn->req->scheme);
+}
+
+static struct expr_value get_size(struct txn *txn, struct span none)
+{
+    (void)none;
+    if (txn->run.phase == PHASE_REQUEST_BODY)
+        return number_value(txn->run.body.len);
+    if (txn->req->body == BODY_CHUNKED)
+        return missing();
+    return number_value(txn->req->body == BODY_LENGTH ? txn->req->length : 0);
+}
+
+static struct expr_value get_client_ip(struct txn *txn, struct span none)
+{
+    (void)none;
+    if (txn->client.family != ADDR_V4 && txn->client.family != ADDR_V6)
+        return missing();
+    return (struct expr_value){ .type = EXPR_ADDR, .addr = txn->client };
+}
+
+static struct expr_value get_user(struct txn *txn, struct span none)
+{
+    (void)none;
+    return text_if_any(txn->facts.user);
+}
+
+static struct expr_value get_authenticated(struct txn *txn, struct span none)
+{
+    (void)none;
+    return (struct expr_value){ .type = EXPR_BOOL, .number = txn->facts.user.len > 0 };
+}
+
+static struct expr_value get_site(struct txn *txn, struct span none)
+{
+    (void)none;
+    return text_value(span_text(txn->site != NULL ? txn->site->name : NULL));
+}
+
+static struct expr_value get_sni(struct txn *txn, struct span none)
+{
+    (void)none;
+    return text_if_any(txn->sni);
+}
+
+static struct expr_value get_tls_version(struct txn *txn, struct span none)
+{
+    (void)none;
+    return text_if_any(txn->tls_version);
+}
+
+/* ---- the tables ---- */
+
+enum name_id {
+    NAME_METHOD,
+    NAME_PATH,
+    NAME_QUERY,
+    NAME_HOST,
+    NAME_SCHEME,
+    NAME_USER_AGENT,
+    NAME_REFERER,
+    NAME_SIZE,
+    NAME_HEADER,
+    NAME_COOKIE,
+    NAME_ARG,
+    NAME_CLIENT_IP, /* from here on known without a request */
+    NAME_CLIENT_USER,
+    NAME_USER,
+    NAME_AUTHENTICATED,
+    NAME_SITE,
+    NAME_SNI,
+    NAME_TLS_VERSION,
+    NAME_COUNT
+};
+
+const struct expr_name scope_names[] = {
+    { "method", EXPR_TEXT, false, NAME_METHOD, "The request's method, as sent." },
+    { "path", EXPR_TEXT, false, NAME_PATH,
+      "The canonical path, decoded: what upstream receives." },
+    { "query", EXPR_TEXT, false, NAME_QUERY, "The query without its ?, as sent." },
+    { "host", EXPR_TEXT, false, NAME_HOST, "The host asked for: lower case, no port." },
+    { "scheme", EXPR_TEXT, false, NAME_SCHEME, "http or https: how the client reached us." },
+    { "user_agent", EXPR_TEXT, false, NAME_USER_AGENT, "The User-Agent field." },
+    { "referer", EXPR_TEXT, false, NAME_REFERER, "The Referer field." },
+    { "size", EXPR_NUMBER, false, NAME_SIZE, "Bytes of the request's body, when known." },
+    { "header", EXPR_TEXT, true, NAME_HEADER,
+      "A request field by name; several lines are joined." },
+    { "cookie", EXPR_TEXT, true, NAME_COOKIE, "The first cookie of that name." },
+    { "arg", EXPR_TEXT, true, NAME_ARG,
+      "The first argument of that name, of the query, or of a form once its body is known." },
+    { "client.ip", EXPR_ADDR, false, NAME_CLIENT_IP,
+      "The client's address, after trusted proxies." },
+    { "client.user", EXPR_TEXT, false, NAME_CLIENT_USER, "The same as user." },
+    { "user", EXPR_TEXT, false, NAME_USER, "Who was authenticated." },
+    { "authenticated", EXPR_BOOL, false, NAME_AUTHENTICATED, "Whether anybody was." },
+    { "site", EXPR_TEXT, false, NAME_SITE, "The site's name." },
+    { "tls.sni", EXPR_TEXT, false, NAME_SNI, "The name asked for in the TLS handshake." },
+    { "tls.version", EXPR_TEXT, false, NAME_TLS_VERSION, "TLSv1.2 or TLSv1.3." },
+    { NULL, EXPR_TEXT, false, 0, NULL },
+};
+
+typedef struct expr_value value_fn(struct txn *txn, struct span argument);
+
+static value_fn *const values[NAME_COUNT] = {
+    [NAME_METHOD] = get_method,
+    [NAME_PATH] = get_path,
+    [NAME_QUERY] = get_query,
+    [NAME_HOST] = get_host,
+    [NAME_SCHEME] = get_scheme,
+    [NAME_USER_AGENT] = get_user_agent,
+    [NAME_REFERER] = get_referer,
+    [NAME_SIZE] = get_size,
+    [NAME_HEADER] = get_header,
+    [NAME_COOKIE] = get_cookie,
+    [NAME_ARG] = get_arg,
+    [NAME_CLIENT_IP] = get_client_ip,
+    [NAME_CLIENT_USER] = get_user,
+    [NAME_USER] = get_user,
+    [NAME_AUTHENTICATED] = get_authenticated,
+    [NAME_SITE] = get_site,
+    [NAME_SNI] = get_sni,
+    [NAME_TLS_VERSION] = get_tls_version,
+};
+
+/* ---- run time ---- */
+
+static struct expr_value value_of(void *ctx, int id, struct span argument)
+{
+    struct txn *txn = ctx;
+    INVARIANT(id >= 0 && id < NAME_COUNT);
+    if (id < NAME_CLIENT_IP && txn->req == NULL)
+        return missing();
+    return values[id](txn, argument);
+}
+
+static bool in_list(void *ctx, int list, const struct expr_value *value)
+{
+    const struct txn *txn = ctx;
+    const struct config *config = txn->config;
+    INVARIANT(list >= 0 && (size_t)list < config->list_count);
+    if (value->type != EXPR_ADDR)
+        return false;
+    if (config->list_contains != NULL)
+        return config->list_contains(config, txn->worker, list, &value->addr);
+    return cidrs_contain(&config->lists[list].ips, &value->addr);
+}
+
+static bool matches(void *ctx, int pattern, struct span text)
+{
+    struct txn *txn = ctx;
+    enum pattern_answer said = pattern_match(txn->config->patterns, pattern, text);
+    if (said == PATTERN_LIMIT)
+        txn->undecided = true;
+    return said == PATTERN_YES;
+}
+
+struct expr_source scope_source(struct txn *txn)
+{
+    return (struct expr_source){
+        .value = value_of, .in_list = in_list, .matches = matches, .ctx = txn
+    };
+}
+
+/* ---- load time ---- */
+
+static int find_list(void *owner, struct span name)
+{
+    return config_list(owner, name);
+}
+
+static int add_pattern(void *owner, struct span pattern, struct arena *arena, struct span *why)
+{
+    struct config *config = owner;
+    if (config->patterns == NULL)
+        config->patterns = patterns_new(config->arena);
+    if (config->patterns == NULL) {
+        *why = SPAN("out of memory");
+        return -1;
+    }
+    return patterns_add(config->patterns, pattern, arena, why);
+}
+
+struct expr_scope scope_make(struct config *config)
+{
+    return (struct expr_scope){
+        .names = scope_names, .list = find_list, .pattern = add_pattern, .owner = config
+    };
+}

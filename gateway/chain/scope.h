@@ -1,0 +1,32 @@
+/*
+ * What the names of the expression language mean: one row per name, from the request to a
+ * value. Used by `unless:`, `when:` and everything else that asks about a request in
+ * configuration.
+ */
+#ifndef SALLYPORT_SCOPE_H
+#define SALLYPORT_SCOPE_H
+
+#include "gateway/chain/txn.h"
+
+/*
+ * Names: method path query host scheme user_agent referer client.ip client.user site tls.sni
+ * tls.version (as available), size (Content-Length), header("x"), cookie("x"), arg("x") (query,
+ * then form once the body is known), user, authenticated.
+ */
+extern const struct expr_name scope_names[];
+
+enum { SCOPE_PARAMS_MAX = 1024, SCOPE_COOKIES_MAX = 256 };
+
+/* A scope for this configuration: lists by name, patterns by PCRE2 (compiled at load, match
+ * limits set). */
+struct expr_scope scope_make(struct config *config);
+/*
+ * How an expression reaches `txn`. Of several arguments or cookies of one name the first
+ * counts; several lines of a field are one, joined as RFC 9110 section 5.3 has it. Where a
+ * request has more of them than is looked at, where memory ran out, or where a pattern met its
+ * limit, txn->undecided is set: whoever asked must not rely on the answer. It is not cleared
+ * here.
+ */
+struct expr_source scope_source(struct txn *txn);
+
+#endif

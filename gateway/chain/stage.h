@@ -1,0 +1,152 @@
+/*
+ * The one interface of the inspection chain. A stage is a const struct stage_type: what it
+ * reads from the configuration, and one function per phase that answers with a verdict.
+ *
+ * A stage never replies, logs, times out, or decides what its own failure means: mode,
+ * on_error, deadline, unless, counters and the audit trail belong to the chain (chain.c). Six
+ * rules of suspension: op.h.
+ */
+#ifndef SALLYPORT_STAGE_H
+#define SALLYPORT_STAGE_H
+
+#include "conf/expr.h"
+#include "conf/option.h"
+#include "gateway/audit/record.h"
+
+enum phase {
+    PHASE_CONNECT,       /* the peer's address is known; may not wait */
+    PHASE_REQUEST_HEAD,  /* request parsed, canonical; client, site and route are known */
+    PHASE_REQUEST_BODY,  /* the whole body in memory; only on routes whose stages want it */
+    PHASE_RESPONSE_HEAD, /* upstream's status and fields; nothing has been sent */
+    PHASE_RESPONSE_BODY, /* the held body, or one window of a stream; may not wait */
+    PHASE_COUNT
+};
+
+enum action {
+    ACTION_PASS,  /* nothing to object to */
+    ACTION_DENY,  /* refuse; the reason fixes the status */
+    ACTION_REPLY, /* answer here: a challenge, a redirect */
+    ACTION_WAIT,  /* an operation is in flight; made only by wait_for */
+    ACTION_FAIL,  /* could not decide; the chain applies on_error */
+};
+
+enum reason {
+#define REASON(name, slug, status, title, text) REASON_##name,
+#include "gateway/chain/reason.def"
+#undef REASON
+    REASON_COUNT
+};
+
+struct reason_row {
+    const char *slug;
+    int status;
+    const char *title, *text;
+};
+const struct reason_row *reason_row(enum reason reason);
+
+struct reply; /* reply.h */
+struct txn;   /* txn.h */
+struct op;    /* op.h */
+struct worker;
+struct config;
+
+struct verdict {
+    enum action action;
+    enum reason reason;
+    const struct reply *reply; /* REPLY, or DENY with a body or fields of its own; else NULL */
+};
+
+struct call {                   /* what a stage is given */
+    struct txn *txn;            /* arena, clock, facts, edits, findings. NULL in CONNECT */
+    const struct addr *peer;    /* of the connection: all that is known in CONNECT */
+    const struct request *req;  /* canonical: what upstream will receive. NULL in CONNECT */
+    const struct response *rsp; /* response phases only */
+    const void *conf;           /* options: one per configuration and route */
+    void *local;                /* one per worker and conf */
+    void *state;                /* zeroed: one per transaction */
+    struct span body;           /* body phases: the bytes to look at */
+    const void *answer;         /* resumed: the operation's value */
+    enum err error;             /* resumed: how the operation ended */
+};
+
+typedef struct verdict stage_fn(struct call *c);
+
+/* At load, in the generation process; see load.c. */
+struct setup {
+    struct arena *arena;
+    struct config *config;
+    struct complaint *complaint; /* where the stage's mapping stands in the file */
+    const char *site, *route;    /* names; route NULL: the site's own */
+    /*
+     * Zeroed shared memory that lives as long as the master, by name; the same name gives the
+     * same memory to all generations as long as `layout` and `size` agree. NULL after a
+     * complaint.
+     */
+    void *(*shared)(struct setup *setup, const char *name, uint32_t layout, size_t size);
+    void *shared_owner;
+    /* Secret of this boot, the same in all workers and generations: for keyed hashes. 32 bytes.
+     */
+    const uint8_t *boot_key;
+};
+
+struct stage_type {
+    const char *name; /* YAML key, audit and metrics label */
+    const char *summary;
+    const struct option *options;
+    size_t conf_size, local_size, state_size;
+    /* At load, once per conf: open files, compile. Errors are complained. */
+    enum err (*open)(void *conf, struct setup *setup);
+    void (*close)(void *conf);
+    /* In each worker, before the sandbox closes. */
+    enum err (*attach)(void *local, const void *conf, struct worker *worker);
+    void (*detach)(void *local);
+    /* Whether it has anything to do with this conf: a stage that is idle is left out of the
+     * route. */
+    bool (*idle)(const void *conf);
+    /* Whether it needs the request body held (PHASE_REQUEST_BODY). NULL: no. */
+    bool (*wants_body)(const void *conf);
+    /* How much of it, in bytes, when it wants it; over that block mode answers 413. NULL: no
+     * limit of its own. */
+    uint64_t (*body_limit)(const void *conf);
+    stage_fn *on[PHASE_COUNT];
+};
+
+/* Options that the chain adds to every stage. Least strict of server, site, route and stage
+ * wins. */
+enum mode { MODE_BLOCK, MODE_DETECT, MODE_OFF };
+enum on_error { ON_ERROR_DENY, ON_ERROR_PASS };
+
+struct stage_common {
+    int mode;                 /* enum mode */
+    int on_error;             /* enum on_error */
+    struct duration deadline; /* of all its waiting in one transaction */
+    struct expr *unless;      /* true: the stage is not asked */
+};
+extern const struct option stage_common_options[];
+extern const struct choice mode_choices[];
+
+static inline struct verdict pass(void)
+{
+    return (struct verdict){ .action = ACTION_PASS };
+}
+static inline struct verdict deny(enum reason reason)
+{
+    return (struct verdict){ .action = ACTION_DENY, .reason = reason };
+}
+static inline struct verdict deny_with(enum reason reason, const struct reply *reply)
+{
+    return (struct verdict){ .action = ACTION_DENY, .reason = reason, .reply = reply };
+}
+static inline struct verdict answer(enum reason reason, const struct reply *reply)
+{
+    return (struct verdict){ .action = ACTION_REPLY, .reason = reason, .reply = reply };
+}
+static inline struct verdict fail(enum reason reason)
+{
+    return (struct verdict){ .action = ACTION_FAIL, .reason = reason };
+}
+/* The transaction sleeps until `op` is finished, then `resume` is called in place of the
+ * phase's function. */
+struct verdict wait_for(struct call *c, struct op *op, stage_fn *resume);
+
+#endif

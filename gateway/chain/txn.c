@@ -1,0 +1,62 @@
+/* A transaction's beginning and end, and what stages leave in it: findings and facts. */
+#include "gateway/chain/txn.h"
+#include "gateway/net/worker.h"
+
+void txn_init(struct txn *txn, struct worker *worker, struct arena *arena, struct request *req)
+{
+    /* The trail is most of the struct, and nobody reads beyond its count. */
+    memset(txn, 0, offsetof(struct txn, trail));
+    txn->worker = worker;
+    txn->arena = arena;
+    txn->clock = &worker->loop.clock;
+    txn->config = worker->config;
+    txn->req = req;
+    txn->edits_tail = &txn->edits;
+    txn->began_ns = txn->clock->mono_ns;
+    txn->began_us = txn->clock->wall_us;
+    uuid_write(&worker->uuids, txn->began_us, txn->id);
+}
+
+struct span txn_id(const struct txn *txn)
+{
+    return span_of(txn->id, sizeof(txn->id));
+}
+
+void txn_abort(struct txn *txn)
+{
+    INVARIANT(!txn->run.calling);
+    txn->ended = true;
+    txn->run.running = txn->run.waiting = false;
+    txn->run.done = NULL;
+    await_cut(&txn->await);
+    timer_remove(&txn->worker->loop, &txn->await.deadline);
+}
+
+void txn_find(struct txn *txn, const struct finding *finding)
+{
+    if (txn->findings == NULL)
+        txn->findings = arena_alloc(txn->arena, FINDINGS_MAX * sizeof(*txn->findings));
+    if (txn->findings == NULL || txn->finding_count == FINDINGS_MAX) {
+        txn->findings_dropped++;
+        return;
+    }
+    txn->findings[txn->finding_count++] = *finding;
+}
+
+/* Two writers of one fact would be an accident of ordering: the later one would win. */
+static struct facts *facts_for(struct call *c, const char *writer)
+{
+    const struct chain_run *run = &c->txn->run;
+    INVARIANT(run->calling);
+    const struct stage_type *type = c->txn->route->chain[run->phase][run->index].type;
+    INVARIANT(strcmp(type->name, writer) == 0);
+    return &c->txn->facts;
+}
+
+#define FACT(name, type, writer)                                                               \
+    void fact_set_##name(struct call *c, type value)                                           \
+    {                                                                                          \
+        facts_for(c, writer)->name = value;                                                    \
+    }
+#include "gateway/chain/facts.def"
+#undef FACT

@@ -1,0 +1,93 @@
+/*
+ * A transaction: one request and its answer, from the complete head to the record. Lives in its
+ * own arena, which the stream lends; everything that hangs on it goes with that arena.
+ */
+#ifndef SALLYPORT_TXN_H
+#define SALLYPORT_TXN_H
+
+#include "gateway/base/uuid.h"
+#include "gateway/chain/config.h"
+#include "gateway/chain/edit.h"
+#include "gateway/chain/op.h"
+#include "gateway/http/message.h"
+
+enum { RESUMES_MAX = 16 };
+
+struct facts {
+#define FACT(name, type, writer) type name;
+#include "gateway/chain/facts.def"
+#undef FACT
+};
+
+/* Where the chain stands: at most one phase runs at a time. */
+struct chain_run {
+    enum phase phase;
+    unsigned index;   /* of the stage in this phase */
+    unsigned resumes; /* of this stage */
+    bool running, waiting;
+    bool calling;      /* a stage is on the stack: the transaction may not go */
+    uint64_t began_ns; /* this stage, for the trail: its waiting counts */
+    struct span body;
+    void (*done)(struct txn *txn, struct verdict verdict); /* set by chain_start */
+};
+
+/* How long a stage has waited in the phases before: its deadline is for the whole transaction.
+ */
+struct waited {
+    unsigned local; /* of the stage's instance */
+    uint64_t ms;
+    struct waited *next;
+};
+
+struct scope_cache; /* scope.c */
+
+struct txn {
+    struct worker *worker;
+    struct arena *arena;
+    const struct clock *clock;
+    const struct config *config;
+    const struct site *site;
+    const struct route *route;
+    struct request *req;
+    struct response *rsp; /* what came from upstream, or is answered here */
+    struct addr client, peer;
+    struct span sni, tls_version, tls_cipher; /* of the connection; empty on plain ones */
+    char id[UUID_TEXT_BYTES];
+    uint64_t began_ns, began_us; /* monotonic and wall: head complete */
+
+    struct facts facts;
+    struct edit *edits, **edits_tail;
+    struct chain_run run;
+    struct await await;
+    char *state; /* the stages' own, zeroed, route->state_size bytes */
+    struct waited *waited;
+    struct scope_cache *scope;
+    bool undecided; /* an expression met a limit: its answer is not to be relied upon (scope.h)
+                     */
+
+    struct finding *findings; /* FINDINGS_MAX, made on first use */
+    unsigned finding_count, findings_dropped;
+
+    enum reason reason;  /* the decision that stands in the record */
+    enum action decided; /* ACTION_PASS until something decided otherwise */
+    bool detected;       /* something would have been denied in block mode */
+    bool ended;
+    void *flow; /* gateway/flow.c's own state */
+
+    unsigned trail_count;
+    struct trail_entry trail[TRAIL_MAX]; /* last: not zeroed */
+};
+
+void txn_init(struct txn *txn, struct worker *worker, struct arena *arena, struct request *req);
+struct span txn_id(const struct txn *txn);
+/* Cuts what is in flight loose. Idempotent; before the arena goes. */
+void txn_abort(struct txn *txn);
+/* Reports a match; bounded, copies nothing (spans in arena, message or configuration). */
+void txn_find(struct txn *txn, const struct finding *finding);
+
+/* fact_set_user(c, user) and so on: by the stage that facts.def names, and no other. */
+#define FACT(name, type, writer) void fact_set_##name(struct call *c, type value);
+#include "gateway/chain/facts.def"
+#undef FACT
+
+#endif
