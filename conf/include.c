@@ -210,6 +210,12 @@ static void include_one(const struct inclusion *inclusion, struct span name)
     merge(inclusion->loading, inclusion->root, node);
 }
 
+static bool is_wild(struct span pattern)
+{
+    return span_index(pattern, '*') >= 0 || span_index(pattern, '?') >= 0 ||
+           span_index(pattern, '[') >= 0;
+}
+
 /* The folder's own characters are no pattern. */
 static const char *pattern_of(struct arena *arena, const struct node *by)
 {
@@ -237,9 +243,9 @@ static void include_pattern(const struct inclusion *inclusion)
     }
     const char *pattern = pattern_of(loading->arena, by);
     int failed = pattern != NULL ? glob(pattern, GLOB_ERR, NULL, &found) : GLOB_NOSPACE;
-    bool wild = strpbrk(pattern != NULL ? pattern : "", "*?[") != NULL;
+    bool wild = is_wild(by->text);
     if (failed == GLOB_NOMATCH && wild)
-        return; /* conf.d/ may be empty */
+        return; /* conf.d/ may be empty, but not absent */
     if (failed != 0) {
         refuse(loading, DIAG_INCLUDE, by, by->text,
                failed == GLOB_NOMATCH ? "there is no such file" : "the folder cannot be read");
