@@ -86,6 +86,7 @@ static void answer_here(struct flow *flow, enum reason reason, const struct repl
     if (flow->local)
         return;
     exchange_abort(&flow->exchange);
+    txn_cancel_phase(&flow->txn);
     flow->local = true;
     flow->holding = flow->streaming = false;
     stream->ops->read_body(stream, false);
@@ -509,6 +510,20 @@ static struct wire_framing answer_framing(const struct flow *flow)
     return framing;
 }
 
+/* RFC 9110 section 6.6.1: who forwards an answer without a date adds one. */
+static enum err add_date(struct flow *flow)
+{
+    struct response *rsp = &flow->exchange.rsp;
+    char now[32];
+    struct text out = text_fixed(now, sizeof now);
+
+    if (rsp->status < 200 || fields_have(&rsp->fields, FIELD_DATE))
+        return OK;
+    clock_write_http(&out, flow->txn.clock->wall_us);
+    struct span date = arena_copy(flow->txn.arena, text_span(&out));
+    return fields_add(&rsp->fields, flow->txn.arena, SPAN("Date"), date);
+}
+
 static void response_head_done(struct txn *txn, struct verdict verdict)
 {
     struct flow *flow = flow_of_txn(txn);
@@ -517,7 +532,7 @@ static void response_head_done(struct txn *txn, struct verdict verdict)
 
     if (!passed(flow, verdict))
         return;
-    if (edits_apply(txn, EDIT_RESPONSE, &x->rsp.fields) != OK) {
+    if (edits_apply(txn, EDIT_RESPONSE, &x->rsp.fields) != OK || add_date(flow) != OK) {
         refuse(flow, REASON_MEMORY);
         return;
     }
@@ -595,7 +610,6 @@ static void upstream_error(struct exchange *x, enum err err)
     struct flow *flow = flow_of_exchange(x);
 
     flow->txn.worker->shared->counters.upstream_failures++;
-    txn_abort(&flow->txn);
     flow->txn.decided = ACTION_FAIL;
     flow->txn.reason = upstream_reason(err);
     answer_here(flow, flow->txn.reason, NULL);

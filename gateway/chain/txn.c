@@ -22,13 +22,18 @@ struct span txn_id(const struct txn *txn)
     return span_of(txn->id, sizeof(txn->id));
 }
 
-void txn_abort(struct txn *txn)
+void txn_cancel_phase(struct txn *txn)
 {
     INVARIANT(!txn->run.calling);
-    txn->ended = true;
     txn->run.running = txn->run.waiting = false;
     txn->run.done = NULL;
     await_cut(&txn->await);
+}
+
+void txn_abort(struct txn *txn)
+{
+    txn_cancel_phase(txn);
+    txn->ended = true;
     timer_remove(&txn->worker->loop, &txn->await.deadline);
 }
 

@@ -82,6 +82,8 @@ void txn_init(struct txn *txn, struct worker *worker, struct arena *arena, struc
 struct span txn_id(const struct txn *txn);
 /* Cuts what is in flight loose. Idempotent; before the arena goes. */
 void txn_abort(struct txn *txn);
+/* Cuts a phase that waits: its `done` is not called. Another phase may be started then. */
+void txn_cancel_phase(struct txn *txn);
 /* Reports a match; bounded, copies nothing (spans in arena, message or configuration). */
 void txn_find(struct txn *txn, const struct finding *finding);
 

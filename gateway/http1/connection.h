@@ -37,6 +37,8 @@ struct session {
     struct tls *tls_later;  /* until the PROXY head is read */
     uint64_t mark, mark_ms; /* deadlines of progress: wire bytes and time at the last look */
     bool idle;              /* in the worker's idle list */
+    bool greeted;           /* TLS: the handshake is over */
+    bool head_begun;        /* a byte of the head has come */
     bool body_wanted;
     bool continue_due;
     bool keep_alive;

@@ -173,6 +173,7 @@ static void stream_done(struct session *s)
     }
     s->state = SESSION_HEAD;
     s->scan = (struct head_scan){ 0 };
+    s->head_begun = false;
     s->body_wanted = false;
     idle_enter(s);
     timer_set(&worker->loop, &s->timer, s->host->idle_ms);
@@ -254,8 +255,9 @@ static bool take_head(struct session *s, struct span *input)
     ssize_t len = head_scan(&s->scan, input->p, input->len, s->host->head_bytes);
 
     if (len == HEAD_MORE) {
-        if (s->idle || s->timer.deadline_ms == 0) {
+        if (!s->head_begun) {
             idle_leave(s);
+            s->head_begun = true;
             timer_set(&s->channel.worker->loop, &s->timer, s->host->head_ms);
         }
         return false;
@@ -458,6 +460,15 @@ static void linger_read(struct session *s, ssize_t n)
         session_end(s, STREAM_DONE);
 }
 
+/* Once the handshake is over, the first head is due. */
+static void greet(struct session *s)
+{
+    if (s->greeted || s->channel.tls == NULL || !tls_info(s->channel.tls)->established)
+        return;
+    s->greeted = true;
+    timer_set(&s->channel.worker->loop, &s->timer, s->host->head_ms);
+}
+
 static void on_readable(struct channel *channel)
 {
     struct session *s = CONTAINER(channel, struct session, channel);
@@ -483,8 +494,10 @@ static void on_readable(struct channel *channel)
         linger_read(s, n);
         return;
     }
-    if (n == CHANNEL_AGAIN)
+    if (n == CHANNEL_AGAIN) {
+        greet(s);
         return;
+    }
     if (n <= 0) {
         input_ended(s, n == 0);
         worker_flush(worker);
