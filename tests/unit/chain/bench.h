@@ -181,6 +181,7 @@ static UNUSED int tear_down(void **state)
     txn_abort(&txn);
     assert_int_equal(worker.loop.timers, 0);
     arena_reset(&arena);
+    slab_pool_close(&worker.slabs);
     loop_close(&worker.loop);
     return 0;
 }

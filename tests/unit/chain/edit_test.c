@@ -1,0 +1,104 @@
+/* Edits: what may be proposed, and what the fields are afterwards. */
+#include "tests/unit/chain/bench.h"
+
+static const char *listing(const struct fields *fields)
+{
+    static char buffer[1024];
+    struct text out = text_fixed(buffer, sizeof(buffer));
+    for (unsigned i = 0; i < fields->count; i++) {
+        if (fields->items[i].dropped)
+            continue;
+        text_add(&out, fields->items[i].name);
+        text_char(&out, '=');
+        text_add(&out, fields->items[i].value);
+        text_char(&out, ';');
+    }
+    const char *text = text_cstring(&out);
+    assert_non_null(text);
+    return text;
+}
+
+static struct fields sent(void)
+{
+    struct fields fields;
+    assert_int_equal(fields_init(&fields, &arena, 2), OK);
+    assert_int_equal(fields_add(&fields, &arena, SPAN("X-User"), SPAN("root")), OK);
+    assert_int_equal(fields_add(&fields, &arena, SPAN("x_user"), SPAN("root")), OK);
+    assert_int_equal(fields_add(&fields, &arena, SPAN("X.USER"), SPAN("root")), OK);
+    assert_int_equal(fields_add(&fields, &arena, SPAN("Accept"), SPAN("a")), OK);
+    return fields;
+}
+
+static void test_lent_fields_have_one_author(void **state)
+{
+    (void)state;
+    struct fields fields = sent();
+    assert_true(edit_lend_field(&txn, SPAN("X-User"), SPAN("alice")));
+    assert_string_equal(listing(&fields), "X-User=root;x_user=root;X.USER=root;Accept=a;");
+    assert_int_equal(edits_apply(&txn, EDIT_REQUEST, &fields), OK);
+    assert_string_equal(listing(&fields), "Accept=a;X-User=alice;");
+}
+
+static void test_kinds_in_order(void **state)
+{
+    (void)state;
+    struct fields fields = sent();
+    assert_true(edit_field(&txn, EDIT_RESPONSE, EDIT_DROP, SPAN("x-user"), SPAN("")));
+    assert_true(edit_field(&txn, EDIT_RESPONSE, EDIT_SET, SPAN("ACCEPT"), SPAN("b")));
+    assert_true(edit_field(&txn, EDIT_RESPONSE, EDIT_ADD, SPAN("Accept"), SPAN("c")));
+    assert_true(edit_field(&txn, EDIT_RESPONSE, EDIT_DEFAULT, SPAN("accept"), SPAN("d")));
+    assert_true(edit_field(&txn, EDIT_RESPONSE, EDIT_DEFAULT, SPAN("Server"), SPAN("e")));
+    assert_true(edit_field(&txn, EDIT_REQUEST, EDIT_DROP, SPAN("accept"), SPAN("")));
+    assert_int_equal(edits_apply(&txn, EDIT_RESPONSE, &fields), OK);
+    assert_string_equal(listing(&fields),
+                        "x_user=root;X.USER=root;ACCEPT=b;Accept=c;Server=e;");
+}
+
+static void test_what_may_not_be_proposed(void **state)
+{
+    (void)state;
+    static const struct {
+        struct span name, value;
+        bool allowed;
+    } cases[] = {
+        { SPAN_INIT("X-A"), SPAN_INIT("b"), true },
+        { SPAN_INIT("X-A"), SPAN_INIT(""), true },
+        { SPAN_INIT("X-A"), SPAN_INIT("a b\tc \x80"), true },
+        { SPAN_INIT("X-A"), SPAN_INIT("b\r\nSet-Cookie: c"), false },
+        { SPAN_INIT("X-A"), SPAN_INIT("b\n"), false },
+        { SPAN_INIT("X-A"), SPAN_INIT("b\0"), false },
+        { SPAN_INIT("X-A"), SPAN_INIT("b\x7f"), false },
+        { SPAN_INIT("X-A"), SPAN_INIT(" b"), false },
+        { SPAN_INIT(""), SPAN_INIT("b"), false },
+        { SPAN_INIT("X A"), SPAN_INIT("b"), false },
+        { SPAN_INIT("X-A:"), SPAN_INIT("b"), false },
+        { SPAN_INIT("X-\xc3\xa4"), SPAN_INIT("b"), false },
+        { SPAN_INIT("Content-Length"), SPAN_INIT("5"), false },
+        { SPAN_INIT("transfer-encoding"), SPAN_INIT("chunked"), false },
+        { SPAN_INIT("Connection"), SPAN_INIT("close"), false },
+        { SPAN_INIT("HOST"), SPAN_INIT("a"), false },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        assert_int_equal(
+            edit_field(&txn, EDIT_RESPONSE, EDIT_SET, cases[i].name, cases[i].value),
+            cases[i].allowed);
+}
+
+static void test_out_of_memory_says_so(void **state)
+{
+    (void)state;
+    arena_init(&arena, NULL, 0, NULL, 0);
+    assert_false(edit_field(&txn, EDIT_RESPONSE, EDIT_SET, SPAN("X-A"), SPAN("b")));
+    assert_null(txn.edits);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BENCH_TEST(test_lent_fields_have_one_author),
+        BENCH_TEST(test_kinds_in_order),
+        BENCH_TEST(test_what_may_not_be_proposed),
+        BENCH_TEST(test_out_of_memory_says_so),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
