@@ -313,5 +313,7 @@ enum http_error uri_parse(struct uri *uri, struct span target, enum method metho
         uri->path = uri->path_wire = server ? SPAN("*") : SPAN("/");
         return HTTP_OK;
     }
+    if (raw.p[0] != '/') /* a fragment right behind the authority */
+        return HTTP_TARGET;
     return path_parse(uri, raw, preserve_encoded, arena);
 }

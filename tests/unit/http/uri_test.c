@@ -67,6 +67,7 @@ static const struct spelling spellings[] = {
     { SPAN_INIT("*"), HTTP_TARGET, SPAN_INIT(""), SPAN_INIT("") },
     { SPAN_INIT("ftp://a/"), HTTP_TARGET, SPAN_INIT(""), SPAN_INIT("") },
     { SPAN_INIT("http:///a"), HTTP_TARGET, SPAN_INIT(""), SPAN_INIT("") },
+    { SPAN_INIT("http://a#/b"), HTTP_TARGET, SPAN_INIT(""), SPAN_INIT("") },
     { SPAN_INIT("http:/a"), HTTP_TARGET, SPAN_INIT(""), SPAN_INIT("") },
 };
 
