@@ -28,6 +28,10 @@ void txn_cancel_phase(struct txn *txn)
     txn->run.running = txn->run.waiting = false;
     txn->run.done = NULL;
     await_cut(&txn->await);
+    /* Nothing of this phase may reach into the next one. */
+    timer_clear(&txn->await.deadline);
+    txn->await.deadline_ms = 0;
+    txn->await.expired = false;
 }
 
 void txn_abort(struct txn *txn)

@@ -183,6 +183,53 @@ static void test_the_client_leaves_between_deadline_and_wake(void **state)
     assert_int_equal(done_count, 0);
 }
 
+/* A local answer ends a phase and starts another: nothing of the old one may reach into it. */
+static void test_a_cancelled_phase_leaves_nothing(void **state)
+{
+    (void)state;
+    waits(1);
+    start(PHASE_REQUEST_HEAD);
+    pass_ms(DEADLINE_MS / 2);
+    txn_cancel_phase(&txn);
+    assert_int_equal(ops[1].abandoned, 1);
+    scripts[1].op = &ops[2].op;
+    start(PHASE_RESPONSE_HEAD);
+    pass_ms(DEADLINE_MS - 2); /* beyond the first deadline, not beyond its own */
+    turn();
+    assert_int_equal(done_count, 0);
+    finish(&ops[1], taken);
+    turn();
+    assert_int_equal(done_count, 0);
+    finish(&ops[2], taken);
+    turn();
+    expect_done(ACTION_PASS, REASON_NONE);
+
+    /* Between deadline and wake. */
+    scripts[2].first = (struct verdict){ .action = ACTION_WAIT };
+    scripts[1].first = pass();
+    scripts[2].op = &ops[3].op;
+    start(PHASE_RESPONSE_HEAD);
+    pass_ms(DEADLINE_MS + LOOP_TICK_MS);
+    txn_cancel_phase(&txn);
+    scripts[2].op = &ops[4].op;
+    stages[2].local = 7; /* with a whole deadline */
+    start(PHASE_RESPONSE_HEAD);
+    turn();
+    finish(&ops[4], taken);
+    turn();
+    assert_int_equal(done_count, 2);
+    assert_int_equal(done_verdict.action, ACTION_PASS);
+
+    /* A phase that is cancelled while nothing follows it. */
+    stages[2].local = 8;
+    scripts[2].op = &ops[5].op;
+    start(PHASE_RESPONSE_HEAD);
+    txn_cancel_phase(&txn);
+    pass_ms(DEADLINE_MS + LOOP_TICK_MS);
+    turn();
+    assert_int_equal(done_count, 2);
+}
+
 static struct task killer;
 static void run_killer(struct task *task)
 {
@@ -290,6 +337,7 @@ int main(void)
         BENCH_TEST(test_the_client_leaves_then_the_answer),
         BENCH_TEST(test_the_client_leaves_between_answer_and_wake),
         BENCH_TEST(test_the_client_leaves_between_deadline_and_wake),
+        BENCH_TEST(test_a_cancelled_phase_leaves_nothing),
         BENCH_TEST(test_aborted_by_another_task_of_the_same_turn),
         BENCH_TEST(test_a_stuck_stage),
         BENCH_TEST(test_two_waiting_stages_in_order),
