@@ -63,7 +63,8 @@ static void check_add(const struct fields *fields, struct span input, struct are
         INVARIANT(copy.items[i].id == fields->items[i].id);
         INVARIANT(copy.items[i].odd == fields->items[i].odd);
     }
-    INVARIANT(copy.present == fields->present && copy.odd == fields->odd);
+    INVARIANT(copy.present == fields->present && copy.repeated == fields->repeated);
+    INVARIANT(copy.odd == fields->odd);
     INVARIANT(fields_add(&copy, arena, SPAN("A"), input) == ERR_SYNTAX ||
               span_index(input, '\n') < 0);
     INVARIANT(fields_add(&copy, arena, input, SPAN("")) == ERR_SYNTAX ||

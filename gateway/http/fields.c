@@ -55,8 +55,9 @@ enum err fields_add(struct fields *fields, struct arena *arena, struct span name
     enum field_id id = field_id_of_token(name, false);
     fields->items[fields->count++] =
         (struct field){ .name = name, .value = trimmed, .id = (uint8_t)id, .odd = odd };
-    if (id != FIELD_OTHER)
-        fields->present |= UINT64_C(1) << id;
+    uint64_t bit = id != FIELD_OTHER ? UINT64_C(1) << id : 0;
+    fields->repeated |= fields->present & bit;
+    fields->present |= bit;
     fields->odd |= odd;
     return OK;
 }
@@ -94,6 +95,8 @@ struct span fields_value(const struct fields *fields, enum field_id id)
 
 const struct field *fields_next(const struct fields *fields, const struct field *field)
 {
+    if (field->id != FIELD_OTHER && !field_in(fields->repeated, field->id))
+        return NULL;
     unsigned from = (unsigned)(field - fields->items) + 1;
     return find_from(fields, from, (enum field_id)field->id, field->name);
 }

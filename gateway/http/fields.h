@@ -28,8 +28,9 @@ struct field {
 struct fields {
     struct field *items;
     unsigned count, capacity;
-    uint64_t present; /* bit of each known id that stands here (dropped ones too) */
-    bool odd;         /* some field here is odd */
+    uint64_t present;  /* bit of each known id that stands here (dropped ones too) */
+    uint64_t repeated; /* bit of each known id that stands here more than once */
+    bool odd;          /* some field here is odd */
 };
 
 MUST_USE enum err fields_init(struct fields *fields, struct arena *arena, unsigned capacity);

@@ -66,6 +66,7 @@ enum http_error section_parse(struct fields *fields, struct span section, unsign
         uint64_t bit = id != FIELD_OTHER ? UINT64_C(1) << id : 0;
         if (fields->present & bit & single)
             return HTTP_FIELD_REPEATED;
+        fields->repeated |= fields->present & bit;
         fields->present |= bit;
         fields->odd |= line.odd;
     }

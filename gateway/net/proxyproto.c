@@ -62,8 +62,7 @@ static ssize_t v1_parse(struct span input, struct addr *client)
             return PROXY_BAD;
         return head.len == V1_HEAD_MAX ? PROXY_BAD : PROXY_MORE;
     }
-    if ((size_t)lf < prefix.len + 1 || head.p[lf - 1] != '\r' ||
-        span_index(head, '\r') != lf - 1)
+    if ((size_t)lf < prefix.len + 1 || span_index(head, '\r') != lf - 1)
         return PROXY_BAD;
     struct span line = span_range(head.p + prefix.len, head.p + lf - 1);
     return v1_line(line, client) ? lf + 1 : PROXY_BAD;

@@ -171,6 +171,12 @@ static void test_websocket(void **state)
                               &socket_wanted),
                 HTTP_OK);
     assert_false(rsp.websocket);
+    /* a key alone asks for nothing */
+    struct request no_handshake = socket_wanted;
+    no_handshake.websocket = false;
+    assert_http(
+        read_response(&rsp, SPAN(SWITCH "Upgrade: WebSocket\r\n" ACCEPT "\r\n"), &no_handshake),
+        HTTP_UPGRADE);
     /* a stage took the key away: no answer can be right, and nothing ends */
     key_field.dropped = true;
     assert_http(read_response(&rsp, SPAN(SWITCH "Upgrade: WebSocket\r\n" ACCEPT "\r\n"),
