@@ -8,7 +8,7 @@
  *     stream      its body, with back-pressure both ways
  *     record      one record, counters
  *
- * A step ends by calling the next one, by waiting for an event, or by answer_here, the one way
+ * A step ends by calling the next one, by waiting for an event, or by flow_answer, the one way
  * to every local answer. What a failure means is decided in the chain and not here.
  */
 #include "gateway/flow.h"
@@ -49,96 +49,7 @@ static const struct limits_conf *limits_of(const struct flow *flow)
     return &flow->txn.config->server.limits;
 }
 
-/* --- local answers
- * ------------------------------------------------------------------------------------ */
-
-/* The record is committed before the first byte: what was refused is on record even if we fall
- * now. */
-static void local_head_done(struct txn *txn, struct verdict verdict)
-{
-    struct flow *flow = flow_of_txn(txn);
-    struct stream *stream = flow->stream;
-    bool bodyless = stream->req.method_id == METHOD_HEAD;
-    struct wire_framing framing = { .body = BODY_LENGTH,
-                                    .length = flow->answer_body.len,
-                                    .keep_alive = true };
-
-    (void)verdict; /* a refusal is not itself refused: only the fields that stages add count
-                      here */
-    if (edits_apply(txn, EDIT_RESPONSE, &flow->answer.fields) != OK) {
-        stream->ops->cut(stream);
-        return;
-    }
-    flow->status = flow->answer.status;
-    flow_record(flow);
-    flow->head_sent = true;
-    stream->ops->send_head(stream, &flow->answer, framing);
-    if (!bodyless)
-        stream->ops->send_body(stream, flow->answer_body);
-    stream->ops->send_end(stream, NULL);
-}
-
-static void answer_here(struct flow *flow, enum reason reason, const struct reply *reply)
-{
-    struct txn *txn = &flow->txn;
-    struct stream *stream = flow->stream;
-
-    if (flow->local)
-        return;
-    exchange_abort(&flow->exchange);
-    txn_cancel_phase(&flow->txn);
-    flow->local = true;
-    flow->holding = flow->streaming = false;
-    stream->ops->read_body(stream, false);
-    if (flow->head_sent) {
-        flow->cut = reason_row(reason)->slug;
-        stream->ops->cut(stream);
-        return;
-    }
-    flow->responding = true;
-    txn->rsp = &flow->answer;
-    if (reply_render(txn, reason, reply, &flow->answer, &flow->answer_body) != OK) {
-        flow->cut = "memory";
-        stream->ops->cut(stream);
-        return;
-    }
-    if (txn->route != NULL)
-        chain_start(txn, PHASE_RESPONSE_HEAD, span_of(NULL, 0), local_head_done);
-    else
-        local_head_done(txn, pass());
-}
-
-/* The gateway's own refusals, which no stage makes: they stand in the record as decisions, too.
- */
-static void refuse(struct flow *flow, enum reason reason)
-{
-    flow->txn.decided = ACTION_DENY;
-    flow->txn.reason = reason;
-    answer_here(flow, reason, NULL);
-}
-
-static void refuse_with_status(struct flow *flow, enum reason reason, int status)
-{
-    struct reply *reply = reply_new(&flow->txn, status);
-
-    flow->txn.decided = ACTION_DENY;
-    flow->txn.reason = reason;
-    answer_here(flow, reason, reply);
-}
-
-/* True when the chain let it through; otherwise it has been answered. */
-static bool passed(struct flow *flow, struct verdict verdict)
-{
-    if (verdict.action == ACTION_PASS)
-        return true;
-    flow->txn.decided = verdict.action;
-    flow->txn.reason = verdict.reason;
-    answer_here(flow, verdict.reason, verdict.reply);
-    return false;
-}
-
-/* --- read_head
- * ---------------------------------------------------------------------------------------- */
+/* ---- read_head ---- */
 
 static void find_client(struct flow *flow)
 {
@@ -199,7 +110,7 @@ static void request_head_done(struct txn *txn, struct verdict verdict)
 {
     struct flow *flow = flow_of_txn(txn);
 
-    if (passed(flow, verdict))
+    if (flow_passed(flow, verdict))
         step_read_body(flow);
 }
 
@@ -209,23 +120,23 @@ static void step_read_head(struct flow *flow)
 
     find_client(flow);
     if (is_query_of_death(flow)) {
-        refuse(flow, REASON_QUERY_OF_DEATH);
+        flow_refuse(flow, REASON_QUERY_OF_DEATH);
         return;
     }
     txn->site = site_find(txn->config, txn->req->host);
     if (txn->site == NULL) {
-        refuse(flow, REASON_NO_SITE);
+        flow_refuse(flow, REASON_NO_SITE);
         return;
     }
     if (is_misdirected(flow)) {
-        refuse(flow, REASON_MISDIRECTED);
+        flow_refuse(flow, REASON_MISDIRECTED);
         return;
     }
     txn->route = route_find(txn->site, txn->req);
     enum http_error error = strict_path(flow);
     if (error != HTTP_OK) {
         flow->refused = error;
-        refuse_with_status(flow, REASON_HTTP, http_error_status(error));
+        flow_refuse_with_status(flow, REASON_HTTP, http_error_status(error));
         return;
     }
     chain_start(txn, PHASE_REQUEST_HEAD, span_of(NULL, 0), request_head_done);
@@ -266,7 +177,7 @@ static void on_refused(struct stream *stream, enum http_error error)
         return;
     flow->refused = error;
     stream->worker->shared->counters.requests_refused++;
-    refuse_with_status(flow, REASON_HTTP, http_error_status(error));
+    flow_refuse_with_status(flow, REASON_HTTP, http_error_status(error));
 }
 
 static void on_slow_head(struct stream *stream)
@@ -274,11 +185,10 @@ static void on_slow_head(struct stream *stream)
     struct flow *flow = flow_new(stream);
 
     if (flow != NULL)
-        refuse(flow, REASON_SLOW_HEAD);
+        flow_refuse(flow, REASON_SLOW_HEAD);
 }
 
-/* --- read_body
- * ---------------------------------------------------------------------------------------- */
+/* ---- read_body ---- */
 
 /* Whether a stage that wants the body would refuse what it cannot see. */
 static bool body_is_enforced(const struct route *route)
@@ -294,7 +204,7 @@ static void request_body_done(struct txn *txn, struct verdict verdict)
 {
     struct flow *flow = flow_of_txn(txn);
 
-    if (passed(flow, verdict))
+    if (flow_passed(flow, verdict))
         step_forward(flow);
 }
 
@@ -321,7 +231,7 @@ static void step_read_body(struct flow *flow)
     bool encoded = fields_have(&req->fields, FIELD_CONTENT_ENCODING);
 
     if (req->body == BODY_LENGTH && req->length > route->body_max) {
-        refuse(flow, REASON_BODY_LIMIT);
+        flow_refuse(flow, REASON_BODY_LIMIT);
         return;
     }
     if (flow->stream->body_ended || !route->holds_body || route->handler != HANDLER_UPSTREAM) {
@@ -336,9 +246,9 @@ static void step_read_body(struct flow *flow)
      * enforces. */
     flow->body_unseen = true;
     if (large && body_is_enforced(route))
-        refuse(flow, REASON_BODY_LIMIT);
+        flow_refuse(flow, REASON_BODY_LIMIT);
     else if (encoded && route->body_policy == BODY_STRICT && body_is_enforced(route))
-        refuse_with_status(flow, REASON_BODY_MALFORMED, 415);
+        flow_refuse_with_status(flow, REASON_BODY_MALFORMED, 415);
     else
         step_forward(flow);
 }
@@ -348,7 +258,7 @@ static void hold_more(struct flow *flow, struct span bytes)
     enum err err = held_add(&flow->held, bytes);
 
     if (err != OK)
-        refuse(flow, err == ERR_LIMIT ? REASON_BODY_LIMIT : REASON_BODY_MEMORY);
+        flow_refuse(flow, err == ERR_LIMIT ? REASON_BODY_LIMIT : REASON_BODY_MEMORY);
 }
 
 static void on_body(struct stream *stream, struct span bytes)
@@ -356,7 +266,7 @@ static void on_body(struct stream *stream, struct span bytes)
     struct flow *flow = flow_of(stream);
 
     if (stream->body_bytes > flow->txn.route->body_max && !flow->exchange.rsp.websocket) {
-        refuse(flow, REASON_BODY_LIMIT);
+        flow_refuse(flow, REASON_BODY_LIMIT);
         return;
     }
     if (flow->holding) {
@@ -390,13 +300,12 @@ static void on_body_error(struct stream *stream, enum http_error error)
 
     flow->refused = error;
     if (error == HTTP_SLOW)
-        refuse(flow, REASON_SLOW_BODY);
+        flow_refuse(flow, REASON_SLOW_BODY);
     else
-        refuse_with_status(flow, REASON_BODY_MALFORMED, http_error_status(error));
+        flow_refuse_with_status(flow, REASON_BODY_MALFORMED, http_error_status(error));
 }
 
-/* --- forward
- * ------------------------------------------------------------------------------------------ */
+/* ---- forward ---- */
 
 static const struct exchange_events forward_events;
 
@@ -410,12 +319,12 @@ static void forward_upstream(struct flow *flow)
                                    .id = txn_id(txn) };
 
     if (txn->route->upstream == NULL) {
-        refuse(flow, REASON_NO_ROUTE);
+        flow_refuse(flow, REASON_NO_ROUTE);
         return;
     }
     if (forward_prepare(req, txn->arena, &facts) != OK ||
         edits_apply(txn, EDIT_REQUEST, &req->fields) != OK) {
-        refuse(flow, REASON_MEMORY);
+        flow_refuse(flow, REASON_MEMORY);
         return;
     }
     x->events = &forward_events;
@@ -448,7 +357,7 @@ static void forward_respond(struct flow *flow)
         reply->type = route->respond_type;
     }
     flow->txn.reason = REASON_RESPOND;
-    answer_here(flow, REASON_RESPOND, reply);
+    flow_answer(flow, REASON_RESPOND, reply);
 }
 
 static void forward_redirect(struct flow *flow)
@@ -457,16 +366,16 @@ static void forward_redirect(struct flow *flow)
     struct reply *reply = reply_new(&flow->txn, route->redirect_status);
 
     if (reply == NULL || !reply_field(reply, SPAN("Location"), route->redirect_to)) {
-        refuse(flow, REASON_MEMORY);
+        flow_refuse(flow, REASON_MEMORY);
         return;
     }
     flow->txn.reason = REASON_REDIRECT;
-    answer_here(flow, REASON_REDIRECT, reply);
+    flow_answer(flow, REASON_REDIRECT, reply);
 }
 
 static void forward_nowhere(struct flow *flow)
 {
-    refuse(flow, REASON_NO_ROUTE);
+    flow_refuse(flow, REASON_NO_ROUTE);
 }
 
 static void step_forward(struct flow *flow)
@@ -489,8 +398,7 @@ static void upstream_drained(struct exchange *x)
         flow->stream->ops->read_body(flow->stream, true);
 }
 
-/* --- respond
- * ------------------------------------------------------------------------------------------ */
+/* ---- respond ---- */
 
 /* How the answer's body reaches the client: its length where it is known, else chunks. */
 static struct wire_framing answer_framing(const struct flow *flow)
@@ -530,10 +438,10 @@ static void response_head_done(struct txn *txn, struct verdict verdict)
     struct stream *stream = flow->stream;
     struct exchange *x = &flow->exchange;
 
-    if (!passed(flow, verdict))
+    if (!flow_passed(flow, verdict))
         return;
     if (edits_apply(txn, EDIT_RESPONSE, &x->rsp.fields) != OK || add_date(flow) != OK) {
-        refuse(flow, REASON_MEMORY);
+        flow_refuse(flow, REASON_MEMORY);
         return;
     }
     flow->status = x->rsp.status;
@@ -560,9 +468,7 @@ static void upstream_head(struct exchange *x)
         exchange_pause(x, true); /* a stage waits */
 }
 
-/* --- stream
- * -------------------------------------------------------------------------------------------
- */
+/* ---- stream ---- */
 
 static void upstream_body(struct exchange *x, struct span bytes)
 {
@@ -612,7 +518,7 @@ static void upstream_error(struct exchange *x, enum err err)
     flow->txn.worker->shared->counters.upstream_failures++;
     flow->txn.decided = ACTION_FAIL;
     flow->txn.reason = upstream_reason(err);
-    answer_here(flow, flow->txn.reason, NULL);
+    flow_answer(flow, flow->txn.reason, NULL);
 }
 
 static const struct exchange_events forward_events = {
@@ -634,9 +540,7 @@ static void on_drained(struct stream *stream)
     exchange_pause(&flow->exchange, false);
 }
 
-/* --- record
- * -------------------------------------------------------------------------------------------
- */
+/* ---- record ---- */
 
 static void on_ended(struct stream *stream, enum stream_end end)
 {

@@ -1,5 +1,5 @@
 /*
- * What the flow keeps of one transaction, in its arena. Private to flow.c and flow_record.c.
+ * What the flow keeps of one transaction, in its arena. Private to flow*.c.
  */
 #ifndef SALLYPORT_FLOW_STATE_H
 #define SALLYPORT_FLOW_STATE_H
@@ -28,6 +28,18 @@ struct flow {
     bool responding; /* a head is being decided on, or has been sent */
     bool head_sent, throttled, recorded, over;
 };
+
+/*
+ * flow_answer.c. The one way to every answer of our own; the exchange is given up, a phase that
+ * waits is cut. When a head has been sent already, the client is made to see a cut.
+ */
+void flow_answer(struct flow *flow, enum reason reason, const struct reply *reply);
+/* The gateway's own refusals, which no stage makes: they stand in the record as decisions, too.
+ */
+void flow_refuse(struct flow *flow, enum reason reason);
+void flow_refuse_with_status(struct flow *flow, enum reason reason, int status);
+/* True when the chain let it through; otherwise it has been answered. */
+bool flow_passed(struct flow *flow, struct verdict verdict);
 
 /* One record, at most once per transaction; before the first byte of a local answer. */
 void flow_record(struct flow *flow);

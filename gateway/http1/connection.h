@@ -49,6 +49,20 @@ struct session {
 
 extern const struct stream_ops http1_stream_ops;
 
+/* input.c. `input` is in the worker's scratch; what the state does not take is stashed. */
+void session_consume(struct session *s, struct span input);
+void session_consume_stash(struct session *s);
+/* Whether what is stashed, or what comes next, can be used now. */
+bool session_can_take(const struct session *s);
+MUST_USE bool session_stash_keep(struct session *s, struct span input); /* false: no memory */
+void session_stash_free(struct session *s);
+/* A transaction's memory; NULL when there is none. */
+struct stream *session_stream_begin(struct session *s);
+void session_stream_release(struct stream *stream);
+/* The body cannot be completed: told once, nothing more of it comes. */
+void session_body_failed(struct session *s, enum http_error error);
+void session_idle_leave(struct session *s);
+
 static inline struct session *session_of(const struct stream *stream)
 {
     return stream->connection;

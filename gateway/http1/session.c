@@ -1,8 +1,6 @@
 /*
- * HTTP/1 connections: input, deadlines, life. One recv brings a request in the usual case; its
- * head is copied to the transaction's arena, and nothing is kept on the connection. What nobody
- * takes yet (half a head, a pipelined request, a body before it is wanted) is stashed, and
- * reading stops while there is a stash that the state cannot use.
+ * HTTP/1 connections: life, events, deadlines. One recv brings a request in the usual case, and
+ * reading stops while there is input that the state cannot use.
  */
 #include "gateway/http1/connection.h"
 
@@ -11,77 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void consume(struct session *s, struct span input);
+/* ---- life ---- */
 
-/* --- memory
- * -------------------------------------------------------------------------------------------
- */
-
-static void stash_free(struct session *s)
-{
-    if (s->stash == NULL)
-        return;
-    if (s->stash_len > SLAB_BYTES)
-        free(s->stash);
-    else
-        slab_put(&s->channel.worker->slabs, s->stash);
-    s->stash = NULL;
-    s->stash_len = 0;
-}
-
-/* `input` is in the worker's scratch. False: no memory. */
-static bool stash_keep(struct session *s, struct span input)
-{
-    INVARIANT(s->stash == NULL);
-    if (input.len == 0)
-        return true;
-    s->stash = input.len > SLAB_BYTES ? malloc(input.len) : slab_get(&s->channel.worker->slabs);
-    if (s->stash == NULL)
-        return false;
-    memcpy(s->stash, input.p, input.len);
-    s->stash_len = input.len;
-    return true;
-}
-
-static struct stream *stream_new(struct session *s)
-{
-    struct worker *worker = s->channel.worker;
-    struct stream *stream = worker->free_streams;
-
-    if (stream != NULL)
-        worker->free_streams = stream->next_free;
-    else if ((stream = malloc(sizeof *stream)) == NULL)
-        return NULL;
-    memset(stream, 0, offsetof(struct stream, first));
-    arena_init(&stream->arena, stream->first, sizeof stream->first, &worker->slabs,
-               s->host->arena_ceiling);
-    stream->ops = &http1_stream_ops;
-    stream->events = s->host->events;
-    stream->worker = worker;
-    stream->connection = s;
-    stream->peer = s->peer;
-    stream->tls = s->channel.tls != NULL ? tls_info(s->channel.tls) : NULL;
-    worker->streams++;
-    return stream;
-}
-
-static void stream_release(struct stream *stream)
-{
-    struct worker *worker = stream->worker;
-
-    arena_reset(&stream->arena);
-    worker->streams--;
-    if (worker->current == stream)
-        worker->current = NULL;
-    stream->next_free = worker->free_streams;
-    worker->free_streams = stream;
-}
-
-/* --- life
- * ---------------------------------------------------------------------------------------------
- */
-
-static void idle_leave(struct session *s)
+void session_idle_leave(struct session *s)
 {
     struct worker *worker = s->channel.worker;
 
@@ -107,8 +37,8 @@ static void session_free(struct session *s)
 {
     struct worker *worker = s->channel.worker;
 
-    idle_leave(s);
-    stash_free(s);
+    session_idle_leave(s);
+    session_stash_free(s);
     if (s->tls_later != NULL)
         tls_free(s->tls_later);
     channel_close(&s->channel);
@@ -133,7 +63,7 @@ static void session_end(struct session *s, enum stream_end how)
         s->stream = NULL;
         stream->worker->current = stream;
         stream->events->ended(stream, how);
-        stream_release(stream);
+        session_stream_release(stream);
     }
     session_free(s);
 }
@@ -142,7 +72,7 @@ static void linger(struct session *s)
 {
     struct worker *worker = s->channel.worker;
 
-    stash_free(s);
+    session_stash_free(s);
     s->state = SESSION_LINGER;
     s->mark = s->channel.received;
     channel_shut(&s->channel);
@@ -161,7 +91,7 @@ static void stream_done(struct session *s)
     s->ended = false;
     worker->current = stream;
     stream->events->ended(stream, STREAM_DONE);
-    stream_release(stream);
+    session_stream_release(stream);
     if (!s->keep_alive || !whole || s->half_closed || worker->draining) {
         if (whole && s->stash_len == 0) {
             channel_shut(&s->channel);
@@ -181,222 +111,7 @@ static void stream_done(struct session *s)
     if (s->stash_len > 0)
         loop_post(&worker->loop, &s->task);
 }
-
-/* --- heads
- * --------------------------------------------------------------------------------------------
- */
-
-static struct stream *stream_begin(struct session *s)
-{
-    struct stream *stream = stream_new(s);
-
-    if (stream == NULL)
-        return NULL;
-    idle_leave(s);
-    timer_clear(&s->timer);
-    s->stream = stream;
-    s->ended = s->cut = s->chunked = false;
-    s->keep_alive = false;
-    s->body_wanted = false;
-    s->continue_due = false;
-    s->state = SESSION_ANSWER;
-    stream->worker->current = stream;
-    return stream;
-}
-
-static void refuse(struct session *s, struct stream *stream, enum http_error error)
-{
-    s->state = SESSION_ANSWER;
-    s->keep_alive = false;
-    stream->events->refused(stream, error);
-}
-
-/* Too long as a whole: was it the target? */
-static enum http_error large_error(const struct session *s, struct span input)
-{
-    ssize_t line = span_index(input, '\n');
-
-    return line < 0 || (size_t)line > s->host->uri_bytes + 64 ? HTTP_TARGET_LONG
-                                                              : HTTP_FIELDS_LARGE;
-}
-
-static void begin(struct session *s, struct stream *stream, struct span head)
-{
-    struct head_limits limits = {
-        .head_bytes = s->host->head_bytes,
-        .uri_bytes = s->host->uri_bytes,
-        .fields = s->host->fields,
-        .preserve_encoded = s->host->preserve_encoded,
-    };
-    struct request *req = &stream->req;
-
-    stream->head = arena_copy(&stream->arena, head);
-    enum http_error error = stream->head.p == NULL
-                                ? HTTP_MEMORY
-                                : request_parse(req, stream->head, &stream->arena, &limits);
-    req->scheme = stream->tls != NULL ? SPAN("https") : SPAN("http");
-    if (error != HTTP_OK) {
-        refuse(s, stream, error);
-        return;
-    }
-    s->keep_alive = req->keep_alive;
-    s->continue_due = req->expect_continue;
-    stream->body_ended =
-        req->body == BODY_NONE || (req->body == BODY_LENGTH && req->length == 0);
-    if (!stream->body_ended) {
-        s->state = SESSION_BODY;
-        body_begin(&s->body, req->body, req->length, &stream->arena);
-    }
-    stream->events->begin(stream);
-}
-
-static bool take_head(struct session *s, struct span *input)
-{
-    ssize_t len = head_scan(&s->scan, input->p, input->len, s->host->head_bytes);
-
-    if (len == HEAD_MORE) {
-        if (!s->head_begun) {
-            idle_leave(s);
-            s->head_begun = true;
-            timer_set(&s->channel.worker->loop, &s->timer, s->host->head_ms);
-        }
-        return false;
-    }
-    s->scan = (struct head_scan){ 0 };
-    struct stream *stream = stream_begin(s);
-    if (stream == NULL) {
-        s->cut = true;
-        loop_post(&s->channel.worker->loop, &s->task);
-        *input = span_of(NULL, 0);
-        return false;
-    }
-    if (len < 0) {
-        stream->head = arena_copy(&stream->arena, span_sub(*input, 0, 512));
-        refuse(s, stream, len == HEAD_LARGE ? large_error(s, *input) : HTTP_LINE_END);
-        *input = span_of(NULL, 0);
-        return false;
-    }
-    struct span head = span_of(input->p, (size_t)len);
-    *input = span_of(input->p + len, input->len - (size_t)len);
-    begin(s, stream, head);
-    return true;
-}
-
-/* --- bodies
- * -------------------------------------------------------------------------------------------
- */
-
-static void body_failed(struct session *s, enum http_error error)
-{
-    timer_clear(&s->timer);
-    s->state = SESSION_ANSWER;
-    s->body_wanted = false;
-    s->keep_alive = false;
-    s->stream->events->body_error(s->stream, error);
-}
-
-static bool take_body(struct session *s, struct span *input)
-{
-    struct stream *stream = s->stream;
-
-    if (!s->body_wanted)
-        return false;
-    s->continue_due = false;
-    struct span data = body_next(&s->body, input);
-    if (data.len > 0) {
-        stream->body_bytes += data.len;
-        stream->events->body(stream, data);
-    }
-    if (s->body.error == HTTP_OK && s->body.ended)
-        s->body.error = body_trailers(&s->body, &stream->req.trailers);
-    if (s->body.error != HTTP_OK) {
-        *input = span_of(NULL, 0);
-        body_failed(s, s->body.error);
-        return false;
-    }
-    if (s->body.ended) {
-        timer_clear(&s->timer);
-        s->state = SESSION_ANSWER;
-        stream->body_ended = true;
-        stream->events->body_end(stream);
-    }
-    return true;
-}
-
-static bool take_tunnel(struct session *s, struct span *input)
-{
-    if (!s->body_wanted)
-        return false;
-    s->stream->body_bytes += input->len;
-    s->stream->events->body(s->stream, *input);
-    *input = span_of(NULL, 0);
-    return true;
-}
-
-/* `input` is in the worker's scratch; what the state does not take is stashed. */
-static void consume(struct session *s, struct span input)
-{
-    bool going = true;
-
-    while (going && input.len > 0) {
-        if (s->stream != NULL)
-            s->channel.worker->current = s->stream;
-        switch (s->state) {
-        case SESSION_HEAD:
-            going = take_head(s, &input);
-            break;
-        case SESSION_BODY:
-            going = take_body(s, &input);
-            break;
-        case SESSION_TUNNEL:
-            going = take_tunnel(s, &input);
-            break;
-        case SESSION_ANSWER:
-            going = false;
-            break;
-        case SESSION_PROXY:
-        case SESSION_LINGER:
-            input = span_of(NULL, 0);
-            break;
-        }
-    }
-    if (!stash_keep(s, input)) {
-        s->cut = true;
-        loop_post(&s->channel.worker->loop, &s->task);
-    }
-    s->channel.worker->current = NULL;
-}
-
-static void consume_stash(struct session *s)
-{
-    char *scratch = s->channel.worker->scratch;
-    size_t len = s->stash_len;
-
-    memcpy(scratch, s->stash, len);
-    stash_free(s);
-    consume(s, span_of(scratch, len));
-}
-
-/* Whether what is stashed, or what comes next, can be used now. */
-static bool can_take(const struct session *s)
-{
-    switch (s->state) {
-    case SESSION_PROXY:
-    case SESSION_HEAD:
-    case SESSION_LINGER:
-        return true;
-    case SESSION_BODY:
-    case SESSION_TUNNEL:
-        return s->body_wanted;
-    case SESSION_ANSWER:
-        return false;
-    }
-    return false;
-}
-
-/* --- events
- * -------------------------------------------------------------------------------------------
- */
+/* ---- events ---- */
 
 /*
  * A PROXY head is taken byte-exact from the socket, before TLS sees anything: as long as it is
@@ -423,9 +138,9 @@ static void read_proxy_head(struct session *s)
         session_end(s, STREAM_GONE);
         return;
     }
-    stash_free(s);
+    session_stash_free(s);
     if (len == PROXY_MORE) {
-        if (!stash_keep(s, span_of(seen, had + take)))
+        if (!session_stash_keep(s, span_of(seen, had + take)))
             session_end(s, STREAM_GONE);
         return;
     }
@@ -478,7 +193,7 @@ static void on_readable(struct channel *channel)
         read_proxy_head(s);
         return;
     }
-    if (!can_take(s) && (s->stash_len > 0 || s->state != SESSION_ANSWER)) {
+    if (!session_can_take(s) && (s->stash_len > 0 || s->state != SESSION_ANSWER)) {
         channel_reading(channel, false);
         return;
     }
@@ -505,8 +220,8 @@ static void on_readable(struct channel *channel)
     }
     if (had > 0)
         memcpy(worker->scratch, s->stash, had);
-    stash_free(s);
-    consume(s, span_of(worker->scratch, had + (size_t)n));
+    session_stash_free(s);
+    session_consume(s, span_of(worker->scratch, had + (size_t)n));
     worker_flush(worker);
 }
 
@@ -549,7 +264,7 @@ static void settle(struct task *task)
         if (stream != NULL) {
             s->stream = NULL;
             stream->events->ended(stream, STREAM_DONE);
-            stream_release(stream);
+            session_stream_release(stream);
         }
         channel_reset(&s->channel);
         session_free(s);
@@ -563,23 +278,22 @@ static void settle(struct task *task)
         s->mark = s->channel.sent;
         timer_set(&worker->loop, &s->timer, s->host->send_ms);
     }
-    if (s->stash_len > 0 && can_take(s)) {
-        consume_stash(s);
+    if (s->stash_len > 0 && session_can_take(s)) {
+        session_consume_stash(s);
         worker_flush(worker);
     }
 }
 
-/* --- deadlines
- * ---------------------------------------------------------------------------------------- */
+/* ---- deadlines ---- */
 
 static void head_late(struct session *s)
 {
     bool silent = s->stash_len == 0;
 
-    stash_free(s);
+    session_stash_free(s);
     /* An idle connection is closed without a word (RFC 9112 section 9.5), a slow head is told.
      */
-    if (silent || stream_begin(s) == NULL) {
+    if (silent || session_stream_begin(s) == NULL) {
         session_end(s, STREAM_GONE);
         return;
     }
@@ -609,7 +323,7 @@ static void on_timer(struct timer *timer)
         head_late(s);
     } else if (s->state == SESSION_BODY && s->body_wanted) {
         if (body_too_slow(s))
-            body_failed(s, HTTP_SLOW);
+            session_body_failed(s, HTTP_SLOW);
         else
             timer_set(&worker->loop, &s->timer, s->host->body_ms);
     } else if (s->stream != NULL && s->channel.unsent > 0 && s->channel.sent != s->mark) {
@@ -624,8 +338,7 @@ static void on_timer(struct timer *timer)
     worker->current = NULL;
 }
 
-/* --- entry points
- * ------------------------------------------------------------------------------------- */
+/* ---- entry points ---- */
 
 static bool room_for_one(struct worker *worker, const struct session_host *host)
 {
@@ -676,7 +389,6 @@ void session_accept(struct worker *worker, const struct session_host *host, int 
         s->next->prev = s;
     worker->sessions = s;
     worker->connections++;
-    ++*host->accepted;
     if (channel_open(&s->channel, worker, fd, proxy_protocol ? NULL : tls,
                      &session_channel_events) != OK) {
         session_free(s);

@@ -394,9 +394,11 @@ static void on_timer(struct timer *timer)
     int64_t total = upstream_of(x)->total.ms;
     bool overall = total > 0 && x->state != EXCHANGE_TUNNEL &&
                    clock_ms(&worker->loop.clock) - x->began_ms >= (uint64_t)total;
-    /* While the request is still being sent, its progress is what counts. */
+    /* While the request is on its way, upstream is late only when it does not take what is
+     * there: a slow client has deadlines of its own. */
+    const struct channel *channel = &x->conn->channel;
     if (!overall && x->state == EXCHANGE_WAITING && !x->finished &&
-        x->conn->channel.sent != x->mark) {
+        (channel->unsent == 0 || channel->sent != x->mark)) {
         x->mark = x->conn->channel.sent;
         set_deadline(x, upstream_of(x)->response.ms);
         return;

@@ -1,0 +1,88 @@
+/*
+ * Answers of the gateway's own: refusals, challenges, fixed answers, failures of upstream.
+ */
+#include "gateway/chain/chain.h"
+#include "gateway/chain/reply.h"
+#include "gateway/flow_state.h"
+
+/* The record is committed before the first byte: what was refused is on record even if we fall
+ * now. */
+static void local_head_done(struct txn *txn, struct verdict verdict)
+{
+    struct flow *flow = txn->flow;
+    struct stream *stream = flow->stream;
+    bool bodyless = stream->req.method_id == METHOD_HEAD;
+    struct wire_framing framing = { .body = BODY_LENGTH,
+                                    .length = flow->answer_body.len,
+                                    .keep_alive = true };
+
+    (void)verdict; /* a refusal is not itself refused: only the fields that stages add count
+                      here */
+    if (edits_apply(txn, EDIT_RESPONSE, &flow->answer.fields) != OK) {
+        stream->ops->cut(stream);
+        return;
+    }
+    flow->status = flow->answer.status;
+    flow_record(flow);
+    flow->head_sent = true;
+    stream->ops->send_head(stream, &flow->answer, framing);
+    if (!bodyless)
+        stream->ops->send_body(stream, flow->answer_body);
+    stream->ops->send_end(stream, NULL);
+}
+
+void flow_answer(struct flow *flow, enum reason reason, const struct reply *reply)
+{
+    struct txn *txn = &flow->txn;
+    struct stream *stream = flow->stream;
+
+    if (flow->local)
+        return;
+    exchange_abort(&flow->exchange);
+    txn_cancel_phase(&flow->txn);
+    flow->local = true;
+    flow->holding = flow->streaming = false;
+    stream->ops->read_body(stream, false);
+    if (flow->head_sent) {
+        flow->cut = reason_row(reason)->slug;
+        stream->ops->cut(stream);
+        return;
+    }
+    flow->responding = true;
+    txn->rsp = &flow->answer;
+    if (reply_render(txn, reason, reply, &flow->answer, &flow->answer_body) != OK) {
+        flow->cut = "memory";
+        stream->ops->cut(stream);
+        return;
+    }
+    if (txn->route != NULL)
+        chain_start(txn, PHASE_RESPONSE_HEAD, span_of(NULL, 0), local_head_done);
+    else
+        local_head_done(txn, pass());
+}
+
+void flow_refuse(struct flow *flow, enum reason reason)
+{
+    flow->txn.decided = ACTION_DENY;
+    flow->txn.reason = reason;
+    flow_answer(flow, reason, NULL);
+}
+
+void flow_refuse_with_status(struct flow *flow, enum reason reason, int status)
+{
+    struct reply *reply = reply_new(&flow->txn, status);
+
+    flow->txn.decided = ACTION_DENY;
+    flow->txn.reason = reason;
+    flow_answer(flow, reason, reply);
+}
+
+bool flow_passed(struct flow *flow, struct verdict verdict)
+{
+    if (verdict.action == ACTION_PASS)
+        return true;
+    flow->txn.decided = verdict.action;
+    flow->txn.reason = verdict.reason;
+    flow_answer(flow, verdict.reason, verdict.reply);
+    return false;
+}
