@@ -154,6 +154,7 @@ static struct flow *flow_new(struct stream *stream)
     flow->stream = stream;
     txn_init(&flow->txn, stream->worker, &stream->arena, &stream->req);
     flow->txn.flow = flow;
+    flow->txn.stream = stream;
     flow->txn.peer = flow->txn.client = stream->peer;
     if (stream->tls != NULL)
         flow->txn.sni = stream->tls->sni;

@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 
 #include "gateway/chain/scope.h"
-#include "gateway/net/worker.h"
+#include "gateway/net/channel.h"
 
 #ifdef SALLYPORT_FAULTS
 #include "gateway/chain/fault.h"
@@ -345,8 +345,11 @@ static void run_stages(struct txn *txn, bool resumed)
 
 static void wake(struct task *task)
 {
-    struct await *await = CONTAINER(task, struct await, wake);
-    run_stages(CONTAINER(await, struct txn, await), true);
+    struct txn *txn = CONTAINER(CONTAINER(task, struct await, wake), struct txn, await);
+    struct worker *worker = txn->worker;
+    worker->current = txn->stream;
+    run_stages(txn, true); /* the transaction may be gone behind this */
+    worker_flush(worker);
 }
 
 void chain_start(struct txn *txn, enum phase phase, struct span body,

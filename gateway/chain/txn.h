@@ -48,6 +48,7 @@ struct txn {
     const struct config *config;
     const struct site *site;
     const struct route *route;
+    struct stream *stream; /* what a crash while this is worked on is blamed on; may be NULL */
     struct request *req;
     struct response *rsp; /* what came from upstream, or is answered here */
     struct addr client, peer;
