@@ -1,0 +1,483 @@
+/*
+ * Basic authentication, RFC 7617.
+ *
+ *     basic: {realm: Staff, users: {ann: "$argon2id$..."}, file: staff.htpasswd}
+ *
+ * Without credentials the client is asked for them; wrong ones, malformed ones and unknown
+ * users get one and the same answer after one and the same work: an unknown user's password is
+ * checked against the first user's hash, and the result thrown away. What was right a minute
+ * ago is not hashed again. Upstream does not see the password unless it is told to, and sees
+ * the user's name only in the field that `pass` names, never in a client's own copy of that
+ * field.
+ *
+ * One pool of threads and one cache serve all `basic` stages of a worker. They hang on the
+ * locals of those stages, counted, and are found there by the next one that attaches: so there
+ * is no global, and the last one to go takes them along.
+ */
+#include "auth/basic.h"
+
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "auth/credcache.h"
+#include "auth/hashpool.h"
+#include "auth/htpasswd.h"
+#include "conf/schema.h"
+#include "gateway/base/table.h"
+#include "gateway/chain/edit.h"
+#include "gateway/chain/reply.h"
+#include "gateway/chain/txn.h"
+#include "gateway/http/names.h"
+#include "gateway/net/worker.h"
+
+enum {
+    REALM_BYTES_MAX = 128,
+    /* user, colon, password */
+    CREDENTIALS_BYTES_MAX = HTPASSWD_NAME_BYTES_MAX + 1 + PASSWORD_BYTES_MAX,
+};
+
+struct user_row { /* an item of `users` */
+    struct map_item item;
+    struct secret hash;
+};
+
+struct user {
+    struct span name;
+    struct password_hash hash;
+};
+
+struct basic_conf {
+    struct span realm;
+    struct list users;
+    struct path file;
+    struct span pass;
+    bool forward_credentials;
+
+    struct table by_name; /* to struct user */
+    const struct user *first;
+    struct span challenge;
+};
+
+/* Of a worker. */
+struct basic_shared {
+    struct hashpool *pool;
+    struct credcache *cache;
+    unsigned users; /* stages that hold it */
+};
+
+struct basic_local {
+    struct basic_shared *shared;
+};
+
+/* Of a transaction that waits for its hash. */
+struct basic_state {
+    const struct user *user; /* NULL: unknown, and the hash is for show */
+    struct cred_tag tag;
+};
+
+static const struct option user_options[] = {
+    OPTION(struct user_row, hash, OPT_SECRET, .flags = OPTION_SHORTHAND | OPTION_REQUIRED,
+           .help = "The password's hash: argon2id, bcrypt, SHA-crypt or yescrypt.",
+           .example = "$(cred:ann)"),
+    OPTIONS_END,
+};
+
+static const struct option basic_options[] = {
+    OPTION(struct basic_conf, realm, OPT_TEXT, .fallback = "Restricted",
+           .help = "What the browser shows when it asks for name and password."),
+    OPTION(struct basic_conf, users, OPT_MAP, .options = user_options,
+           .item_size = sizeof(struct user_row), .max = HTPASSWD_USERS_MAX,
+           .help = "Names, and the hashes of their passwords."),
+    OPTION(struct basic_conf, file, OPT_FILE,
+           .help = "A file of users as htpasswd writes it, in addition to `users`."),
+    OPTION(struct basic_conf, pass, OPT_TEXT,
+           .help = "Request field that tells upstream the user's name; none when empty. A "
+                   "client's own field of that name is removed.",
+           .example = "X-Remote-User"),
+    OPTION(struct basic_conf, forward_credentials, OPT_BOOL, .fallback = "false",
+           .help = "Whether upstream sees the Authorization field."),
+    OPTIONS_END,
+};
+
+/* ---- at load ------------------------------------------------------------------------------
+ */
+
+/* A quoted-string without escapes, so that it reads the same everywhere. */
+static bool realm_valid(struct span realm)
+{
+    for (size_t i = 0; i < realm.len; i++) {
+        unsigned char c = (unsigned char)realm.p[i];
+        if (c < 0x20 || c == 0x7f || c == '"' || c == '\\')
+            return false;
+    }
+    return realm.len <= REALM_BYTES_MAX;
+}
+
+static bool make_challenge(struct basic_conf *conf, struct setup *setup)
+{
+    if (!realm_valid(conf->realm)) {
+        complain(
+            setup->complaint, SEVERITY_ERROR,
+            "realm has at most %d bytes, without quotes, backslashes and control characters",
+            REALM_BYTES_MAX);
+        return false;
+    }
+    struct text text = text_growing(setup->arena, conf->realm.len + 48);
+    text_lit(&text, "Basic realm=\"");
+    text_add(&text, conf->realm);
+    text_lit(&text, "\", charset=\"UTF-8\"");
+    conf->challenge = text_span(&text);
+    return !text.overflow;
+}
+
+/* The field goes to upstream as the word of the gateway, so it may not read as one of others.
+ */
+static bool pass_valid(const struct basic_conf *conf, struct setup *setup)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~"; /* RFC 9110 section 5.6.2 */
+    bool token = conf->pass.len <= 64;
+    for (size_t i = 0; i < conf->pass.len; i++) {
+        char c = ascii_lower(conf->pass.p[i]);
+        token &= (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+                 (c != '\0' && strchr(others, c) != NULL);
+    }
+    if (token && (conf->pass.len == 0 || field_id_of_alias(conf->pass) == FIELD_OTHER))
+        return true;
+    complain(setup->complaint, SEVERITY_ERROR,
+             "pass is a field of its own, such as X-Remote-User");
+    return false;
+}
+
+static bool add_user(struct basic_conf *conf, struct span name, struct span hash,
+                     const char **wrong, struct arena *arena)
+{
+    struct user *user = arena_new(arena, struct user);
+    *wrong = "out of memory";
+    if (user == NULL)
+        return false;
+    user->name = name;
+    *wrong =
+        "the name is empty or longer than 255 bytes, or has a colon, a control character, or "
+        "white space around it";
+    if (!htpasswd_name_valid(name))
+        return false;
+    *wrong = password_hash_read(hash, &user->hash);
+    if (*wrong != NULL)
+        return false;
+    *wrong = "the user stands twice";
+    if (table_put(&conf->by_name, name, user) != OK)
+        return false;
+    if (conf->first == NULL)
+        conf->first = user;
+    return true;
+}
+
+/* A file of a size that is known, read once; NULL after a complaint. */
+static char *read_file(struct setup *setup, const char *path, size_t *len)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) ||
+        status.st_size > HTPASSWD_FILE_MAX) {
+        complain(setup->complaint, SEVERITY_ERROR,
+                 "%s cannot be read, is no regular file, or is larger than 8 MiB", path);
+        if (fd >= 0)
+            close(fd);
+        return NULL;
+    }
+    if ((status.st_mode & S_IROTH) != 0)
+        complain(setup->complaint, SEVERITY_WARNING,
+                 "%s can be read by every user: chmod o= it", path);
+
+    size_t size = (size_t)status.st_size;
+    char *text = arena_alloc(setup->arena, size);
+    *len = 0;
+    while (text != NULL && *len < size) {
+        ssize_t got = read(fd, text + *len, size - *len);
+        if (got <= 0)
+            break;
+        *len += (size_t)got;
+    }
+    close(fd);
+    if (text == NULL || *len < size) {
+        complain(setup->complaint, SEVERITY_ERROR, "%s cannot be read whole", path);
+        return NULL;
+    }
+    return text;
+}
+
+static bool read_users(struct basic_conf *conf, struct setup *setup, struct htpasswd *file)
+{
+    const char *path = conf->file.text.p;
+    size_t len;
+    unsigned line;
+    *file = (struct htpasswd){ .count = 0 };
+    if (conf->file.text.len == 0)
+        return true;
+    const char *text = read_file(setup, path, &len);
+    if (text == NULL)
+        return false;
+    enum err err = htpasswd_parse(span_of(text, len), setup->arena, file, &line);
+    if (err == ERR_DUPLICATE)
+        complain(setup->complaint, SEVERITY_ERROR, "%s:%u: the user stands twice", path, line);
+    else if (err == ERR_SYNTAX)
+        complain(setup->complaint, SEVERITY_ERROR, "%s:%u: not a line of the form name:hash",
+                 path, line);
+    else if (err != OK)
+        complain(setup->complaint, SEVERITY_ERROR, "%s: %s", path, err_text(err));
+    return err == OK;
+}
+
+static bool gather_users(struct basic_conf *conf, struct setup *setup)
+{
+    struct htpasswd file;
+    if (!read_users(conf, setup, &file))
+        return false;
+    if (table_init(&conf->by_name, setup->arena, conf->users.count + file.count) != OK)
+        return false;
+
+    bool good = true;
+    const char *wrong;
+    const struct user_row *rows = conf->users.items;
+    for (size_t i = 0; i < conf->users.count; i++) {
+        struct span name = rows[i].item.key, hash = { rows[i].hash.p, rows[i].hash.len };
+        if (add_user(conf, name, hash, &wrong, setup->arena))
+            continue;
+        complain(setup->complaint, SEVERITY_ERROR, "user \"%.*s\": %s", (int)name.len, name.p,
+                 wrong);
+        good = false;
+    }
+    for (size_t i = 0; i < file.count; i++) {
+        if (add_user(conf, file.users[i].name, file.users[i].hash, &wrong, setup->arena))
+            continue;
+        complain(setup->complaint, SEVERITY_ERROR, "%s:%u: %s", conf->file.text.p,
+                 file.users[i].line, wrong);
+        good = false;
+    }
+    return good;
+}
+
+static bool basic_idle(const void *base)
+{
+    const struct basic_conf *conf = base;
+    return conf->users.count == 0 && conf->file.text.len == 0;
+}
+
+static enum err open_basic(void *base, struct setup *setup)
+{
+    struct basic_conf *conf = base;
+    conf->first = NULL;
+    if (basic_idle(conf))
+        return OK;
+    if (password_init() != OK) {
+        complain(setup->complaint, SEVERITY_ERROR, "libsodium cannot be used");
+        return ERR_CONFIG;
+    }
+    bool challenge = make_challenge(conf, setup), pass_good = pass_valid(conf, setup);
+    if (!gather_users(conf, setup) || !challenge || !pass_good)
+        return ERR_CONFIG;
+    if (conf->first == NULL) {
+        /* Nobody could ever sign in: surely not what was meant. */
+        complain(setup->complaint, SEVERITY_ERROR, "there is not one user");
+        return ERR_CONFIG;
+    }
+    return OK;
+}
+
+/* ---- in a worker --------------------------------------------------------------------------
+ */
+
+static struct basic_shared *find_shared(const struct worker *worker)
+{
+    const struct config *config = worker->config;
+    for (size_t i = 0; i < config->instance_count; i++) {
+        const struct stage_instance *stage = &config->instances[i];
+        if (stage->type != &basic_stage)
+            continue;
+        const struct basic_local *local = worker->locals[stage->local];
+        if (local->shared != NULL)
+            return local->shared;
+    }
+    return NULL;
+}
+
+static enum err attach_basic(void *base, const void *conf, struct worker *worker)
+{
+    struct basic_local *local = base;
+    if (basic_idle(conf))
+        return OK;
+    struct basic_shared *shared = find_shared(worker);
+    if (shared == NULL) {
+        shared = calloc(1, sizeof(*shared));
+        if (shared == NULL)
+            return ERR_MEMORY;
+        shared->cache = credcache_new(worker->config->boot_key);
+        enum err err = ERR_MEMORY;
+        if (shared->cache != NULL)
+            err = hashpool_open(&shared->pool, worker);
+        if (err != OK) {
+            credcache_free(shared->cache);
+            free(shared);
+            return err;
+        }
+    }
+    shared->users++;
+    local->shared = shared;
+    return OK;
+}
+
+static void detach_basic(void *base)
+{
+    struct basic_local *local = base;
+    struct basic_shared *shared = local->shared;
+    local->shared = NULL;
+    if (shared == NULL || --shared->users > 0)
+        return;
+    hashpool_close(shared->pool);
+    credcache_free(shared->cache);
+    free(shared);
+}
+
+/* ---- on the request path ------------------------------------------------------------------
+ */
+
+/* The same words for every refusal: which part was wrong is nobody's business. */
+static struct verdict challenge(struct call *c, enum reason reason)
+{
+    const struct basic_conf *conf = c->conf;
+    struct reply *reply = reply_new(c->txn, 0);
+    if (reply == NULL || !reply_field(reply, SPAN("WWW-Authenticate"), conf->challenge))
+        return fail(REASON_MEMORY);
+    return answer(reason, reply);
+}
+
+static struct verdict busy(struct call *c)
+{
+    struct reply *reply = reply_new(c->txn, 0);
+    if (reply == NULL || !reply_field(reply, SPAN("Retry-After"), SPAN("1")))
+        return fail(REASON_MEMORY);
+    return deny_with(REASON_AUTH_BUSY, reply);
+}
+
+static struct verdict accept_user(struct call *c, const struct user *user)
+{
+    const struct basic_conf *conf = c->conf;
+    if (conf->pass.len > 0 && !edit_lend_field(c->txn, conf->pass, user->name))
+        return fail(REASON_MEMORY);
+    fact_set_user(c, user->name);
+    fact_set_auth(c, SPAN("basic"));
+    return pass();
+}
+
+/* The hash is computed. */
+static struct verdict judge(struct call *c)
+{
+    const struct basic_local *local = c->local;
+    const struct basic_state *state = c->state;
+    if (c->error != OK)
+        return fail(REASON_STAGE_FAILED);
+    bool right = *(const bool *)c->answer;
+    if (!right || state->user == NULL)
+        return challenge(c, REASON_AUTH_FAILED);
+
+    credcache_add(local->shared->cache, &state->tag, clock_ms(c->txn->clock));
+    return accept_user(c, state->user);
+}
+
+static struct verdict check(struct call *c, struct span name, struct span password)
+{
+    const struct basic_conf *conf = c->conf;
+    const struct basic_local *local = c->local;
+    struct basic_state *state = c->state;
+    const struct user *user = table_get(&conf->by_name, name);
+    const struct user *judged_by = user != NULL ? user : conf->first;
+
+    struct cred_tag tag =
+        credcache_tag(local->shared->cache, name, span_text(judged_by->hash.text), password);
+    bool cached = credcache_has(local->shared->cache, &tag, clock_ms(c->txn->clock));
+    if (cached && user != NULL)
+        return accept_user(c, user);
+
+    struct op *op = hashpool_verify(local->shared->pool, &judged_by->hash, password);
+    if (op == NULL)
+        return busy(c);
+    *state = (struct basic_state){ .user = user, .tag = tag };
+    return wait_for(c, op, judge);
+}
+
+/* RFC 7617 section 2: neither has a control character, and the name no colon. */
+static bool split_credentials(struct span credentials, struct span *name, struct span *password)
+{
+    for (size_t i = 0; i < credentials.len; i++) {
+        unsigned char byte = (unsigned char)credentials.p[i];
+        if (byte < 0x20 || byte == 0x7f)
+            return false;
+    }
+    *password = credentials;
+    return span_cut(password, ':', name) && password->p != NULL && name->len > 0 &&
+           name->len <= HTPASSWD_NAME_BYTES_MAX && password->len <= PASSWORD_BYTES_MAX;
+}
+
+/* What follows the scheme, decoded on the stack and wiped. */
+static struct verdict decode(struct call *c, struct span token)
+{
+    char bytes[CREDENTIALS_BYTES_MAX];
+    struct span name, password;
+    size_t len;
+    const char *end;
+    if (token.len == 0 ||
+        sodium_base642bin((unsigned char *)bytes, sizeof(bytes), token.p, token.len, NULL, &len,
+                          &end, sodium_base64_VARIANT_ORIGINAL) != 0 ||
+        end != span_end(token)) {
+        wipe(bytes, sizeof(bytes));
+        return challenge(c, REASON_AUTH_FAILED);
+    }
+    struct verdict verdict = split_credentials(span_of(bytes, len), &name, &password)
+                                 ? check(c, name, password)
+                                 : challenge(c, REASON_AUTH_FAILED);
+    wipe(bytes, sizeof(bytes));
+    return verdict;
+}
+
+static struct verdict basic_head(struct call *c)
+{
+    const struct basic_conf *conf = c->conf;
+
+    /* Before anything can end this: no client may lend a field to itself, nor, in detect mode,
+     * pass off as signed in. */
+    if (conf->pass.len > 0 &&
+        !edit_field(c->txn, EDIT_REQUEST, EDIT_DROP, conf->pass, SPAN("")))
+        return fail(REASON_MEMORY);
+    if (!conf->forward_credentials &&
+        !edit_field(c->txn, EDIT_REQUEST, EDIT_DROP, SPAN("Authorization"), SPAN("")))
+        return fail(REASON_MEMORY);
+
+    const struct field *field = fields_get(&c->req->fields, FIELD_AUTHORIZATION);
+    if (field == NULL)
+        return challenge(c, REASON_AUTH_REQUIRED);
+    /* One reading: a second one could be the one that upstream believes. */
+    if (fields_next(&c->req->fields, field) != NULL)
+        return challenge(c, REASON_AUTH_FAILED);
+
+    struct span token = field->value, scheme;
+    if (!span_cut(&token, ' ', &scheme) || !span_equal_nocase(scheme, SPAN("Basic")))
+        return challenge(c, REASON_AUTH_REQUIRED); /* of another kind: none for us */
+    return decode(c, span_trim(token));
+}
+
+const struct stage_type basic_stage = {
+    .name = "basic",
+    .summary = "Asks for a name and a password (RFC 7617).",
+    .options = basic_options,
+    .conf_size = sizeof(struct basic_conf),
+    .local_size = sizeof(struct basic_local),
+    .state_size = sizeof(struct basic_state),
+    .open = open_basic,
+    .attach = attach_basic,
+    .detach = detach_basic,
+    .idle = basic_idle,
+    .on = { [PHASE_REQUEST_HEAD] = basic_head },
+};

@@ -1,0 +1,34 @@
+/*
+ * Password checks off the loop: two threads of low priority in each worker, and a queue that is
+ * full at HASHPOOL_JOBS. Hashing is dear by intent (1 to 200 ms), so whoever can order it
+ * without bound can stop a server; here more logins only make logins slow.
+ *
+ * The threads must be started before the sandbox closes. They share nothing with the worker but
+ * the jobs, under one lock; all that is the chain's (struct op) stays on the loop's side.
+ */
+#ifndef SALLYPORT_HASHPOOL_H
+#define SALLYPORT_HASHPOOL_H
+
+#include "auth/password.h"
+#include "gateway/chain/op.h"
+
+enum { HASHPOOL_THREADS = 2, HASHPOOL_JOBS = 64, HASHPOOL_NICE = 10 };
+
+struct hashpool;
+
+MUST_USE enum err hashpool_open(struct hashpool **out, struct worker *worker);
+/* Waits for the hash that is being computed, at most one a thread. No op may be waited for. */
+void hashpool_close(struct hashpool *pool);
+
+/*
+ * An op whose value is a `const bool *`: whether the password is right. The bytes are copied
+ * into memory that is kept out of dumps, and wiped when the hash is done; `hash` outlives the
+ * pool. NULL when the queue is full or the password is too long for any hash. An op that is
+ * abandoned before its turn costs nothing.
+ */
+struct op *hashpool_verify(struct hashpool *pool, const struct password_hash *hash,
+                           struct span password);
+/* Jobs at hand: queued, running, or not yet taken. */
+size_t hashpool_load(const struct hashpool *pool);
+
+#endif
