@@ -71,8 +71,8 @@ void diags_init(struct diags *diags, struct arena *arena)
 void diag_add(struct diags *diags, enum severity severity, enum diag_code code,
               struct place place, struct span message, struct span hint)
 {
-    diag_add_pair(diags, severity, code, place, (struct place){ .source = NULL }, message,
-                  hint);
+    const struct place places[2] = { place, { .source = NULL } };
+    diag_add_pair(diags, severity, code, places, message, hint);
 }
 
 /* Where one more goes: at the end; when full, an error takes the place of a warning. */
@@ -88,8 +88,7 @@ static struct diag *free_item(struct diags *diags, enum severity severity)
 }
 
 void diag_add_pair(struct diags *diags, enum severity severity, enum diag_code code,
-                   struct place place, struct place other, struct span message,
-                   struct span hint)
+                   const struct place places[2], struct span message, struct span hint)
 {
     INVARIANT(code < DIAG_COUNT);
     if (severity == SEVERITY_ERROR)
@@ -100,7 +99,9 @@ void diag_add_pair(struct diags *diags, enum severity severity, enum diag_code c
     struct diag *item = free_item(diags, severity);
     if (item == NULL)
         return;
-    *item = (struct diag){ .severity = severity, .code = code, .place = place, .other = other };
+    *item = (struct diag){
+        .severity = severity, .code = code, .place = places[0], .other = places[1]
+    };
     item->message = arena_copy(diags->arena, message);
     item->hint = arena_copy(diags->arena, hint);
     if (item->message.p == NULL)

@@ -57,8 +57,7 @@ void diag_add(struct diags *diags, enum severity severity, enum diag_code code,
               struct place place, struct span message, struct span hint);
 /* The same with a second place, such as the first of two duplicates. */
 void diag_add_pair(struct diags *diags, enum severity severity, enum diag_code code,
-                   struct place place, struct place other, struct span message,
-                   struct span hint);
+                   const struct place places[2], struct span message, struct span hint);
 /* A secret stands there: its bytes are never written. */
 void diag_mask(struct diags *diags, struct place place);
 

@@ -1,14 +1,17 @@
 /*
- * The expression language of `when:` and `unless:`. Typed, without loops or side effects, bounded:
+ * The expression language of `when:` and `unless:`. Typed, without loops or effects, bounded:
  *
  *     path == "/xmlrpc.php" and client.ip not in @office
  *     method in ["POST", "PUT"] and (field("x-api-version") != "2" or not query("debug") == "")
  *
- * or, and, not; == != < <= > >=; in, not in (a list literal, @name, or a prefix "10.0.0.0/8" for
- * addresses); contains, starts_with, ends_with, matches (a regular expression). Types: text, number,
- * boolean, address. Text compares bytes; `iequals` ignores ASCII case. Mismatched types are errors at
- * their column, found at load. What the names mean lies above: a scope tells name and type, and a
- * callback answers values at run time.
+ * or, and, not; == != < <= > >=; in, not in (a list literal, @name, or a prefix "10.0.0.0/8"
+ * for addresses); contains, starts_with, ends_with, matches (a regular expression), iequals,
+ * which ignores ASCII case; other texts compare their bytes. Types: text, number, boolean,
+ * address; mismatched ones are errors at their column, found at load. Texts stand in " or ' and
+ * know the escapes \n \r \t \\ \" \' \xHH; what follows matches is taken as it is.
+ *
+ * What the names mean lies above: a scope tells name and type, a callback answers values at run
+ * time.
  */
 #ifndef SALLYPORT_EXPR_H
 #define SALLYPORT_EXPR_H
@@ -41,7 +44,7 @@ struct expr_scope {
     const struct expr_name *names; /* ends with a NULL name */
     /* @name to an id, or -1. NULL: there are no lists. */
     int (*list)(void *owner, struct span name);
-    /* Compiles a regular expression to an id, or -1 with `*why` set (constant text or arena). */
+    /* Compiles a regular expression to an id, or -1 with `*why` (constant or in the arena). */
     int (*pattern)(void *owner, struct span pattern, struct arena *arena, struct span *why);
     void *owner;
 };
@@ -55,16 +58,17 @@ struct expr_source {
 };
 
 /*
- * NULL after an error in `diags`, whose column lies inside the text: `place` is where the text's
- * first character stands. An argument is always a constant, so callers may resolve it by pointer.
+ * NULL after one error in `diags`. `place` is where the text's first character stands; the
+ * error has its own column when the text stands there verbatim or the place has no source, and
+ * else that of `place`. An argument is always a constant, so callers may resolve it by pointer.
  */
 struct expr *expr_parse(struct span text, struct place place, const struct expr_scope *scope,
                         struct arena *arena, struct diags *diags);
 bool expr_eval(const struct expr *expr, const struct expr_source *source);
 /* The expression as it was written. */
 struct span expr_text(const struct expr *expr);
-/* Calls `use` for each variable that stands in it: to know what a rule needs before a body is read. */
-void expr_each_name(const struct expr *expr, void (*use)(void *ctx, int id, struct span argument),
-                    void *ctx);
+/* Each variable that stands in it: to know what a rule needs before a body is read. */
+void expr_each_name(const struct expr *expr,
+                    void (*use)(void *ctx, int id, struct span argument), void *ctx);
 
 #endif

@@ -9,6 +9,11 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static bool starts_word(char c)
 {
     return (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || c == '_';
@@ -107,8 +112,7 @@ static struct token sign_token(struct span rest, size_t at)
 
 struct token token_next(struct span text, size_t at)
 {
-    while (at < text.len && memchr(" \t\r\n", text.p[at], 4) != NULL)
-        at++;
+    at = run(text, at, is_space);
     struct span rest = span_sub(text, at, text.len);
     if (rest.len == 0)
         return (struct token){ .kind = TOKEN_END, .from = text.len };

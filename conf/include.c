@@ -15,13 +15,13 @@ const char *file_read(const char *path, size_t max, struct arena *arena, struct 
     /* O_NONBLOCK: opening a pipe must not wait for its writer. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
-        return strerror(errno);
+        return strerrordesc_np(errno);
 
     const char *why = NULL;
     char *buffer = NULL;
     size_t len = 0, size = 0;
     if (fstat(fd, &file->stat) != 0)
-        why = strerror(errno);
+        why = strerrordesc_np(errno);
     else if (!S_ISREG(file->stat.st_mode))
         why = "it is not a regular file";
     else if ((uint64_t)file->stat.st_size > max)
@@ -34,7 +34,7 @@ const char *file_read(const char *path, size_t max, struct arena *arena, struct 
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            why = strerror(errno);
+            why = strerrordesc_np(errno);
         if (n <= 0)
             break;
         len += (size_t)n;
@@ -156,8 +156,9 @@ static void duplicate(struct loading *loading, const struct node *first,
     text_lit(&message, "the key \"");
     text_add(&message, span_sub(second->key->text, 0, 80));
     text_lit(&message, "\" stands in another file, too");
-    diag_add_pair(loading->diags, SEVERITY_ERROR, DIAG_DUPLICATE, second->key->place,
-                  first->key->place, text_span(&message), SPAN(""));
+    const struct place places[2] = { second->key->place, first->key->place };
+    diag_add_pair(loading->diags, SEVERITY_ERROR, DIAG_DUPLICATE, places, text_span(&message),
+                  SPAN(""));
 }
 
 static void merge_keys(struct loading *loading, struct node *to, struct node *from)
@@ -242,7 +243,9 @@ static void include_pattern(const struct inclusion *inclusion)
         return;
     }
     const char *pattern = pattern_of(loading->arena, by);
-    int failed = pattern != NULL ? glob(pattern, GLOB_ERR, NULL, &found) : GLOB_NOSPACE;
+    int failed = GLOB_NOSPACE;
+    if (pattern != NULL) /* no threads yet: NOLINTNEXTLINE(concurrency-mt-unsafe) */
+        failed = glob(pattern, GLOB_ERR, NULL, &found);
     bool wild = is_wild(by->text);
     if (failed == GLOB_NOMATCH && wild)
         return; /* conf.d/ may be empty, but not absent */

@@ -1,7 +1,7 @@
 /*
- * One row per configuration option: from these rows come parsing, type and bound checks, defaults,
- * "did you mean", the manual, the JSON Schema and the annotated print. A default is written as the user
- * would write it and goes through the same parser.
+ * One row per configuration option: from these rows come parsing, type and bound checks,
+ * defaults, "did you mean", the manual, the JSON Schema and the annotated print. A default is
+ * written as the user would write it and goes through the same parser.
  *
  * An option's YAML key, its struct field and its name in the manual are one word.
  */
@@ -52,19 +52,23 @@ struct option {
     enum option_kind kind;
     uint32_t flags;
     size_t offset;
-    const char *fallback;     /* NULL: zeroed */
-    const char *help;         /* one or two sentences */
-    int64_t min, max;         /* INT, SIZE (bytes), DURATION (ms), counts of lists; 0,0: no bounds */
+    const char *fallback; /* NULL: zeroed */
+    const char *help;     /* one or two sentences */
+    int64_t min, max; /* INT, SIZE (bytes), DURATION (ms), counts of lists; 0,0: no bounds */
     const struct choice *choices;
     const struct option *options; /* OBJECT, LIST, MAP */
     size_t item_size;             /* LIST, MAP */
-    const char *refers;           /* REF: name of a top-level map */
+    const char *refers;           /* REF, or each of TEXTS: name of a top-level map */
     const char *example;          /* for the manual */
     /* A further check, after the kind's own; complains by complain(). */
     void (*check)(const void *field, struct complaint *complaint);
 };
 
-/* A scalar `off` (or `false`) given for an OBJECT sets its `mode` row to `off` when it has one. */
+/*
+ * A scalar `off` (or `false`) for an OBJECT sets its `mode` row to `off` when it has one; for a
+ * LIST or MAP it clears it. One scalar for a LIST is a list of one, and a scalar item of a LIST
+ * or MAP is its shorthand row.
+ */
 
 #define OPTION_TYPE_OK(kind, type_struct, field)                                               \
     _Generic(((type_struct *)0)->field, bool                                                   \
@@ -85,16 +89,16 @@ struct option {
              : (kind) == OPT_LIST || (kind) == OPT_MAP, default                                \
              : (kind) == OPT_OBJECT)
 
-/* The size of the bit-field is negative, and compilation stops, when kind and field disagree. */
+/* Where kind and field disagree, the bit-field is of negative size and does not compile. */
 #define OPTION(type_struct, field, option_kind, ...)                                           \
     {                                                                                          \
         .name = #field, .kind = (option_kind),                                                 \
         .offset = offsetof(type_struct, field) +                                               \
                   0 * sizeof(struct {                                                          \
-                      int kind_and_field_agree : OPTION_TYPE_OK(option_kind, type_struct,      \
-                                                                field)                         \
-                                                     ? 1                                       \
-                                                     : -1;                                     \
+                      int kind_and_field_agree                                                 \
+                          : OPTION_TYPE_OK(option_kind, type_struct, field)                    \
+                            ? 1                                                                \
+                            : -1;                                                              \
                   }),                                                                          \
         __VA_ARGS__                                                                            \
     }
@@ -104,10 +108,10 @@ struct option {
         .name = key, .kind = (option_kind),                                                    \
         .offset = offsetof(type_struct, field) +                                               \
                   0 * sizeof(struct {                                                          \
-                      int kind_and_field_agree : OPTION_TYPE_OK(option_kind, type_struct,      \
-                                                                field)                         \
-                                                     ? 1                                       \
-                                                     : -1;                                     \
+                      int kind_and_field_agree                                                 \
+                          : OPTION_TYPE_OK(option_kind, type_struct, field)                    \
+                            ? 1                                                                \
+                            : -1;                                                              \
                   }),                                                                          \
         __VA_ARGS__                                                                            \
     }

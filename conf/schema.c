@@ -292,6 +292,7 @@ static void check_required(const struct application *a, const struct option *sho
     }
 }
 
+/* NOLINTNEXTLINE(readability-function-size): one call says all about a mapping */
 void schema_apply(struct schema *schema, const struct node *node, const char *what,
                   const struct section *sections, size_t count, const char *const *also,
                   bool complete)

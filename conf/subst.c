@@ -44,6 +44,12 @@ static bool is_name(struct span s)
     return s.len > 0;
 }
 
+/* A configuration is loaded before there are threads, and no other code sets variables. */
+static const char *variable(const char *name)
+{
+    return getenv(name); /* NOLINT(concurrency-mt-unsafe) */
+}
+
 static bool replace_env(const struct reference *ref)
 {
     struct span name = ref->argument, fallback = { .p = NULL };
@@ -57,7 +63,7 @@ static bool replace_env(const struct reference *ref)
         return fail(ref, DIAG_SUBSTITUTION, "\"", name, "\" is no name of a variable",
                     "$(env:NAME)");
     const char *key = arena_cstring(ref->loading->arena, name);
-    const char *value = key != NULL ? getenv(key) : NULL;
+    const char *value = key != NULL ? variable(key) : NULL;
     if ((value == NULL || *value == '\0') && fallback.p != NULL) {
         text_add(ref->out, fallback);
         return true;
@@ -109,7 +115,7 @@ static bool replace_file(const struct reference *ref)
 static bool replace_credential(const struct reference *ref)
 {
     struct text path = text_growing(ref->loading->arena, 64);
-    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+    const char *folder = variable("CREDENTIALS_DIRECTORY");
 
     if (ref->node->place.source->memory)
         return fail(ref, DIAG_SUBSTITUTION,

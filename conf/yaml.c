@@ -133,8 +133,9 @@ static void syntax_error(struct reader *r)
         fault.hint =
             SPAN("is the quote that opens at the second place closed where it should be?");
     }
-    diag_add_pair(r->loading->diags, SEVERITY_ERROR, DIAG_SYNTAX,
-                  fault.at_context ? context : problem, other, fault.message, fault.hint);
+    const struct place places[2] = { fault.at_context ? context : problem, other };
+    diag_add_pair(r->loading->diags, SEVERITY_ERROR, DIAG_SYNTAX, places, fault.message,
+                  fault.hint);
 }
 
 static struct node *new_node(struct reader *r, enum node_kind kind, struct place place)
@@ -314,8 +315,9 @@ static bool refuse_duplicates(struct reader *r, const struct node *map)
         text_lit(&message, "the key \"");
         text_add(&message, span_sub(items[i]->key->text, 0, 80));
         text_lit(&message, "\" stands twice");
-        diag_add_pair(r->loading->diags, SEVERITY_ERROR, DIAG_DUPLICATE, items[i]->key->place,
-                      items[i - 1]->key->place, text_span(&message), SPAN(""));
+        const struct place places[2] = { items[i]->key->place, items[i - 1]->key->place };
+        diag_add_pair(r->loading->diags, SEVERITY_ERROR, DIAG_DUPLICATE, places,
+                      text_span(&message), SPAN(""));
         items[i]->bad = true;
     }
     return true;

@@ -39,8 +39,8 @@ static void shows_two_places(void **state)
 {
     (void)state;
     struct fixture *f = fixture_new();
-    diag_add_pair(&f->diags, SEVERITY_WARNING, DIAG_DUPLICATE, at(4, 1, 3, 55), at(1, 1, 5, 0),
-                  SPAN("twice"), SPAN(""));
+    const struct place places[2] = { at(4, 1, 3, 55), at(1, 1, 5, 0) };
+    diag_add_pair(&f->diags, SEVERITY_WARNING, DIAG_DUPLICATE, places, SPAN("twice"), SPAN(""));
     assert_text(fixture_human(f), "warning[SP0102]: twice\n"
                                   "  --> typo.yaml:4:1\n"
                                   "   |\n"
