@@ -5,6 +5,8 @@
 
 #include <openssl/evp.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "conf/loading.h"
@@ -207,6 +209,11 @@ static bool size_arrays(struct site_load *sl, const struct node *sites)
            sl->tls_sites != NULL && table_init(&config->hosts, sl->load->arena, hosts) == OK;
 }
 
+static void free_tls(void *server)
+{
+    tls_server_free(server);
+}
+
 static void load_tls(struct site_load *sl)
 {
     struct config *config = sl->config;
@@ -224,6 +231,8 @@ static void load_tls(struct site_load *sl)
     if (config->tls == NULL)
         diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_VALUE, (struct place){ 0 }, why,
                  SPAN(""));
+    else if (!arena_defer(sl->load->arena, free_tls, config->tls))
+        complain_at(sl, (struct place){ 0 }, "out of memory");
 }
 
 /* The configuration's name in records: a hash over what it says, includes and substitutions
@@ -295,11 +304,15 @@ static void load_root(struct site_load *sl, const struct node *root, const char 
     sl->schema.scope = NULL;
 }
 
+/* For `check`, which shares with nobody: zeroed pages, as shared memory would be; gone with the
+ * process. */
 static void *private_memory(struct setup *setup, const char *name, uint32_t layout, size_t size)
 {
+    (void)setup;
     (void)name;
     (void)layout;
-    return arena_zero(setup->arena, 1, size);
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p != MAP_FAILED ? p : NULL;
 }
 
 static struct config *load_tree(struct load *load, const struct node *root, const char *path)

@@ -138,6 +138,12 @@ void load_defaults(struct site_load *sl, const struct node *defaults, struct lev
 /* --- stages of a route
  * -------------------------------------------------------------------------------- */
 
+static void close_stage(void *opened)
+{
+    const struct stage_instance *instance = opened;
+    instance->type->close((void *)(uintptr_t)instance->conf);
+}
+
 static bool open_slot(struct site_load *sl, const struct stage_type *type,
                       struct stage_slot *slot)
 {
@@ -169,6 +175,9 @@ static bool open_slot(struct site_load *sl, const struct stage_type *type,
     slot->local = (unsigned)config->instance_count;
     config->instances[config->instance_count++] =
         (struct stage_instance){ .type = type, .conf = conf, .local = slot->local };
+    if (type->close != NULL &&
+        !arena_defer(sl->load->arena, close_stage, &config->instances[slot->local]))
+        return need(sl, NULL) != NULL;
     return true;
 }
 

@@ -141,6 +141,11 @@ static enum err resolve(struct upstream_server *server, struct arena *arena,
     return server->addr_count > 0 ? OK : ERR_CONFIG;
 }
 
+static void free_tls(void *client)
+{
+    tls_client_free(client);
+}
+
 static enum err open_tls(struct upstream *upstream, const struct upstream_conf *conf,
                          struct arena *arena, struct complaint *complaint)
 {
@@ -155,7 +160,7 @@ static enum err open_tls(struct upstream *upstream, const struct upstream_conf *
 
     upstream->tls = tls_client_new(&client, arena, &why);
     if (upstream->tls != NULL)
-        return OK;
+        return arena_defer(arena, free_tls, upstream->tls) ? OK : ERR_MEMORY;
     complain(complaint, SEVERITY_ERROR, "%.*s", (int)why.len, why.p != NULL ? why.p : "");
     return ERR_CONFIG;
 }
