@@ -153,6 +153,7 @@ void kit_begin(struct kit *kit)
     assert_int_equal(fields_init(&kit->req.fields, &kit->txn_arena, 8), OK);
     assert_int_equal(fields_init(&kit->rsp.fields, &kit->txn_arena, 8), OK);
     kit->rsp.status = 200;
+    kit->body = SPAN("");
     txn_init(&kit->txn, &kit->worker, &kit->txn_arena, &kit->req);
     kit->txn.site = &kit->site;
     kit->txn.route = &kit->route;
@@ -183,7 +184,7 @@ struct verdict kit_run(struct kit *kit, enum phase phase)
 {
     running = kit;
     kit->done = false;
-    chain_start(&kit->txn, phase, span_of(NULL, 0), note_verdict);
+    chain_start(&kit->txn, phase, kit->body, note_verdict);
     for (unsigned i = 0; !kit->done && i < KIT_TURNS; i++)
         loop_turn(&kit->worker.loop, 50);
     assert_true(kit->done);

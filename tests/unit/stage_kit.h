@@ -34,6 +34,7 @@ struct kit {
         void *memory;
         size_t size;
     } regions[KIT_REGIONS];
+    struct span body; /* what body phases see; kit_begin empties it */
     bool attached, began, done;
     struct verdict verdict;
 };
