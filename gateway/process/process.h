@@ -5,6 +5,8 @@
 #ifndef SALLYPORT_PROCESS_H
 #define SALLYPORT_PROCESS_H
 
+#include <signal.h>
+
 #include "gateway/base/text.h"
 
 enum role {
@@ -57,6 +59,14 @@ enum role_fd {
     ROLE_FD_SLOTS = 8,    /* steward: memfd, struct slots */
     ROLE_FD_END
 };
+
+/*
+ * To a worker, from its generation or from the master when that is dead: drain, or cut what is
+ * left and exit. Signals that nobody else sends; a worker ignores SIGTERM, which service
+ * managers send to a whole group.
+ */
+#define WORKER_DRAIN (SIGRTMIN)
+#define WORKER_CUT (SIGRTMIN + 1)
 
 /* Command line of `run`. */
 struct run_options {

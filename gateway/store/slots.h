@@ -9,7 +9,7 @@
 #include "gateway/base/span.h"
 
 enum { SLOTS_MAX = 64, DEATHS_MAX = 256, DEATHS_TO_REFUSE = 2, DEATH_LIFETIME_S = 86400 };
-enum { SLOTS_LAYOUT = 1, BOOT_KEY_BYTES = 32 };
+enum { SLOTS_LAYOUT = 1, BOOT_KEY_BYTES = 32, IDS_LISTEN_BYTES = 1024 };
 
 /* Counters of one worker; the steward adds them up. Names appear in metrics and `status`. */
 struct worker_counters {
@@ -43,8 +43,9 @@ struct process_ids {
     int32_t master, generation, recorder, steward;
     uint32_t serving; /* number of the serving generation */
     uint32_t reloads_refused;
-    uint64_t started_s; /* wall clock: the master */
-    uint64_t serving_s; /* wall clock: the serving generation */
+    uint64_t started_s;            /* wall clock: the master */
+    uint64_t serving_s;            /* wall clock: the serving generation */
+    char listen[IDS_LISTEN_BYTES]; /* as in the ready line; ends with NUL unless forged */
 };
 
 struct slots {

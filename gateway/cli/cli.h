@@ -1,0 +1,70 @@
+/*
+ * The command line. One table of verbs drives the program, `help`, and later manual pages and
+ * completion.
+ */
+#ifndef SALLYPORT_CLI_H
+#define SALLYPORT_CLI_H
+
+#include "gateway/base/text.h"
+
+/* What every verb answers, and scripts rely on. */
+enum { EXIT_GOOD = 0, EXIT_TROUBLE = 1, EXIT_BAD = 2 }; /* BAD: configuration or usage */
+
+enum { FLAGS_MAX = 8, OPERANDS_MAX = 4 };
+
+enum flag_id {
+    FLAG_NONE,
+    FLAG_CONFIG,
+    FLAG_PROTECT,
+    FLAG_OUTPUT,
+    FLAG_PRINT,
+    FLAG_STRICT,
+    FLAG_CONTROL,
+    FLAG_WAIT,
+    FLAG_COUNT
+};
+
+struct flag {
+    enum flag_id id;
+    char letter;       /* 0: none */
+    const char *name;  /* without the dashes */
+    const char *value; /* what it takes, for the help; NULL: nothing */
+    const char *help;
+};
+
+struct arguments {
+    const char *values[FLAG_COUNT]; /* NULL: not given; "" for flags without a value */
+    const char *operands[OPERANDS_MAX];
+    unsigned operand_count;
+};
+
+struct verb {
+    const char *name, *operands, *summary;
+    struct flag flags[FLAGS_MAX]; /* ends with FLAG_NONE */
+    int (*run)(const struct arguments *arguments);
+};
+extern const struct verb verbs[]; /* ends with name NULL */
+
+int cli_main(int argc, char **argv);
+/* False after it has said on standard error what is wrong. */
+MUST_USE bool arguments_parse(const struct verb *verb, int argc, char **argv,
+                              struct arguments *arguments);
+const struct verb *verb_find(const char *name);
+
+/* "error: ..." on standard error; answers EXIT_BAD. */
+int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Everything to the descriptor; false when it does not take it. */
+bool print_all(int fd, struct span bytes);
+/* -o json; false and a message when it is neither that nor human. */
+MUST_USE bool output_is_json(const struct arguments *arguments, bool *json);
+
+int verb_run(const struct arguments *arguments);
+int verb_check(const struct arguments *arguments);
+int verb_reload(const struct arguments *arguments);
+int verb_stop(const struct arguments *arguments);
+int verb_status(const struct arguments *arguments);
+int verb_config(const struct arguments *arguments);
+int verb_version(const struct arguments *arguments);
+int verb_help(const struct arguments *arguments);
+
+#endif

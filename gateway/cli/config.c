@@ -1,0 +1,96 @@
+/*
+ * `sallyport config`: the effective configuration, and what may stand in one. From the same
+ * rows as the parser.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/cli/cli.h"
+#include "gateway/cli/loaded.h"
+#include "gateway/process/process.h"
+
+static int config_print(struct text *out, const struct arguments *arguments)
+{
+    const char *path = arguments->values[FLAG_CONFIG];
+    if (path == NULL)
+        return usage_error("`config print` needs -c FILE");
+    struct loaded loaded;
+    loaded_open(&loaded, path);
+    if (loaded.diags.count > 0)
+        loaded_print(&loaded, STDERR_FILENO, false);
+    int code = loaded.config != NULL ? EXIT_GOOD : EXIT_BAD;
+    if (loaded.config != NULL)
+        load_print(out, loaded.config);
+    loaded_close(&loaded);
+    return code;
+}
+
+static int config_schema(struct text *out, const struct arguments *arguments)
+{
+    (void)arguments;
+    size_t count;
+    const struct manual_part *parts = load_manual(&count);
+    manual_write_schema(out, parts, count);
+    return EXIT_GOOD;
+}
+
+static int config_manual(struct text *out, const struct arguments *arguments)
+{
+    (void)arguments;
+    size_t count;
+    const struct manual_part *parts = load_manual(&count);
+    manual_write_markdown(out, parts, count);
+    return EXIT_GOOD;
+}
+
+static int config_explain(struct text *out, const struct arguments *arguments)
+{
+    size_t count;
+    const struct manual_part *parts = load_manual(&count);
+    if (arguments->operand_count < 2)
+        return usage_error("`config explain` needs a key, such as server.limits.body");
+    if (manual_explain(out, parts, count, span_text(arguments->operands[1])))
+        return EXIT_GOOD;
+    return usage_error("no option \"%s\"; `sallyport config manual` has them all",
+                       arguments->operands[1]);
+}
+
+/* For SECURITY.md. */
+static int config_processes(struct text *out, const struct arguments *arguments)
+{
+    (void)arguments;
+    process_write_markdown(out);
+    return EXIT_GOOD;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(struct text *out, const struct arguments *arguments);
+} parts[] = {
+    { "print", config_print },         { "schema", config_schema },
+    { "explain", config_explain },     { "manual", config_manual },
+    { "processes", config_processes },
+};
+
+int verb_config(const struct arguments *arguments)
+{
+    const char *name = arguments->operand_count > 0 ? arguments->operands[0] : "";
+    struct arena arena;
+    arena_init(&arena, NULL, 0, NULL, (size_t)64 << 20);
+    struct text out = text_growing(&arena, 64 * 1024);
+    int code = EXIT_BAD;
+    bool found = false;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        if (strcmp(parts[i].name, name) != 0)
+            continue;
+        found = true;
+        code = parts[i].run(&out, arguments);
+    }
+    if (!found)
+        code = usage_error("`config` takes print, schema, explain, manual or processes");
+    if (code == EXIT_GOOD && (out.overflow || !print_all(STDOUT_FILENO, text_span(&out))))
+        code = EXIT_TROUBLE;
+    arena_reset(&arena);
+    return code;
+}

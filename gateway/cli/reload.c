@@ -1,0 +1,52 @@
+/*
+ * `sallyport reload` and `sallyport stop`.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "gateway/cli/control.h"
+
+/* Prints the answer; its exit code. */
+static int outcome(json_t *answer, bool json, const char *done)
+{
+    bool ok = json_is_true(json_object_get(answer, "ok"));
+    const char *diagnostics = json_string_value(json_object_get(answer, "diagnostics"));
+    const char *error = json_string_value(json_object_get(answer, "error"));
+    if (json) {
+        (void)json_dumpf(answer, stdout, JSON_COMPACT);
+        (void)putchar('\n');
+    } else if (ok) {
+        (void)printf("%s\n", done);
+    } else {
+        (void)fputs(diagnostics != NULL ? diagnostics : "", stderr);
+        (void)usage_error("%s", error != NULL ? error : "refused");
+    }
+    json_decref(answer);
+    if (ok)
+        return EXIT_GOOD;
+    return diagnostics != NULL ? EXIT_BAD : EXIT_TROUBLE;
+}
+
+int verb_reload(const struct arguments *arguments)
+{
+    bool json, wait = arguments->values[FLAG_WAIT] != NULL;
+    if (!output_is_json(arguments, &json))
+        return EXIT_BAD;
+    json_t *answer = NULL;
+    int code = control_ask(
+        arguments, json_pack("{s:s, s:b}", "command", "reload", "wait", (int)wait), &answer);
+    if (code != EXIT_GOOD)
+        return code;
+    return outcome(answer, json, wait ? "the new configuration serves" : "reload begun");
+}
+
+int verb_stop(const struct arguments *arguments)
+{
+    bool json;
+    if (!output_is_json(arguments, &json))
+        return EXIT_BAD;
+    json_t *answer = NULL;
+    int code = control_ask(arguments, json_pack("{s:s}", "command", "stop"), &answer);
+    return code != EXIT_GOOD ? code : outcome(answer, json, "stopping");
+}

@@ -1,0 +1,96 @@
+/*
+ * The verbs: name, options, summary, function. Everything that lists or explains them reads
+ * this table.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/cli/cli.h"
+
+#define CONFIG                                                                                 \
+    {                                                                                          \
+        FLAG_CONFIG, 'c', "config", "FILE", "configuration file"                               \
+    }
+#define OUTPUT                                                                                 \
+    {                                                                                          \
+        FLAG_OUTPUT, 'o', "output", "human|json", "form of what is printed"                    \
+    }
+#define CONTROL                                                                                \
+    {                                                                                          \
+        FLAG_CONTROL, 0, "control", "PATH", "control socket, in place of the configuration's"  \
+    }
+
+const struct verb verbs[] = {
+    { .name = "run",
+      .summary = "Serve, in the foreground, until SIGTERM.",
+      .flags = { CONFIG,
+                 { FLAG_PROTECT, 0, "protect", "URL",
+                   "no file: listen on 127.0.0.1:8080 in front of URL, with every default "
+                   "on" } },
+      .run = verb_run },
+    { .name = "check",
+      .summary = "Check a configuration: 0 good, 2 bad, with every error at once.",
+      .flags = { CONFIG,
+                 OUTPUT,
+                 { FLAG_PRINT, 0, "print", "pipeline", "each route's chain, in order" },
+                 { FLAG_STRICT, 0, "strict", NULL, "warnings are errors" } },
+      .run = verb_check },
+    { .name = "reload",
+      .summary = "Load the configuration anew; the old one serves on if it is bad.",
+      .flags = { CONFIG,
+                 CONTROL,
+                 OUTPUT,
+                 { FLAG_WAIT, 0, "wait", NULL, "until it serves (0) or is refused (2)" } },
+      .run = verb_reload },
+    { .name = "stop",
+      .summary = "Stop when the requests in flight have ended.",
+      .flags = { CONFIG, CONTROL, OUTPUT },
+      .run = verb_stop },
+    { .name = "status",
+      .summary = "Processes, counters and lists of the running gateway.",
+      .flags = { CONFIG, CONTROL, OUTPUT },
+      .run = verb_status },
+    { .name = "config",
+      .operands = "print|schema|explain KEY|manual|processes",
+      .summary = "The effective configuration, or what may stand in one.",
+      .flags = { CONFIG },
+      .run = verb_config },
+    { .name = "version",
+      .summary = "Versions of this program and of its libraries.",
+      .flags = { OUTPUT },
+      .run = verb_version },
+    { .name = "help",
+      .operands = "[VERB]",
+      .summary = "This list, or the options of one verb.",
+      .run = verb_help },
+    { .name = NULL },
+};
+
+const struct verb *verb_find(const char *name)
+{
+    for (const struct verb *verb = verbs; verb->name != NULL; verb++)
+        if (strcmp(verb->name, name) == 0)
+            return verb;
+    return NULL;
+}
+
+int cli_main(int argc, char **argv)
+{
+    struct arguments arguments;
+    if (argc < 2) {
+        memset(&arguments, 0, sizeof(arguments));
+        (void)verb_help(&arguments);
+        return EXIT_BAD;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        name = "help";
+    if (strcmp(name, "--version") == 0)
+        name = "version";
+    const struct verb *verb = verb_find(name);
+    if (verb == NULL)
+        return usage_error("no verb \"%s\"; `sallyport help` lists them", name);
+    if (!arguments_parse(verb, argc - 2, argv + 2, &arguments))
+        return EXIT_BAD;
+    return verb->run(&arguments);
+}

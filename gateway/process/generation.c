@@ -1,0 +1,312 @@
+/*
+ * A generation: one configuration, loaded in a process of its own, so that nothing of the one
+ * before is left in it. It reads, compiles, asks the master for sockets and memory, forks
+ * workers, and then only watches over them. It refuses what is wrong before it has disturbed
+ * anything.
+ */
+#include "gateway/process/generation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "gateway/base/log.h"
+#include "gateway/store/snapshot.h"
+
+enum { PROTECT_TRIES = 100, CUT_GRACE_MS = 2000 };
+
+#define CONFIG_BYTES_MAX ((size_t)16 << 30)
+
+/* ---- refusing ---- */
+
+void refuse(struct home *home, struct span why)
+{
+    struct message message = { .kind = MESSAGE_REFUSED };
+    int memfd = snapshot_seal(why);
+    if (memfd >= 0)
+        tell(home, &message, &memfd, 1);
+    crew_signal(home, SIGKILL);
+    _exit(2);
+}
+
+static void refuse_diagnostics(struct home *home)
+{
+    struct text out = text_growing(&home->arena, 64 * 1024);
+    if (home->diags.count == 0)
+        refuse(home, SPAN("error: the configuration cannot be used\n"));
+    diags_write(&out, &home->diags, DIAG_HUMAN);
+    refuse(home, out.overflow ? SPAN("error: too many errors to print\n") : text_span(&out));
+}
+
+static void print_warnings(struct home *home)
+{
+    if (home->diags.count == 0)
+        return;
+    struct text out = text_growing(&home->arena, 16 * 1024);
+    diags_write(&out, &home->diags, DIAG_HUMAN);
+    ssize_t written = write(STDERR_FILENO, out.p, out.len);
+    (void)written;
+}
+
+/* ---- loading ---- */
+
+static void *need_memory(struct home *home, struct span name, uint32_t layout, size_t size)
+{
+    void *p = ask_memory(home, name, layout, size);
+    if (p == NULL)
+        refuse(home, SPAN("error: no shared memory\n"));
+    return p;
+}
+
+static void load(struct home *home)
+{
+    home->slots = need_memory(home, SPAN("slots"), SLOTS_LAYOUT, sizeof(struct slots));
+    home->tickets = need_memory(home, SPAN("tickets"), 1, sizeof(struct ticket_keys));
+    home->peers = need_memory(home, SPAN("peers"), 1, sizeof(struct peer_counts));
+    ticket_keys_rotate(home->tickets, home->loop.clock.wall_us / 1000000u);
+
+    struct load load = { .arena = &home->arena,
+                         .diags = &home->diags,
+                         .shared = setup_memory,
+                         .shared_owner = home,
+                         .boot_key = home->slots->boot_key,
+                         .ticket_keys = home->tickets };
+    home->config =
+        home->protect ? load_protect(&load, home->source) : load_file(&load, home->source);
+    if (home->config == NULL)
+        refuse_diagnostics(home);
+    print_warnings(home);
+    memcpy(home->config->boot_key, home->slots->boot_key, sizeof(home->config->boot_key));
+    if (home->config->audit.on)
+        home->rings = need_memory(home, SPAN("audit"), RINGS_LAYOUT, sizeof(struct rings));
+
+    home->list_blocks = arena_array(&home->arena, struct span, home->config->list_count + 1);
+    if (home->list_blocks == NULL)
+        refuse(home, SPAN("error: out of memory\n"));
+    for (size_t i = 0; i < home->config->list_count; i++)
+        home->list_blocks[i] = home->config->lists[i].built;
+}
+
+/* ---- listening ---- */
+
+static void refuse_address(struct home *home, struct span text, int reason)
+{
+    char buffer[512];
+    struct text why = text_fixed(buffer, sizeof(buffer));
+    text_lit(&why, "error: cannot listen on ");
+    text_add(&why, span_sub(text, 0, 300));
+    text_format(&why, ": %s\n", strerrordesc_np(reason));
+    refuse(home, text_span(&why));
+}
+
+static bool put_path(struct message *message, struct span path)
+{
+    if (path.len == 0 || path.len >= sizeof(message->name))
+        return false;
+    message->addr = (struct addr){ .family = ADDR_UNIX };
+    memcpy(message->name, path.p, path.len);
+    return true;
+}
+
+/* Which of several equal addresses it is: 127.0.0.1:0 twice is two ports. */
+static uint32_t ordinal(const struct config *config, size_t index)
+{
+    uint32_t before = 0;
+    const struct listen_address *this = &config->listen[index];
+    for (size_t i = 0; i < index; i++)
+        before += config->listen[i].tls == this->tls &&
+                  config->listen[i].addr.port == this->addr.port &&
+                  addr_equal(&config->listen[i].addr, &this->addr);
+    return before;
+}
+
+static int bind_one(struct home *home, size_t index)
+{
+    const struct listen_address *listen = &home->config->listen[index];
+    struct message message = { .kind = MESSAGE_BIND,
+                               .layout = ordinal(home->config, index),
+                               .number = listen->tls ? BIND_TLS : 0,
+                               .addr = listen->addr };
+    struct span path = listen->text;
+    if (span_starts(path, SPAN("unix:")))
+        path = span_sub(path, 5, path.len);
+    if (listen->addr.family == ADDR_UNIX && !put_path(&message, path))
+        return ENAMETOOLONG;
+    return ask(home, &message, NULL, 0, &home->listen_fds[index]);
+}
+
+static void bind_listeners(struct home *home)
+{
+    struct config *config = home->config;
+    if (config->listen_count > LISTEN_MAX)
+        refuse(home, SPAN("error: more than 60 addresses to listen on\n"));
+    for (size_t i = 0; i < config->listen_count; i++) {
+        int reason = bind_one(home, i);
+        /* With --protect nobody asked for just this port. */
+        for (int tries = 0; home->protect && reason == EADDRINUSE && tries < PROTECT_TRIES;
+             tries++) {
+            config->listen[i].addr.port++;
+            reason = bind_one(home, i);
+        }
+        if (reason != 0 || home->listen_fds[i] < 0)
+            refuse_address(home, config->listen[i].text, reason);
+    }
+    if (config->server.control.text.len == 0)
+        return;
+    struct message message = { .kind = MESSAGE_BIND, .number = BIND_CONTROL };
+    int fd = -1;
+    int reason = ENAMETOOLONG;
+    if (put_path(&message, config->server.control.text))
+        reason = ask(home, &message, NULL, 0, &fd);
+    if (reason != 0)
+        refuse_address(home, config->server.control.text, reason);
+    (void)close(fd); /* it is the steward's; the master has it */
+}
+
+/* ---- serving ---- */
+
+static void retire(struct home *home, uint64_t drain_ms)
+{
+    home->retiring = true;
+    if (drain_ms == 0) {
+        home->cut = true;
+        crew_signal(home, WORKER_CUT);
+    } else if (home->retire_fd >= 0) {
+        ssize_t written =
+            write(home->retire_fd, "", 1); /* it stays unread: every worker sees it */
+        (void)written;
+    }
+    /* Workers know their own drain time; this is for those that do not keep it. */
+    timer_set(&home->loop, &home->deadline, drain_ms + CUT_GRACE_MS);
+    if (crew_alive(home) == 0)
+        _exit(0);
+}
+
+static void on_deadline(struct timer *timer)
+{
+    struct home *home = CONTAINER(timer, struct home, deadline);
+    home->cut = true;
+    crew_signal(home, SIGKILL);
+}
+
+static void on_message(struct watch *watch, uint32_t events)
+{
+    (void)events;
+    struct home *home = CONTAINER(watch, struct home, master);
+    struct message message;
+    int fds[MESSAGE_FDS_MAX];
+    unsigned count;
+    enum err err = message_receive(watch->fd, &message, fds, &count);
+    if (err == OK && message.kind == MESSAGE_RETIRE) {
+        retire(home, message.number);
+        return;
+    }
+    log_error("the master is gone, or says what it should not", F_ERR(err));
+    _exit(1);
+}
+
+static void on_child(struct watch *watch, uint32_t events)
+{
+    (void)events;
+    struct home *home = CONTAINER(watch, struct home, signals);
+    struct signalfd_siginfo info;
+    while (read(watch->fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        continue;
+    crew_reap(home);
+    if (!home->ready && crew_alive(home) < home->crew_count)
+        refuse(home, SPAN("error: a worker could not start; the log says why\n"));
+    if (home->retiring && crew_alive(home) == 0)
+        _exit(0);
+}
+
+static void on_report(struct watch *watch, uint32_t events)
+{
+    (void)events;
+    struct home *home = CONTAINER(watch, struct home, report);
+    uint32_t slot;
+    if (read(watch->fd, &slot, sizeof(slot)) != (ssize_t)sizeof(slot))
+        return;
+    crew_reported(home, slot);
+    if (home->ready || !crew_serving(home))
+        return;
+    home->ready = true;
+    struct message message = { .kind = MESSAGE_READY,
+                               .number = (uint64_t)home->config->server.drain_timeout.ms };
+    tell(home, &message, NULL, 0);
+}
+
+static void on_tick(struct timer *timer)
+{
+    struct home *home = CONTAINER(timer, struct home, tick);
+    timer_set(&home->loop, timer, TICK_MS);
+    crew_watch(home);
+    if (!home->retiring)
+        ticket_keys_rotate(home->tickets, home->loop.clock.wall_us / 1000000u);
+}
+
+/* ---- life ---- */
+
+static enum err open_home(struct home *home)
+{
+    TRY(loop_init(&home->loop));
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return ERR_SYSTEM;
+    int signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    int retire_pipe[2], report_pipe[2];
+    if (signals < 0 || pipe2(retire_pipe, O_CLOEXEC) != 0 || pipe2(report_pipe, O_CLOEXEC) != 0)
+        return ERR_SYSTEM;
+    home->retire_read_fd = retire_pipe[0];
+    home->retire_fd = retire_pipe[1];
+    home->report_write_fd = report_pipe[1];
+    home->tick.fire = on_tick;
+    home->deadline.fire = on_deadline;
+    home->signals.on_event = on_child;
+    home->report.on_event = on_report;
+    TRY(loop_add(&home->loop, &home->signals, signals, EPOLLIN));
+    return loop_add(&home->loop, &home->report, report_pipe[0], EPOLLIN);
+}
+
+static void serve(struct home *home)
+{
+    timer_set(&home->loop, &home->tick, TICK_MS);
+    home->master.on_event = on_message;
+    if (loop_add(&home->loop, &home->master, ROLE_FD_MASTER, EPOLLIN) != OK)
+        refuse(home, SPAN("error: cannot watch the master\n"));
+    loop_run(&home->loop);
+}
+
+int generation_main(int argc, char **argv)
+{
+    process_open(ROLE_GENERATION);
+    uint64_t number = 0;
+    if (argc != 3 || !span_uint(span_text(argv[0]), &number) || number > UINT32_MAX ||
+        fcntl(ROLE_FD_MASTER, F_SETFD, FD_CLOEXEC) != 0) {
+        log_error("started by somebody else than the master");
+        return 2;
+    }
+    static struct home only;
+    struct home *home = &only;
+    home->number = (uint32_t)number;
+    home->pid = getpid();
+    home->master_pid = getppid();
+    home->protect = span_equal(span_text(argv[1]), SPAN("--protect"));
+    home->source = argv[2];
+    arena_init(&home->arena, NULL, 0, NULL, CONFIG_BYTES_MAX);
+    diags_init(&home->diags, &home->arena);
+    if (open_home(home) != OK) {
+        log_error("cannot start", F_ERRNO(errno));
+        return 1;
+    }
+    load(home);
+    bind_listeners(home);
+    settings_send(home);
+    crew_start(home);
+    serve(home);
+    return 0;
+}

@@ -1,0 +1,116 @@
+/*
+ * What the recorder and the steward are told: only what they need of the configuration, in
+ * bounded strings.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gateway/process/generation.h"
+#include "gateway/process/settings.h"
+#include "gateway/store/snapshot.h"
+
+/*
+ * Opened once here, so that a path that cannot be written is found while the old configuration
+ * still works, and so that the file belongs to the user who will write it.
+ */
+static void try_audit_file(struct home *home)
+{
+    const char *path = home->config->audit.file.text.p;
+    char user[SETTINGS_TEXT_BYTES];
+    bool there = access(path, F_OK) == 0;
+    int fd =
+        open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+    if (fd < 0) {
+        char buffer[SETTINGS_PATH_BYTES + 128];
+        struct text why = text_fixed(buffer, sizeof(buffer));
+        text_format(&why, "error: audit.file %s cannot be written: %s\n", path,
+                    strerrordesc_np(errno));
+        refuse(home, text_span(&why));
+    }
+    const struct passwd *owner = NULL;
+    if (!there && geteuid() == 0 && home->config->server.user.len > 0 &&
+        settings_put(user, sizeof(user), home->config->server.user))
+        owner = getpwnam(user);
+    if (owner != NULL && fchown(fd, owner->pw_uid, owner->pw_gid) != 0)
+        owner = NULL; /* the recorder opens it before it drops its user, so this is no reason to
+                         refuse */
+    (void)close(fd);
+}
+
+static void send(struct home *home, enum message_kind kind, const void *bytes, size_t size,
+                 int *fd)
+{
+    struct message message = { .kind = kind };
+    int memfd = snapshot_seal(span_of(bytes, size));
+    if (memfd < 0 || ask(home, &message, &memfd, 1, fd) != 0)
+        refuse(home, SPAN("error: the master does not take the settings\n"));
+    (void)close(memfd);
+}
+
+static void send_recorder(struct home *home)
+{
+    const struct config *config = home->config;
+    struct recorder_settings *settings = arena_new(&home->arena, struct recorder_settings);
+    if (settings == NULL)
+        refuse(home, SPAN("error: out of memory\n"));
+    settings->layout = SETTINGS_LAYOUT;
+    settings->sandbox_off = config->server.sandbox != 0;
+    if (!settings_put(settings->audit_path, sizeof(settings->audit_path),
+                      config->audit.file.text) ||
+        !settings_put(settings->user, sizeof(settings->user), config->server.user))
+        refuse(home, SPAN("error: audit.file or server.user is too long\n"));
+    if (config->audit.file.text.len > 0)
+        try_audit_file(home);
+    send(home, MESSAGE_RECORDER, settings, sizeof(*settings), &home->wake_fd);
+}
+
+static bool watched(const struct list_conf *list)
+{
+    return list->watch && list->file.text.len > 0;
+}
+
+static void send_steward(struct home *home)
+{
+    const struct config *config = home->config;
+    size_t lists = 0;
+    for (size_t i = 0; i < config->list_count; i++)
+        lists += watched(&config->lists[i]);
+    if (lists > WATCHED_LISTS_MAX)
+        refuse(home, SPAN("error: more than 256 lists are watched\n"));
+
+    size_t size = sizeof(struct steward_settings) + lists * sizeof(struct watched_list);
+    struct steward_settings *settings = arena_zero(&home->arena, 1, size);
+    if (settings == NULL)
+        refuse(home, SPAN("error: out of memory\n"));
+    settings->layout = SETTINGS_LAYOUT;
+    settings->sandbox_off = config->server.sandbox != 0;
+    settings->generation = home->number;
+    bool fits =
+        settings_put(settings->config, sizeof(settings->config), span_text(home->source)) &&
+        settings_put(settings->hash, sizeof(settings->hash), config->hash) &&
+        settings_put(settings->user, sizeof(settings->user), config->server.user);
+    for (size_t i = 0; i < config->list_count && fits; i++) {
+        if (!watched(&config->lists[i]))
+            continue;
+        struct watched_list *list = &settings->lists[settings->list_count++];
+        list->id = (uint32_t)i;
+        fits = settings_put(list->name, sizeof(list->name), config->lists[i].name) &&
+               settings_put(list->path, sizeof(list->path), config->lists[i].file.text);
+    }
+    if (!fits)
+        refuse(home, SPAN("error: a path or name is too long for the steward\n"));
+    int none = -1;
+    send(home, MESSAGE_STEWARD, settings, size, &none);
+}
+
+void settings_send(struct home *home)
+{
+    home->wake_fd = -1;
+    if (home->config->audit.on)
+        send_recorder(home);
+    send_steward(home);
+}

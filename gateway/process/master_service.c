@@ -1,0 +1,187 @@
+/*
+ * Recorder and steward: one of each, replaced when a generation brings new settings, restarted
+ * when they die. The next one starts only when the last one has ended, so that two never write
+ * one file or answer one socket.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "gateway/base/log.h"
+#include "gateway/process/master.h"
+
+static int32_t *shown_pid(struct service *service)
+{
+    struct process_ids *ids = &service->master->slots->ids;
+    return service->role == ROLE_RECORDER ? &ids->recorder : &ids->steward;
+}
+
+static void start(struct service *service)
+{
+    struct master *master = service->master;
+    struct spawn spawn;
+    spawn_clear(&spawn, service->role);
+    spawn.fds[ROLE_FD_SETTINGS] = service->settings_fd;
+    if (service->role == ROLE_RECORDER) {
+        spawn.fds[ROLE_FD_RINGS] = memory_find(master, "audit");
+        spawn.fds[ROLE_FD_WAKE] = master->wake_fd;
+    } else {
+        spawn.fds[ROLE_FD_CONTROL] = listen_control_fd(master);
+        spawn.fds[ROLE_FD_SLOTS] = master->slots_fd;
+    }
+
+    int socket = -1;
+    service->pid = spawn_role(master, &spawn, &socket);
+    service->began_ms = clock_ms(&master->loop.clock);
+    if (service->pid < 0) {
+        service->pid = 0;
+        log_error("cannot start a process; trying again",
+                  F_TEXT("start", process_table[service->role].name), F_ERRNO(errno));
+        timer_set(&master->loop, &service->restart, backoff_ms(service->failures++));
+        return;
+    }
+    service->finishing = false;
+    *shown_pid(service) = service->pid;
+    if (loop_add(&master->loop, &service->watch, socket, EPOLLIN) != OK) {
+        (void)close(socket); /* which tells it to finish; the reaper starts another */
+        return;
+    }
+    if (service->role == ROLE_STEWARD) {
+        generation_forget_cookies(master);
+        members_tell(master);
+    }
+}
+
+static void hang_up(struct service *service)
+{
+    int fd = service->watch.fd;
+    loop_remove(&service->master->loop, &service->watch);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+void service_finish(struct service *service)
+{
+    timer_clear(&service->restart);
+    if (service->settings_fd >= 0)
+        (void)close(service->settings_fd);
+    service->settings_fd = -1;
+    service->finishing = true;
+    hang_up(service);
+}
+
+void service_apply(struct service *service, int settings_fd)
+{
+    if (service->settings_fd >= 0)
+        (void)close(service->settings_fd);
+    service->settings_fd = settings_fd;
+    service->failures = 0;
+    timer_clear(&service->restart);
+    if (service->pid == 0) {
+        start(service);
+        return;
+    }
+    service->finishing = true;
+    hang_up(service);
+}
+
+static bool reaped(struct service *service, int32_t pid, int status)
+{
+    if (service->pid != pid)
+        return false;
+    struct master *master = service->master;
+    bool asked = service->finishing;
+    hang_up(service);
+    service->pid = 0;
+    *shown_pid(service) = 0;
+    if (service->settings_fd < 0)
+        return true;
+    if (asked && WIFEXITED(status)) {
+        start(service);
+        return true;
+    }
+    if (clock_ms(&master->loop.clock) - service->began_ms >= STEADY_MS)
+        service->failures = 0;
+    log_warn("process ended; starting another",
+             F_TEXT("ended", process_table[service->role].name),
+             F_INT("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0),
+             F_INT("exit", WIFEXITED(status) ? WEXITSTATUS(status) : 0));
+    timer_set(&master->loop, &service->restart, backoff_ms(service->failures++));
+    return true;
+}
+
+bool service_reaped(struct master *master, int32_t pid, int status)
+{
+    return reaped(&master->recorder, pid, status) || reaped(&master->steward, pid, status);
+}
+
+static void on_restart(struct timer *timer)
+{
+    struct service *service = CONTAINER(timer, struct service, restart);
+    if (service->pid == 0 && service->settings_fd >= 0)
+        start(service);
+}
+
+/* ---- what they say ---- */
+
+static void handle(struct master *master, const struct message *message)
+{
+    if (message->kind == MESSAGE_STOP)
+        master_stop(master, false);
+    else if (message->kind == MESSAGE_RELOAD && message->number <= UINT32_MAX)
+        generation_reload(master, (uint32_t)message->number);
+}
+
+/* One whose channel breaks or that breaks the protocol is replaced. */
+static void on_message(struct watch *watch, uint32_t events)
+{
+    (void)events;
+    struct service *service = CONTAINER(watch, struct service, watch);
+    struct message message;
+    int fds[MESSAGE_FDS_MAX];
+    unsigned count = 0;
+    enum err err = message_receive(watch->fd, &message, fds, &count);
+    for (unsigned i = 0; i < count; i++) /* none of its messages has any */
+        (void)close(fds[i]);
+    if (err == ERR_BUSY)
+        return;
+    if (err == OK && message_allowed(message.kind, service->role)) {
+        handle(service->master, &message);
+        return;
+    }
+    if (err != ERR_CLOSED)
+        log_error("message that this process may not send; replacing it",
+                  F_TEXT("from", process_table[service->role].name));
+    hang_up(service);
+}
+
+void steward_tell(struct master *master, const struct message *message, int fd)
+{
+    if (master->steward.watch.fd < 0)
+        return;
+    enum err err = message_send(master->steward.watch.fd, message, &fd, fd >= 0 ? 1 : 0);
+    if (err != OK && err != ERR_CLOSED)
+        log_warn("steward does not take its messages", F_ERR(err));
+}
+
+void steward_outcome(struct master *master, uint32_t cookie, int diagnostics)
+{
+    struct message message = { .kind = MESSAGE_OUTCOME,
+                               .number = diagnostics >= 0 ? 2 : 0,
+                               .layout = cookie };
+    if (cookie != 0)
+        steward_tell(master, &message, diagnostics);
+}
+
+void services_open(struct master *master)
+{
+    struct service *both[] = { &master->recorder, &master->steward };
+    static const enum role roles[] = { ROLE_RECORDER, ROLE_STEWARD };
+    for (size_t i = 0; i < ARRAY_LEN(both); i++)
+        *both[i] = (struct service){ .watch = { .fd = -1, .on_event = on_message },
+                                     .restart = { .fire = on_restart },
+                                     .master = master,
+                                     .role = roles[i],
+                                     .settings_fd = -1 };
+}

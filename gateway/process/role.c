@@ -1,0 +1,33 @@
+/*
+ * The hidden `--role NAME`: how the master starts the others from the same program.
+ */
+#include <unistd.h>
+
+#include "gateway/base/log.h"
+#include "gateway/process/process.h"
+
+/* Without the handlers of exit: in a closed sandbox there is nothing that they may do. */
+static void leave(int code) NORETURN;
+static void leave(int code)
+{
+    _exit(code);
+}
+
+int role_main(int argc, char **argv)
+{
+    enum role role = argc > 0 ? process_find(span_text(argv[0])) : ROLE_COUNT;
+    switch (role) {
+    case ROLE_GENERATION:
+        leave(generation_main(argc - 1, argv + 1));
+    case ROLE_RECORDER:
+        leave(recorder_main());
+    case ROLE_STEWARD:
+        leave(steward_main());
+    case ROLE_MASTER:
+    case ROLE_WORKER:
+    case ROLE_COUNT:
+        break;
+    }
+    log_error("not a role that is started by name; use `sallyport run`");
+    return 2;
+}

@@ -1,0 +1,82 @@
+/*
+ * Settings of recorder and steward. They come from a generation by way of the master, and are
+ * checked all the same: a generation of another version may have made them.
+ */
+#include "gateway/process/settings.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+bool settings_put(char *to, size_t size, struct span text)
+{
+    to[0] = '\0';
+    if (text.len >= size || (text.len > 0 && memchr(text.p, '\0', text.len) != NULL))
+        return false;
+    if (text.len > 0)
+        memcpy(to, text.p, text.len);
+    to[text.len] = '\0';
+    return true;
+}
+
+bool settings_folder(char *to, size_t size, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return settings_put(to, size, SPAN("."));
+    if (slash == path)
+        return settings_put(to, size, SPAN("/"));
+    return settings_put(to, size, span_range(path, slash));
+}
+
+static bool ends(const char *text, size_t size)
+{
+    return memchr(text, '\0', size) != NULL;
+}
+
+/* Sealed, so that no check can be outrun; at least as long as `least`. */
+static enum err map(int fd, size_t least, struct span *out)
+{
+    struct stat info;
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || (seals & F_SEAL_WRITE) == 0 || (seals & F_SEAL_SHRINK) == 0)
+        return ERR_PROTOCOL;
+    if (fstat(fd, &info) != 0 || (size_t)info.st_size < least)
+        return ERR_PROTOCOL;
+    void *p = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED)
+        return ERR_MEMORY;
+    *out = span_of(p, (size_t)info.st_size);
+    return OK;
+}
+
+enum err recorder_settings_open(int fd, const struct recorder_settings **settings)
+{
+    struct span bytes;
+    TRY(map(fd, sizeof(**settings), &bytes));
+    const struct recorder_settings *s = (const void *)bytes.p;
+    if (s->layout != SETTINGS_LAYOUT || bytes.len != sizeof(*s) ||
+        !ends(s->audit_path, sizeof(s->audit_path)) || !ends(s->user, sizeof(s->user)))
+        return ERR_PROTOCOL;
+    *settings = s;
+    return OK;
+}
+
+enum err steward_settings_open(int fd, const struct steward_settings **settings)
+{
+    struct span bytes;
+    TRY(map(fd, sizeof(**settings), &bytes));
+    const struct steward_settings *s = (const void *)bytes.p;
+    if (s->layout != SETTINGS_LAYOUT || s->list_count > WATCHED_LISTS_MAX ||
+        bytes.len != sizeof(*s) + s->list_count * sizeof(s->lists[0]))
+        return ERR_PROTOCOL;
+    if (!ends(s->config, sizeof(s->config)) || !ends(s->hash, sizeof(s->hash)) ||
+        !ends(s->user, sizeof(s->user)))
+        return ERR_PROTOCOL;
+    for (uint32_t i = 0; i < s->list_count; i++)
+        if (!ends(s->lists[i].name, sizeof(s->lists[i].name)) ||
+            !ends(s->lists[i].path, sizeof(s->lists[i].path)))
+            return ERR_PROTOCOL;
+    *settings = s;
+    return OK;
+}

@@ -1,0 +1,47 @@
+/*
+ * What a generation tells the recorder and the steward: structs of bounded strings in a sealed
+ * memfd, so that these two parse no configuration. Made by the generation, passed on by the
+ * master unread.
+ */
+#ifndef SALLYPORT_SETTINGS_H
+#define SALLYPORT_SETTINGS_H
+
+#include "gateway/base/span.h"
+
+enum { SETTINGS_LAYOUT = 1, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
+enum { WATCHED_LISTS_MAX = 256 };
+
+struct recorder_settings {
+    uint32_t layout;
+    bool sandbox_off;
+    char audit_path[SETTINGS_PATH_BYTES]; /* empty: standard output */
+    char user[SETTINGS_TEXT_BYTES];       /* empty: keep */
+};
+
+struct watched_list {
+    uint32_t id; /* of the snapshot */
+    char name[SETTINGS_TEXT_BYTES];
+    char path[SETTINGS_PATH_BYTES];
+};
+
+struct steward_settings {
+    uint32_t layout;
+    bool sandbox_off;
+    uint32_t generation;
+    char config[SETTINGS_PATH_BYTES]; /* or the URL of --protect */
+    char hash[SETTINGS_TEXT_BYTES];
+    char user[SETTINGS_TEXT_BYTES];
+    uint32_t list_count;
+    struct watched_list lists[];
+};
+
+/* False when `text` is too long; then `to` is empty. */
+MUST_USE bool settings_put(char *to, size_t size, struct span text);
+/* The folder that `path` is in; false when it does not fit. */
+MUST_USE bool settings_folder(char *to, size_t size, const char *path);
+/* Maps the settings of this process (ROLE_FD_SETTINGS) for good; ERR_PROTOCOL when they are not
+ * whole. */
+MUST_USE enum err recorder_settings_open(int fd, const struct recorder_settings **settings);
+MUST_USE enum err steward_settings_open(int fd, const struct steward_settings **settings);
+
+#endif

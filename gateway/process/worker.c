@@ -1,0 +1,360 @@
+/*
+ * A worker: one event loop that serves. Everything it needs it has before the sandbox closes;
+ * from then on it opens no file and starts nothing. It learns from its generation when to
+ * drain, and serves on without it.
+ */
+#include "gateway/process/worker.h"
+
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "gateway/audit/ring.h"
+#include "gateway/base/log.h"
+#include "gateway/chain/chain.h"
+#include "gateway/flow.h"
+#include "gateway/http1/session.h"
+#include "gateway/process/process.h"
+#include "gateway/store/slots.h"
+#include "gateway/store/snapshot.h"
+#include "gateway/upstream/upstream.h"
+#include "geoip/cidrset.h"
+
+enum {
+    HEARTBEAT_MS = 1000,
+    CUT_GRACE_MS = 500, /* for what was cut to be closed and recorded */
+    SLABS_KEPT = 64,    /* free blocks held back: 1 MiB */
+    SLABS_PER_CONNECTION = 4,
+    SLABS_SPARE = 1024,
+    WIRE_BYTES = CORK_BYTES + 16 * 1024,
+    LISTEN_MAX = 64,
+};
+
+/* A listening socket of the configuration. */
+struct door {
+    struct listener listener;
+    struct serving *serving;
+};
+
+struct serving {
+    struct worker worker;
+    const struct worker_start *start;
+    struct session_host host;
+    struct peer_cap cap;
+    struct ring_writer ring;
+    struct snapshots snapshots;
+    struct arena arena; /* the worker's own */
+    struct door *doors;
+    struct watch retire, signals;
+    struct timer heartbeat, deadline;
+    bool cut;
+};
+
+/* ---- accepting ---- */
+
+static bool refused_at_the_door(struct serving *serving, const struct listener *listener,
+                                const struct addr *peer)
+{
+    const struct config *config = serving->worker.config;
+    /* Behind a proxy the peer is the proxy: lists are asked again when the client is known. */
+    if (listener->proxy_protocol || cidrs_contain(&config->server.trusted_proxies, peer))
+        return false;
+    return chain_connect(config, &serving->worker, peer).action == ACTION_DENY;
+}
+
+static void on_accepted(struct listener *listener, int fd, const struct addr *peer)
+{
+    struct serving *serving = CONTAINER(listener, struct door, listener)->serving;
+    struct worker_counters *counters = &serving->worker.shared->counters;
+    counters->connections_accepted++;
+    struct tls *tls = NULL;
+    bool refused = refused_at_the_door(serving, listener, peer);
+    if (!refused && listener->tls) {
+        tls = tls_accept(serving->worker.config->tls);
+        refused = tls == NULL;
+    }
+    if (refused) {
+        counters->connections_refused++;
+        (void)close(fd);
+        return;
+    }
+    session_accept(&serving->worker, &serving->host, fd, peer, tls, listener->proxy_protocol);
+}
+
+static enum err open_doors(struct serving *serving)
+{
+    const struct config *config = serving->worker.config;
+    serving->doors = arena_array(&serving->arena, struct door, config->listen_count);
+    if (serving->doors == NULL)
+        return ERR_MEMORY;
+    for (size_t i = 0; i < config->listen_count; i++) {
+        struct door *door = &serving->doors[i];
+        door->serving = serving;
+        door->listener.tls = config->listen[i].tls;
+        door->listener.proxy_protocol = config->listen[i].proxy_protocol;
+        door->listener.accepted = on_accepted;
+        TRY(listener_open(&door->listener, &serving->worker, serving->start->listen_fds[i]));
+    }
+    return OK;
+}
+
+/* ---- draining ---- */
+
+static void drain(struct serving *serving)
+{
+    struct worker *worker = &serving->worker;
+    if (worker->draining)
+        return;
+    worker->draining = true;
+    for (size_t i = 0; i < worker->config->listen_count; i++) {
+        listener_close(&serving->doors[i].listener);
+        (void)close(serving->start->listen_fds[i]);
+    }
+    sessions_drain(worker);
+    upstreams_drain(worker);
+    timer_set(&worker->loop, &serving->deadline,
+              (uint64_t)worker->config->server.drain_timeout.ms);
+}
+
+static void cut(struct serving *serving)
+{
+    drain(serving);
+    serving->cut = true;
+    sessions_cut(&serving->worker);
+    timer_set(&serving->worker.loop, &serving->deadline, CUT_GRACE_MS);
+}
+
+static void on_deadline(struct timer *timer)
+{
+    struct serving *serving = CONTAINER(timer, struct serving, deadline);
+    if (serving->cut)
+        serving->worker.loop.stopping = true;
+    else
+        cut(serving);
+}
+
+/* Nobody reads the byte, so that all workers see it. */
+static void on_retire(struct watch *watch, uint32_t events)
+{
+    struct serving *serving = CONTAINER(watch, struct serving, retire);
+    loop_remove(&serving->worker.loop, watch);
+    if ((events & EPOLLIN) != 0)
+        drain(serving);
+    else
+        log_warn("the generation died; serving on until the next one does");
+}
+
+static void on_signal(struct watch *watch, uint32_t events)
+{
+    (void)events;
+    struct serving *serving = CONTAINER(watch, struct serving, signals);
+    struct signalfd_siginfo info;
+    if (read(watch->fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+        return;
+    if ((int)info.ssi_signo == WORKER_CUT)
+        cut(serving);
+    else
+        drain(serving);
+}
+
+/* The parent died. The generation's death is told by other means; with the master nothing is
+ * left to serve for. */
+static volatile int32_t living_master;
+
+static void on_parent_death(int signal)
+{
+    (void)signal;
+    if (getppid() != living_master)
+        _exit(0);
+}
+
+static enum err open_signals(struct serving *serving)
+{
+    living_master = serving->start->master_pid;
+    struct sigaction action = { .sa_handler = on_parent_death, .sa_flags = SA_RESTART };
+    (void)sigemptyset(&action.sa_mask);
+    if (sigaction(SIGUSR2, &action, NULL) != 0)
+        return ERR_SYSTEM;
+    if (!process_follow(serving->start->generation_pid, SIGUSR2))
+        return ERR_CLOSED; /* nobody knows of us yet */
+
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, WORKER_DRAIN);
+    (void)sigaddset(&set, WORKER_CUT);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return ERR_SYSTEM;
+    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (fd < 0)
+        return ERR_SYSTEM;
+    serving->signals.on_event = on_signal;
+    TRY(loop_add(&serving->worker.loop, &serving->signals, fd, EPOLLIN));
+    serving->retire.on_event = on_retire;
+    return loop_add(&serving->worker.loop, &serving->retire, serving->start->retire_fd,
+                    EPOLLIN);
+}
+
+/* ---- set-up ---- */
+
+static enum err open_memory(struct worker *worker, const struct limits_conf *limits)
+{
+    worker->scratch = malloc(SCRATCH_BYTES);
+    worker->cipher = malloc(CIPHER_BYTES);
+    worker->cork = malloc(CORK_BYTES);
+    worker->wire = malloc(WIRE_BYTES);
+    worker->record = malloc(RECORD_BYTES_MAX);
+    if (worker->scratch == NULL || worker->cipher == NULL || worker->cork == NULL ||
+        worker->wire == NULL || worker->record == NULL)
+        return ERR_MEMORY;
+    size_t connections = limits->connections > 0 ? (size_t)limits->connections : 0;
+    slab_pool_init(&worker->slabs, SLABS_KEPT,
+                   connections * SLABS_PER_CONNECTION + limits->held / SLAB_BYTES +
+                       SLABS_SPARE);
+    uuid_source_init(&worker->uuids);
+    return OK;
+}
+
+static void fill_host(struct serving *serving)
+{
+    const struct server_conf *server = &serving->worker.config->server;
+    const struct limits_conf *limits = &server->limits;
+    serving->cap = (struct peer_cap){ .counts = serving->start->peers,
+                                      .row = serving->start->slot,
+                                      .per_address = (unsigned)limits->conns_per_ip };
+    memcpy(&serving->cap.key, serving->worker.config->boot_key, sizeof(serving->cap.key));
+    peer_cap_open(&serving->cap);
+    serving->host = (struct session_host){
+        .events = &flow_events,
+        .cap = &serving->cap,
+        .proxy_peers = &server->trusted_proxies,
+        .head_bytes = limits->header,
+        .uri_bytes = limits->uri,
+        .fields = (unsigned)limits->headers,
+        .tls_ms = (uint64_t)limits->tls_timeout.ms,
+        .head_ms = (uint64_t)limits->header_timeout.ms,
+        .body_ms = (uint64_t)limits->body_timeout.ms,
+        .send_ms = (uint64_t)limits->send_timeout.ms,
+        .idle_ms = (uint64_t)limits->idle.ms,
+        .body_min_rate = limits->body_min_rate,
+        .arena_ceiling = limits->request_memory,
+        .preserve_encoded = serving->worker.config->preserve_encoded,
+        .refused = &serving->worker.shared->counters.connections_refused,
+        .connections = (size_t)limits->connections,
+    };
+}
+
+static bool snapshot_valid(enum snapshot_kind kind, struct span bytes)
+{
+    switch (kind) {
+    case SNAPSHOT_ADDRESS_LIST:
+        return cidrset_valid(bytes);
+    case SNAPSHOT_KINDS:
+        break;
+    }
+    return false;
+}
+
+static enum err open_snapshots(struct serving *serving)
+{
+    const struct config *config = serving->worker.config;
+    struct snapshots *snapshots = &serving->snapshots;
+    TRY(snapshots_init(snapshots, &serving->arena, config->list_count));
+    snapshots->valid = snapshot_valid;
+    for (uint32_t id = 0; id < config->list_count; id++)
+        snapshot_initial(snapshots, id, serving->start->list_blocks[id]);
+    serving->worker.snapshots = snapshots;
+    return snapshots_listen(snapshots, &serving->worker.loop, serving->start->control_fd);
+}
+
+static void on_heartbeat(struct timer *timer)
+{
+    struct serving *serving = CONTAINER(timer, struct serving, heartbeat);
+    timer_set(&serving->worker.loop, timer, HEARTBEAT_MS);
+}
+
+static void attach_shared(struct serving *serving)
+{
+    const struct worker_start *start = serving->start;
+    struct worker *worker = &serving->worker;
+    worker->index = start->slot;
+    worker->config = start->config;
+    worker->slots = start->slots;
+    worker->shared = &start->slots->workers[start->slot];
+    if (start->rings == NULL)
+        return;
+    serving->ring = (struct ring_writer){ .rings = start->rings,
+                                          .ring = &start->rings->ring[start->ring_slot],
+                                          .wake_fd = start->recorder_fd };
+    worker->ring = &serving->ring;
+}
+
+static enum err set_up(struct serving *serving)
+{
+    struct worker *worker = &serving->worker;
+    const struct config *config = serving->start->config;
+    attach_shared(serving);
+    TRY(loop_init(&worker->loop));
+    TRY(open_signals(serving));
+    TRY(open_memory(worker, &config->server.limits));
+    TRY(open_snapshots(serving));
+    fill_host(serving);
+
+    /* Threads that stages start inherit what is dropped here; the filter then closes over all
+     * of them. */
+    char user[256];
+    struct text name = text_fixed(user, sizeof(user));
+    text_add(&name, config->server.user);
+    struct sandbox sandbox = { .role = ROLE_WORKER,
+                               .user = name.len > 0 ? text_cstring(&name) : NULL,
+                               .off = config->server.sandbox != 0 };
+    TRY(sandbox_drop(&sandbox));
+    TRY(chain_attach(worker, config));
+    TRY(upstreams_attach(worker, config->upstreams, config->upstream_count));
+    TRY(crash_open(worker, config->boot_key));
+    TRY(open_doors(serving));
+    serving->heartbeat.fire = on_heartbeat;
+    serving->deadline.fire = on_deadline;
+    timer_set(&worker->loop, &serving->heartbeat, HEARTBEAT_MS);
+    return sandbox_filter(&sandbox);
+}
+
+/* ---- serving ---- */
+
+static bool done(const struct serving *serving)
+{
+    return serving->worker.loop.stopping ||
+           (serving->worker.draining && serving->worker.connections == 0);
+}
+
+static void serve(struct serving *serving)
+{
+    struct worker *worker = &serving->worker;
+    while (!done(serving)) {
+        loop_turn(&worker->loop, -1);
+        __atomic_store_n(&worker->shared->heartbeat_ms, clock_ms(&worker->loop.clock),
+                         __ATOMIC_RELAXED);
+        worker->shared->counters.connections_open = worker->connections;
+    }
+}
+
+void worker_main(const struct worker_start *start)
+{
+    process_open(ROLE_WORKER);
+    struct serving *serving = calloc(1, sizeof(*serving));
+    if (serving == NULL)
+        _exit(1);
+    serving->start = start;
+    arena_init(&serving->arena, NULL, 0, NULL, (size_t)64 << 20);
+    enum err err = set_up(serving);
+    if (err != OK) {
+        log_error("worker cannot start", F_ERR(err));
+        _exit(1);
+    }
+    uint32_t slot = start->slot;
+    if (write(start->report_fd, &slot, sizeof(slot)) != (ssize_t)sizeof(slot))
+        log_warn("worker could not report that it serves");
+    (void)close(start->report_fd);
+    sandbox_probe(ROLE_WORKER);
+    serve(serving);
+    _exit(0);
+}

@@ -1,0 +1,97 @@
+/*
+ * The steward's state, shared by its files only.
+ *
+ *   steward.c  life, messages from the master
+ *   control.c  the control socket: who asks, and the table of commands
+ *   status.c   the answer to `status`
+ *   watch.c    watched list files to snapshots
+ */
+#ifndef SALLYPORT_STEWARD_H
+#define SALLYPORT_STEWARD_H
+
+#include <sys/stat.h>
+
+#include "gateway/base/json.h"
+#include "gateway/net/loop.h"
+#include "gateway/process/settings.h"
+#include "gateway/store/slots.h"
+
+enum {
+    CLIENTS_MAX = 32,
+    REQUEST_BYTES_MAX = 64 * 1024,
+    ANSWER_BYTES_MAX = 4 * 1024 * 1024,
+    CLIENT_MS = 10 * 1000,      /* for a request to arrive, and for its answer to be taken */
+    RELOAD_MS = 11 * 60 * 1000, /* over the master's own limit for a load */
+    DEBOUNCE_MS = 100,          /* events of one change come in flocks */
+    RESEND_MS = 100,            /* to a worker that has not read its last snapshots */
+    POLL_MS = 10 * 1000,        /* where no event comes: network file systems, new folders */
+    ENDING_MS = 1000,           /* for answers to be taken before it makes room for the next */
+};
+
+struct steward;
+
+struct client {
+    struct steward *steward;
+    struct watch watch;
+    struct timer deadline;
+    struct arena arena;
+    struct text out; /* the answer */
+    size_t sent;
+    char *in; /* REQUEST_BYTES_MAX */
+    size_t in_len;
+    uint32_t cookie; /* waits for this reload; 0: no */
+    bool answered;
+};
+
+struct list {
+    const struct watched_list *settings;
+    struct stat seen; /* of the file when it was last read */
+    int memfd;        /* the published snapshot, -1: none yet */
+    uint64_t bytes;
+    uint32_t version; /* 0: what the configuration was loaded with */
+    size_t ranges;
+    const char *trouble; /* NULL: the last reading was good */
+    uint64_t loaded_s;   /* wall clock */
+};
+
+struct member {
+    int32_t pid; /* 0: none */
+    int fd;
+    bool behind; /* some snapshot did not go out */
+};
+
+struct steward {
+    struct loop loop;
+    struct watch master, control, inotify;
+    struct timer debounce, poll, resend, ending;
+    const struct steward_settings *settings;
+    const struct slots *slots;
+    uid_t uid; /* of the start: who may talk to the control socket, besides root */
+    struct client clients[CLIENTS_MAX];
+    uint32_t last_cookie;
+    struct member members[SLOTS_MAX];
+    struct list *lists;
+    struct arena arena;
+    int landlock_abi; /* asked before the sandbox closed */
+    bool finishing;
+};
+
+/* control.c */
+MUST_USE enum err control_open(struct steward *steward, int fd);
+void control_outcome(struct steward *steward, uint32_t cookie, struct span diagnostics,
+                     bool serving);
+/* Answers whoever waits, takes nobody new. */
+void control_finish(struct steward *steward);
+bool control_idle(const struct steward *steward);
+
+/* steward.c */
+bool steward_ask_master(struct steward *steward, uint32_t kind, uint32_t cookie);
+
+/* status.c */
+void status_write(struct json *j, const struct steward *steward);
+
+/* watch.c */
+MUST_USE enum err lists_open(struct steward *steward);
+void lists_send(struct steward *steward, struct member *member);
+
+#endif

@@ -1,0 +1,246 @@
+/*
+ * Watched list files. A file that changed is read, checked whole, and sent to every worker as a
+ * snapshot. One that is malformed, too large or gone changes nothing but the log: the last good
+ * list stays.
+ *
+ * Folders are watched, not files, for most writers rename a new file over the old; and any
+ * event in the folder makes the file be looked at, for some replace a link beside it. In-place
+ * writes count when the writer closes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "gateway/base/log.h"
+#include "gateway/steward/steward.h"
+#include "gateway/store/snapshot.h"
+#include "geoip/cidrset.h"
+
+enum {
+    EVENTS_OF_INTEREST = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE |
+                         IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF,
+    EVENT_BYTES = 16 * 1024,
+};
+
+#define PARSE_BYTES_MAX ((size_t)1 << 30)
+
+/* ---- to the workers ---- */
+
+static enum err send_list(const struct list *list, const struct member *member)
+{
+    struct snapshot_message message = { .magic = SNAPSHOT_MAGIC,
+                                        .kind = SNAPSHOT_ADDRESS_LIST,
+                                        .id = list->settings->id,
+                                        .version = list->version,
+                                        .bytes = list->bytes };
+    return list->memfd >= 0 ? snapshot_send(member->fd, list->memfd, &message) : OK;
+}
+
+void lists_send(struct steward *steward, struct member *member)
+{
+    member->behind = false;
+    for (uint32_t i = 0; i < steward->settings->list_count; i++)
+        member->behind = send_list(&steward->lists[i], member) == ERR_BUSY || member->behind;
+    if (member->behind)
+        timer_set(&steward->loop, &steward->resend, RESEND_MS);
+}
+
+static void on_resend(struct timer *timer)
+{
+    struct steward *steward = CONTAINER(timer, struct steward, resend);
+    for (size_t i = 0; i < SLOTS_MAX; i++)
+        if (steward->members[i].pid != 0 && steward->members[i].behind)
+            lists_send(steward, &steward->members[i]);
+}
+
+static void publish(struct steward *steward, struct list *list)
+{
+    for (size_t i = 0; i < SLOTS_MAX; i++) {
+        struct member *member = &steward->members[i];
+        if (member->pid == 0 || send_list(list, member) != ERR_BUSY)
+            continue;
+        member->behind = true;
+        timer_set(&steward->loop, &steward->resend, RESEND_MS);
+    }
+}
+
+/* ---- reading ---- */
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* The whole file, read and not mapped: who truncates it must not be able to kill the steward.
+ */
+static const char *read_file(int fd, const struct stat *info, char **out)
+{
+    if (!S_ISREG(info->st_mode))
+        return "it is not a regular file";
+    if (info->st_size > CIDRSET_FILE_MAX)
+        return "it is longer than 64 MiB";
+    size_t size = (size_t)info->st_size, len = 0;
+    char *bytes = malloc(size + 1);
+    if (bytes == NULL)
+        return "there is no memory for it";
+    while (len < size) {
+        ssize_t got = read(fd, bytes + len, size - len);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        len += (size_t)got;
+    }
+    struct stat after;
+    if (len != size || fstat(fd, &after) != 0 || !same_file(info, &after)) {
+        free(bytes);
+        return "it changed while it was read";
+    }
+    *out = bytes;
+    return NULL;
+}
+
+static const char *build(struct list *list, struct span text, struct arena *arena)
+{
+    struct cidrs cidrs = { 0 };
+    struct span block;
+    unsigned line = 0;
+    if (cidrset_parse(text, arena, &cidrs, &line) != OK) {
+        log_error("watched list has a malformed line; the last good one stays",
+                  F_TEXT("path", list->settings->path), F_INT("line", line));
+        return "a line is malformed";
+    }
+    if (cidrset_build(cidrs.items, cidrs.count, arena, &block) != OK)
+        return "it has too many entries";
+    int memfd = snapshot_seal(block);
+    if (memfd < 0)
+        return "there is no memory for it";
+    if (list->memfd >= 0)
+        (void)close(list->memfd);
+    list->memfd = memfd;
+    list->bytes = block.len;
+    list->ranges = cidrset_ranges(block);
+    list->version++;
+    return NULL;
+}
+
+static const char *take(struct list *list, int fd, const struct stat *info)
+{
+    char *bytes = NULL;
+    const char *trouble = read_file(fd, info, &bytes);
+    if (trouble != NULL)
+        return trouble;
+    struct arena arena;
+    arena_init(&arena, NULL, 0, NULL, PARSE_BYTES_MAX);
+    trouble = build(list, span_of(bytes, (size_t)info->st_size), &arena);
+    arena_reset(&arena);
+    free(bytes);
+    return trouble;
+}
+
+static void say(struct list *list, const char *trouble)
+{
+    if (trouble == NULL)
+        log_info("watched list taken", F_TEXT("path", list->settings->path),
+                 F_INT("ranges", list->ranges), F_INT("version", list->version));
+    else if (trouble != list->trouble)
+        log_error("watched list not taken; the last good one stays",
+                  F_TEXT("path", list->settings->path), F_TEXT("why", trouble));
+    list->trouble = trouble;
+}
+
+/* Reads the file if it is another than the one seen last. */
+static void look(struct steward *steward, struct list *list)
+{
+    struct stat info;
+    int fd = open(list->settings->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &info) != 0) {
+        if (fd >= 0)
+            (void)close(fd);
+        memset(&list->seen, 0, sizeof(list->seen));
+        say(list, errno == ENOENT ? "it is gone" : "it cannot be opened");
+        return;
+    }
+    if (!same_file(&info, &list->seen)) {
+        const char *trouble = take(list, fd, &info);
+        list->seen = info;
+        say(list, trouble);
+        if (trouble == NULL) {
+            list->loaded_s = steward->loop.clock.wall_us / 1000000u;
+            publish(steward, list);
+        }
+    }
+    (void)close(fd);
+}
+
+static void look_at_all(struct steward *steward)
+{
+    for (uint32_t i = 0; i < steward->settings->list_count; i++)
+        look(steward, &steward->lists[i]);
+}
+
+/* ---- watching ---- */
+
+/* Adding a folder that is watched already changes nothing, so this may be done again and again.
+ */
+static void watch_folders(struct steward *steward)
+{
+    for (uint32_t i = 0; i < steward->settings->list_count; i++) {
+        char folder[SETTINGS_PATH_BYTES];
+        if (settings_folder(folder, sizeof(folder), steward->lists[i].settings->path))
+            (void)inotify_add_watch(steward->inotify.fd, folder, EVENTS_OF_INTEREST);
+    }
+}
+
+static void on_inotify(struct watch *watch, uint32_t events)
+{
+    (void)events;
+    struct steward *steward = CONTAINER(watch, struct steward, inotify);
+    _Alignas(struct inotify_event) char buffer[EVENT_BYTES];
+    /* Which file it was does not matter, nor how many events were lost. */
+    ssize_t got = read(watch->fd, buffer, sizeof(buffer));
+    if (got > 0 && steward->debounce.deadline_ms == 0)
+        timer_set(&steward->loop, &steward->debounce, DEBOUNCE_MS);
+}
+
+static void on_debounce(struct timer *timer)
+{
+    look_at_all(CONTAINER(timer, struct steward, debounce));
+}
+
+static void on_poll(struct timer *timer)
+{
+    struct steward *steward = CONTAINER(timer, struct steward, poll);
+    timer_set(&steward->loop, timer, POLL_MS);
+    watch_folders(steward);
+    look_at_all(steward);
+}
+
+enum err lists_open(struct steward *steward)
+{
+    uint32_t count = steward->settings->list_count;
+    steward->inotify = (struct watch){ .fd = -1, .on_event = on_inotify };
+    steward->debounce.fire = on_debounce;
+    steward->poll.fire = on_poll;
+    steward->resend.fire = on_resend;
+    steward->lists = arena_array(&steward->arena, struct list, count + 1);
+    if (steward->lists == NULL)
+        return ERR_MEMORY;
+    for (uint32_t i = 0; i < count; i++)
+        steward->lists[i] =
+            (struct list){ .settings = &steward->settings->lists[i], .memfd = -1 };
+    if (count == 0)
+        return OK;
+    int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (fd < 0)
+        return ERR_SYSTEM;
+    TRY(loop_add(&steward->loop, &steward->inotify, fd, EPOLLIN));
+    timer_set(&steward->loop, &steward->poll, POLL_MS);
+    watch_folders(steward); /* first watch, then read: what changes in between is seen */
+    look_at_all(steward);
+    return OK;
+}
