@@ -291,7 +291,7 @@ static struct tat_key key_for(const struct rate_limits *conf, const struct limit
 /* Whole seconds, rounded up: who comes back then is not refused again. */
 static uint64_t seconds(uint64_t ns)
 {
-    const uint64_t second = 1000 * 1000 * 1000;
+    const uint64_t second = UINT64_C(1000000000);
     return ns / second + (ns % second != 0 || ns == 0);
 }
 
