@@ -50,6 +50,18 @@ static void check_round_trip(struct span in)
     free(room);
 }
 
+static void check_runs(struct span in)
+{
+    char *room = malloc(in.len + 1), *again = malloc(in.len + 1);
+    INVARIANT(room != NULL && again != NULL);
+    struct span out = text_runs(in, room + 1);
+    INVARIANT(out.len <= in.len);
+    INVARIANT(out.p == in.p || out.p == room + 1);
+    INVARIANT(span_equal(text_runs(out, again + 1), out));
+    free(room);
+    free(again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -61,8 +73,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint32_t traits = traits_of(in);
     INVARIANT((slow_traits(in) & ~traits) == 0);
     check_round_trip(in);
-    if (row->apply == NULL)
+    if (row->apply == NULL) {
+        check_runs(in);
         return 0;
+    }
 
     /* Of exactly the length that is promised, so that a byte more is seen. */
     char *room = malloc(in.len + 1), *again = malloc(in.len + 1);

@@ -464,6 +464,39 @@ static struct span normalize_path(struct span in, char *room)
     return span_equal(result, in) ? in : result;
 }
 
+/* ---- text_runs ------------------------------------------------------------------------------
+ */
+
+enum { BYTE_TEXT = 1, BYTE_BINARY = 2 }; /* others, those of UTF-8 among them, are neither */
+
+static inline unsigned byte_kind(uint8_t c)
+{
+    if ((c >= 0x20 && c < 0x7f) || (c >= '\t' && c <= '\r') || c == 0xa0)
+        return BYTE_TEXT; /* 0xa0 separates words in MySQL */
+    return c < 0x20 || c == 0x7f ? BYTE_BINARY : 0;
+}
+
+struct span text_runs(struct span in, char *room)
+{
+    const char *p = in.p, *end = span_end(in);
+    char *out = room;
+    bool binary = false;
+    while (p < end) {
+        const char *from = p;
+        while (p < end && (byte_kind((uint8_t)*p) & BYTE_TEXT) != 0)
+            p++;
+        if (p - from >= TEXT_RUN_MIN) {
+            if (out != room)
+                *out++ = 1;
+            memcpy(out, from, (size_t)(p - from));
+            out += p - from;
+        }
+        for (; p < end && (byte_kind((uint8_t)*p) & BYTE_TEXT) == 0; p++)
+            binary |= (byte_kind((uint8_t)*p) & BYTE_BINARY) != 0;
+    }
+    return binary ? span_range(room, out) : in;
+}
+
 /* ---- the table ------------------------------------------------------------------------------
  */
 

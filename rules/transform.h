@@ -40,4 +40,14 @@ extern const struct transform transforms[]; /* ends with a NULL name */
 
 const struct transform *transform_find(struct span name); /* NULL: there is none */
 
+enum { TEXT_RUN_MIN = 10 };
+
+/*
+ * What could be text in bytes that are partly binary (an upload): runs of at least TEXT_RUN_MIN
+ * bytes of ASCII text, a byte 1 between them. Without a NUL or other binary control byte it is
+ * `in` itself. The same promises as of a transformation. Random bytes come down to nothing, and
+ * an attack that a server would read as text stays.
+ */
+struct span text_runs(struct span in, char *room);
+
 #endif

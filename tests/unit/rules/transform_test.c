@@ -221,12 +221,44 @@ static void test_traits(void **state)
     assert_null(transform_find(SPAN("url_decod")));
 }
 
+static void test_text_runs(void **state)
+{
+    (void)state;
+    static const struct {
+        struct span in, out;
+    } rows[] = {
+        { SPAN_INIT(""), SPAN_INIT("") },
+        { SPAN_INIT("\xff\xfe short"), SPAN_INIT("\xff\xfe short") }, /* not binary */
+        { SPAN_INIT("\0"), SPAN_INIT("") },
+        { SPAN_INIT("\0"
+                    "123456789"),
+          SPAN_INIT("") },
+        { SPAN_INIT("\0"
+                    "1234567890"),
+          SPAN_INIT("1234567890") },
+        { SPAN_INIT("1234567890\xc3\x7f"
+                    "abc\0<script>x\r\n\0"),
+          SPAN_INIT("1234567890\1<script>x\r\n") },
+        { SPAN_INIT("union\xa0"
+                    "select\0"),
+          SPAN_INIT("union\xa0"
+                    "select") },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char room[64];
+        struct span out = text_runs(rows[i].in, room);
+        if (!span_equal(out, rows[i].out))
+            fail_msg("row %zu: \"%.*s\"", i, (int)out.len, out.p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_samples),
         cmocka_unit_test(test_short_values),
         cmocka_unit_test(test_traits),
+        cmocka_unit_test(test_text_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
