@@ -1,0 +1,303 @@
+/* Rules to a plan: names are resolved, chains merged, patterns grouped by class and compiled.
+ */
+#include "rules/compile.h"
+
+#include <hs/hs_compile.h>
+
+#include "rules/pattern.h"
+
+struct compiler {
+    struct plan *plan;
+    struct arena *arena;
+    struct text *why;
+    struct rule *rules;
+    struct pattern *patterns;
+    struct pattern_info *infos; /* of each pattern */
+};
+
+static enum err wrong(struct compiler *c, struct span rule, struct span what,
+                      const char *reason)
+{
+    text_lit(c->why, "rule \"");
+    text_add(c->why, rule);
+    text_lit(c->why, "\": ");
+    if (what.len != 0) {
+        text_lit(c->why, "\"");
+        text_add(c->why, what);
+        text_lit(c->why, "\": ");
+    }
+    text_add(c->why, span_text(reason));
+    return ERR_CONFIG;
+}
+
+/* ---- forms ----------------------------------------------------------------------------------
+ */
+
+/* The form that is `step` after `parent`; FORMS_MAX when there is no room for it. */
+static unsigned form_after(struct plan *plan, unsigned parent, const struct transform *step)
+{
+    for (unsigned i = 1; i < plan->form_count; i++) {
+        if (plan->forms[i].parent == parent && plan->forms[i].step == step)
+            return i;
+    }
+    if (plan->form_count == FORMS_MAX)
+        return FORMS_MAX;
+    plan->forms[plan->form_count] = (struct form){ .step = step, .parent = parent };
+    plan->triggers |= step->triggers;
+    return plan->form_count++;
+}
+
+/*
+ * The forms in which the rule's patterns are looked for: the value as it came, and after each
+ * step. Lower case at the end of a chain is left to the patterns: the bytes of the value need
+ * not change for it, so that more rules share a form.
+ */
+static enum err read_chain(struct compiler *c, const struct rule_source *source,
+                           uint32_t *forms, bool *caseless)
+{
+    unsigned at = 0, steps = 0;
+    *forms = 1;
+    *caseless = false;
+    for (size_t i = 0; i < source->transform.count; i++) {
+        struct span name = source->transform.items[i];
+        const struct transform *row = transform_find(name);
+        if (row == NULL)
+            return wrong(c, source->name, name, "there is no such transformation");
+        *caseless = i + 1 == source->transform.count && span_equal(name, SPAN("lowercase"));
+        if (*caseless)
+            break;
+        steps += row->times;
+        if (steps > STEPS_MAX)
+            return wrong(c, source->name, name, "too many transformations in one rule");
+        for (unsigned t = 0; t < row->times; t++) {
+            at = form_after(c->plan, at, row);
+            if (at == FORMS_MAX)
+                return wrong(c, source->name, name,
+                             "too many different transformation chains in all rules");
+            *forms |= UINT32_C(1) << at;
+        }
+    }
+    return OK;
+}
+
+/* ---- rules ----------------------------------------------------------------------------------
+ */
+
+static enum err read_targets(struct compiler *c, const struct rule_source *source,
+                             uint64_t *selects)
+{
+    for (size_t i = 0; i < source->in.count; i++) {
+        struct span target = source->in.items[i];
+        enum err err = selectors_add(&c->plan->selectors, target, selects);
+        if (err != OK)
+            return wrong(c, source->name, target,
+                         err == ERR_UNKNOWN ? "there is no such target"
+                         : err == ERR_SYNTAX
+                             ? "a name is missing behind the colon, or too long"
+                             : "too many targets are given by name in all rules");
+    }
+    return OK;
+}
+
+static enum err add_pattern(struct compiler *c, const struct rule_source *source,
+                            struct span match, struct pattern pattern, bool caseless)
+{
+    char reason[512];
+    struct text why = text_fixed(reason, sizeof(reason) - 1);
+    struct pattern_info *info = &c->infos[c->plan->pattern_count];
+    if (!pattern_read(match, caseless, c->arena, info, &why)) {
+        reason[why.len] = '\0';
+        return wrong(c, source->name, match, reason);
+    }
+    pattern.at_start = info->at_start;
+    pattern.at_end = info->at_end;
+    c->patterns[c->plan->pattern_count++] = pattern;
+    return OK;
+}
+
+static enum err add_rule(struct compiler *c, const struct rule_source *source)
+{
+    struct plan *plan = c->plan;
+    struct rule *rule = &c->rules[plan->rule_count];
+    *rule = (struct rule){
+        .name = source->name,
+        .message = source->message,
+        .when = source->when,
+        .when_args = source->late,
+        .patterned = source->match.count != 0,
+        .action = (enum rule_action)source->action,
+        .status = (int)source->status,
+        .score = (int32_t)(source->score != 0 ? source->score : source->severity),
+    };
+    if (!rule->patterned && rule->when == NULL)
+        return wrong(c, source->name, SPAN(""), "it needs `when` or `match`");
+
+    struct pattern pattern = { .rule = (uint16_t)plan->rule_count };
+    bool caseless;
+    TRY(read_targets(c, source, &rule->selects));
+    TRY(read_chain(c, source, &pattern.forms, &caseless));
+    if (rule->patterned && rule->selects == 0)
+        return wrong(c, source->name, SPAN(""), "it has no target");
+    pattern.selects = rule->selects;
+    for (size_t i = 0; i < source->match.count; i++)
+        TRY(add_pattern(c, source, source->match.items[i], pattern, caseless));
+
+    if (rule->patterned) {
+        plan->selects |= rule->selects;
+        plan->wants_body |= selectors_reach_body(&plan->selectors, rule->selects);
+    }
+    plan->wants_body |= rule->when_args;
+    plan->tags |= rule->action == RULE_TAG;
+    plan->rule_count++;
+    return OK;
+}
+
+static enum err make_sets(struct compiler *c)
+{
+    struct plan *plan = c->plan;
+    plan->words = (plan->rule_count + 63) / 64;
+    uint64_t *unpatterned = arena_array(c->arena, uint64_t, plan->words);
+    uint64_t *late = arena_array(c->arena, uint64_t, plan->words);
+    if (unpatterned == NULL || late == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < plan->rule_count; i++) {
+        if (!plan->rules[i].patterned)
+            set_add(unpatterned, i);
+        if (plan->rules[i].when_args)
+            set_add(late, i);
+    }
+    plan->unpatterned = unpatterned;
+    plan->late = late;
+    return OK;
+}
+
+/* ---- databases ------------------------------------------------------------------------------
+ */
+
+/* What hs_compile_multi takes: parallel arrays. */
+struct batch {
+    const char **texts;
+    unsigned *flags, *ids;
+    unsigned count;
+};
+
+static enum err batch_new(struct compiler *c, struct batch *batch, enum value_class class)
+{
+    struct plan *plan = c->plan;
+    *batch = (struct batch){
+        .texts = arena_array(c->arena, const char *, plan->pattern_count),
+        .flags = arena_array(c->arena, unsigned, plan->pattern_count),
+        .ids = arena_array(c->arena, unsigned, plan->pattern_count),
+    };
+    if (batch->texts == NULL || batch->flags == NULL || batch->ids == NULL)
+        return ERR_MEMORY;
+    struct plan_class *made = &plan->classes[class];
+    made->shortest = SIZE_MAX;
+    for (unsigned i = 0; i < plan->pattern_count; i++) {
+        if (!selectors_reach(&plan->selectors, plan->patterns[i].selects, class))
+            continue;
+        batch->texts[batch->count] = c->infos[i].text;
+        batch->flags[batch->count] = c->infos[i].flags;
+        batch->ids[batch->count++] = i;
+        made->forms |= plan->patterns[i].forms;
+        if (made->shortest > c->infos[i].shortest)
+            made->shortest = c->infos[i].shortest;
+    }
+    return OK;
+}
+
+static enum err compile_batch(struct compiler *c, const struct batch *batch,
+                              struct hs_database **db)
+{
+    hs_compile_error_t *error = NULL;
+    if (hs_compile_multi(batch->texts, batch->flags, batch->ids, batch->count, HS_MODE_BLOCK,
+                         NULL, db, &error) == HS_SUCCESS)
+        return OK;
+    int at = error != NULL ? error->expression : -1;
+    struct span rule = SPAN("of all together"), text = SPAN("");
+    if (at >= 0 && (unsigned)at < batch->count) {
+        rule = c->rules[c->patterns[batch->ids[at]].rule].name;
+        text = span_text(batch->texts[at]);
+    }
+    (void)wrong(c, rule, text, error != NULL ? error->message : "out of memory");
+    if (error != NULL)
+        hs_free_compile_error(error);
+    return ERR_CONFIG;
+}
+
+static bool batch_equal(const struct batch *a, const struct batch *b)
+{
+    return a->count == b->count && memcmp(a->ids, b->ids, a->count * sizeof(*a->ids)) == 0;
+}
+
+static enum err compile_classes(struct compiler *c)
+{
+    struct batch batches[CLASS_COUNT];
+    for (unsigned i = 0; i < CLASS_COUNT; i++) {
+        struct batch *batch = &batches[i];
+        struct plan_class *made = &c->plan->classes[i];
+        TRY(batch_new(c, batch, (enum value_class)i));
+        for (unsigned earlier = 0; earlier < i && batch->count != 0; earlier++) {
+            if (batch_equal(batch, &batches[earlier])) {
+                made->db = c->plan->classes[earlier].db;
+                made->borrowed = true;
+                break;
+            }
+        }
+        if (batch->count != 0 && made->db == NULL)
+            TRY(compile_batch(c, batch, &made->db));
+    }
+    return OK;
+}
+
+/* ---- entry ----------------------------------------------------------------------------------
+ */
+
+static enum err compile(struct compiler *c, const struct rule_source *rules, size_t count)
+{
+    size_t patterns = 0;
+    for (size_t i = 0; i < count; i++)
+        patterns += rules[i].match.count;
+    if (count > RULES_MAX || patterns > PATTERNS_MAX)
+        return wrong(c, SPAN("of all together"), SPAN(""), "too many rules or patterns");
+
+    c->rules = arena_array(c->arena, struct rule, count);
+    c->patterns = arena_array(c->arena, struct pattern, patterns);
+    c->infos = arena_array(c->arena, struct pattern_info, patterns);
+    if (c->rules == NULL || c->patterns == NULL || c->infos == NULL)
+        return ERR_MEMORY;
+    c->plan->rules = c->rules;
+    c->plan->patterns = c->patterns;
+    c->plan->form_count = 1;
+    for (size_t i = 0; i < count; i++)
+        TRY(add_rule(c, &rules[i]));
+    TRY(make_sets(c));
+    return compile_classes(c);
+}
+
+enum err plan_compile(struct plan **plan, const struct rule_source *rules, size_t count,
+                      struct arena *arena, struct text *why)
+{
+    if (hs_valid_platform() != HS_SUCCESS) {
+        text_lit(why, "Hyperscan needs a processor with SSSE3");
+        return ERR_CONFIG;
+    }
+    struct compiler c = { .arena = arena, .why = why };
+    c.plan = arena_new(arena, struct plan);
+    if (c.plan == NULL)
+        return ERR_MEMORY;
+    enum err err = compile(&c, rules, count);
+    if (err != OK)
+        plan_free(c.plan);
+    *plan = err == OK ? c.plan : NULL;
+    return err;
+}
+
+void plan_free(struct plan *plan)
+{
+    for (unsigned i = 0; i < CLASS_COUNT; i++) {
+        if (!plan->classes[i].borrowed)
+            hs_free_database(plan->classes[i].db);
+        plan->classes[i].db = NULL;
+    }
+}

@@ -1,0 +1,28 @@
+/*
+ * One pattern: what Hyperscan is given for what a user wrote.
+ *
+ * The syntax is PCRE's, without what cannot be matched in linear time (back references,
+ * look-around). `.` takes every byte, newlines too; `$` is the very end and not also before a
+ * last newline, because a value with a newline behind it is another value.
+ */
+#ifndef SALLYPORT_RULES_PATTERN_H
+#define SALLYPORT_RULES_PATTERN_H
+
+#include "gateway/base/arena.h"
+#include "gateway/base/text.h"
+
+struct pattern_info {
+    const char *text; /* as Hyperscan gets it */
+    unsigned flags;
+    size_t shortest; /* bytes that a match has at least */
+    bool at_start, at_end;
+};
+
+/* False: `why` says what is wrong, in Hyperscan's words where they are its. Does not compile.
+ */
+MUST_USE bool pattern_read(struct span source, bool caseless, struct arena *arena,
+                           struct pattern_info *info, struct text *why);
+/* The same, compiled and thrown away: finds all that is wrong. */
+MUST_USE bool pattern_check(struct span source, struct arena *arena, struct text *why);
+
+#endif
