@@ -1,0 +1,274 @@
+/* The stage `waf`, run side: values are scanned, then the rules are gone through in order. */
+#include "rules/waf.h"
+
+#include "gateway/chain/edit.h"
+#include "gateway/chain/reply.h"
+#include "gateway/chain/scope.h"
+#include "gateway/chain/txn.h"
+
+enum {
+    SLICE_BYTES = 256 * 1024, /* looked at before others get their turn */
+    SLICES = RESUMES_MAX - 2, /* of one phase; the last one has no end but the budget's */
+};
+
+struct waf_state {
+    struct scan scan;
+    uint64_t *fired; /* set of rules; NULL: none */
+    int64_t score;
+    struct span tags; /* names of `do: tag`, comma-separated */
+    bool body;        /* the head has been judged: it is the body's turn */
+    bool allowed;     /* by a rule: nothing more is asked */
+    bool refused;     /* the sum of the scores was objected to */
+    unsigned slices;  /* of this phase */
+    uint64_t slice;
+    struct op turn; /* finished at once: only to let others have a turn */
+};
+
+/* ---- rules in order -------------------------------------------------------------------------
+ */
+
+static struct verdict block(struct call *c, const struct rule *rule)
+{
+    struct reply *reply = rule->status != 0 ? reply_new(c->txn, rule->status) : NULL;
+    return deny_with(REASON_RULE, reply);
+}
+
+static bool add_tag(struct waf_state *state, struct arena *arena, struct span name)
+{
+    struct text text = text_growing(arena, state->tags.len + 1 + name.len);
+    text_add(&text, state->tags);
+    if (state->tags.len != 0)
+        text_char(&text, ',');
+    text_add(&text, name);
+    state->tags = text_span(&text);
+    return !text.overflow;
+}
+
+static bool note_fired(struct call *c, unsigned index)
+{
+    const struct waf_conf *conf = c->conf;
+    struct waf_state *state = c->state;
+    const struct rule *rule = &conf->plan->rules[index];
+    if (state->fired == NULL)
+        state->fired = arena_array(c->txn->arena, uint64_t, conf->plan->words);
+    if (state->fired == NULL)
+        return false;
+    set_add(state->fired, index);
+
+    struct finding finding = { .rule = rule->name,
+                               .message = rule->message,
+                               .score = rule->action == RULE_SCORE ? rule->score : 0 };
+    const struct hit *hit = scan_hit(&state->scan, index);
+    if (hit != NULL) {
+        finding.field = hit->field;
+        finding.sample = hit->sample;
+        finding.offset = hit->offset;
+    }
+    txn_find(c->txn, &finding);
+    return true;
+}
+
+/*
+ * What follows from a rule that fired. The first one that decides stands in `*verdict`; those
+ * behind it are only recorded. False: out of memory.
+ */
+static bool act(struct call *c, const struct rule *rule, struct verdict *verdict)
+{
+    struct waf_state *state = c->state;
+    if (verdict->action != ACTION_PASS)
+        return true;
+    switch (rule->action) {
+    case RULE_BLOCK:
+        *verdict = block(c, rule);
+        return true;
+    case RULE_SCORE:
+        state->score += rule->score;
+        return true;
+    case RULE_ALLOW:
+        state->allowed = true;
+        return true;
+    case RULE_TAG:
+        return add_tag(state, c->txn->arena, rule->name);
+    case RULE_LOG:
+        return true;
+    }
+    return true;
+}
+
+/* Rules of one word that have not fired and of whose conditions only `when` is open. */
+static uint64_t candidates(const struct plan *plan, const struct waf_state *state,
+                           unsigned word)
+{
+    uint64_t rules = plan->unpatterned[word];
+    if (state->body)
+        rules &= plan->late[word];
+    if (state->scan.matched != NULL)
+        rules |= state->scan.matched[word];
+    if (state->fired != NULL)
+        rules &= ~state->fired[word];
+    return rules;
+}
+
+static struct verdict walk(struct call *c)
+{
+    const struct plan *plan = ((const struct waf_conf *)c->conf)->plan;
+    struct waf_state *state = c->state;
+    struct expr_source source = scope_source(c->txn);
+    struct verdict verdict = pass();
+    c->txn->undecided = false;
+    for (unsigned word = 0; word < plan->words; word++) {
+        uint64_t rules = candidates(plan, state, word);
+        for (; rules != 0 && !state->allowed; rules &= rules - 1) {
+            unsigned index = word * 64 + (unsigned)__builtin_ctzll(rules);
+            const struct rule *rule = &plan->rules[index];
+            bool applies = rule->when == NULL || expr_eval(rule->when, &source);
+            if (c->txn->undecided)
+                return fail(REASON_STAGE_FAILED);
+            if (applies && (!note_fired(c, index) || !act(c, rule, &verdict)))
+                return fail(REASON_MEMORY);
+        }
+    }
+    return verdict;
+}
+
+static struct verdict judge(struct call *c)
+{
+    const struct waf_conf *conf = c->conf;
+    struct waf_state *state = c->state;
+    struct span tags = state->tags;
+    struct verdict verdict = walk(c);
+    /* In the head always, so that no client can lend itself a tag. */
+    if (conf->plan->tags && (!state->body || tags.len != state->tags.len) &&
+        !edit_lend_field(c->txn, SPAN("X-Sallyport-Tags"), state->tags))
+        return fail(REASON_MEMORY);
+    if (verdict.action != ACTION_PASS || state->allowed || state->refused ||
+        state->score < conf->threshold.inbound)
+        return verdict;
+    state->refused = true;
+    return deny(REASON_RULE);
+}
+
+/* ---- values ---------------------------------------------------------------------------------
+ */
+
+static struct verdict resume(struct call *c);
+
+static struct verdict proceed(struct call *c)
+{
+    const struct waf_conf *conf = c->conf;
+    struct waf_state *state = c->state;
+    uint64_t slice = state->slices < SLICES ? state->slice : UINT64_MAX;
+    switch (scan_run(&state->scan, conf->plan, c->local, c->txn->arena, slice)) {
+    case SCAN_DONE:
+        return judge(c);
+    case SCAN_PAUSE:
+        state->slices++;
+        op_init(&state->turn);
+        op_finish(&state->turn, c->txn->worker, OK, NULL);
+        return wait_for(c, &state->turn, resume);
+    case SCAN_SPENT:
+        return fail(REASON_STAGE_FAILED);
+    case SCAN_MEMORY:
+        break;
+    }
+    return fail(REASON_MEMORY);
+}
+
+static struct verdict resume(struct call *c)
+{
+    return c->error == OK ? proceed(c) : fail(REASON_STAGE_DEADLINE);
+}
+
+/* Slices such that the usual number of forms is through before the last one. */
+static struct verdict begin(struct call *c, enum err err, const struct values *values)
+{
+    struct waf_state *state = c->state;
+    if (err != OK)
+        return fail(err == ERR_LIMIT ? REASON_ARGUMENT_LIMIT : REASON_MEMORY);
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < values->count; i++)
+        bytes += values->items[i].text.len;
+    state->slices = 0;
+    state->slice = bytes / (SLICES / 4) > SLICE_BYTES ? bytes / (SLICES / 4) : SLICE_BYTES;
+    scan_begin(&state->scan, *values);
+    return proceed(c);
+}
+
+static struct intake intake_of(const struct call *c)
+{
+    const struct waf_conf *conf = c->conf;
+    return (struct intake){ .selectors = &conf->plan->selectors,
+                            .wanted = conf->plan->selects,
+                            .limit = (unsigned)conf->budget.values,
+                            .arena = c->txn->arena };
+}
+
+static struct verdict see_head(struct call *c)
+{
+    const struct waf_conf *conf = c->conf;
+    struct waf_state *state = c->state;
+    struct intake intake = intake_of(c);
+    struct values values;
+    state->scan.budget = (struct scan_budget){ .bytes = conf->budget.bytes,
+                                               .values = (uint64_t)conf->budget.values };
+    return begin(c, values_of_head(&values, &intake, c->req), &values);
+}
+
+static struct verdict see_body(struct call *c)
+{
+    struct waf_state *state = c->state;
+    struct intake intake = intake_of(c);
+    struct values values;
+    if (state->allowed)
+        return pass();
+    state->body = true;
+    return begin(c, values_of_body(&values, &intake, c->req, c->body), &values);
+}
+
+/* ---- the stage ------------------------------------------------------------------------------
+ */
+
+static bool idle(const void *conf)
+{
+    return ((const struct waf_conf *)conf)->plan == NULL;
+}
+
+static bool wants_body(const void *conf)
+{
+    const struct waf_conf *waf = conf;
+    return waf->plan != NULL && waf->plan->wants_body;
+}
+
+static uint64_t body_limit(const void *conf)
+{
+    return ((const struct waf_conf *)conf)->body_limit;
+}
+
+static enum err attach(void *local, const void *conf, struct worker *worker)
+{
+    const struct waf_conf *waf = conf;
+    (void)worker;
+    return waf->plan != NULL ? scan_attach(local, waf->plan) : OK;
+}
+
+static void detach(void *local)
+{
+    scan_detach(local);
+}
+
+const struct stage_type waf_stage = {
+    .name = "waf",
+    .summary = "Looks for attacks in the request: own rules, and a pack of common ones.",
+    .options = waf_options,
+    .conf_size = sizeof(struct waf_conf),
+    .local_size = sizeof(struct scan_local),
+    .state_size = sizeof(struct waf_state),
+    .open = waf_open,
+    .close = waf_close,
+    .attach = attach,
+    .detach = detach,
+    .idle = idle,
+    .wants_body = wants_body,
+    .body_limit = body_limit,
+    .on = { [PHASE_REQUEST_HEAD] = see_head, [PHASE_REQUEST_BODY] = see_body },
+};
