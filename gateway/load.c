@@ -37,7 +37,11 @@ static bool parse_listen(struct span text, struct addr *addr)
         text_add(&out, text);
         text = text_span(&out);
     }
-    return !out.overflow && addr_parse_port(text, addr) && addr->port != 0;
+    if (out.overflow || !addr_parse_port(text, addr))
+        return false;
+    /* An explicit port 0 is the system's choice, told on the ready line; none at all is an error. */
+    return addr->port != 0 || span_ends(text, SPAN("]:0")) ||
+           (addr->family == ADDR_V4 && span_ends(text, SPAN(":0")));
 }
 
 static void add_listen(struct site_load *sl, const struct texts *texts, bool tls)

@@ -53,7 +53,7 @@ int verb_help(const struct arguments *arguments)
                  "  sallyport run -c sallyport.yaml\n\n");
     for (const struct verb *verb = verbs; verb->name != NULL; verb++)
         (void)printf("  %-8s %s\n", verb->name, verb->summary);
-    (void)printf("\n`sallyport help VERB` lists a verb's options. Exit codes: 0 good, 2 bad "
-                 "configuration or usage, 1 anything else.\n");
+    (void)printf("\n`sallyport help VERB` lists a verb's options.\n"
+                 "Exit codes: 0 good, 2 bad configuration or usage, 1 anything else.\n");
     return EXIT_GOOD;
 }

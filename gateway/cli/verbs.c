@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf/suggest.h"
 #include "gateway/cli/cli.h"
 
 #define CONFIG                                                                                 \
@@ -74,6 +75,19 @@ const struct verb *verb_find(const char *name)
     return NULL;
 }
 
+static int no_such_verb(const char *name)
+{
+    char buffer[128];
+    struct text hint = text_fixed(buffer, sizeof(buffer));
+    struct suggestion suggestion = suggest_for(span_text(name));
+    for (const struct verb *verb = verbs; verb->name != NULL; verb++)
+        suggest_consider(&suggestion, span_text(verb->name));
+    suggest_write(&hint, &suggestion);
+    if (hint.len == 0)
+        text_lit(&hint, "`sallyport help` lists them");
+    return usage_error("no verb \"%s\"; %.*s", name, (int)hint.len, hint.p);
+}
+
 int cli_main(int argc, char **argv)
 {
     struct arguments arguments;
@@ -89,7 +103,7 @@ int cli_main(int argc, char **argv)
         name = "version";
     const struct verb *verb = verb_find(name);
     if (verb == NULL)
-        return usage_error("no verb \"%s\"; `sallyport help` lists them", name);
+        return no_such_verb(name);
     if (!arguments_parse(verb, argc - 2, argv + 2, &arguments))
         return EXIT_BAD;
     return verb->run(&arguments);

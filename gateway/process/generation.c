@@ -135,7 +135,17 @@ static int bind_one(struct home *home, size_t index)
         path = span_sub(path, 5, path.len);
     if (listen->addr.family == ADDR_UNIX && !put_path(&message, path))
         return ENAMETOOLONG;
-    return ask(home, &message, NULL, 0, &home->listen_fds[index]);
+    /* ":80" means every address of both families, or of the one that the system has. */
+    bool every = span_starts(listen->text, SPAN(":"));
+    if (every)
+        message.number |= BIND_DUAL;
+    int reason = ask(home, &message, NULL, 0, &home->listen_fds[index]);
+    if (every && (reason == EAFNOSUPPORT || reason == EADDRNOTAVAIL)) {
+        message.number &= ~(uint64_t)BIND_DUAL;
+        message.addr = (struct addr){ .family = ADDR_V4, .port = listen->addr.port };
+        reason = ask(home, &message, NULL, 0, &home->listen_fds[index]);
+    }
+    return reason;
 }
 
 static void bind_listeners(struct home *home)

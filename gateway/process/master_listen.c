@@ -23,11 +23,11 @@ static int fail(int fd)
     return reason;
 }
 
-static int bind_inet(const struct addr *addr, int *out)
+static int bind_inet(const struct addr *addr, bool dual, int *out)
 {
     struct sockaddr_storage name;
     socklen_t len = addr_to_sockaddr(addr, (struct sockaddr *)&name);
-    const int on = 1;
+    const int on = 1, alone = !dual;
     int fd = socket(name.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return errno;
@@ -36,7 +36,7 @@ static int bind_inet(const struct addr *addr, int *out)
     /* One address, one family: [::] does not take 0.0.0.0 along, whatever the system's default.
      */
     if (name.ss_family == AF_INET6 &&
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &alone, sizeof(alone)) != 0)
         return fail(fd);
     if (bind(fd, (struct sockaddr *)&name, len) != 0 || listen(fd, BACKLOG) != 0)
         return fail(fd);
@@ -114,7 +114,7 @@ int listen_bind(struct master *master, const struct message *message, int *fd)
 {
     bool unix_path = message->addr.family == ADDR_UNIX;
     if (message->addr.family == ADDR_NONE || unix_path != (message->name[0] != '\0') ||
-        message->number > (BIND_TLS | BIND_CONTROL))
+        message->number > (BIND_TLS | BIND_CONTROL | BIND_DUAL))
         return EINVAL;
     struct listening *free = NULL;
     for (size_t i = 0; i < LISTENING_MAX; i++) {
@@ -132,7 +132,7 @@ int listen_bind(struct master *master, const struct message *message, int *fd)
     int made = -1;
     int reason = unix_path
                      ? bind_unix(message->name, (message->number & BIND_CONTROL) != 0, &made)
-                     : bind_inet(&message->addr, &made);
+                     : bind_inet(&message->addr, (message->number & BIND_DUAL) != 0, &made);
     if (reason != 0)
         return reason;
     *free = (struct listening){ .fd = made,
@@ -225,7 +225,8 @@ static void write_kind(const struct master *master, struct text *out, struct spa
     bool first = true;
     for (size_t i = 0; i < LISTENING_MAX; i++) {
         const struct listening *listening = &master->listening[i];
-        if (listening->fd < 0 || !listening->serving || listening->flags != flags)
+        if (listening->fd < 0 || !listening->serving ||
+            (listening->flags & ~(uint32_t)BIND_DUAL) != flags)
             continue;
         text_add(out, first ? name : SPAN(","));
         first = false;

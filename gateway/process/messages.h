@@ -38,7 +38,11 @@ enum message_kind {
     MESSAGE_KINDS
 };
 
-enum bind_flags { BIND_TLS = 1, BIND_CONTROL = 2 };
+enum bind_flags {
+    BIND_TLS = 1,
+    BIND_CONTROL = 2,
+    BIND_DUAL = 4 /* [::] takes 0.0.0.0 along */
+};
 
 enum { MESSAGE_NAME_BYTES = 108, MESSAGE_FDS_MAX = 2 };
 

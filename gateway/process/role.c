@@ -6,23 +6,17 @@
 #include "gateway/base/log.h"
 #include "gateway/process/process.h"
 
-/* Without the handlers of exit: in a closed sandbox there is nothing that they may do. */
-static void leave(int code) NORETURN;
-static void leave(int code)
-{
-    _exit(code);
-}
-
 int role_main(int argc, char **argv)
 {
     enum role role = argc > 0 ? process_find(span_text(argv[0])) : ROLE_COUNT;
+    /* Without the handlers of exit: in a closed sandbox there is nothing that they may do. */
     switch (role) {
     case ROLE_GENERATION:
-        leave(generation_main(argc - 1, argv + 1));
+        _exit(generation_main(argc - 1, argv + 1));
     case ROLE_RECORDER:
-        leave(recorder_main());
+        _exit(recorder_main());
     case ROLE_STEWARD:
-        leave(steward_main());
+        _exit(steward_main());
     case ROLE_MASTER:
     case ROLE_WORKER:
     case ROLE_COUNT:
