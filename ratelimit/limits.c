@@ -60,8 +60,8 @@ static const struct option rule_options[] = {
            .help = "How many requests in how much time.",
            .example = "60/min per client.ip burst 20"),
     OPTION(struct limit_rule, per, OPT_TEXT,
-           .help = "What is counted: client.ip (the default; IPv6 by /64), site or route (all "
-                   "clients together)."),
+           .help = "What is counted: client.ip (the default; IPv6 by /64), or all clients of a "
+                   "site or route together."),
     OPTION(struct limit_rule, burst, OPT_INT, .max = COUNT_MAX,
            .help = "Requests that may come at once; 0 for as many as the rate counts."),
     OPTION(struct limit_rule, cost, OPT_INT, .fallback = "1", .min = 1, .max = COUNT_MAX,
@@ -148,24 +148,15 @@ static bool make_policy(struct limit *limit, const struct limit_rule *rule, stru
 }
 
 /*
- * A rule that several routes inherit from their site is one rule with one counter, or each
- * route would give a client the whole limit once more: the first of them to open it stands for
- * all. A rule for a route by its nature counts for each alone.
+ * A limit is the place where it stands in the file, and its name there. So one that several
+ * routes inherit has one counter, or each route would give a client the whole limit once more;
+ * the same words on two routes are two limits; and a change of the rate keeps what was counted.
+ * The parts are hashed alone first, so that no two places read the same.
  */
-static void find_owner(struct limit_rule *rule, enum per per, const struct setup *setup,
-                       struct span *route)
-{
-    if (rule->first_site == NULL || strcmp(rule->first_site, setup->site) != 0) {
-        rule->first_site = setup->site;
-        rule->first_route = setup->route;
-    }
-    *route = span_text(per == PER_ROUTE ? setup->route : rule->first_route);
-}
-
-/* Lengths stand before the parts, so that no two places read the same. */
-static uint64_t hash_place(const struct siphash_key *key, struct span site, struct span route,
+static uint64_t hash_place(const struct siphash_key *key, const struct setup *setup,
                            struct span name)
 {
+    struct span site = span_text(setup->site), route = span_text(setup->route);
     uint64_t parts[3] = {
         siphash(key, site.p, site.len),
         siphash(key, route.p, route.len),
@@ -191,10 +182,10 @@ static const char *arithmetic(struct limit *limit, const struct limit_rule *rule
     return NULL;
 }
 
-static const char *prepare(struct limit *limit, struct limit_rule *rule,
+static const char *prepare(struct limit *limit, const struct limit_rule *rule,
                            const struct rate_limits *conf, struct setup *setup)
 {
-    struct span per = rule->per.len > 0 ? rule->per : rule->rate.key, route;
+    struct span per = rule->per.len > 0 ? rule->per : rule->rate.key;
     if (rule->per.len > 0 && rule->rate.key.len > 0 && !span_equal(rule->per, rule->rate.key))
         return "two different things to count by are given";
     if (!find_per(per, &limit->per))
@@ -206,8 +197,7 @@ static const char *prepare(struct limit *limit, struct limit_rule *rule,
         return wrong;
     if (!make_name(limit, rule, setup->arena) || !make_policy(limit, rule, setup->arena))
         return "out of memory";
-    find_owner(rule, limit->per, setup, &route);
-    limit->id = hash_place(&conf->place, span_text(setup->site), route, limit->name);
+    limit->id = hash_place(&conf->place, setup, limit->name);
     return NULL;
 }
 
@@ -235,7 +225,7 @@ static void derive_keys(struct rate_limits *conf, const uint8_t *boot_key)
 static enum err open_limits(void *base, struct setup *setup)
 {
     struct rate_limits *conf = base;
-    struct limit_rule *rules = conf->rules.items;
+    const struct limit_rule *rules = conf->rules.items;
     conf->count = 0;
     if (conf->rules.count == 0)
         return OK;
@@ -273,14 +263,23 @@ static bool limits_idle(const void *base)
  */
 
 static struct tat_key key_for(const struct rate_limits *conf, const struct limit *limit,
-                              const struct addr *client)
+                              const struct txn *txn)
 {
     uint64_t parts[3] = { limit->id };
-    if (limit->per == PER_CLIENT) {
-        _Static_assert(CLIENT_BITS_V6 == 64,
-                       "the second word is the network of an IPv6 client");
-        memcpy(&parts[1], client->bytes, sizeof(parts[1])); /* of IPv4 all, and four zeros */
-        parts[2] = client->family;
+    struct span site = span_text(txn->site->name), route = span_text(txn->route->name);
+    switch (limit->per) {
+    case PER_CLIENT:
+        memcpy(&parts[1], txn->client.bytes,
+               sizeof(parts[1])); /* of IPv4 all, and four zeros */
+        parts[2] = txn->client.family;
+        break;
+    case PER_ROUTE:
+        parts[2] = siphash(&conf->place, route.p, route.len);
+        parts[1] = siphash(&conf->place, site.p, site.len);
+        break;
+    case PER_SITE:
+        parts[1] = siphash(&conf->place, site.p, site.len);
+        break;
     }
     return (struct tat_key){
         .place = siphash(&conf->place, parts, sizeof(parts)),
@@ -350,7 +349,7 @@ static struct verdict limit_head(struct call *c)
 
     INVARIANT(conf->count <= LIMITS_MAX);
     for (size_t i = 0; i < conf->count; i++)
-        keys[i] = key_for(conf, &conf->limits[i], &c->txn->client);
+        keys[i] = key_for(conf, &conf->limits[i], c->txn);
 
     const struct limit *spent = conf->count > 1 ? ask_all(conf, keys, now_ns, &answer) : NULL;
     if (spent != NULL)

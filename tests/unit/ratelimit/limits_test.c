@@ -152,20 +152,18 @@ static void a_reload_forgives_nothing(void **state)
     assert_int_equal(admitted("192.0.2.1", 10), 3);
     assert_true(kit_configure(&kit, "[{rate: 60/min, burst: 3}]", NULL));
     assert_int_equal(admitted("192.0.2.1", 10), 0);
-    kit.setup.site = "blog"; /* another site counts for itself */
-    assert_true(kit_configure(&kit, "[{rate: 60/min, burst: 3}]", NULL));
+    /* Nor does another rate under the same name; and another site's limit is another one. */
+    assert_true(kit_configure(&kit, "[{rate: 60/min, burst: 3, name: n}]", NULL));
+    assert_int_equal(admitted("192.0.2.1", 10), 3);
+    assert_true(kit_configure(&kit, "[{rate: 60/min, burst: 4, name: n}]", NULL));
+    assert_int_equal(admitted("192.0.2.1", 10), 1);
+    kit.setup.site = "blog";
+    assert_true(kit_configure(&kit, "[{rate: 60/min, burst: 3, name: n}]", NULL));
     assert_int_equal(admitted("192.0.2.1", 10), 3);
     kit_close(&kit);
 }
 
-/* Opens the configuration at hand once more for another place. */
-static void reopen_for(const char *site, const char *route, const void *parent)
-{
-    kit.setup.site = site;
-    kit.setup.route = route;
-    assert_true(kit_configure(&kit, "{}", parent));
-}
-
+/* One configuration serves all that inherit it; a limit of the defaults belongs to no site. */
 static void heirs_share_a_counter(void **state)
 {
     (void)state;
@@ -173,18 +171,19 @@ static void heirs_share_a_counter(void **state)
         const char *yaml;
         unsigned in_next_route, in_next_site;
     } rows[] = {
-        { "[{rate: 60/min, burst: 3}]", 0, 3 },
+        { "[{rate: 60/min, burst: 3}]", 0, 0 },
         { "[{rate: 60/min, burst: 3, per: site}]", 0, 3 },
         { "[{rate: 60/min, burst: 3, per: route}]", 3, 3 },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        configure(rows[i].yaml);
-        const void *parent = kit.instance.conf;
-        reopen_for("shop", "/a", parent);
+        kit_open(&kit, &limits_stage);
+        kit.setup.site = kit.setup.route = NULL;
+        assert_true(kit_configure(&kit, rows[i].yaml, NULL));
+        kit.route.name = "/a";
         assert_int_equal(admitted("192.0.2.1", 9), 3);
-        reopen_for("shop", "/b", parent);
+        kit.route.name = "/b";
         assert_int_equal(admitted("192.0.2.1", 9), rows[i].in_next_route);
-        reopen_for("blog", "/b", parent);
+        kit.site.name = "blog";
         assert_int_equal(admitted("192.0.2.1", 9), rows[i].in_next_site);
         kit_close(&kit);
     }
