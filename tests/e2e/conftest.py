@@ -1,0 +1,64 @@
+"""What several files share: test certificates, made once with the openssl command."""
+import collections
+import os
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import harness  # noqa: E402
+
+Pair = collections.namedtuple("Pair", "cert key")
+
+
+class Authority:
+    """A certification authority and what it has signed."""
+
+    def __init__(self, folder, name="ca"):
+        self.folder, self.serial = str(folder), 0
+        self.ca = self._pair(name)
+        self._openssl("req", "-x509", "-key", self.ca.key, "-out", self.ca.cert, "-days", "30", "-subj",
+                      f"/CN=Test {name}", "-addext", "basicConstraints=critical,CA:TRUE")
+
+    def _openssl(self, *arguments):
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+    def _pair(self, name):
+        pair = Pair(*(os.path.join(self.folder, f"{name}.{x}") for x in ("crt", "key")))
+        self._openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", pair.key)
+        os.chmod(pair.key, 0o644)
+        return pair
+
+    def issue(self, name, *hosts, client=False):
+        pair = self._pair(name)
+        self.serial += 1
+        names = ",".join(("IP:" if host[0].isdigit() else "DNS:") + host for host in hosts) or "DNS:nobody.test"
+        extensions = os.path.join(self.folder, name + ".ext")
+        with open(extensions, "w") as file:
+            file.write(f"subjectAltName={names}\nextendedKeyUsage={'clientAuth' if client else 'serverAuth'}\n")
+        request = os.path.join(self.folder, name + ".csr")
+        self._openssl("req", "-new", "-key", pair.key, "-out", request, "-subj", f"/CN={name}")
+        self._openssl("x509", "-req", "-in", request, "-CA", self.ca.cert, "-CAkey", self.ca.key, "-set_serial",
+                      str(self.serial), "-days", "30", "-extfile", extensions, "-out", pair.cert)
+        return pair
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pki")
+    for path in (folder, folder.parent, folder.parent.parent):
+        os.chmod(path, 0o755)
+    return Authority(folder)
+
+
+@pytest.fixture(scope="session")
+def other_authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("pki2"), "other")
+
+
+@pytest.fixture(scope="module")
+def origin():
+    with harness.Origin() as origin:
+        yield origin

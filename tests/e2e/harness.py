@@ -1,0 +1,326 @@
+"""One gateway under test: its configuration, processes, logs, records and control.
+
+The configuration is a dictionary (written as JSON, which is YAML, too) or text. Listening ports are 0: the gateway
+says on its `ready` line which ones it got. SALLYPORT names the binary, default build/debug/sallyport.
+"""
+import collections
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+from origin import Origin, echo, says, silent  # noqa: F401 (tests take them from here)
+from wire import Client, Cut, Fault, chunked, request, response  # noqa: F401
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BINARY = os.path.join(ROOT, os.environ.get("SALLYPORT", "build/debug/sallyport"))
+ENVIRONMENT = dict(os.environ, ASAN_OPTIONS="detect_leaks=0:abort_on_error=1:allocator_may_return_null=1",
+                   UBSAN_OPTIONS="print_stacktrace=1:abort_on_error=1")
+START_SECONDS = 30
+
+
+def has_faults():
+    """Whether this is a build that takes x-sallyport-fault."""
+    with open(BINARY, "rb") as file:
+        return b"x-sallyport-fault" in file.read()
+
+
+def command(*arguments, timeout=30, **more):
+    """Runs the binary to its end; text in, text out."""
+    more.setdefault("env", ENVIRONMENT)
+    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, **more)
+
+
+def eventually(probe, seconds=5.0, what="condition"):
+    """The first true value of probe(), tried until the time is up."""
+    end = time.monotonic() + seconds
+    while True:
+        value = probe()
+        if value:
+            return value
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.01)
+
+
+def merge(base, over):
+    """`over` over `base`: mappings are merged, anything else is replaced."""
+    if not (isinstance(base, dict) and isinstance(over, dict)):
+        return over
+    return {**base, **{k: merge(base[k], v) if k in base else v for k, v in over.items()}}
+
+
+def plain(upstream, server=None, **site):
+    """One site for any host with every inspection off; `server` and `site` are merged over that."""
+    if isinstance(upstream, Origin):
+        upstream = upstream.url
+    base = {"host": "*", "waf": {"mode": "off"}, "limits": [], "bans": "off", "headers": "off",
+            "bots": {"mode": "off"}}
+    if upstream is not None:
+        base["upstream"] = upstream
+    return {"version": 1, "server": merge({"listen": {"http": "127.0.0.1:0"}, "workers": 1}, server or {}),
+            "audit": {"file": "audit.jsonl", "record": ["all"]}, "sites": [merge(base, site)]}
+
+
+def statistics(pid):
+    """(parent, state, cpu seconds, name) of a process, or None."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            text = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    name, rest = text[text.index("(") + 1:text.rindex(")")], text[text.rindex(")") + 2:].split()
+    return int(rest[1]), rest[0], (int(rest[11]) + int(rest[12])) / os.sysconf("SC_CLK_TCK"), name
+
+
+def rss_bytes(pid):
+    with open(f"/proc/{pid}/status") as file:
+        return int(re.search(r"VmRSS:\s+(\d+)", file.read())[1]) * 1024
+
+
+Row = collections.namedtuple("Row", "pid parent name")
+
+
+class Sallyport:
+    def __init__(self, config, env=None, files=None, arguments=None, start=True):
+        self.folder = tempfile.mkdtemp(prefix="sallyport-e2e-")
+        os.chmod(self.folder, 0o777)
+        self.config_path = os.path.join(self.folder, "sallyport.yaml")
+        self.control = os.path.join(self.folder, "control.sock")
+        self.audit_path = os.path.join(self.folder, "audit.jsonl")
+        self.environment = {**ENVIRONMENT, **(env or {})}
+        self.arguments = arguments or ["run", "-c", self.config_path]
+        self.stderr, self.ports, self.process, self.seen = [], {}, None, 0
+        for name, content in (files or {}).items():
+            self.write(name, content)
+        if config is not None:
+            self.configure(config)
+        if start:
+            self.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is not None:
+            print("".join(self.stderr[-60:]))
+        self.stop()
+
+    # ---- files -----------------------------------------------------------------------------------
+
+    def write(self, name, content):
+        path = os.path.join(self.folder, name)
+        with open(path + ".new", "w" if isinstance(content, str) else "wb") as file:
+            file.write(content)
+        os.chmod(path + ".new", 0o644)
+        os.rename(path + ".new", path)
+        return path
+
+    def configure(self, config):
+        if isinstance(config, dict):
+            config = merge({"server": {"control": "control.sock"}}, config)
+            config = json.dumps(config, indent=1)
+        self.write("sallyport.yaml", config)
+
+    # ---- life ------------------------------------------------------------------------------------
+
+    def start(self):
+        self.process = subprocess.Popen([BINARY, *self.arguments], cwd=self.folder, env=self.environment,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True, start_new_session=True)
+        ready = threading.Event()
+        self.ready_line = ""
+
+        def read_out():
+            for line in self.process.stdout:
+                if line.startswith("ready ") and not self.ready_line:
+                    self.ready_line = line.strip()
+                    ready.set()
+            ready.set()
+
+        def read_err():
+            for line in self.process.stderr:
+                self.stderr.append(line)
+
+        for target in (read_out, read_err):
+            threading.Thread(target=target, daemon=True).start()
+        assert ready.wait(START_SECONDS) and self.ready_line, \
+            "no ready line; standard error:\n" + "".join(self.stderr[-60:])
+        self.said = [word.split("=", 1) for word in self.ready_line.split()[1:]]
+        for key, value in self.said:
+            if key in ("http", "https"):
+                self.ports.setdefault(key, []).append(int(value.rsplit(":", 1)[1]))
+        self.pid = int(dict(self.said)["pid"])
+
+    def stop(self, seconds=10.0):
+        if self.process is None:
+            return
+        pids = [row.pid for row in self.tree()]
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(0.3)
+            except subprocess.TimeoutExpired:
+                self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pass
+        for pid in pids:
+            if statistics(pid):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        self.process.wait(5)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.check_sanitizers()
+
+    def check_sanitizers(self):
+        text = "".join(self.stderr)
+        for word in ("AddressSanitizer", "runtime error:", "INVARIANT"):
+            assert word not in text, text[max(0, text.index(word) - 500):][:4000]
+
+    def signal(self, number):
+        os.kill(self.pid, number)
+
+    def reload(self, config=None, timeout=30):
+        """`sallyport reload --wait`: the finished command."""
+        if config is not None:
+            self.configure(config)
+        return command("reload", "-c", self.config_path, "--wait", cwd=self.folder, timeout=timeout)
+
+    # ---- processes -------------------------------------------------------------------------------
+
+    def tree(self):
+        """Every living process below the one that was started, itself included."""
+        children = collections.defaultdict(list)
+        for path in glob.glob("/proc/[0-9]*"):
+            pid = int(os.path.basename(path))
+            row = statistics(pid)
+            if row and row[1] != "Z":
+                children[row[0]].append(Row(pid, row[0], row[3]))
+        found, todo = [], [self.process.pid]
+        while todo:
+            pid = todo.pop()
+            row = statistics(pid)
+            if row and row[1] != "Z":
+                found.append(Row(pid, row[0], row[3]))
+            todo += [child.pid for child in children[pid]]
+        return found
+
+    def role(self, name):
+        """Pids of the processes with this role, oldest first."""
+        return sorted(row.pid for row in self.tree() if row.name == name)
+
+    def one(self, name):
+        return eventually(lambda: self.role(name), what=f"a process {name}")[-1]
+
+    # ---- talking ---------------------------------------------------------------------------------
+
+    def address(self, scheme="http", number=0):
+        return ("127.0.0.1", self.ports[scheme][number])
+
+    def client(self, **more):
+        return Client(self.address(), **more)
+
+    def tls_client(self, context, name="test", **more):
+        return Client(self.address("https"), tls=context, name=name, **more)
+
+    def ask(self, method="GET", path="/", host="test", fields=(), body=None, **more):
+        """One request on a connection of its own."""
+        with self.client(**more) as client:
+            return client.ask(method, path, host, fields, body)
+
+    # ---- records ---------------------------------------------------------------------------------
+
+    def records(self):
+        """All records so far, each parsed strictly."""
+        try:
+            with open(self.audit_path, "rb") as file:
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in data[:data.rfind(b"\n") + 1].splitlines()]
+
+    def new_records(self, count=1, seconds=5.0):
+        """The records since the last call: exactly `count` of them."""
+        fresh = eventually(lambda: self.records()[self.seen:] if len(self.records()) >= self.seen + count else None,
+                           seconds, f"{count} new records; there are {len(self.records()) - self.seen}")
+        self.seen += len(fresh)
+        assert len(fresh) == count, f"{len(fresh)} records in place of {count}: {fresh}"
+        return fresh
+
+    def forget_records(self):
+        """Later calls of new_records begin here."""
+        settled = -1
+        while settled != len(self.records()):
+            settled = len(self.records())
+            time.sleep(0.05)
+        self.seen = settled
+
+    def record_of(self, request_id, seconds=5.0):
+        def find():
+            found = [r for r in self.records() if r["http"]["request"]["id"] == request_id]
+            assert len(found) < 2, found
+            return found
+        return eventually(find, seconds, f"the record of {request_id}")[0]
+
+
+class Load:
+    """Keep-alive clients in threads. A kept connection that ends before any byte of the answer is tried once
+    more on a new one, as every client does; anything else that goes wrong is a failure."""
+
+    def __init__(self, gateway, threads=4, path="/", pause=0.0, make=None):
+        self.gateway, self.path, self.pause = gateway, path, pause
+        self.done, self.retried, self.failures, self.times = 0, 0, [], []
+        self.make = make or gateway.client
+        self.stopping = threading.Event()
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(20)
+
+    def _run(self):
+        client, used = None, False
+        while not self.stopping.is_set():
+            began = time.monotonic()
+            try:
+                if client is None:
+                    client, used = self.make(), False
+                answer = client.ask(path=self.path)
+                used = True
+                with self.lock:
+                    self.done += 1
+                    self.times.append(time.monotonic())
+                    if answer.status != 200:
+                        self.failures.append((began, answer.status))
+                if answer.get("connection", "").lower() == "close":
+                    client.close()
+                    client = None
+            except (OSError, Cut, Fault) as error:
+                fresh = used and client is not None and not client.reader.buffer and \
+                    (isinstance(error, ConnectionError) or isinstance(error, Cut) and not error.args[0])
+                with self.lock:
+                    if fresh:
+                        self.retried += 1
+                    else:
+                        self.failures.append((began, repr(error)))
+                if client is not None:
+                    client.close()
+                client = None
+            if self.pause:
+                time.sleep(self.pause)
