@@ -34,9 +34,9 @@ struct ring {
 
 /* The whole region, by the name "audit". */
 struct rings {
-    uint32_t layout;                       /* RINGS_LAYOUT */
-    _Alignas(64) uint32_t recorder_sleeps; /* a worker that commits then signals the eventfd */
-    _Alignas(64) uint64_t sequence; /* last sequence number written, kept across recorders */
+    uint32_t layout;          /* RINGS_LAYOUT */
+    uint32_t recorder_sleeps; /* a worker that commits then signals the eventfd */
+    uint64_t sequence;        /* last sequence number written, kept across recorders */
     struct ring ring[RING_SLOTS];
 };
 enum { RINGS_LAYOUT = 1 };

@@ -59,7 +59,7 @@ static bool make_room(struct patterns *patterns, struct arena *arena)
     if (items == NULL)
         return false;
     if (patterns->count > 0)
-        memcpy(items, patterns->items, patterns->count * sizeof(*items));
+        memcpy(items, patterns->items, patterns->count * sizeof(pcre2_code *));
     patterns->items = items;
     patterns->capacity = capacity;
     return true;
