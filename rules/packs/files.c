@@ -37,7 +37,7 @@ const struct pack_rule pack_files[] = {
         .score = SCORE_WARNING,
         .match = { "(?:^|[/\\\\=:,])\\.\\.(?:[/\\\\]|$)" },
         .attacks = { "../x", "a/../b", "file:..\\x", "%2e%2e%2fx" },
-        .harmless = { "a..b", "wait..", "x../y" },
+        .harmless = { "a..b", "wait..", "x../y", "/..." },
     },
     {
         .name = "system-file",
