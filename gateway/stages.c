@@ -1,0 +1,25 @@
+/*
+ * The inspection chain, in order, one line a stage. Order is code and not configuration: the
+ * allow-list comes before everything that blocks, so that an operator is never locked out;
+ * address limits come before the dear work; rules before authentication, so that an exploit
+ * against a gated route leaves its signature and not only a 401.
+ */
+#include "gateway/stages.h"
+
+#include "auth/basic.h"
+#include "auth/headers.h"
+#include "geoip/lists.h"
+#include "ratelimit/limits.h"
+#include "rules/restrict.h"
+#include "rules/waf.h"
+
+const struct stage_type *const stages[] = {
+    &allow_stage,    /* geoip/lists: who is always let in, or the only ones let in */
+    &deny_stage,     /* geoip/lists: address lists */
+    &restrict_stage, /* rules/restrict: methods, sizes, counts */
+    &limits_stage,   /* ratelimit/limits: token buckets by address */
+    &waf_stage,      /* rules/waf: own rules */
+    &basic_stage,    /* auth/basic: name and password */
+    &headers_stage,  /* auth/headers: security fields on the answer */
+    NULL,
+};
