@@ -41,9 +41,10 @@ struct hashpool {
     size_t load; /* jobs that are not free; the loop's alone */
 
     pthread_mutex_t lock;
-    pthread_cond_t work;
+    pthread_cond_t work, started;
     struct queue waiting, done; /* under the lock */
     bool stopping;              /* under the lock */
+    unsigned running;           /* threads that have settled in; under the lock */
 
     struct password_scratch *scratch[HASHPOOL_THREADS];
     pthread_t threads[HASHPOOL_THREADS];
@@ -117,6 +118,10 @@ static void *run_thread(void *start)
     struct password_scratch *scratch = ((struct thread_start *)start)->scratch;
     free(start);
     step_back();
+    pthread_mutex_lock(&pool->lock);
+    pool->running++;
+    pthread_mutex_unlock(&pool->lock);
+    pthread_cond_signal(&pool->started);
 
     bool cancelled;
     for (struct job *job; (job = next_job(pool, &cancelled)) != NULL;) {
@@ -151,6 +156,16 @@ static enum err start_thread(struct hashpool *pool, const pthread_attr_t *attrib
     return OK;
 }
 
+/* What a thread does when it starts would be forbidden behind the sandbox, which closes next.
+ */
+static void wait_until_running(struct hashpool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    while (pool->running < pool->thread_count)
+        pthread_cond_wait(&pool->started, &pool->lock);
+    pthread_mutex_unlock(&pool->lock);
+}
+
 /* Signals are the loop's business. */
 static enum err start_threads(struct hashpool *pool)
 {
@@ -166,6 +181,7 @@ static enum err start_threads(struct hashpool *pool)
         err = start_thread(pool, &attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
+    wait_until_running(pool);
     return err;
 }
 
@@ -293,6 +309,7 @@ enum err hashpool_open(struct hashpool **out, struct worker *worker)
     queue_init(&pool->done);
     INVARIANT(pthread_mutex_init(&pool->lock, NULL) == 0);
     INVARIANT(pthread_cond_init(&pool->work, NULL) == 0);
+    INVARIANT(pthread_cond_init(&pool->started, NULL) == 0);
 
     enum err err = open_parts(pool);
     if (err != OK) {
@@ -326,6 +343,7 @@ void hashpool_close(struct hashpool *pool)
         wipe(pool->jobs, HASHPOOL_JOBS * sizeof(struct job));
         munmap(pool->jobs, HASHPOOL_JOBS * sizeof(struct job));
     }
+    pthread_cond_destroy(&pool->started);
     pthread_cond_destroy(&pool->work);
     pthread_mutex_destroy(&pool->lock);
     free(pool);

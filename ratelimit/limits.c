@@ -116,16 +116,33 @@ static bool is_name(struct span name)
     return name.len <= NAME_BYTES_MAX;
 }
 
+/* "60-per-min", "5-per-10s": the rate, in the characters of a name. */
 static bool make_name(struct limit *limit, const struct limit_rule *rule, struct arena *arena)
 {
+    static const struct {
+        uint64_t ms;
+        struct span one, many;
+    } units[] = {
+        { 86400000, SPAN_INIT("day"), SPAN_INIT("d") },
+        { 3600000, SPAN_INIT("hour"), SPAN_INIT("h") },
+        { 60000, SPAN_INIT("min"), SPAN_INIT("min") },
+        { 1000, SPAN_INIT("s"), SPAN_INIT("s") },
+        { 1, SPAN_INIT("ms"), SPAN_INIT("ms") },
+    };
+    struct rate rate = rule->rate.rate;
     limit->name = rule->name;
     if (rule->name.len > 0)
         return true;
+    size_t unit = 0;
+    while (rate.per_ms % units[unit].ms != 0)
+        unit++;
+    uint64_t times = rate.per_ms / units[unit].ms;
     struct text text = text_growing(arena, 48);
-    text_uint(&text, rule->rate.rate.count);
+    text_uint(&text, rate.count);
     text_lit(&text, "-per-");
-    text_uint(&text, rule->rate.rate.per_ms);
-    text_lit(&text, "ms");
+    if (times > 1)
+        text_uint(&text, times);
+    text_add(&text, times > 1 ? units[unit].many : units[unit].one);
     limit->name = text_span(&text);
     return !text.overflow;
 }

@@ -48,7 +48,7 @@ static const struct option restrict_options[] = {
     OPTION(struct restrict_conf, uri, OPT_SIZE, .help = "Longest path and query together."),
     OPTION(struct restrict_conf, body, OPT_SIZE,
            .help = "Longest body by its Content-Length. One without, which is chunked, is "
-                   "measured where it is held for inspection, and else bound by "
+                   "measured where arguments are measured too, and else bound by "
                    "server.limits.body."),
     OPTION(struct restrict_conf, content_types, OPT_TEXTS, .max = TYPES_MAX,
            .help = "Kinds of content that a body may be; all when empty. A body without a "
@@ -127,6 +127,11 @@ static enum err open_restrict(void *base, struct setup *setup)
 static bool measures_args(const struct restrict_conf *conf)
 {
     return conf->args > 0 || conf->arg_name > 0 || conf->arg_length > 0;
+}
+
+static bool restrict_wants_body(const void *base)
+{
+    return measures_args(base);
 }
 
 static bool restrict_idle(const void *base)
@@ -238,8 +243,7 @@ static struct verdict restrict_body(struct call *c)
     unsigned in_query, in_form;
     if (conf->body > 0 && c->body.len > conf->body)
         return deny(REASON_BODY_LIMIT);
-    if (!measures_args(conf) ||
-        !span_equal_nocase(media_type(c->req), SPAN("application/x-www-form-urlencoded")))
+    if (!span_equal_nocase(media_type(c->req), SPAN("application/x-www-form-urlencoded")))
         return pass();
     struct verdict verdict = measure_args(c, c->req->query, 0, &in_query);
     if (verdict.action != ACTION_PASS)
@@ -254,5 +258,6 @@ const struct stage_type restrict_stage = {
     .conf_size = sizeof(struct restrict_conf),
     .open = open_restrict,
     .idle = restrict_idle,
+    .wants_body = restrict_wants_body,
     .on = { [PHASE_REQUEST_HEAD] = restrict_head, [PHASE_REQUEST_BODY] = restrict_body },
 };

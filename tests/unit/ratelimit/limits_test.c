@@ -144,6 +144,28 @@ static void tells_when_to_come_back(void **state)
     kit_close(&kit);
 }
 
+static void a_limit_is_named_by_its_rate(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml, *field;
+    } rows[] = {
+        { "[1/min]", "\"1-per-min\";q=1;w=60" },
+        { "[1/10s]", "\"1-per-10s\";q=1;w=10" },
+        { "[1/day]", "\"1-per-day\";q=1;w=86400" },
+        { "[1/90min]", "\"1-per-90min\";q=1;w=5400" },
+        { "[1/2h]", "\"1-per-2h\";q=1;w=7200" },
+        { "[{rate: 1/s, name: n}]", "\"n\";q=1;w=1" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        configure(rows[i].yaml);
+        assert_int_equal(admitted("192.0.2.1", 1), 1);
+        struct verdict verdict = ask_from("192.0.2.1");
+        assert_span(kit_reply_field(&verdict, "RateLimit-Policy"), span_text(rows[i].field));
+        kit_close(&kit);
+    }
+}
+
 /* The same memory under a new configuration: a reload forgives nothing. */
 static void a_reload_forgives_nothing(void **state)
 {
@@ -262,8 +284,8 @@ int main(void)
     return RUN(TEST(limits_each_client_alone), TEST(the_burst_is_the_count_unless_given),
                TEST(an_ipv6_network_is_one_client), TEST(constants_count_all_clients_together),
                TEST(refused_requests_are_charged_to_none), TEST(tells_when_to_come_back),
-               TEST(a_reload_forgives_nothing), TEST(heirs_share_a_counter),
-               TEST(a_rule_of_its_own_has_a_counter_of_its_own),
+               TEST(a_limit_is_named_by_its_rate), TEST(a_reload_forgives_nothing),
+               TEST(heirs_share_a_counter), TEST(a_rule_of_its_own_has_a_counter_of_its_own),
                TEST(complains_of_what_cannot_be), TEST(bounds_the_number_of_limits),
                TEST(none_is_idle));
 }

@@ -189,6 +189,7 @@ static void counts_forms_that_are_held(void **state)
     (void)state;
     static const char form[] = "application/x-www-form-urlencoded";
     open_with("{args: 3, arg_length: 4, body: 20}");
+    assert_true(restrict_stage.wants_body(kit.instance.conf));
     assert_int_equal(judge_form("a&b", form, SPAN("c=1234")), REASON_NONE);
     assert_int_equal(judge_form("a&b", form, SPAN("c&d")), REASON_ARGUMENT_LIMIT);
     assert_int_equal(judge_form("a&b&c", form, SPAN("d")), REASON_ARGUMENT_LIMIT);
@@ -198,6 +199,9 @@ static void counts_forms_that_are_held(void **state)
     assert_int_equal(judge_form("", "text/plain", SPAN("12345678901234567890")), REASON_NONE);
     assert_int_equal(judge_form("", "text/plain", SPAN("123456789012345678901")),
                      REASON_BODY_LIMIT);
+    kit_close(&kit);
+    open_with("{body: 20, headers: 5}"); /* a large upload is not held for its length alone */
+    assert_false(restrict_stage.wants_body(kit.instance.conf));
     kit_close(&kit);
 }
 
