@@ -345,7 +345,9 @@ static void on_readable(struct channel *channel)
     ssize_t n = had > 0 && x->state != EXCHANGE_WAITING
                     ? CHANNEL_AGAIN
                     : channel_read(channel, worker->scratch + had, SCRATCH_BYTES - had);
-    if (n == CHANNEL_AGAIN && (had == 0 || x->state == EXCHANGE_WAITING))
+    /* After a pause at the head, a body without bytes still has to end. */
+    bool ends_now = x->state == EXCHANGE_BODY && x->reader.ended;
+    if (n == CHANNEL_AGAIN && !ends_now && (had == 0 || x->state == EXCHANGE_WAITING))
         return;
     if (n > 0) {
         x->answered = true;
