@@ -111,6 +111,9 @@ static bool may_retry(const struct exchange *x, bool reached_nobody)
         return false;
     if (reached_nobody)
         return true;
+    /* A server that is late may be at work on it: asking another one doubles its load. */
+    if (x->last == ERR_TIMEOUT)
+        return false;
     return x->reused && method_is_idempotent(x->req->method_id) && !x->streamed;
 }
 
@@ -121,6 +124,7 @@ static void try_failed(struct exchange *x, enum err err)
     /* A kept connection that its server closed meanwhile says nothing about the server. */
     bool stale = x->reused && !x->answered && err != ERR_TIMEOUT;
 
+    x->last = err;
     if (!stale)
         server_failed(x->server);
     if (!may_retry(x, reached_nobody)) {
@@ -178,7 +182,7 @@ static void start_try(struct exchange *x)
     for (;;) {
         x->server = pool_choose(x->upstream, x->tried);
         if (x->server == NULL) {
-            fail_later(x, x->tries == 0 ? ERR_BUSY : ERR_CONNECT);
+            fail_later(x, x->tries == 0 ? ERR_BUSY : x->last);
             return;
         }
         x->tries++;
@@ -199,10 +203,11 @@ static void start_try(struct exchange *x)
             set_deadline(x, upstream_of(x)->connect.ms);
             return;
         }
+        x->last = ERR_CONNECT;
         server_failed(x->server);
         x->tried |= (uint64_t)1 << (x->server - x->upstream->servers);
         if (!may_retry(x, true)) {
-            fail_later(x, ERR_CONNECT);
+            fail_later(x, x->last);
             return;
         }
     }

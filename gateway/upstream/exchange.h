@@ -68,6 +68,7 @@ struct exchange {
     struct timer timer;
     struct task task;
     enum err failure; /* told by the task */
+    enum err last;    /* how the try before this one ended */
     uint64_t tried;   /* bits of servers */
     unsigned tries, interim;
     uint64_t began_ms, mark;
