@@ -153,8 +153,11 @@ static void pump_body(struct exchange *x)
         x->body_at += part.len;
         channel_flush(channel);
     }
-    if (!x->streamed && x->body_at == x->body.len)
-        x->finished = true;
+    if (x->streamed || x->finished || x->body_at < x->body.len)
+        return;
+    x->finished = true;
+    if (x->state == EXCHANGE_WAITING)
+        set_deadline(x, upstream_of(x)->response.ms);
 }
 
 static void send_request(struct exchange *x)
@@ -187,6 +190,7 @@ static void start_try(struct exchange *x)
         }
         x->tries++;
         x->body_at = 0;
+        x->finished = false;
         x->scan = (struct head_scan){ 0 };
         /* After one stale connection the others of that server are likely as old: a fresh one
          * then. */
