@@ -454,7 +454,13 @@ void exchange_send(struct exchange *x, struct span bytes)
 
 void exchange_finish(struct exchange *x, const struct fields *trailers)
 {
-    if (x->conn == NULL || x->finished)
+    if (x->conn == NULL)
+        return;
+    if (x->state == EXCHANGE_TUNNEL) {
+        channel_shut(&x->conn->channel);
+        return;
+    }
+    if (x->finished)
         return;
     if (x->framing.body == BODY_CHUNKED) {
         char lines[TRAILER_BYTES_MAX + 64];
@@ -469,8 +475,6 @@ void exchange_finish(struct exchange *x, const struct fields *trailers)
     x->finished = true;
     if (x->state == EXCHANGE_WAITING)
         set_deadline(x, upstream_of(x)->response.ms);
-    if (x->state == EXCHANGE_TUNNEL)
-        channel_shut(&x->conn->channel);
 }
 
 void exchange_pause(struct exchange *x, bool paused)
