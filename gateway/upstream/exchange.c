@@ -381,7 +381,8 @@ static void on_drained(struct channel *channel)
         send_request(x);
     else if (!x->streamed && x->body_at < x->body.len)
         pump_body(x);
-    if (x->streamed && x->conn != NULL && x->state != EXCHANGE_OVER)
+    bool more = x->streamed || x->state == EXCHANGE_TUNNEL;
+    if (more && x->conn != NULL && x->state != EXCHANGE_OVER)
         x->events->drained(x);
     worker_flush(channel->worker);
 }
