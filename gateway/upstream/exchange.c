@@ -125,7 +125,8 @@ static void try_failed(struct exchange *x, enum err err)
     bool stale = x->reused && !x->answered && err != ERR_TIMEOUT;
 
     x->last = err;
-    if (!stale)
+    /* How a tunnel ends is up to those who talk through it, clients among them. */
+    if (!stale && x->state != EXCHANGE_TUNNEL)
         server_failed(x->server);
     if (!may_retry(x, reached_nobody)) {
         fail_with(x, err);
@@ -451,6 +452,8 @@ void exchange_send(struct exchange *x, struct span bytes)
     channel_write(channel, bytes);
     if (chunked)
         channel_write(channel, SPAN("\r\n"));
+    if (x->state == EXCHANGE_TUNNEL && !x->paused)
+        set_deadline(x, TUNNEL_IDLE_MS);
 }
 
 void exchange_finish(struct exchange *x, const struct fields *trailers)
