@@ -276,7 +276,8 @@ static void set_handler(struct site_load *sl, struct route *route,
         route->redirect_to = conf->redirect.to;
         route->redirect_status = (int)conf->redirect.status;
     }
-    if (route->handler == HANDLER_NONE) {
+    /* After another error this would often be its echo: a misspelt `upstream`, say. */
+    if (route->handler == HANDLER_NONE && sl->load->diags->errors == 0) {
         struct complaint complaint = complaint_at(sl, place, "upstream");
         complain(&complaint, SEVERITY_ERROR,
                  "there is nowhere to send requests: set upstream, respond or redirect");
@@ -323,7 +324,8 @@ static void default_route(struct site_load *sl, const struct node *node,
     route->site = site;
     route->upstream = level->upstream;
     route->handler = level->has_upstream ? HANDLER_UPSTREAM : HANDLER_NONE;
-    if (!level->has_upstream && node_child(node, SPAN("routes")) == NULL) {
+    if (!level->has_upstream && node_child(node, SPAN("routes")) == NULL &&
+        sl->load->diags->errors == 0) {
         struct complaint complaint = complaint_at(sl, node->place, "upstream");
         complain(&complaint, SEVERITY_ERROR, "a site needs an upstream, or routes");
     }
