@@ -21,8 +21,11 @@ static void on_event(struct watch *watch, uint32_t events);
 
 static uint32_t wanted_events(const struct channel *ch)
 {
-    return (ch->reading ? (uint32_t)EPOLLIN : 0) |
-           (ch->connecting || ch->unsent > 0 ? (uint32_t)EPOLLOUT : 0);
+    uint32_t events = (ch->reading ? (uint32_t)EPOLLIN : 0) |
+                      (ch->connecting || ch->unsent > 0 ? (uint32_t)EPOLLOUT : 0);
+
+    /* A hang-up is reported whatever is asked for: level-triggered, it would be so at once. */
+    return events == 0 && ch->hung && !ch->failed ? (uint32_t)EPOLLET : events;
 }
 
 static void ask_events(struct channel *ch)
@@ -37,8 +40,10 @@ static void give_up(struct channel *ch)
     if (ch->failed)
         return;
     ch->failed = true;
-    if (ch->watch.fd >= 0)
-        (void)shutdown(ch->watch.fd, SHUT_RDWR);
+    if (ch->watch.fd < 0)
+        return;
+    (void)shutdown(ch->watch.fd, SHUT_RDWR);
+    ask_events(ch);
 }
 
 static void drop_unsent(struct channel *ch)
@@ -389,9 +394,14 @@ static void on_event(struct watch *watch, uint32_t events)
             return; /* level-triggered: what else there is comes again */
         }
     }
-    if (ch->failed || ((events & (EPOLLERR | EPOLLHUP)) && !ch->reading)) {
+    if (ch->failed || ((events & EPOLLERR) && !ch->reading)) {
         ch->failed = true;
         ch->events->broken(ch);
+        return;
+    }
+    if (!ch->reading && (events & EPOLLHUP)) {
+        ch->hung = true; /* ended in order: what it said before is read when we go on */
+        ask_events(ch);
         return;
     }
     if (events & (EPOLLIN | EPOLLERR | EPOLLHUP))

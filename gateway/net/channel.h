@@ -41,7 +41,8 @@ struct channel {
     uint64_t sent, received; /* wire bytes */
     bool reading;            /* EPOLLIN is asked for */
     bool connecting;
-    bool eof; /* the other side has ended its direction */
+    bool eof;  /* the other side has ended its direction */
+    bool hung; /* it ended both directions while we were not reading */
     bool failed;
     bool shut; /* our direction is ended once `unsent` is gone */
 };
