@@ -383,7 +383,7 @@ static void on_event(struct watch *watch, uint32_t events)
 {
     struct channel *ch = CONTAINER(watch, struct channel, watch);
 
-    if (ch->connecting) {
+    if (ch->connecting && !ch->failed) {
         on_connecting(ch, events);
         return;
     }
