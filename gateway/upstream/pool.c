@@ -118,6 +118,7 @@ static struct server_conn *conn_new(struct server_local *server)
         return NULL;
     memset(conn, 0, sizeof *conn);
     conn->server = server;
+    conn->channel.watch.fd = -1;
     return conn;
 }
 
