@@ -314,13 +314,16 @@ static struct expr_value value_of(void *ctx, int id, struct span argument)
 
 static bool in_list(void *ctx, int list, const struct expr_value *value)
 {
-    const struct txn *txn = ctx;
+    struct txn *txn = ctx;
     const struct config *config = txn->config;
     INVARIANT(list >= 0 && (size_t)list < config->list_count);
     if (value->type != EXPR_ADDR)
         return false;
     if (config->list_contains != NULL)
         return config->list_contains(config, txn->worker, list, &value->addr);
+    /* What stands in a file is not known here. */
+    if (config->lists[list].file.text.len > 0)
+        txn->undecided = true;
     return cidrs_contain(&config->lists[list].ips, &value->addr);
 }
 

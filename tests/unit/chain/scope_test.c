@@ -178,6 +178,10 @@ static void test_lists(void **state)
     config.list_count = 2;
     assert_true(holds("client.ip in @office"));
     assert_false(holds("client.ip in @feed"));
+    assert_false(txn.undecided);
+    lists[1].file.text = SPAN("/feed");
+    assert_false(holds("client.ip in @feed"));
+    assert_true(txn.undecided); /* nobody has told what the file says */
     config.list_contains = in_second;
     assert_false(holds("client.ip in @office"));
     assert_true(holds("client.ip in @feed"));
