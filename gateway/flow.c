@@ -156,8 +156,11 @@ static struct flow *flow_new(struct stream *stream)
     flow->txn.flow = flow;
     flow->txn.stream = stream;
     flow->txn.peer = flow->txn.client = stream->peer;
-    if (stream->tls != NULL)
+    if (stream->tls != NULL) {
         flow->txn.sni = stream->tls->sni;
+        flow->txn.tls_version = stream->tls->version;
+        flow->txn.tls_cipher = stream->tls->cipher;
+    }
     stream->worker->shared->counters.requests++;
     return flow;
 }

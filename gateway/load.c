@@ -14,6 +14,7 @@
 #include "gateway/load_site.h"
 #include "gateway/net/certs.h"
 #include "gateway/stages.h"
+#include "gateway/store/snapshot.h"
 #include "geoip/cidrset.h"
 
 static const char *const top_keys[] = { "include", "defaults", "sites", NULL };
@@ -39,7 +40,8 @@ static bool parse_listen(struct span text, struct addr *addr)
     }
     if (out.overflow || !addr_parse_port(text, addr))
         return false;
-    /* An explicit port 0 is the system's choice, told on the ready line; none at all is an error. */
+    /* An explicit port 0 is the system's choice, told on the ready line; none at all is an
+     * error. */
     return addr->port != 0 || span_ends(text, SPAN("]:0")) ||
            (addr->family == ADDR_V4 && span_ends(text, SPAN(":0")));
 }
@@ -161,6 +163,17 @@ static void build_list(struct site_load *sl, struct list_conf *list, struct plac
         complain_at(sl, place, "the list is too large");
 }
 
+/* As the list is now: the steward's last snapshot, or what was there at load. */
+static bool list_contains(const struct config *config, struct worker *worker, int list,
+                          const struct addr *addr)
+{
+    const struct snapshots *snapshots = worker->snapshots;
+    struct span block =
+        snapshots != NULL ? snapshot_get(snapshots, (uint32_t)list) : config->lists[list].built;
+
+    return cidrset_contains(block, addr);
+}
+
 static void load_lists(struct site_load *sl, const struct top_conf *top,
                        const struct node *root)
 {
@@ -168,6 +181,7 @@ static void load_lists(struct site_load *sl, const struct top_conf *top,
     const struct list_item *items = top->lists.items;
     const struct node *node = node_child(root, SPAN("lists"));
 
+    config->list_contains = list_contains;
     config->lists = arena_array(sl->load->arena, struct list_conf, top->lists.count + 1);
     if (config->lists == NULL)
         return;
