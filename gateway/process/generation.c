@@ -117,8 +117,7 @@ static uint32_t ordinal(const struct config *config, size_t index)
     uint32_t before = 0;
     const struct listen_address *this = &config->listen[index];
     for (size_t i = 0; i < index; i++)
-        before += config->listen[i].tls == this->tls &&
-                  config->listen[i].addr.port == this->addr.port &&
+        before += config->listen[i].addr.port == this->addr.port &&
                   addr_equal(&config->listen[i].addr, &this->addr);
     return before;
 }
@@ -171,9 +170,13 @@ static void bind_listeners(struct home *home)
     int reason = ENAMETOOLONG;
     if (put_path(&message, config->server.control.text))
         reason = ask(home, &message, NULL, 0, &fd);
-    if (reason != 0)
+    if (home->protect && reason != 0)
+        log_warn("no control socket: another gateway has its place", F_ERRNO(reason),
+                 F_SPAN("path", config->server.control.text));
+    else if (reason != 0)
         refuse_address(home, config->server.control.text, reason);
-    (void)close(fd); /* it is the steward's; the master has it */
+    if (fd >= 0)
+        (void)close(fd); /* it is the steward's; the master has it */
 }
 
 /* ---- serving ---- */

@@ -68,7 +68,7 @@ struct member {
 struct listening {
     int fd; /* -1: free */
     struct addr addr;
-    uint32_t ordinal, flags;
+    uint32_t ordinal, flags, next_flags; /* next: as the loading generation wants it */
     char path[MESSAGE_NAME_BYTES];
     bool serving, loading; /* who wants it */
 };
@@ -141,7 +141,8 @@ void member_gone(struct master *master, uint32_t number, uint64_t slot);
 bool member_reaped(struct master *master, int32_t pid);
 /* The generation died: its workers are ours now. */
 void members_adopt(struct master *master, uint32_t number);
-void members_drain_orphans(struct master *master, bool at_once);
+/* Of that generation; 0: of every one. */
+void members_drain_orphans(struct master *master, uint32_t number, bool at_once);
 /* Those that were told, and had their time. */
 void members_kill_told(struct master *master);
 void members_tell(struct master *master);

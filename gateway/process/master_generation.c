@@ -124,9 +124,10 @@ static void retire(struct generation *generation, uint64_t drain_ms)
         (void)kill(generation->pid, SIGKILL); /* its workers become ours, and are drained */
 }
 
-static void drain_orphans(struct master *master, uint64_t drain_ms)
+/* `number` 0: those of every generation. */
+static void drain_orphans(struct master *master, uint32_t number, uint64_t drain_ms)
 {
-    members_drain_orphans(master, drain_ms == 0);
+    members_drain_orphans(master, number, drain_ms == 0);
     timer_set(&master->loop, &master->orphans_deadline, drain_ms + DRAIN_GRACE_MS);
 }
 
@@ -193,7 +194,7 @@ static void ready(struct generation *generation, uint64_t drain_ms)
         retire(previous, previous->drain_ms);
     if (count_in(master, GENERATION_DRAINING) > DRAINING_MAX)
         retire(in_state(master, GENERATION_DRAINING), 0);
-    drain_orphans(master, drain_ms);
+    drain_orphans(master, 0, drain_ms);
 
     /* The outcome before the steward's replacement: it is this steward whom the client asked.
      */
@@ -393,7 +394,7 @@ bool generation_reaped(struct master *master, int32_t pid, int status)
     while (generation->watch.fd >= 0 && receive_one(generation))
         continue;
     enum generation_state state = generation->state;
-    uint32_t cookie = generation->cookie;
+    uint32_t cookie = generation->cookie, number = generation->number;
     uint64_t served_ms = generation->served_ms;
     clean_up(generation);
     if (state == GENERATION_LOADING) {
@@ -405,8 +406,8 @@ bool generation_reaped(struct master *master, int32_t pid, int status)
                   F_INT("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0));
         if (in_state(master, GENERATION_LOADING) == NULL)
             retry(master);
-    } else {
-        drain_orphans(master, master->at_once ? 0 : master->last_drain_ms);
+    } else if (state == GENERATION_DRAINING) {
+        drain_orphans(master, number, master->at_once ? 0 : master->last_drain_ms);
     }
     return true;
 }
@@ -423,7 +424,7 @@ void generations_stop(struct master *master)
         else if (generation->state == GENERATION_DRAINING && master->at_once)
             retire(generation, 0);
     }
-    drain_orphans(master, master->at_once ? 0 : master->last_drain_ms);
+    drain_orphans(master, 0, master->at_once ? 0 : master->last_drain_ms);
 }
 
 bool generations_gone(const struct master *master)

@@ -33,8 +33,7 @@ static int bind_inet(const struct addr *addr, bool dual, int *out)
         return errno;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
         return fail(fd);
-    /* One address, one family: [::] does not take 0.0.0.0 along, whatever the system's default.
-     */
+    /* Said, whatever the system's default is. */
     if (name.ss_family == AF_INET6 &&
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &alone, sizeof(alone)) != 0)
         return fail(fd);
@@ -102,10 +101,12 @@ static int bind_unix(const char *path, bool private, int *out)
     return 0;
 }
 
+/* TLS or not is no matter: what is spoken on an address may change with a reload. */
 static bool same(const struct listening *listening, const struct message *message)
 {
     return listening->fd >= 0 && listening->ordinal == message->layout &&
-           listening->flags == message->number && listening->addr.port == message->addr.port &&
+           ((listening->flags ^ message->number) & ~(uint64_t)BIND_TLS) == 0 &&
+           listening->addr.port == message->addr.port &&
            addr_equal(&listening->addr, &message->addr) &&
            strcmp(listening->path, message->name) == 0;
 }
@@ -121,6 +122,7 @@ int listen_bind(struct master *master, const struct message *message, int *fd)
         struct listening *listening = &master->listening[i];
         if (same(listening, message)) {
             listening->loading = true;
+            listening->next_flags = (uint32_t)message->number;
             *fd = listening->fd;
             return 0;
         }
@@ -139,6 +141,7 @@ int listen_bind(struct master *master, const struct message *message, int *fd)
                                 .addr = message->addr,
                                 .ordinal = message->layout,
                                 .flags = (uint32_t)message->number,
+                                .next_flags = (uint32_t)message->number,
                                 .loading = true };
     memcpy(free->path, message->name, sizeof(free->path));
     *fd = made;
@@ -168,6 +171,7 @@ void listen_commit(struct master *master)
 {
     for (size_t i = 0; i < LISTENING_MAX; i++) {
         master->listening[i].serving = master->listening[i].loading;
+        master->listening[i].flags = master->listening[i].next_flags;
         master->listening[i].loading = false;
     }
     drop_unwanted(master);
@@ -175,8 +179,10 @@ void listen_commit(struct master *master)
 
 void listen_rollback(struct master *master)
 {
-    for (size_t i = 0; i < LISTENING_MAX; i++)
+    for (size_t i = 0; i < LISTENING_MAX; i++) {
         master->listening[i].loading = false;
+        master->listening[i].next_flags = master->listening[i].flags;
+    }
     drop_unwanted(master);
 }
 
@@ -218,18 +224,16 @@ static void write_address(struct text *out, const struct listening *listening)
     text_uint(out, addr.port);
 }
 
-/* " http=A,B": those with just these flags; nothing when there are none. */
+/* One word for each: " http=A http=B". */
 static void write_kind(const struct master *master, struct text *out, struct span name,
                        uint32_t flags)
 {
-    bool first = true;
     for (size_t i = 0; i < LISTENING_MAX; i++) {
         const struct listening *listening = &master->listening[i];
         if (listening->fd < 0 || !listening->serving ||
             (listening->flags & ~(uint32_t)BIND_DUAL) != flags)
             continue;
-        text_add(out, first ? name : SPAN(","));
-        first = false;
+        text_add(out, name);
         if (flags == BIND_CONTROL)
             text_add(out, span_text(listening->path));
         else

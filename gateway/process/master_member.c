@@ -73,11 +73,11 @@ void members_adopt(struct master *master, uint32_t number)
 }
 
 /* Orphans are children not yet reaped, so the pid is still theirs. */
-void members_drain_orphans(struct master *master, bool at_once)
+void members_drain_orphans(struct master *master, uint32_t number, bool at_once)
 {
     for (size_t slot = 0; slot < SLOTS_MAX; slot++) {
         struct member *member = &master->members[slot];
-        if (member->pid == 0 || !member->orphan)
+        if (member->pid == 0 || !member->orphan || (number != 0 && member->number != number))
             continue;
         (void)kill(member->pid, at_once ? WORKER_CUT : WORKER_DRAIN);
         member->told = true;

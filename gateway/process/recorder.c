@@ -277,6 +277,7 @@ static enum err map_rings(struct recorder *recorder)
         return ERR_PROTOCOL;
     void *p =
         mmap(NULL, sizeof(struct rings), PROT_READ | PROT_WRITE, MAP_SHARED, ROLE_FD_RINGS, 0);
+    (void)close(ROLE_FD_RINGS);
     if (p == MAP_FAILED)
         return ERR_MEMORY;
     recorder->rings = p;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 bool settings_put(char *to, size_t size, struct span text)
 {
@@ -58,6 +59,7 @@ enum err recorder_settings_open(int fd, const struct recorder_settings **setting
     if (s->layout != SETTINGS_LAYOUT || bytes.len != sizeof(*s) ||
         !ends(s->audit_path, sizeof(s->audit_path)) || !ends(s->user, sizeof(s->user)))
         return ERR_PROTOCOL;
+    (void)close(fd);
     *settings = s;
     return OK;
 }
@@ -77,6 +79,7 @@ enum err steward_settings_open(int fd, const struct steward_settings **settings)
         if (!ends(s->lists[i].name, sizeof(s->lists[i].name)) ||
             !ends(s->lists[i].path, sizeof(s->lists[i].path)))
             return ERR_PROTOCOL;
+    (void)close(fd);
     *settings = s;
     return OK;
 }

@@ -39,8 +39,8 @@ struct steward_settings {
 MUST_USE bool settings_put(char *to, size_t size, struct span text);
 /* The folder that `path` is in; false when it does not fit. */
 MUST_USE bool settings_folder(char *to, size_t size, const char *path);
-/* Maps the settings of this process (ROLE_FD_SETTINGS) for good; ERR_PROTOCOL when they are not
- * whole. */
+/* Maps the settings of this process (ROLE_FD_SETTINGS) for good and closes `fd`; ERR_PROTOCOL
+ * when they are not whole. */
 MUST_USE enum err recorder_settings_open(int fd, const struct recorder_settings **settings);
 MUST_USE enum err steward_settings_open(int fd, const struct steward_settings **settings);
 

@@ -15,6 +15,7 @@
 #include "gateway/flow.h"
 #include "gateway/http1/session.h"
 #include "gateway/process/process.h"
+#include "gateway/process/settings.h"
 #include "gateway/store/slots.h"
 #include "gateway/store/snapshot.h"
 #include "gateway/upstream/upstream.h"
@@ -301,11 +302,11 @@ static enum err set_up(struct serving *serving)
 
     /* Threads that stages start inherit what is dropped here; the filter then closes over all
      * of them. */
-    char user[256];
-    struct text name = text_fixed(user, sizeof(user));
-    text_add(&name, config->server.user);
+    char user[SETTINGS_TEXT_BYTES];
+    if (!settings_put(user, sizeof(user), config->server.user))
+        return ERR_LIMIT; /* and not: nobody to become */
     struct sandbox sandbox = { .role = ROLE_WORKER,
-                               .user = name.len > 0 ? text_cstring(&name) : NULL,
+                               .user = user[0] != '\0' ? user : NULL,
                                .off = config->server.sandbox != 0 };
     TRY(sandbox_drop(&sandbox));
     TRY(chain_attach(worker, config));

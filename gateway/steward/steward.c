@@ -120,6 +120,7 @@ static enum err set_up(struct steward *steward)
     arena_init(&steward->arena, NULL, 0, NULL, (size_t)64 << 20);
     TRY(steward_settings_open(ROLE_FD_SETTINGS, &steward->settings));
     void *slots = mmap(NULL, sizeof(struct slots), PROT_READ, MAP_SHARED, ROLE_FD_SLOTS, 0);
+    (void)close(ROLE_FD_SLOTS); /* with it, the mapping could be made writable */
     if (slots == MAP_FAILED)
         return ERR_MEMORY;
     steward->slots = slots;

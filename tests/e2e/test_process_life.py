@@ -1,0 +1,398 @@
+"""Processes that die, by whatever hand: what goes on, what is lost (nothing that was committed), who follows."""
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+
+import pytest
+
+from harness import (BINARY, ENVIRONMENT, Cut, Load, Sallyport, command, eventually, has_faults, plain, silent,
+                     statistics)
+
+ROLES = ["master", "generation", "worker", "recorder", "steward"]
+
+
+def status(gateway):
+    done = command("status", "--control", gateway.control, "-o", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def steady(gateway):
+    """A status with every process there."""
+    def probe():
+        done = command("status", "--control", gateway.control, "-o", "json")
+        said = json.loads(done.stdout) if done.returncode == 0 else None
+        return said if said and all(said["processes"].values()) and said["workers"] else None
+    return eventually(probe, what="every process")
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def test_who_runs(origin):
+    with Sallyport(plain(origin, server={"workers": 2})) as gateway:
+        eventually(lambda: sorted(row.name for row in gateway.tree()) == sorted(ROLES + ["worker"]))
+        said = steady(gateway)
+        assert said["processes"]["master"] == gateway.pid
+        for role in ("generation", "recorder", "steward"):
+            assert gateway.role(role) == [said["processes"][role]]
+        assert sorted(worker["pid"] for worker in said["workers"]) == gateway.role("worker")
+
+
+def test_killed_worker_is_replaced_within_a_tenth(origin):
+    with Sallyport(plain(origin)) as gateway:
+        assert gateway.ask().status == 200
+        before = gateway.one("worker")
+        os.kill(before, signal.SIGKILL)
+        began = time.monotonic()
+        assert gateway.ask().status == 200  # it waits in the accept queue
+        assert time.monotonic() - began < (0.1 if "release" in BINARY else 0.5)
+        assert gateway.one("worker") != before
+
+
+def test_killed_worker_costs_only_its_own(origin):
+    """Its own clients see a cut; those of the other worker see nothing, and its records stand."""
+    with Sallyport(plain(origin, server={"workers": 2})) as gateway, Load(gateway, 4) as load:
+        eventually(lambda: load.done > 50)
+        for _ in range(3):
+            os.kill(gateway.role("worker")[0], signal.SIGKILL)
+            target = load.done + 50
+            eventually(lambda: load.done > target, what="serving goes on")
+        load.stopping.set()
+    assert len(load.failures) <= 3 * 4
+
+
+def test_dying_again_and_again_backs_off(origin):
+    with Sallyport(plain(origin)) as gateway:
+        end, deaths = time.monotonic() + 3, 0
+        while time.monotonic() < end:
+            for pid in gateway.role("worker"):
+                os.kill(pid, signal.SIGKILL)
+                deaths += 1
+            time.sleep(0.005)
+        assert 4 <= deaths <= 12, deaths
+        assert eventually(lambda: gateway.role("worker"), 6)
+        assert gateway.ask().status == 200
+
+
+def test_killed_generation_costs_nothing(origin):
+    """Its workers serve on until a new generation does, and are then drained."""
+    with Sallyport(plain(origin)) as gateway, Load(gateway, 4) as load:
+        eventually(lambda: load.done > 50)
+        for _ in range(3):
+            generation, worker = gateway.one("generation"), gateway.one("worker")
+            os.kill(generation, signal.SIGKILL)
+            eventually(lambda: generation not in gateway.role("generation") and gateway.role("generation"), 15)
+            eventually(lambda: worker not in gateway.role("worker") and gateway.role("worker"), 15)
+            target = load.done + 50
+            eventually(lambda: load.done > target)
+        load.stopping.set()
+    assert load.failures == []
+
+
+def test_killed_generation_and_a_broken_file(origin):
+    """Nobody can follow: the orphans serve on, and the first good file ends that."""
+    config = plain(origin)
+    with Sallyport(config) as gateway:
+        worker = gateway.one("worker")
+        gateway.configure("version: 1\nsitez: []\n")
+        os.kill(gateway.one("generation"), signal.SIGKILL)
+        eventually(lambda: any("configuration refused" in line for line in gateway.stderr), 15)
+        for _ in range(5):
+            assert gateway.ask().status == 200
+            time.sleep(0.1)
+        assert gateway.role("worker") == [worker]
+        gateway.configure(config)
+        eventually(lambda: gateway.role("worker") not in ([worker], []) and worker not in gateway.role("worker"), 15)
+        assert gateway.ask().status == 200
+
+
+def test_killed_recorder_loses_no_record(origin):
+    with Sallyport(plain(origin, server={"workers": 2})) as gateway:
+        with Load(gateway, 4) as load:
+            for _ in range(5):
+                target = load.done + 100
+                eventually(lambda: load.done > target)
+                os.kill(gateway.one("recorder"), signal.SIGKILL)
+            target = load.done + 100
+            eventually(lambda: load.done > target)
+        assert load.failures == []
+        eventually(lambda: len(gateway.records()) >= load.done, what="every record")
+        ids = [record["http"]["request"]["id"] for record in gateway.records() if "http" in record]
+        # One whose batch was written and not yet released is written again by the next recorder.
+        assert len(set(ids)) == load.done
+
+
+def test_killed_steward_comes_back(origin):
+    with Sallyport(plain(origin)) as gateway:
+        before = steady(gateway)["processes"]["steward"]
+        os.kill(before, signal.SIGKILL)
+        assert eventually(lambda: steady(gateway)["processes"]["steward"] != before)
+        assert gateway.ask().status == 200
+
+
+def test_when_the_master_dies_all_exit(origin):
+    with Sallyport(plain(origin, server={"workers": 2})) as gateway:
+        for _ in range(20):
+            gateway.ask()
+        pids = [row.pid for row in gateway.tree()]
+        os.kill(gateway.pid, signal.SIGKILL)
+        eventually(lambda: not any((statistics(pid) or (0, "Z"))[1] != "Z" for pid in pids), 5, "all to exit")
+        assert len(gateway.records()) == 20
+
+
+def test_stop_waits_for_the_answer(origin):
+    def slow(exchange):
+        exchange.read_body()
+        time.sleep(1)
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow")
+        return True
+
+    with Sallyport(plain(origin)) as gateway, gateway.client() as client:
+        origin.forget().script(slow)
+        client.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+        origin.wait(1)
+        # To the whole group, as service managers do it: the master alone decides.
+        os.killpg(os.getpgid(gateway.process.pid), signal.SIGTERM)
+        assert client.answer().body == b"slow"
+        assert gateway.process.wait(5) == 0
+        assert len(gateway.records()) == 1
+
+
+def test_stop_has_an_end(origin):
+    with Sallyport(plain(origin, server={"drain_timeout": "1s"})) as gateway, gateway.client() as client:
+        origin.forget().script(silent())
+        client.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+        origin.wait(1)
+        began = time.monotonic()
+        gateway.signal(signal.SIGTERM)
+        assert gateway.process.wait(10) == 0
+        assert 0.9 < time.monotonic() - began < 4
+        assert len(gateway.records()) == 1
+
+
+def test_second_signal_stops_at_once(origin):
+    with Sallyport(plain(origin, server={"drain_timeout": "60s"})) as gateway, gateway.client() as client:
+        origin.forget().script(silent())
+        client.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+        origin.wait(1)
+        gateway.signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            gateway.process.wait(0.5)
+        gateway.signal(signal.SIGTERM)
+        assert gateway.process.wait(3) == 0
+        assert len(gateway.records()) == 1
+
+
+def test_stop_command(origin):
+    with Sallyport(plain(origin)) as gateway:
+        done = command("stop", "--control", gateway.control)
+        assert done.returncode == 0
+        assert gateway.process.wait(5) == 0
+        assert not os.path.exists(gateway.control)
+
+
+@pytest.mark.skipif(not has_faults(), reason="this build takes no faults")
+def test_a_request_that_kills_twice_is_refused(origin):
+    """The query of death: two workers, not the service. Other requests, alike but not the same, go on."""
+    config = plain(origin, deny={"ips": ["192.0.2.1"]})
+    deadly = b"GET /deadly HTTP/1.1\r\nHost: test\r\n" \
+             b"X-Sallyport-Fault: stage=deny;phase=request_head;kind=abort\r\n\r\n"
+    with Sallyport(config) as gateway:
+        for _ in range(2):
+            with gateway.client() as client:
+                client.send(deadly)
+                with pytest.raises((Cut, OSError)):
+                    client.answer()
+            assert gateway.ask(path="/harmless").status == 200
+        worker = gateway.one("worker")
+        with gateway.client() as client:
+            client.send(deadly)
+            assert client.answer().status in (400, 403)
+        assert gateway.one("worker") == worker
+        assert status(gateway)["requests_refused_after_crashes"] >= 1
+        assert gateway.ask(path="/harmless").status == 200
+        # Remembered over a reload: the memory is the master's.
+        assert gateway.reload().returncode == 0
+        with gateway.client() as client:
+            client.send(deadly)
+            assert client.answer().status in (400, 403)
+
+
+@pytest.mark.skipif(not has_faults(), reason="this build takes no faults")
+def test_stuck_worker_is_ended(origin):
+    """Nothing turns its loop for ten seconds: it is aborted, and another serves."""
+    with Sallyport(plain(origin, server={"workers": 2}), env={"SALLYPORT_PROBE": "worker:hang"}) as gateway:
+        before = gateway.role("worker")
+        eventually(lambda: any("worker is stuck" in line for line in gateway.stderr), 20)
+        eventually(lambda: not set(before) & set(gateway.role("worker")), 10)
+
+
+# ---- reload ------------------------------------------------------------------------------------------
+
+
+def test_reload_under_load(origin):
+    config = plain(origin, server={"workers": 2})
+    with Sallyport(config) as gateway, Load(gateway, 4) as load:
+        eventually(lambda: load.done > 50)
+        fds = descriptors(gateway.pid)
+        for number in range(2, 12):
+            assert gateway.reload().returncode == 0
+            assert status(gateway)["generation"] == number
+        gateway.signal(signal.SIGHUP)
+        eventually(lambda: steady(gateway)["generation"] == 12)
+        eventually(lambda: len(gateway.role("generation")) == 1)
+        load.stopping.set()
+        assert descriptors(gateway.pid) <= fds
+        for thread in load.threads:
+            thread.join(5)
+        eventually(lambda: len(gateway.records()) >= load.done, what="every record")
+    assert load.failures == []
+
+
+def test_bad_reload_changes_nothing(origin):
+    config = plain(origin)
+    with Sallyport(config) as gateway:
+        before = steady(gateway)
+        gateway.configure("version: 1\nsitez: []\n")
+        done = command("reload", "--control", gateway.control, "--wait")
+        assert done.returncode == 2
+        assert "sallyport.yaml:2:1" in done.stderr and 'did you mean "sites"' in done.stderr
+        after = steady(gateway)
+        assert after["processes"] == before["processes"] and after["generation"] == before["generation"]
+        assert after["reloads_refused"] == before["reloads_refused"] + 1
+        assert gateway.ask().status == 200
+        assert gateway.reload(config).returncode == 0
+
+
+def test_reload_refused_for_a_taken_port(origin):
+    config = plain(origin)
+    with Sallyport(config) as gateway, socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = gateway.reload(plain(origin, server={"listen": {"http": f"127.0.0.1:{port}"}}))
+        assert done.returncode == 2 and str(port) in done.stderr
+        assert gateway.ask().status == 200
+
+
+def test_reload_refused_for_an_audit_file_that_cannot_be(origin):
+    config = plain(origin)
+    with Sallyport(config) as gateway:
+        done = gateway.reload({**config, "audit": {"file": "no/such/folder/audit.jsonl", "record": ["all"]}})
+        assert done.returncode == 2 and "no/such/folder" in done.stderr
+        assert gateway.ask().status == 200
+        assert len(gateway.new_records(1)) == 1
+
+
+def test_reload_moves_listeners(origin):
+    def free():
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            return sock.getsockname()[1]
+
+    first, second = free(), free()
+    with Sallyport(plain(origin, server={"listen": {"http": f"127.0.0.1:{first}"}})) as gateway:
+        assert gateway.ask().status == 200
+        assert gateway.reload(plain(origin, server={"listen": {"http": f"127.0.0.1:{second}"}})).returncode == 0
+        gateway.ports = {"http": [second]}
+        assert gateway.ask().status == 200
+        eventually(lambda: socket.socket().connect_ex(("127.0.0.1", first)) != 0, what="the old port to close")
+
+
+def test_reload_turns_an_address_to_tls(origin, authority):
+    """The same socket, another protocol on it."""
+    pair = authority.issue("turned", "test")
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+    with Sallyport(plain(origin, server={"listen": {"http": f"127.0.0.1:{port}"}})) as gateway:
+        assert gateway.ask().status == 200
+        config = plain(origin, tls={"cert": pair.cert, "key": pair.key})
+        config["server"]["listen"] = {"https": f"127.0.0.1:{port}"}
+        done = gateway.reload(config)
+        assert done.returncode == 0, done.stderr
+        assert "https" in steady(gateway)["listen"] and "http=" not in steady(gateway)["listen"]
+        with socket.create_connection(("127.0.0.1", port)) as sock:
+            context = ssl.create_default_context(cafile=authority.ca.cert)
+            with context.wrap_socket(sock, server_hostname="test") as tls:
+                tls.sendall(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+                assert tls.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
+def test_reload_moves_the_control_socket(origin):
+    config = plain(origin)
+    with Sallyport(config) as gateway:
+        moved = json.loads(json.dumps(config))
+        moved["server"]["control"] = "other.sock"
+        gateway.configure(moved)
+        done = command("reload", "--control", gateway.control, "--wait")
+        assert done.returncode == 0, done.stderr
+        assert not os.path.exists(gateway.control)
+        gateway.control = os.path.join(gateway.folder, "other.sock")
+        assert steady(gateway)["generation"] == 2
+
+
+def test_only_two_generations_drain(origin):
+    """A third reload with requests in flight cuts the oldest."""
+    config = plain(origin, server={"drain_timeout": "60s"})
+    with Sallyport(config) as gateway:
+        clients = []
+        for number in range(4):
+            client = gateway.client()
+            origin.forget().script(silent())
+            client.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+            origin.wait(1)
+            clients.append(client)
+            assert gateway.reload().returncode == 0
+        eventually(lambda: len(gateway.role("generation")) == 3, 5, "one serving, two draining")
+        assert gateway.ask().status == 200
+        origin.drop()
+        eventually(lambda: len(gateway.role("generation")) == 1, 5)
+        for client in clients:
+            client.close()
+
+
+def test_audit_file_is_reopened(origin):
+    with Sallyport(plain(origin)) as gateway:
+        gateway.ask()
+        gateway.new_records(1)
+        os.rename(gateway.audit_path, gateway.audit_path + ".1")
+        gateway.signal(signal.SIGUSR1)
+        eventually(lambda: os.path.exists(gateway.audit_path))
+        gateway.seen = 0
+        gateway.ask()
+        gateway.new_records(1)
+        with open(gateway.audit_path + ".1") as file:
+            assert len(file.readlines()) == 1
+
+
+# ---- the control socket's file -------------------------------------------------------------------------
+
+
+def test_stale_control_socket_is_replaced(origin):
+    gateway = Sallyport(plain(origin), start=False)
+    with socket.socket(socket.AF_UNIX) as old:
+        old.bind(gateway.control)
+    with gateway:
+        gateway.start()
+        assert steady(gateway)
+
+
+def test_live_control_socket_is_not_taken(origin):
+    with Sallyport(plain(origin)) as gateway:
+        done = subprocess.run([BINARY, "run", "-c", gateway.config_path], capture_output=True, text=True, timeout=20,
+                              env=ENVIRONMENT)
+        assert done.returncode == 2 and "control.sock" in done.stderr
+        assert steady(gateway)
+
+
+def test_another_file_in_its_place_is_left_alone(origin):
+    gateway = Sallyport(plain(origin), start=False)
+    gateway.write("control.sock", "precious")
+    done = subprocess.run([BINARY, "run", "-c", gateway.config_path], capture_output=True, text=True, timeout=20,
+                          env=ENVIRONMENT)
+    assert done.returncode == 2
+    with open(gateway.control) as file:
+        assert file.read() == "precious"
