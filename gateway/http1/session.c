@@ -198,8 +198,9 @@ static void on_readable(struct channel *channel)
         return;
     }
     size_t had = s->stash_len;
-    if (had > 0 && s->state != SESSION_HEAD) {
-        loop_post(&worker->loop, &s->task); /* what is stashed goes first */
+    /* What is stashed goes first: only half a head, which is short, is read on to. */
+    if (had > 0 && (s->state != SESSION_HEAD || !s->head_begun)) {
+        loop_post(&worker->loop, &s->task);
         return;
     }
     bool bounded = s->state == SESSION_HEAD || s->state == SESSION_ANSWER;
