@@ -95,7 +95,8 @@ class Sallyport:
         self.audit_path = os.path.join(self.folder, "audit.jsonl")
         self.environment = {**ENVIRONMENT, **(env or {})}
         self.arguments = arguments or ["run", "-c", self.config_path]
-        self.stderr, self.ports, self.process, self.seen = [], {}, None, 0
+        self.stderr, self.ports, self.process = [], {}, None
+        self.seen = self.marks = 0
         for name, content in (files or {}).items():
             self.write(name, content)
         if config is not None:
@@ -154,7 +155,7 @@ class Sallyport:
         self.said = [word.split("=", 1) for word in self.ready_line.split()[1:]]
         for key, value in self.said:
             if key in ("http", "https"):
-                self.ports.setdefault(key, []).append(int(value.rsplit(":", 1)[1]))
+                self.ports.setdefault(key, []).extend(int(one.rsplit(":", 1)[1]) for one in value.split(","))
         self.pid = int(dict(self.said)["pid"])
 
     def stop(self, seconds=10.0):
@@ -257,12 +258,18 @@ class Sallyport:
         return fresh
 
     def forget_records(self):
-        """Later calls of new_records begin here."""
-        settled = -1
-        while settled != len(self.records()):
-            settled = len(self.records())
-            time.sleep(0.05)
-        self.seen = settled
+        """Later calls of new_records begin here: behind the record of a head that is refused at once."""
+        self.marks += 1
+        path = f"/mark-{self.marks}"
+        with self.client() as client:
+            client.send(f"GET {path} HTTP/1.1\r\n\r\n").answer()
+
+        def find():
+            for number, record in enumerate(self.records()):
+                if record["url"].get("path") == path:
+                    self.seen = number + 1
+                    return True
+        eventually(find, what="the record of the mark")
 
     def record_of(self, request_id, seconds=5.0):
         def find():
