@@ -17,7 +17,9 @@ static void read_body(struct stream *stream, bool on)
         return;
     s->body_wanted = on;
     if (!on) {
-        timer_clear(&s->timer);
+        if (s->state == SESSION_BODY)
+            timer_clear(&s->timer);
+        settle_later(s); /* the answer's deadline may be due in its place */
         return;
     }
     if (s->continue_due && s->stash_len == 0 && s->state == SESSION_BODY) {

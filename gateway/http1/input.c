@@ -197,6 +197,8 @@ static bool take_body(struct session *s, struct span *input)
     }
     if (s->body.ended) {
         timer_clear(&s->timer);
+        if (s->channel.unsent > 0) /* now it is the answer that has a deadline */
+            loop_post(&s->channel.worker->loop, &s->task);
         s->state = SESSION_ANSWER;
         stream->body_ended = true;
         stream->events->body_end(stream);
