@@ -105,11 +105,12 @@ static void stream_done(struct session *s)
     s->scan = (struct head_scan){ 0 };
     s->head_begun = false;
     s->body_wanted = false;
-    idle_enter(s);
     timer_set(&worker->loop, &s->timer, s->host->idle_ms);
     channel_reading(&s->channel, true);
     if (s->stash_len > 0)
         loop_post(&worker->loop, &s->task);
+    else
+        idle_enter(s);
 }
 /* ---- events ---- */
 
