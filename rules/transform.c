@@ -8,8 +8,9 @@
  */
 #include "rules/transform.h"
 
-#include <emmintrin.h>
+#if defined(__SSSE3__)
 #include <tmmintrin.h>
+#endif
 
 /*
  * A byte has a trait when the row of its low nibble and the column of its high nibble both have
@@ -51,6 +52,7 @@ uint32_t traits_of(struct span s)
 {
     const char *p = s.p, *end = span_end(s);
     uint32_t traits = 0;
+#if defined(__SSSE3__)
     if (s.len >= 16) {
         const __m128i rows = _mm_loadu_si128((const __m128i *)(const void *)trait_rows);
         const __m128i columns = _mm_loadu_si128((const __m128i *)(const void *)trait_columns);
@@ -69,6 +71,7 @@ uint32_t traits_of(struct span s)
         seen = _mm_or_si128(seen, _mm_srli_si128(seen, 1));
         traits = (uint32_t)_mm_cvtsi128_si32(seen) & 0xff;
     }
+#endif
     for (; p < end; p++)
         traits |= trait_rows[*p & 0x0f] & trait_columns[(uint8_t)*p >> 4];
     return traits;
