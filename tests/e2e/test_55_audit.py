@@ -155,7 +155,7 @@ def test_client_that_leaves_has_a_record(gateway, origin):
         client.send(request(path="/leaves"))
         origin.wait(1)
         client.reset()
-    assert gateway.new_records()[0]["sallyport"]["reason"] == "client-gone"
+    assert gateway.new_records()[0]["sallyport"]["cut"] == "client-gone"
 
 
 def test_one_record_each_in_order(gateway):
