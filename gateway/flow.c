@@ -125,6 +125,7 @@ static void step_read_head(struct flow *flow)
     }
     txn->site = site_find(txn->config, txn->req->host);
     if (txn->site == NULL) {
+        flow->last = txn->config->server.unknown_host == UNKNOWN_HOST_CLOSE;
         flow_refuse(flow, REASON_NO_SITE);
         return;
     }

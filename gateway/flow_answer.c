@@ -14,7 +14,7 @@ static void local_head_done(struct txn *txn, struct verdict verdict)
     bool bodyless = stream->req.method_id == METHOD_HEAD;
     struct wire_framing framing = { .body = BODY_LENGTH,
                                     .length = flow->answer_body.len,
-                                    .keep_alive = true };
+                                    .keep_alive = !flow->last };
 
     (void)verdict; /* a refusal is not itself refused: only the fields that stages add count
                       here */

@@ -26,7 +26,8 @@ struct flow {
     bool local;      /* answered here */
     bool streaming;  /* the request's body is being passed on */
     bool responding; /* a head is being decided on, or has been sent */
-    bool head_sent, throttled, recorded, over;
+    bool last;       /* the connection ends with this answer */
+    bool head_sent, throttled, recorded;
 };
 
 /*

@@ -14,8 +14,8 @@ static const struct choice sandbox_choices[] = {
     { NULL, 0, NULL },
 };
 static const struct choice unknown_host_choices[] = {
-    { "close", 0, "Refused with 404 and the connection closed." },
-    { "404", 1, "Refused with 404." },
+    { "close", UNKNOWN_HOST_CLOSE, "Refused with 404, and the connection is closed." },
+    { "404", UNKNOWN_HOST_404, "Refused with 404; the connection may go on." },
     { NULL, 0, NULL },
 };
 static const struct choice switch_choices[] = {

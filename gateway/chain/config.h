@@ -17,12 +17,14 @@ struct listen_address {
 struct limits_conf { /* server.limits */
     uint64_t header, uri, body;
     int64_t headers, connections, conns_per_ip;
-    struct duration header_timeout, body_timeout, send_timeout, tls_timeout, idle, total;
+    struct duration header_timeout, body_timeout, send_timeout, tls_timeout, idle;
     uint64_t body_min_rate;   /* bytes a second */
     uint64_t held;            /* bodies held for inspection in one worker */
     uint64_t request_memory;  /* ceiling of one transaction's arena */
     uint64_t response_buffer; /* unsent answer held per connection before upstream is paused */
 };
+
+enum unknown_host { UNKNOWN_HOST_CLOSE, UNKNOWN_HOST_404 };
 
 struct server_conf {
     struct texts http, https; /* server.listen */
@@ -35,7 +37,7 @@ struct server_conf {
     struct duration drain_timeout;
     int mode;         /* enum mode */
     int sandbox;      /* 0 auto, 1 off */
-    int unknown_host; /* 0 close, 1 404 */
+    int unknown_host; /* enum unknown_host */
     struct span node;
     struct path state; /* folder for what must survive a restart */
 };
