@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -228,8 +229,11 @@ void plane_tcp(int ends[2])
     ends[1] = accept(listener, NULL, NULL);
     INVARIANT(ends[1] >= 0);
     (void)close(listener);
-    unblock(ends[0]);
-    unblock(ends[1]);
+    for (int i = 0; i < 2; i++) {
+        int one = 1; /* as the listener sets it */
+        INVARIANT(setsockopt(ends[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0);
+        unblock(ends[i]);
+    }
 }
 
 static void take(struct plane *plane, int fd, struct tls *tls, bool proxy_protocol)

@@ -13,7 +13,7 @@
 #include "gateway/store/slots.h"
 #include "gateway/upstream/pool.h"
 
-enum { PLANE_SERVERS = 3, PLANE_HEARD = 4 << 20, PLANE_IDLE_TURNS = 4 };
+enum { PLANE_SERVERS = 3, PLANE_HEARD = 16 << 20, PLANE_IDLE_TURNS = 6 };
 
 struct plane {
     struct worker worker;
