@@ -25,7 +25,8 @@ chmod 755 "$folder"
 gateway_pid='' backend_pid='' wrong=0 first_id=''
 
 finish() {
-    trap - EXIT INT TERM
+    trap - EXIT
+    trap '' INT TERM # a second Ctrl-C must not leave anything behind
     [ -z "$gateway_pid" ] || kill -TERM "$gateway_pid" 2>/dev/null
     [ -z "$gateway_pid" ] || wait "$gateway_pid" 2>/dev/null
     [ -z "$backend_pid" ] || kill -TERM "$backend_pid" 2>/dev/null
