@@ -291,19 +291,24 @@ static struct span hash_of(const struct node *root, struct arena *arena)
 static void load_root(struct site_load *sl, const struct node *root, const char *path)
 {
     struct config *config = sl->config;
-    struct top_conf top = { 0 };
-    struct section section = { top_rows, &top };
+    struct top_conf *top = arena_new(sl->load->arena, struct top_conf);
+    struct section section = { top_rows, top };
     const struct node *sites = node_child(root, SPAN("sites"));
 
+    if (top == NULL) {
+        complain_at(sl, (struct place){ 0 }, "out of memory");
+        return;
+    }
     sl->schema.root = root;
-    schema_defaults(&sl->schema, top_rows, &top);
+    schema_defaults(&sl->schema, top_rows, top);
     schema_apply(&sl->schema, root, "the configuration", &section, 1, top_keys, true);
-    config->server = top.server;
+    config->top = top;
+    config->server = top->server;
     config->hash = hash_of(root, sl->load->arena);
     default_control(sl, path);
     load_listen(sl);
-    load_audit(sl, &top);
-    load_lists(sl, &top, root);
+    load_audit(sl, top);
+    load_lists(sl, top, root);
     if (sites == NULL || sites->kind != NODE_LIST || sites->count == 0) {
         complain_at(sl, root->place,
                     "there are no sites: set sites to a list with host and upstream");

@@ -5,7 +5,7 @@
 #include "conf/schema.h"
 #include "gateway/chain/chain.h"
 #include "gateway/load.h"
-#include "gateway/load_rows.h"
+#include "gateway/load_site.h"
 #include "gateway/stages.h"
 
 enum { PARTS_MAX = 64 };
@@ -57,19 +57,51 @@ const struct manual_part *load_manual(size_t *count)
     return parts;
 }
 
+static void print_hosts(struct text *out, const struct site *site)
+{
+    text_lit(out, "  - name: \"");
+    text_add(out, span_text(site->name));
+    text_lit(out, "\"\n    host: [");
+    for (size_t i = 0; i < site->host_count; i++) {
+        text_add(out, i > 0 ? SPAN(", \"") : SPAN("\""));
+        text_add(out, site->hosts[i]);
+        text_char(out, '"');
+    }
+    text_lit(out, "]\n");
+}
+
+/* What holds for a route after all inheritance, stage by stage. */
+static void print_level(struct text *out, const struct level *level, unsigned indent)
+{
+    schema_print(out, settings_rows, &level->settings, indent, false);
+    if (level->has_upstream) {
+        text_format(out, "%*supstream:\n", (int)indent, "");
+        schema_print(out, upstream_options, &level->upstream_conf, indent + 2, false);
+    }
+    for (size_t i = 0; stages[i] != NULL; i++) {
+        text_format(out, "%*s%s:\n", (int)indent, "", stages[i]->name);
+        schema_print(out, stage_common_options, &level->slots[i]->common, indent + 2, false);
+        schema_print(out, stages[i]->options, level->slots[i]->raw, indent + 2, false);
+    }
+}
+
 void load_print(struct text *out, const struct config *config)
 {
-    struct top_conf top = { .version = 1, .server = config->server };
-
-    text_lit(out, "version: 1\nserver:\n");
-    schema_print(out, server_rows, &top.server, 1, false);
+    schema_print(out, top_rows, config->top, 0, false);
+    text_lit(out, "sites:\n");
     for (size_t i = 0; i < config->site_count; i++) {
         const struct site *site = &config->sites[i];
-        text_lit(out, "# site ");
-        text_add(out, span_text(site->name));
-        text_lit(out, ": ");
-        text_uint(out, site->route_count);
-        text_lit(out, " routes\n");
+        const struct route *last = &site->routes[site->route_count - 1];
+        print_hosts(out, site);
+        print_level(out, last->level, 4);
+        if (site->route_count > 1)
+            text_lit(out, "    routes:\n");
+        for (size_t n = 0; n + 1 < site->route_count; n++) {
+            text_lit(out, "      - path: \"");
+            text_add(out, span_text(site->routes[n].name));
+            text_lit(out, "\"\n");
+            print_level(out, site->routes[n].level, 8);
+        }
     }
 }
 

@@ -129,7 +129,6 @@ const struct option server_rows[] = {
            .choices = unknown_host_choices, .help = "What a request for no known site gets."),
     OPTION(struct server_conf, node, OPT_TEXT, .fallback = "",
            .help = "Name of this node in records."),
-    OPTION(struct server_conf, state, OPT_FILE, .help = "Folder for what survives a restart."),
     OPTIONS_END,
 };
 

@@ -286,6 +286,12 @@ static void set_handler(struct site_load *sl, struct route *route,
 
 static void finish_route(struct site_load *sl, struct route *route, const struct level *level)
 {
+    struct level *kept = need(sl, arena_new(sl->load->arena, struct level));
+
+    if (kept == NULL)
+        return;
+    *kept = *level;
+    route->level = kept;
     route->body_policy = level->settings.body;
     route->preserve_encoded = level->settings.preserve_encoded;
     route->websocket = level->settings.websocket;

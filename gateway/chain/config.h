@@ -39,7 +39,6 @@ struct server_conf {
     int sandbox;      /* 0 auto, 1 off */
     int unknown_host; /* enum unknown_host */
     struct span node;
-    struct path state; /* folder for what must survive a restart */
 };
 
 struct audit_conf {
@@ -67,9 +66,12 @@ struct list_conf {
         built; /* the lookup table made at load (geoip/cidrset.h); snapshots replace it */
 };
 
+struct top_conf;
+
 struct config {
     struct arena *arena;
-    struct span hash; /* SHA-256 of the sources, hex */
+    const struct top_conf *top; /* the options outside the sites: gateway/load_rows.h */
+    struct span hash;           /* SHA-256 of the sources, hex */
     struct server_conf server;
     struct audit_conf audit;
     struct list_conf *lists;

@@ -8,6 +8,7 @@
 #include "gateway/base/table.h"
 #include "gateway/chain/stage.h"
 
+struct level;
 struct upstream;
 struct request;
 
@@ -57,6 +58,7 @@ struct route {
     struct span respond_body, respond_type;
     struct span redirect_to;
     int redirect_status;
+    const struct level *level; /* the options it was made from: gateway/load_site.h */
 };
 
 struct site {
