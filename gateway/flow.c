@@ -332,13 +332,14 @@ static void forward_upstream(struct flow *flow)
         flow_refuse(flow, REASON_MEMORY);
         return;
     }
+    req->websocket = req->websocket && txn->route->websocket; /* else a 101 was not asked for */
     x->events = &forward_events;
     x->body = held_span(&flow->held);
     x->streamed = !flow->stream->body_ended;
     x->framing = (struct wire_framing){ .body = req->body,
                                         .length = req->length,
                                         .keep_alive = true,
-                                        .websocket = req->websocket && txn->route->websocket };
+                                        .websocket = req->websocket };
     if (req->body != BODY_NONE && !x->streamed) {
         x->framing.body = BODY_LENGTH;
         x->framing.length = x->body.len;
