@@ -57,19 +57,6 @@ const struct manual_part *load_manual(size_t *count)
     return parts;
 }
 
-static void print_hosts(struct text *out, const struct site *site)
-{
-    text_lit(out, "  - name: \"");
-    text_add(out, span_text(site->name));
-    text_lit(out, "\"\n    host: [");
-    for (size_t i = 0; i < site->host_count; i++) {
-        text_add(out, i > 0 ? SPAN(", \"") : SPAN("\""));
-        text_add(out, site->hosts[i]);
-        text_char(out, '"');
-    }
-    text_lit(out, "]\n");
-}
-
 /* What holds for a route after all inheritance, stage by stage. */
 static void print_level(struct text *out, const struct level *level, unsigned indent)
 {
@@ -92,7 +79,10 @@ void load_print(struct text *out, const struct config *config)
     for (size_t i = 0; i < config->site_count; i++) {
         const struct site *site = &config->sites[i];
         const struct route *last = &site->routes[site->route_count - 1];
-        print_hosts(out, site);
+        size_t begin = out->len;
+        schema_print(out, site_rows, site->conf, 4, false);
+        if (!out->overflow)
+            out->p[begin + 2] = '-'; /* an item of the list begins at its first key */
         print_level(out, last->level, 4);
         if (site->route_count > 1)
             text_lit(out, "    routes:\n");

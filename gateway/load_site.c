@@ -424,17 +424,20 @@ static void load_site(struct site_load *sl, const struct node *node,
 {
     struct site *site = &sl->config->sites[sl->config->site_count];
     struct level level = *defaults;
-    struct site_conf conf = { 0 };
+    struct site_conf *conf = need(sl, arena_new(sl->load->arena, struct site_conf));
 
-    schema_defaults(&sl->schema, site_rows, &conf);
-    apply_level(sl, node, "site", &level, site_rows, &conf);
-    if (conf.host.count == 0)
+    if (conf == NULL)
         return;
-    struct span name = conf.name.len > 0 ? conf.name : conf.host.items[0];
+    schema_defaults(&sl->schema, site_rows, conf);
+    apply_level(sl, node, "site", &level, site_rows, conf);
+    if (conf->host.count == 0)
+        return;
+    site->conf = conf;
+    struct span name = conf->name.len > 0 ? conf->name : conf->host.items[0];
     site->name = arena_cstring(sl->load->arena, name);
     sl->config->site_count++;
-    set_hosts(sl, site, &conf, node->place);
-    set_tls(sl, site, &conf, node->place);
+    set_hosts(sl, site, conf, node->place);
+    set_tls(sl, site, conf, node->place);
     apply_stages(sl, node, &level, site->name, NULL);
     load_routes(sl, node, site, &level);
 }

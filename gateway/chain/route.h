@@ -9,6 +9,7 @@
 #include "gateway/chain/stage.h"
 
 struct level;
+struct site_conf;
 struct upstream;
 struct request;
 
@@ -68,7 +69,8 @@ struct site {
     struct route *routes; /* the last one is the default route: every site has it */
     size_t route_count;
     bool tls, client_cert_required;
-    int tls_site; /* index in config->tls_sites, or -1 */
+    int tls_site;                 /* as the TLS server counts them, or -1 */
+    const struct site_conf *conf; /* its options: gateway/load_rows.h */
 };
 
 const struct site *site_find(const struct config *config, struct span host);
