@@ -109,6 +109,9 @@ $(B)/fuzz/%_replay: $(B)/fuzz/%_fuzz.o $(B)/fuzz/replay.o $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
+# The session's fuzzer needs what its unit tests share.
+$(B)/fuzz/session_fuzz $(B)/fuzz/session_replay: $(B)/tests/unit/plane/plane.o
+
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
 # ---- running --------------------------------------------------------------------------------
