@@ -264,12 +264,11 @@ class Sallyport:
         with self.client() as client:
             client.send(f"GET {path} HTTP/1.1\r\n\r\n").answer()
 
-        def find():
-            for number, record in enumerate(self.records()):
-                if record["url"].get("path") == path:
-                    self.seen = number + 1
-                    return True
-        eventually(find, what="the record of the mark")
+        eventually(lambda: any(r["url"].get("path") == path for r in self.records()), what="the record of the mark")
+        self.seen = -1
+        while self.seen != len(self.records()):  # those of another worker may come a moment later
+            self.seen = len(self.records())
+            time.sleep(0.02)
 
     def record_of(self, request_id, seconds=5.0):
         def find():

@@ -1,6 +1,9 @@
 """The command line: what is wrong is said with its place, what is right starts."""
+import glob
 import json
+import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,7 +11,8 @@ import time
 
 import pytest
 
-from harness import BINARY, ENVIRONMENT, Origin, Sallyport, command, eventually, plain
+from harness import (BINARY, ENVIRONMENT, ROOT, Client, Origin, Sallyport, command, eventually, plain,
+                     statistics)
 
 MINIMAL = ("version: 1\nserver: {listen: {http: '127.0.0.1:0'}}\nsites:\n  - host: '*'\n    upstream: http://127.0.0.1:9\n"
            "    waf: {mode: off}\n")  # compiling the pack takes seconds in the checked build
@@ -163,7 +167,6 @@ def test_several_listeners(origin):
         for number in range(2):
             with gateway.client() as client:
                 assert client.ask().status == 200
-        from harness import Client
         with Client(("::1", gateway.ports["http"][2])) as client:
             assert client.ask().status == 200
 
@@ -190,7 +193,6 @@ def test_protect_refuses_garbage():
 def test_interrupt_from_the_terminal(origin):
     """Ctrl-C goes to the whole group; the master alone decides, and the end is clean."""
     with Sallyport(plain(origin)) as gateway:
-        import os
         os.killpg(os.getpgid(gateway.process.pid), signal.SIGINT)
         assert gateway.process.wait(5) == 0
         assert gateway.tree() == []
@@ -252,7 +254,6 @@ def test_includes_and_environment(origin, tmp_path):
     config = "version: 1\ninclude: [conf.d/*.yaml]\nserver:\n  listen: {http: '$(env:TEST_LISTEN)'}\n  control: control.sock\n"
     site = f"sites:\n  - host: '*'\n    upstream: {origin.url}\n"
     with Sallyport(None, start=False, env={"TEST_LISTEN": "127.0.0.1:0"}) as gateway:
-        import os
         os.mkdir(gateway.folder + "/conf.d")
         gateway.configure(config)
         gateway.write("conf.d/site.yaml", site)
@@ -262,10 +263,34 @@ def test_includes_and_environment(origin, tmp_path):
 
 def test_time_is_not_wasted_while_idle(origin):
     """No timer spins: a second without requests costs next to nothing."""
-    from harness import statistics
     with Sallyport(plain(origin)) as gateway:
         gateway.ask()
         eventually(lambda: gateway.records(), what="the first record")
         before = sum(statistics(row.pid)[2] for row in gateway.tree())
         time.sleep(1)
         assert sum(statistics(row.pid)[2] for row in gateway.tree()) - before <= 0.05
+
+
+SHIPPED = sorted(os.path.relpath(path, ROOT) for pattern in ("conf/sallyport.yaml", "conf/examples/*.yaml")
+                 for path in glob.glob(os.path.join(ROOT, pattern)))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_configurations(name, tmp_path, authority):
+    """They are good as they are, once the files that they name are there."""
+    shutil.copy(os.path.join(ROOT, name), tmp_path / "s.yaml")
+    (tmp_path / "users").write_text("ann:$6$rounds=1000$saltsalt$" + "a" * 86 + "\n")
+    os.chmod(tmp_path / "users", 0o600)
+    (tmp_path / "abusers.txt").write_text("192.0.2.7\n")
+    (tmp_path / "tls").mkdir()
+    for pair in ("ledger", "gateway"):
+        shutil.copy(authority.ca.cert, tmp_path / "tls" / f"{pair}.crt")
+        shutil.copy(authority.ca.key, tmp_path / "tls" / f"{pair}.key")
+    for ca in ("staff-ca", "backend-ca"):
+        shutil.copy(authority.ca.cert, tmp_path / "tls" / f"{ca}.crt")
+    done = command("check", "-c", tmp_path / "s.yaml", "--strict")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_there_are_examples():
+    assert len(SHIPPED) >= 6

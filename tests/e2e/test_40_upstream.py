@@ -309,5 +309,5 @@ def test_https_large_and_kept(secure, authority):
 
 def test_plain_server_behind_https(origins, authority):
     url = origins[0].url.replace("http:", "https:")
-    with Sallyport(plain({"servers": [url], "passive": "off"})) as gateway:
-        assert gateway.ask().status == 502
+    with Sallyport(plain({"servers": [url], "passive": "off", "timeout": {"connect": "300ms"}})) as gateway:
+        assert gateway.ask().status in (502, 504)  # garbage, or a server that waits for more of the handshake
