@@ -102,7 +102,12 @@ class Sallyport:
         if config is not None:
             self.configure(config)
         if start:
-            self.start()
+            try:
+                self.start()
+            except BaseException:
+                self.check_sanitizers = lambda: None  # the reason stands in the first error
+                self.stop()
+                raise
 
     def __enter__(self):
         return self
