@@ -36,7 +36,7 @@ int verb_check(const struct arguments *arguments)
     loaded_open(&loaded, path);
     int code;
     if (print != NULL && loaded.config != NULL) {
-        struct text out = text_growing(&loaded.arena, 64 * 1024);
+        struct text out = text_growing(&loaded.arena, OUTPUT_BYTES);
         load_print_pipeline(&out, loaded.config);
         code = print_all(STDOUT_FILENO, text_span(&out)) ? EXIT_GOOD : EXIT_TROUBLE;
         if (loaded.diags.count > 0)

@@ -10,7 +10,7 @@
 /* What every verb answers, and scripts rely on. */
 enum { EXIT_GOOD = 0, EXIT_TROUBLE = 1, EXIT_BAD = 2 }; /* BAD: configuration or usage */
 
-enum { FLAGS_MAX = 8, OPERANDS_MAX = 4 };
+enum { FLAGS_MAX = 8, OPERANDS_MAX = 4, OUTPUT_BYTES = 64 * 1024 /* at first: it grows */ };
 
 enum flag_id {
     FLAG_NONE,

@@ -78,7 +78,7 @@ int verb_config(const struct arguments *arguments)
     const char *name = arguments->operand_count > 0 ? arguments->operands[0] : "";
     struct arena arena;
     arena_init(&arena, NULL, 0, NULL, (size_t)64 << 20);
-    struct text out = text_growing(&arena, 64 * 1024);
+    struct text out = text_growing(&arena, OUTPUT_BYTES);
     int code = EXIT_BAD;
     bool found = false;
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {

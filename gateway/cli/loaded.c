@@ -23,7 +23,7 @@ void loaded_close(struct loaded *loaded)
 
 void loaded_print(struct loaded *loaded, int fd, bool json)
 {
-    struct text out = text_growing(&loaded->arena, 64 * 1024);
+    struct text out = text_growing(&loaded->arena, OUTPUT_BYTES);
     diags_write(&out, &loaded->diags, json ? DIAG_JSON : DIAG_HUMAN);
     (void)print_all(fd, text_span(&out));
 }

@@ -16,7 +16,7 @@
 #include "gateway/base/log.h"
 #include "gateway/store/snapshot.h"
 
-enum { PROTECT_TRIES = 100, CUT_GRACE_MS = 2000 };
+enum { DIAGNOSTICS_BYTES = 16 * 1024, PROTECT_TRIES = 100, CUT_GRACE_MS = 2000 };
 
 #define CONFIG_BYTES_MAX ((size_t)16 << 30)
 
@@ -34,7 +34,7 @@ void refuse(struct home *home, struct span why)
 
 static void refuse_diagnostics(struct home *home)
 {
-    struct text out = text_growing(&home->arena, 64 * 1024);
+    struct text out = text_growing(&home->arena, DIAGNOSTICS_BYTES);
     if (home->diags.count == 0)
         refuse(home, SPAN("error: the configuration cannot be used\n"));
     diags_write(&out, &home->diags, DIAG_HUMAN);
@@ -45,7 +45,7 @@ static void print_warnings(struct home *home)
 {
     if (home->diags.count == 0)
         return;
-    struct text out = text_growing(&home->arena, 16 * 1024);
+    struct text out = text_growing(&home->arena, DIAGNOSTICS_BYTES);
     diags_write(&out, &home->diags, DIAG_HUMAN);
     ssize_t written = write(STDERR_FILENO, out.p, out.len);
     (void)written;
@@ -268,7 +268,7 @@ static enum err open_home(struct home *home)
     sigset_t set;
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGCHLD);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
         return ERR_SYSTEM;
     int signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     int retire_pipe[2], report_pipe[2];

@@ -9,9 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gateway/base/log.h"
 #include "gateway/process/generation.h"
 #include "gateway/process/settings.h"
 #include "gateway/store/snapshot.h"
+
+enum { PASSWD_BYTES = 16 * 1024 };
 
 /*
  * Opened once here, so that a path that cannot be written is found while the old configuration
@@ -31,13 +34,15 @@ static void try_audit_file(struct home *home)
                     strerrordesc_np(errno));
         refuse(home, text_span(&why));
     }
-    const struct passwd *owner = NULL;
-    if (!there && geteuid() == 0 && home->config->server.user.len > 0 &&
-        settings_put(user, sizeof(user), home->config->server.user))
-        owner = getpwnam(user);
+    /* The recorder opens it before it drops its user, so a failure here is no reason to refuse.
+     */
+    struct passwd entry, *owner = NULL;
+    char names[PASSWD_BYTES];
+    if (!there && geteuid() == 0 &&
+        settings_put(user, sizeof(user), home->config->server.user) && user[0] != '\0')
+        (void)getpwnam_r(user, &entry, names, sizeof(names), &owner);
     if (owner != NULL && fchown(fd, owner->pw_uid, owner->pw_gid) != 0)
-        owner = NULL; /* the recorder opens it before it drops its user, so this is no reason to
-                         refuse */
+        log_warn("audit file stays root's", F_TEXT("path", path), F_ERRNO(errno));
     (void)close(fd);
 }
 

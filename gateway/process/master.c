@@ -132,7 +132,7 @@ static enum err open_signals(struct master *master)
     (void)sigemptyset(&set);
     for (size_t i = 0; i < ARRAY_LEN(signal_table); i++)
         (void)sigaddset(&set, signal_table[i].number);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
         return ERR_SYSTEM;
     int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd < 0)

@@ -73,7 +73,7 @@ static void calm_signals(void)
         (void)signal(ignored[i], SIG_IGN);
     sigset_t none;
     (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
 static void become(const struct master *master, struct spawn *spawn) NORETURN;
@@ -95,8 +95,8 @@ static void become(const struct master *master, struct spawn *spawn)
     char **environment = spawn->role == ROLE_GENERATION ? environ : clean;
 
     /* By path, so that a reload takes up a new version; by what runs when the path is gone. */
-    (void)execve(master->program, (char *const *)(uintptr_t)argv, environment);
-    (void)execve("/proc/self/exe", (char *const *)(uintptr_t)argv, environment);
+    (void)execve(master->program, (char *const *)argv, environment);
+    (void)execve("/proc/self/exe", (char *const *)argv, environment);
     log_error("cannot execute", F_TEXT("program", master->program), F_ERRNO(errno));
     _exit(1);
 }

@@ -51,7 +51,7 @@ enum err message_send(int socket, const struct message *message, const int *fds,
     const struct message_row *row = &message_rows[message->kind];
     INVARIANT(fd_count >= row->fds_min && fd_count <= row->fds_max);
 
-    struct iovec iov = { .iov_base = (void *)(uintptr_t)message, .iov_len = sizeof(*message) };
+    struct iovec iov = { .iov_base = (void *)message, .iov_len = sizeof(*message) };
     union control control = { .bytes = { 0 } };
     struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
     if (fd_count > 0) {

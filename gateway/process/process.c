@@ -61,10 +61,10 @@ const struct process_row process_table[ROLE_COUNT] = {
 #define R (1u << ROLE_RECORDER)
 #define S (1u << ROLE_STEWARD)
 const struct syscall_row syscall_table[] = {
-#define SYSCALL(name, roles, why) { SCMP_SYS(name), #name, (roles), why },
+#define SYSCALL(name, roles, why) { #name, why, SCMP_SYS(name), (roles) },
 #include "gateway/process/syscalls.def"
 #undef SYSCALL
-    { 0, NULL, 0, NULL },
+    { .name = NULL },
 };
 #undef W
 #undef R
@@ -119,7 +119,7 @@ void process_open(enum role role)
 
     sigset_t none;
     INVARIANT(sigemptyset(&none) == 0);
-    INVARIANT(sigprocmask(SIG_SETMASK, &none, NULL) == 0);
+    INVARIANT(pthread_sigmask(SIG_SETMASK, &none, NULL) == 0);
     static const int group_signals[] = { SIGPIPE, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2 };
     for (size_t i = 0; i < ARRAY_LEN(group_signals); i++)
         (void)signal(group_signals[i], SIG_IGN);

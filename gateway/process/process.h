@@ -20,10 +20,9 @@ enum role {
 
 /* One system call and who may make it. */
 struct syscall_row {
-    int number; /* negative: not on this architecture */
-    const char *name;
+    const char *name, *why;
+    int number;     /* negative: not on this architecture */
     unsigned roles; /* bits by enum role */
-    const char *why;
 };
 extern const struct syscall_row syscall_table[]; /* ends with name NULL */
 

@@ -263,7 +263,7 @@ static enum err open_signals(struct recorder *recorder)
     sigset_t set;
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGUSR1);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
         return ERR_SYSTEM;
     (void)signal(SIGALRM, SIG_DFL);
     recorder->signals_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -321,6 +321,7 @@ int recorder_main(void)
         err = close_sandbox(settings);
     if (err != OK) {
         log_error("recorder cannot start", F_ERR(err), F_TEXT("file", settings->audit_path));
+        free(recorder);
         return 1;
     }
     sandbox_probe(ROLE_RECORDER);

@@ -117,27 +117,27 @@ enum err sandbox_drop(const struct sandbox *sandbox)
 /* ---- system calls ---- */
 
 struct narrow {
-    int number;
     struct scmp_arg_cmp args[2];
+    int number;
     unsigned count;
 };
+
+#define STREAM_SOCKET(family)                                                                  \
+    {                                                                                          \
+        { { 0, SCMP_CMP_EQ, (family), 0 }, { 1, SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM } },      \
+            SCMP_SYS(socket), 2                                                                \
+    }
 
 /* A call of syscall_table that is listed here is allowed only with one of these sets of
  * arguments. */
 static const struct narrow narrow_table[] = {
     /* No page is ever writable and then executable: there is nowhere to put code. */
-    { SCMP_SYS(mmap), { { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0 } }, 1 },
-    { SCMP_SYS(mprotect), { { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0 } }, 1 },
-    { SCMP_SYS(socket),
-      { { 0, SCMP_CMP_EQ, AF_UNIX, 0 }, { 1, SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM } },
-      2 },
-    { SCMP_SYS(socket),
-      { { 0, SCMP_CMP_EQ, AF_INET, 0 }, { 1, SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM } },
-      2 },
-    { SCMP_SYS(socket),
-      { { 0, SCMP_CMP_EQ, AF_INET6, 0 }, { 1, SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM } },
-      2 },
-    { SCMP_SYS(kill), { { 1, SCMP_CMP_EQ, 0, 0 } }, 1 },
+    { { { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0 } }, SCMP_SYS(mmap), 1 },
+    { { { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0 } }, SCMP_SYS(mprotect), 1 },
+    STREAM_SOCKET(AF_UNIX),
+    STREAM_SOCKET(AF_INET),
+    STREAM_SOCKET(AF_INET6),
+    { { { 1, SCMP_CMP_EQ, 0, 0 } }, SCMP_SYS(kill), 1 },
 };
 
 static int allow_call(scmp_filter_ctx filter, const struct syscall_row *row)

@@ -183,7 +183,7 @@ static enum err open_signals(struct serving *serving)
     (void)sigemptyset(&set);
     (void)sigaddset(&set, WORKER_DRAIN);
     (void)sigaddset(&set, WORKER_CUT);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
         return ERR_SYSTEM;
     int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd < 0)

@@ -45,7 +45,7 @@ void snapshot_initial(struct snapshots *snapshots, uint32_t id, struct span byte
 static void swap(struct snapshot *item, struct span bytes, uint32_t version)
 {
     if (item->mapped)
-        INVARIANT(munmap((void *)(uintptr_t)item->bytes.p, item->bytes.len) == 0);
+        INVARIANT(munmap((void *)item->bytes.p, item->bytes.len) == 0);
     *item = (struct snapshot){ .bytes = bytes, .version = version, .mapped = true };
 }
 
@@ -76,7 +76,7 @@ static enum err take(struct snapshots *snapshots, const struct snapshot_message 
     TRY(map_sealed(memfd, message->bytes, &bytes));
     if (snapshots->valid == NULL ||
         !snapshots->valid((enum snapshot_kind)message->kind, bytes)) {
-        INVARIANT(munmap((void *)(uintptr_t)bytes.p, bytes.len) == 0);
+        INVARIANT(munmap((void *)bytes.p, bytes.len) == 0);
         return ERR_SYNTAX;
     }
     swap(&snapshots->items[message->id], bytes, message->version);
@@ -173,7 +173,7 @@ int snapshot_seal(struct span bytes)
 
 enum err snapshot_send(int socket, int memfd, const struct snapshot_message *message)
 {
-    struct iovec iov = { .iov_base = (void *)(uintptr_t)message, .iov_len = sizeof(*message) };
+    struct iovec iov = { .iov_base = (void *)message, .iov_len = sizeof(*message) };
     union control control = { .bytes = { 0 } };
     struct msghdr msg = { .msg_iov = &iov,
                           .msg_iovlen = 1,

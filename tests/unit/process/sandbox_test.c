@@ -259,9 +259,11 @@ static void test_files_alone(void **state)
     assert_int_equal(status, 0);
 }
 
+/* 0: not yet running; 1: running; 2: to try now. */
 static void *thread_tries(void *go)
 {
-    while (__atomic_load_n((int *)go, __ATOMIC_ACQUIRE) == 0)
+    __atomic_store_n((int *)go, 1, __ATOMIC_RELEASE);
+    while (__atomic_load_n((int *)go, __ATOMIC_ACQUIRE) != 2)
         (void)sched_yield();
     return opened("/etc/passwd", O_RDONLY) ? go : NULL;
 }
@@ -277,10 +279,13 @@ static void test_threads(void **state)
         pthread_t thread;
         void *result = NULL;
         struct sandbox sandbox = { .role = ROLE_WORKER };
-        if (pthread_create(&thread, NULL, thread_tries, &thread_go) != 0 ||
-            sandbox_enter(&sandbox) != OK)
+        if (pthread_create(&thread, NULL, thread_tries, &thread_go) != 0)
             _exit(NOT_ENTERED);
-        __atomic_store_n(&thread_go, 1, __ATOMIC_RELEASE);
+        while (__atomic_load_n(&thread_go, __ATOMIC_ACQUIRE) != 1)
+            (void)sched_yield();
+        if (sandbox_enter(&sandbox) != OK)
+            _exit(NOT_ENTERED);
+        __atomic_store_n(&thread_go, 2, __ATOMIC_RELEASE);
         (void)pthread_join(thread, &result);
         _exit(result != NULL ? DONE : STOPPED);
     }
