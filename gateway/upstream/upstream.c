@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "conf/schema.h"
 #include "gateway/net/certs.h"
@@ -117,6 +118,12 @@ static enum err resolve(struct upstream_server *server, struct arena *arena,
     struct addr addr;
 
     if (span_equal(server->url.scheme, SPAN("unix"))) {
+        size_t longest = sizeof((struct sockaddr_un *)0)->sun_path - 1;
+        if (server->url.path.len > longest) {
+            complain(complaint, SEVERITY_ERROR, "a socket's path is not longer than %zu bytes",
+                     longest);
+            return ERR_CONFIG;
+        }
         server->addrs[0] = (struct addr){ .family = ADDR_UNIX };
         server->addr_count = 1;
         return OK;
@@ -138,7 +145,10 @@ static enum err resolve(struct upstream_server *server, struct arena *arena,
     for (struct addrinfo *ai = found; ai != NULL; ai = ai->ai_next)
         add_address(server, ai->ai_addr);
     freeaddrinfo(found);
-    return server->addr_count > 0 ? OK : ERR_CONFIG;
+    if (server->addr_count > 0)
+        return OK;
+    complain(complaint, SEVERITY_ERROR, "the upstream \"%s\" has no IP address", host);
+    return ERR_CONFIG;
 }
 
 static void free_tls(void *client)
