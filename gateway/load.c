@@ -148,7 +148,13 @@ static void build_list(struct site_load *sl, struct list_conf *list, struct plac
         const char *why =
             file_read(list->file.text.p, CIDRSET_FILE_MAX, sl->load->arena, &file);
         if (why != NULL) {
-            complain_at(sl, place, why);
+            struct text message = text_growing(sl->load->arena, 256);
+            text_lit(&message, "cannot read ");
+            text_add(&message, list->file.text);
+            text_lit(&message, ": ");
+            text_add(&message, span_text(why));
+            diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_FILE, place, text_span(&message),
+                     SPAN(""));
             return;
         }
         if (cidrset_parse(file.text, sl->load->arena, &cidrs, &line) != OK) {
@@ -309,7 +315,12 @@ static void load_root(struct site_load *sl, const struct node *root, const char 
     load_listen(sl);
     load_audit(sl, top);
     load_lists(sl, top, root);
-    if (sites == NULL || sites->kind != NODE_LIST || sites->count == 0) {
+    if (sites != NULL && sites->kind != NODE_LIST) {
+        diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_TYPE, sites->place,
+                 SPAN("sites is a list: each site begins with \"- host:\""), SPAN(""));
+        return;
+    }
+    if (sites == NULL || sites->count == 0) {
         complain_at(sl, root->place,
                     "there are no sites: set sites to a list with host and upstream");
         return;

@@ -389,8 +389,23 @@ static void set_hosts(struct site_load *sl, struct site *site, const struct site
     }
 }
 
+/* Certificates are tried on their own, so that what is wrong has its place in the file, and is
+ * found even while nothing listens for HTTPS. */
+static void try_tls(struct site_load *sl, const struct tls_site *site, const struct node *node)
+{
+    const struct node *tls = node_child(node, SPAN("tls"));
+    struct span why = { 0 };
+    struct tls_server *server = tls_server_new(site, 1, NULL, sl->load->arena, &why);
+
+    if (server == NULL)
+        diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_FILE,
+                 tls != NULL ? tls->place : node->place, why, SPAN(""));
+    else
+        tls_server_free(server);
+}
+
 static void set_tls(struct site_load *sl, struct site *site, const struct site_conf *conf,
-                    struct place place)
+                    const struct node *node)
 {
     bool cert = conf->tls.cert.text.len > 0, key = conf->tls.key.text.len > 0;
 
@@ -398,7 +413,7 @@ static void set_tls(struct site_load *sl, struct site *site, const struct site_c
     if (!cert && !key)
         return;
     if (!cert || !key) {
-        struct complaint complaint = complaint_at(sl, place, "tls");
+        struct complaint complaint = complaint_at(sl, node->place, "tls");
         complain(&complaint, SEVERITY_ERROR, "tls needs both cert and key");
         return;
     }
@@ -417,6 +432,7 @@ static void set_tls(struct site_load *sl, struct site *site, const struct site_c
         .profile = (enum tls_profile)conf->tls.profile,
         .tickets = conf->tls.tickets,
     };
+    try_tls(sl, &sl->tls_sites[sl->tls_count - 1], node);
 }
 
 static void load_site(struct site_load *sl, const struct node *node,
@@ -437,7 +453,7 @@ static void load_site(struct site_load *sl, const struct node *node,
     site->name = arena_cstring(sl->load->arena, name);
     sl->config->site_count++;
     set_hosts(sl, site, conf, node->place);
-    set_tls(sl, site, conf, node->place);
+    set_tls(sl, site, conf, node);
     apply_stages(sl, node, &level, site->name, NULL);
     load_routes(sl, node, site, &level);
 }

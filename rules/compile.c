@@ -4,6 +4,7 @@
 
 #include <hs/hs_compile.h>
 
+#include "rules/locate.h"
 #include "rules/pattern.h"
 
 struct compiler {
@@ -253,6 +254,19 @@ static enum err compile_classes(struct compiler *c)
 /* ---- entry ----------------------------------------------------------------------------------
  */
 
+static enum err make_locators(struct compiler *c)
+{
+    struct plan *plan = c->plan;
+    plan->locators = arena_array(c->arena, struct locator *, plan->pattern_count + 1);
+    if (plan->locators == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < plan->pattern_count; i++) {
+        bool caseless = (c->infos[i].flags & HS_FLAG_CASELESS) != 0;
+        plan->locators[i] = locator_compile(c->infos[i].text, caseless);
+    }
+    return OK;
+}
+
 static enum err compile(struct compiler *c, const struct rule_source *rules, size_t count)
 {
     size_t patterns = 0;
@@ -272,7 +286,8 @@ static enum err compile(struct compiler *c, const struct rule_source *rules, siz
     for (size_t i = 0; i < count; i++)
         TRY(add_rule(c, &rules[i]));
     TRY(make_sets(c));
-    return compile_classes(c);
+    TRY(compile_classes(c));
+    return make_locators(c);
 }
 
 enum err plan_compile(struct plan **plan, const struct rule_source *rules, size_t count,
@@ -295,6 +310,9 @@ enum err plan_compile(struct plan **plan, const struct rule_source *rules, size_
 
 void plan_free(struct plan *plan)
 {
+    for (unsigned i = 0; plan->locators != NULL && i < plan->pattern_count; i++)
+        locator_free(plan->locators[i]);
+    plan->locators = NULL;
     for (unsigned i = 0; i < CLASS_COUNT; i++) {
         if (!plan->classes[i].borrowed)
             hs_free_database(plan->classes[i].db);

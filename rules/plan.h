@@ -19,6 +19,7 @@
 
 struct expr;
 struct hs_database;
+struct locator; /* rules/locate.h */
 
 enum {
     RULES_MAX = 1024,    /* of a plan, with those of its pack */
@@ -70,6 +71,7 @@ struct plan_class {
 struct plan {
     const struct rule *rules;
     const struct pattern *patterns;
+    struct locator **locators; /* by pattern; NULL: its matches are not located */
     unsigned rule_count, pattern_count, form_count;
     unsigned words; /* of a set of rules: 64 a word */
     struct form forms[FORMS_MAX];

@@ -11,6 +11,7 @@ struct look {
     struct scan *scan;
     const struct plan *plan;
     struct arena *arena;
+    const struct locate_local *locate;
     const struct value *value;
     struct span bytes;
     size_t offset;    /* of the window in the value */
@@ -27,6 +28,7 @@ enum err scan_attach(struct scan_local *local, const struct plan *plan)
         if (db != NULL && hs_alloc_scratch(db, &local->scratch) != HS_SUCCESS)
             return ERR_MEMORY;
     }
+    TRY(locate_attach(&local->locate));
     local->room = malloc((size_t)plan->form_count * WINDOW_BYTES);
     return local->room != NULL ? OK : ERR_MEMORY;
 }
@@ -34,6 +36,7 @@ enum err scan_attach(struct scan_local *local, const struct plan *plan)
 void scan_detach(struct scan_local *local)
 {
     hs_free_scratch(local->scratch);
+    locate_detach(&local->locate);
     free(local->room);
     local->scratch = NULL;
     local->room = NULL;
@@ -74,7 +77,7 @@ static struct span field_of(const struct value *value, struct arena *arena)
     return span_of(p, label.len + 1 + name.len);
 }
 
-static bool record(struct look *look, unsigned rule, size_t end)
+static bool record(struct look *look, unsigned id, size_t end)
 {
     struct scan *scan = look->scan;
     if (scan->matched == NULL)
@@ -82,12 +85,16 @@ static bool record(struct look *look, unsigned rule, size_t end)
     struct hit *hit = arena_new(look->arena, struct hit);
     if (scan->matched == NULL || hit == NULL)
         return false;
+    unsigned rule = look->plan->patterns[id].rule;
     size_t from = end > HIT_SAMPLE_BYTES ? end - HIT_SAMPLE_BYTES : 0;
-    size_t offset = look->offset + end;
+    from = locate(look->locate, look->plan->locators[id], span_sub(look->bytes, 0, end), from);
+    size_t offset = look->offset + from;
+    size_t sample = end - from < HIT_SAMPLE_BYTES ? end - from : HIT_SAMPLE_BYTES;
     *hit = (struct hit){
         .next = scan->hits,
         .field = field_of(look->value, look->arena),
-        .sample = arena_copy(look->arena, span_sub(look->bytes, from, end - from)),
+        .value = look->value->text,
+        .sample = arena_copy(look->arena, span_sub(look->bytes, from, sample)),
         .offset = offset < UINT32_MAX ? (uint32_t)offset : UINT32_MAX,
         .rule = (uint16_t)rule,
     };
@@ -114,7 +121,7 @@ static int on_match(unsigned id, unsigned long long from, unsigned long long to,
         return 0;
     if (look->scan->matched != NULL && set_has(look->scan->matched, pattern->rule))
         return 0;
-    return record(look, pattern->rule, (size_t)to) ? 0 : 1;
+    return record(look, id, (size_t)to) ? 0 : 1;
 }
 
 /* ---- a window -------------------------------------------------------------------------------
@@ -239,6 +246,7 @@ enum scan_end scan_run(struct scan *scan, const struct plan *plan, struct scan_l
         struct look look = { .scan = scan,
                              .plan = plan,
                              .arena = arena,
+                             .locate = &local->locate,
                              .value = value,
                              .bytes = window,
                              .offset = scan->offset,

@@ -10,6 +10,7 @@
 #define SALLYPORT_RULES_SCAN_H
 
 #include "gateway/base/arena.h"
+#include "rules/locate.h"
 #include "rules/plan.h"
 
 enum {
@@ -23,6 +24,7 @@ struct hs_scratch;
 /* One per worker and plan. */
 struct scan_local {
     struct hs_scratch *scratch;
+    struct locate_local locate;
     char *room; /* WINDOW_BYTES for each form; untouched until a value needs them */
 };
 
@@ -33,7 +35,8 @@ void scan_detach(struct scan_local *local);
 struct hit {
     struct hit *next;
     struct span field, sample; /* in the arena */
-    uint32_t offset;           /* where the match ends, in the form it was found in */
+    struct span value;         /* all that was looked at, as it came */
+    uint32_t offset;           /* of the match, in the form it was found in */
     uint16_t rule;
 };
 

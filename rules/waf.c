@@ -62,6 +62,7 @@ static bool note_fired(struct call *c, unsigned index)
     if (hit != NULL) {
         finding.field = hit->field;
         finding.sample = hit->sample;
+        finding.value = hit->value;
         finding.offset = hit->offset;
     }
     txn_find(c->txn, &finding);

@@ -9,6 +9,7 @@
 #include "gateway/http1/session.h"
 #include "gateway/net/proxyproto.h"
 
+enum { HALF_CLOSED_MS = 5000, DRAIN_HEAD_MS = 1000 };
 enum { LINGER_MS = 2000, LINGER_BYTES = 256 * 1024, RESPONSE_HEAD_MAX = 32 * 1024 };
 
 enum session_state {

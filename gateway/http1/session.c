@@ -155,9 +155,10 @@ static void input_ended(struct session *s, bool clean)
 {
     if (clean && s->stream != NULL && s->state == SESSION_ANSWER) {
         /* A client may end its direction and still wait for the answer (RFC 9112 section 9.6).
-         */
+         * It looks like one that has left, so it is not waited for as long. */
         s->half_closed = true;
         channel_reading(&s->channel, false);
+        timer_set(&s->channel.worker->loop, &s->timer, HALF_CLOSED_MS);
         return;
     }
     if (clean && s->state == SESSION_TUNNEL && !s->half_closed) {
@@ -254,6 +255,13 @@ static const struct channel_events session_channel_events = {
     .broken = on_broken,
 };
 
+/* The client has not taken all of its answer: it must take some of the rest in time. */
+static void watch_reader(struct session *s)
+{
+    s->mark = channel_delivered(&s->channel);
+    timer_set(&s->channel.worker->loop, &s->timer, s->host->send_ms);
+}
+
 /* What operations have left to be done, outside their callers' stacks. */
 static void settle(struct task *task)
 {
@@ -276,10 +284,8 @@ static void settle(struct task *task)
         stream_done(s);
         return;
     }
-    if (s->stream != NULL && s->channel.unsent > 0 && s->timer.deadline_ms == 0) {
-        s->mark = s->channel.sent;
-        timer_set(&worker->loop, &s->timer, s->host->send_ms);
-    }
+    if (s->stream != NULL && s->channel.unsent > 0 && s->timer.deadline_ms == 0)
+        watch_reader(s);
     if (s->stash_len > 0 && session_can_take(s)) {
         session_consume_stash(s);
         worker_flush(worker);
@@ -328,12 +334,12 @@ static void on_timer(struct timer *timer)
             session_body_failed(s, HTTP_SLOW);
         else
             timer_set(&worker->loop, &s->timer, s->host->body_ms);
-    } else if (s->stream != NULL && s->channel.unsent > 0 && s->channel.sent != s->mark) {
-        s->mark = s->channel.sent;
-        timer_set(&worker->loop, &s->timer, s->host->send_ms);
     } else if (s->stream != NULL && s->channel.unsent > 0) {
-        session_end(s, STREAM_SLOW);
-    } else if (s->stream == NULL) {
+        if (channel_delivered(&s->channel) == s->mark)
+            session_end(s, STREAM_SLOW);
+        else
+            watch_reader(s);
+    } else if (s->stream == NULL || s->half_closed) {
         session_end(s, STREAM_GONE);
     }
     worker_flush(worker);
@@ -404,6 +410,11 @@ void sessions_drain(struct worker *worker)
     worker->draining = true;
     while (worker->idle_first != NULL)
         session_end(worker->idle_first, STREAM_DONE);
+    /* A request that is on its way still has a moment to arrive: it would fail for nothing. */
+    for (struct session *s = worker->sessions; s != NULL; s = s->next) {
+        if (s->stream == NULL && s->state != SESSION_LINGER)
+            timer_set(&worker->loop, &s->timer, DRAIN_HEAD_MS);
+    }
 }
 
 void sessions_cut(struct worker *worker)

@@ -6,8 +6,8 @@
 #include "gateway/net/channel.h"
 
 #include <errno.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -227,6 +227,17 @@ void channel_write(struct channel *ch, struct span bytes)
     worker->cork_len = 0;
     worker->cork_owner = NULL;
     send_plain(ch, span_of(worker->cork, len), bytes);
+}
+
+uint64_t channel_delivered(const struct channel *ch)
+{
+    struct tcp_info info = { 0 };
+    socklen_t len = sizeof info;
+
+    if (getsockopt(ch->watch.fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
+        len < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof info.tcpi_bytes_acked)
+        return ch->sent; /* a Unix socket */
+    return info.tcpi_bytes_acked;
 }
 
 void channel_shut(struct channel *ch)

@@ -81,6 +81,11 @@ void channel_wrote(struct channel *channel, size_t size);
 /* Sends what is corked. Called at the end of every event, timer and task that wrote. */
 void channel_flush(struct channel *channel);
 void worker_flush(struct worker *worker); /* whoever owns the cork */
+/*
+ * Wire bytes that the other side has acknowledged: what a slow reader really takes, while the
+ * kernel's own buffer takes more. A system call: for deadlines only.
+ */
+uint64_t channel_delivered(const struct channel *channel);
 /* Ends our direction after what is unsent: close_notify and shutdown(SHUT_WR). */
 void channel_shut(struct channel *channel);
 

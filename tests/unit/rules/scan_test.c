@@ -172,9 +172,8 @@ static void what_a_hit_tells(void **state)
     const struct hit *hit = scan_hit(&scan, 0);
     assert_non_null(hit);
     assert_null(hit->next); /* the second match of the rule is none */
-    assert_int_equal(hit->offset, 124);
-    assert_int_equal(hit->sample.len, HIT_SAMPLE_BYTES);
-    assert_true(span_ends(hit->sample, SPAN("xevil")));
+    assert_int_equal(hit->offset, 120);
+    assert_text(hit->sample, "evil");
     assert_true(span_starts(hit->field, SPAN("args:a name that ")));
     assert_int_equal(hit->field.len, 5 + 64);
     assert_null(scan_hit(&scan, 1));
@@ -205,7 +204,7 @@ static void long_values(void **state)
     struct value value = arg(span_of(text, sizeof(text)));
     assert_int_equal(run(&value, 1), SCAN_DONE);
     assert_true(matched(0));
-    assert_int_equal(scan_hit(&scan, 0)->offset, from + WINDOW_OVERLAP);
+    assert_int_equal(scan_hit(&scan, 0)->offset, from);
     unload();
 }
 
