@@ -518,10 +518,10 @@ static void a_trickled_head_has_one_deadline(void **state)
     (void)state;
     plane.host.head_ms = 60;
     int fd = plane_client(&plane);
-    for (unsigned i = 0; i < 60 && seen.slow == 0; i++) {
-        (void)send(fd,
-                   "GET / HTTP/1.1\r\nX: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy" + i,
-                   1, MSG_NOSIGNAL);
+    static const char head[] =
+        "GET / HTTP/1.1\r\nX: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy";
+    for (unsigned i = 0; i < sizeof head - 1 && seen.slow == 0; i++) {
+        (void)send(fd, &head[i], 1, MSG_NOSIGNAL);
         plane_sleep(&plane, 5);
     }
     assert_int_equal(seen.slow + seen.refused, 1);
