@@ -89,20 +89,10 @@ struct option {
              : (kind) == OPT_LIST || (kind) == OPT_MAP, default                                \
              : (kind) == OPT_OBJECT)
 
-/* Where kind and field disagree, the bit-field is of negative size and does not compile. */
-#define OPTION(type_struct, field, option_kind, ...)                                           \
-    {                                                                                          \
-        .name = #field, .kind = (option_kind),                                                 \
-        .offset = offsetof(type_struct, field) +                                               \
-                  0 * sizeof(struct {                                                          \
-                      int kind_and_field_agree                                                 \
-                          : OPTION_TYPE_OK(option_kind, type_struct, field)                    \
-                            ? 1                                                                \
-                            : -1;                                                              \
-                  }),                                                                          \
-        __VA_ARGS__                                                                            \
-    }
-/* The same where the YAML key cannot be the field's name (a C keyword, or a nested path). */
+/*
+ * A row whose YAML key is not its field's name (a C keyword, a nested path). Where kind and
+ * field disagree, the bit-field is of negative size and does not compile.
+ */
 #define OPTION_NAMED(key, type_struct, field, option_kind, ...)                                \
     {                                                                                          \
         .name = key, .kind = (option_kind),                                                    \
@@ -115,6 +105,9 @@ struct option {
                   }),                                                                          \
         __VA_ARGS__                                                                            \
     }
+/* A row with the name of its field. */
+#define OPTION(type_struct, field, option_kind, ...)                                           \
+    OPTION_NAMED(#field, type_struct, field, option_kind, __VA_ARGS__)
 #define OPTIONS_END                                                                            \
     {                                                                                          \
         .name = NULL, .kind = OPT_END                                                          \

@@ -24,9 +24,7 @@ static void complain_at(struct site_load *sl, struct place place, const char *me
     diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_VALUE, place, span_text(message), SPAN(""));
 }
 
-/* --- server
- * -------------------------------------------------------------------------------------------
- */
+/* ---- server ---- */
 
 static bool parse_listen(struct span text, struct addr *addr)
 {
@@ -134,9 +132,7 @@ static void load_audit(struct site_load *sl, const struct top_conf *top)
     }
 }
 
-/* --- lists
- * --------------------------------------------------------------------------------------------
- */
+/* ---- lists ---- */
 
 static void build_list(struct site_load *sl, struct list_conf *list, struct place place)
 {
@@ -202,8 +198,7 @@ static void load_lists(struct site_load *sl, const struct top_conf *top,
     }
 }
 
-/* --- the whole
- * ---------------------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 /* Upper bounds of what sites can make, so that arrays need not grow while pointers into them
  * are held. */

@@ -25,9 +25,7 @@ static struct complaint complaint_at(struct site_load *sl, struct place place,
     return (struct complaint){ .schema = &sl->schema, .place = place, .option = option };
 }
 
-/* --- levels
- * -------------------------------------------------------------------------------------------
- */
+/* ---- levels ---- */
 
 static struct stage_slot *slot_new(struct site_load *sl, const struct stage_type *type,
                                    const struct stage_slot *parent)
@@ -135,8 +133,7 @@ void load_defaults(struct site_load *sl, const struct node *defaults, struct lev
     apply_stages(sl, defaults, level, NULL, NULL);
 }
 
-/* --- stages of a route
- * -------------------------------------------------------------------------------- */
+/* ---- stages of a route ---- */
 
 static void close_stage(void *opened)
 {
@@ -241,9 +238,7 @@ static void build_chain(struct site_load *sl, struct route *route, const struct 
     }
 }
 
-/* --- routes
- * -------------------------------------------------------------------------------------------
- */
+/* ---- routes ---- */
 
 static void set_methods(struct site_load *sl, struct route *route,
                         const struct route_conf *conf, struct place place)
@@ -358,9 +353,7 @@ static void load_routes(struct site_load *sl, const struct node *node, struct si
     site->route_count++;
 }
 
-/* --- sites
- * --------------------------------------------------------------------------------------------
- */
+/* ---- sites ---- */
 
 static void set_hosts(struct site_load *sl, struct site *site, const struct site_conf *conf,
                       struct place place)

@@ -22,7 +22,7 @@ static void read_body(struct stream *stream, bool on)
         settle_later(s); /* the answer's deadline may be due in its place */
         return;
     }
-    if (s->continue_due && s->stash_len == 0 && s->state == SESSION_BODY) {
+    if (s->continue_due && s->stash.len == 0 && s->state == SESSION_BODY) {
         channel_write(&s->channel, SPAN("HTTP/1.1 100 Continue\r\n\r\n"));
         s->continue_due = false;
     }

@@ -8,6 +8,7 @@
 #include "gateway/http/head.h"
 #include "gateway/http1/session.h"
 #include "gateway/net/proxyproto.h"
+#include "gateway/net/stash.h"
 
 enum { HALF_CLOSED_MS = 5000, DRAIN_HEAD_MS = 1000 };
 enum { LINGER_MS = 2000, LINGER_BYTES = 256 * 1024, RESPONSE_HEAD_MAX = 32 * 1024 };
@@ -31,8 +32,7 @@ struct session {
     struct addr peer, socket_peer;
     enum session_state state;
     struct head_scan scan;
-    char *stash; /* input that nobody has taken: a slab, or malloc'd when larger */
-    size_t stash_len;
+    struct stash stash; /* input that nobody has taken */
     struct stream *stream;
     struct body_reader body;
     struct tls *tls_later;  /* until the PROXY head is read */
@@ -55,8 +55,6 @@ void session_consume(struct session *s, struct span input);
 void session_consume_stash(struct session *s);
 /* Whether what is stashed, or what comes next, can be used now. */
 bool session_can_take(const struct session *s);
-MUST_USE bool session_stash_keep(struct session *s, struct span input); /* false: no memory */
-void session_stash_free(struct session *s);
 /* A transaction's memory; NULL when there is none. */
 struct stream *session_stream_begin(struct session *s);
 void session_stream_release(struct stream *stream);

@@ -9,32 +9,6 @@
 
 /* ---- memory ---- */
 
-void session_stash_free(struct session *s)
-{
-    if (s->stash == NULL)
-        return;
-    if (s->stash_len > SLAB_BYTES)
-        free(s->stash);
-    else
-        slab_put(&s->channel.worker->slabs, s->stash);
-    s->stash = NULL;
-    s->stash_len = 0;
-}
-
-/* `input` is in the worker's scratch. False: no memory. */
-bool session_stash_keep(struct session *s, struct span input)
-{
-    INVARIANT(s->stash == NULL);
-    if (input.len == 0)
-        return true;
-    s->stash = input.len > SLAB_BYTES ? malloc(input.len) : slab_get(&s->channel.worker->slabs);
-    if (s->stash == NULL)
-        return false;
-    memcpy(s->stash, input.p, input.len);
-    s->stash_len = input.len;
-    return true;
-}
-
 static struct stream *stream_new(struct session *s)
 {
     struct worker *worker = s->channel.worker;
@@ -243,7 +217,7 @@ void session_consume(struct session *s, struct span input)
             break;
         }
     }
-    if (!session_stash_keep(s, input)) {
+    if (!stash_keep(&s->stash, &s->channel.worker->slabs, input)) {
         s->cut = true;
         loop_post(&s->channel.worker->loop, &s->task);
     }
@@ -253,10 +227,10 @@ void session_consume(struct session *s, struct span input)
 void session_consume_stash(struct session *s)
 {
     char *scratch = s->channel.worker->scratch;
-    size_t len = s->stash_len;
+    size_t len = s->stash.len;
 
-    memcpy(scratch, s->stash, len);
-    session_stash_free(s);
+    memcpy(scratch, s->stash.p, len);
+    stash_free(&s->stash, &s->channel.worker->slabs);
     session_consume(s, span_of(scratch, len));
 }
 

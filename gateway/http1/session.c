@@ -38,7 +38,7 @@ static void session_free(struct session *s)
     struct worker *worker = s->channel.worker;
 
     session_idle_leave(s);
-    session_stash_free(s);
+    stash_free(&s->stash, &s->channel.worker->slabs);
     if (s->tls_later != NULL)
         tls_free(s->tls_later);
     channel_close(&s->channel);
@@ -72,7 +72,7 @@ static void linger(struct session *s)
 {
     struct worker *worker = s->channel.worker;
 
-    session_stash_free(s);
+    stash_free(&s->stash, &s->channel.worker->slabs);
     s->state = SESSION_LINGER;
     s->mark = s->channel.received;
     channel_shut(&s->channel);
@@ -93,7 +93,7 @@ static void stream_done(struct session *s)
     stream->events->ended(stream, STREAM_DONE);
     session_stream_release(stream);
     if (!s->keep_alive || !whole || s->half_closed || worker->draining) {
-        if (whole && s->stash_len == 0) {
+        if (whole && s->stash.len == 0) {
             channel_shut(&s->channel);
             session_free(s);
         } else {
@@ -107,7 +107,7 @@ static void stream_done(struct session *s)
     s->body_wanted = false;
     timer_set(&worker->loop, &s->timer, s->host->idle_ms);
     channel_reading(&s->channel, true);
-    if (s->stash_len > 0)
+    if (s->stash.len > 0)
         loop_post(&worker->loop, &s->task);
     else
         idle_enter(s);
@@ -121,9 +121,9 @@ static void stream_done(struct session *s)
 static void read_proxy_head(struct session *s)
 {
     char seen[PROXY_HEAD_MAX];
-    size_t had = s->stash_len;
+    size_t had = s->stash.len;
 
-    memcpy(seen, s->stash != NULL ? s->stash : seen, had);
+    memcpy(seen, s->stash.p != NULL ? s->stash.p : seen, had);
     ssize_t n = recv(s->channel.watch.fd, seen + had, sizeof seen - had, MSG_PEEK);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -139,9 +139,9 @@ static void read_proxy_head(struct session *s)
         session_end(s, STREAM_GONE);
         return;
     }
-    session_stash_free(s);
+    stash_free(&s->stash, &s->channel.worker->slabs);
     if (len == PROXY_MORE) {
-        if (!session_stash_keep(s, span_of(seen, had + take)))
+        if (!stash_keep(&s->stash, &s->channel.worker->slabs, span_of(seen, had + take)))
             session_end(s, STREAM_GONE);
         return;
     }
@@ -195,11 +195,11 @@ static void on_readable(struct channel *channel)
         read_proxy_head(s);
         return;
     }
-    if (!session_can_take(s) && (s->stash_len > 0 || s->state != SESSION_ANSWER)) {
+    if (!session_can_take(s) && (s->stash.len > 0 || s->state != SESSION_ANSWER)) {
         channel_reading(channel, false);
         return;
     }
-    size_t had = s->stash_len;
+    size_t had = s->stash.len;
     /* What is stashed goes first: only half a head, which is short, is read on to. */
     if (had > 0 && (s->state != SESSION_HEAD || !s->head_begun)) {
         loop_post(&worker->loop, &s->task);
@@ -222,8 +222,8 @@ static void on_readable(struct channel *channel)
         return;
     }
     if (had > 0)
-        memcpy(worker->scratch, s->stash, had);
-    session_stash_free(s);
+        memcpy(worker->scratch, s->stash.p, had);
+    stash_free(&s->stash, &s->channel.worker->slabs);
     session_consume(s, span_of(worker->scratch, had + (size_t)n));
     worker_flush(worker);
 }
@@ -286,7 +286,7 @@ static void settle(struct task *task)
     }
     if (s->stream != NULL && s->channel.unsent > 0 && s->timer.deadline_ms == 0)
         watch_reader(s);
-    if (s->stash_len > 0 && session_can_take(s)) {
+    if (s->stash.len > 0 && session_can_take(s)) {
         session_consume_stash(s);
         worker_flush(worker);
     }
@@ -296,9 +296,9 @@ static void settle(struct task *task)
 
 static void head_late(struct session *s)
 {
-    bool silent = s->stash_len == 0;
+    bool silent = s->stash.len == 0;
 
-    session_stash_free(s);
+    stash_free(&s->stash, &s->channel.worker->slabs);
     /* An idle connection is closed without a word (RFC 9112 section 9.5), a slow head is told.
      */
     if (silent || session_stream_begin(s) == NULL) {

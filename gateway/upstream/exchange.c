@@ -23,33 +23,7 @@ static const struct upstream *upstream_of(const struct exchange *x)
     return x->upstream->conf;
 }
 
-/* --- memory and deadlines
- * ----------------------------------------------------------------------------- */
-
-static void stash_free(struct exchange *x)
-{
-    if (x->stash == NULL)
-        return;
-    if (x->stash_len > SLAB_BYTES)
-        free(x->stash);
-    else
-        slab_put(&x->worker->slabs, x->stash);
-    x->stash = NULL;
-    x->stash_len = 0;
-}
-
-static bool stash_keep(struct exchange *x, struct span input)
-{
-    INVARIANT(x->stash == NULL);
-    if (input.len == 0)
-        return true;
-    x->stash = input.len > SLAB_BYTES ? malloc(input.len) : slab_get(&x->worker->slabs);
-    if (x->stash == NULL)
-        return false;
-    memcpy(x->stash, input.p, input.len);
-    x->stash_len = input.len;
-    return true;
-}
+/* ---- memory and deadlines ---- */
 
 /* The next deadline, never later than the total one. */
 static void set_deadline(struct exchange *x, int64_t ms)
@@ -69,12 +43,11 @@ static void let_go(struct exchange *x)
 {
     timer_remove(&x->worker->loop, &x->timer);
     task_cancel(&x->task);
-    stash_free(x);
+    stash_free(&x->stash, &x->worker->slabs);
     x->state = EXCHANGE_OVER;
 }
 
-/* --- failure and retry
- * -------------------------------------------------------------------------------- */
+/* ---- failure and retry ---- */
 
 static void fail_with(struct exchange *x, enum err err)
 {
@@ -134,14 +107,13 @@ static void try_failed(struct exchange *x, enum err err)
     }
     pool_close(x->conn);
     x->conn = NULL;
-    stash_free(x);
+    stash_free(&x->stash, &x->worker->slabs);
     if (!stale)
         x->tried |= (uint64_t)1 << (x->server - x->upstream->servers);
     start_try(x);
 }
 
-/* --- the request
- * -------------------------------------------------------------------------------------- */
+/* ---- the request ---- */
 
 /* Sends what is at hand of the body, as long as the kernel takes it. */
 static void pump_body(struct exchange *x)
@@ -218,8 +190,7 @@ static void start_try(struct exchange *x)
     }
 }
 
-/* --- the answer
- * --------------------------------------------------------------------------------------- */
+/* ---- the answer ---- */
 
 /* The answer is complete. What follows it on the connection, nobody asked for. */
 static void finish(struct exchange *x, bool more)
@@ -319,7 +290,8 @@ static void consume(struct exchange *x, struct span input)
             going = false;
         }
     }
-    if (x->conn != NULL && x->state != EXCHANGE_CONNECTING && !stash_keep(x, input))
+    if (x->conn != NULL && x->state != EXCHANGE_CONNECTING &&
+        !stash_keep(&x->stash, &x->worker->slabs, input))
         fail_with(x, ERR_MEMORY);
 }
 
@@ -336,16 +308,14 @@ static void input_ended(struct exchange *x, bool clean)
     try_failed(x, x->answered && x->state == EXCHANGE_WAITING ? ERR_PROTOCOL : ERR_CLOSED);
 }
 
-/* --- events
- * -------------------------------------------------------------------------------------------
- */
+/* ---- events ---- */
 
 static void on_readable(struct channel *channel)
 {
     struct server_conn *conn = CONTAINER(channel, struct server_conn, channel);
     struct exchange *x = conn->exchange;
     struct worker *worker = channel->worker;
-    size_t had = x->stash_len;
+    size_t had = x->stash.len;
 
     if (x->paused && (had > 0 || x->state != EXCHANGE_WAITING)) {
         channel_reading(channel, false);
@@ -366,8 +336,8 @@ static void on_readable(struct channel *channel)
                                                         : upstream_of(x)->idle.ms);
     }
     if (had > 0)
-        memcpy(worker->scratch, x->stash, had);
-    stash_free(x);
+        memcpy(worker->scratch, x->stash.p, had);
+    stash_free(&x->stash, &x->worker->slabs);
     consume(x, span_of(worker->scratch, had + (n > 0 ? (size_t)n : 0)));
     if ((n == 0 || n == CHANNEL_FAILED) && x->conn == conn)
         input_ended(x, n == 0);
@@ -420,8 +390,7 @@ static void on_timer(struct timer *timer)
     worker_flush(worker);
 }
 
-/* --- entry points
- * ------------------------------------------------------------------------------------- */
+/* ---- entry points ---- */
 
 void exchange_start(struct exchange *x, struct worker *worker, const struct upstream *upstream,
                     struct arena *arena, const struct request *req)

@@ -14,6 +14,7 @@
 #include "gateway/http/framing.h"
 #include "gateway/http/head.h"
 #include "gateway/http/write.h"
+#include "gateway/net/stash.h"
 #include "gateway/upstream/pool.h"
 
 enum {
@@ -63,8 +64,7 @@ struct exchange {
     struct response rsp;
     struct head_scan scan;
     struct body_reader reader;
-    char *stash; /* half a head, or a body while paused: malloc'd when larger than a slab */
-    size_t stash_len;
+    struct stash stash; /* half a head, or a body while paused */
     struct timer timer;
     struct task task;
     enum err failure; /* told by the task */

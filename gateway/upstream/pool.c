@@ -17,9 +17,7 @@ static uint64_t now_ms(const struct server_local *server)
     return clock_ms(&server->upstream->worker->loop.clock);
 }
 
-/* --- choice
- * -------------------------------------------------------------------------------------------
- */
+/* ---- choice ---- */
 
 static bool is_ejected(const struct server_local *server)
 {
@@ -104,8 +102,7 @@ void server_failed(struct server_local *server)
         server->ejections++;
 }
 
-/* --- connections
- * -------------------------------------------------------------------------------------- */
+/* ---- connections ---- */
 
 static struct server_conn *conn_new(struct server_local *server)
 {
