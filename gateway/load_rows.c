@@ -77,10 +77,13 @@ static const struct option limits_rows[] = {
     OPTION_NAMED("body_min_rate", struct server_conf, limits.body_min_rate, OPT_SIZE,
                  .fallback = "500B", .max = GIB,
                  .help =
-                     "Bytes a second that a body must bring, on average over body_timeout."),
+                     "Bytes a second that a body must bring, on average over body_timeout, and "
+                     "that a client must take of its answer, over send_timeout."),
     OPTION_NAMED("send_timeout", struct server_conf, limits.send_timeout, OPT_DURATION,
                  .fallback = "20s", .min = 10, .max = DAY_MS,
-                 .help = "A client that takes nothing of its answer for so long is cut."),
+                 .help =
+                     "The window in which a client must take body_min_rate of its answer, or "
+                     "it is cut."),
     OPTION_NAMED("tls_timeout", struct server_conf, limits.tls_timeout, OPT_DURATION,
                  .fallback = "10s", .min = 10, .max = DAY_MS, .help = "For the handshake."),
     OPTION_NAMED("idle", struct server_conf, limits.idle, OPT_DURATION, .fallback = "60s",

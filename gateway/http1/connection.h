@@ -11,7 +11,7 @@
 #include "gateway/net/stash.h"
 
 enum { HALF_CLOSED_MS = 5000, DRAIN_HEAD_MS = 1000 };
-enum { LINGER_MS = 2000, LINGER_BYTES = 256 * 1024, RESPONSE_HEAD_MAX = 32 * 1024 };
+enum { LINGER_MS = 2000, LINGER_BYTES = 256 * 1024, RESPONSE_HEAD_MAX = 48 * 1024 };
 
 enum session_state {
     SESSION_PROXY,  /* a PROXY head is due */

@@ -320,6 +320,14 @@ static bool body_too_slow(struct session *s)
     return slow;
 }
 
+/* One byte in each window would hold an answer, and its upstream, for ever. */
+static bool reader_too_slow(const struct session *s)
+{
+    uint64_t bytes = channel_delivered(&s->channel) - s->mark;
+
+    return bytes == 0 || bytes * 1000 < s->host->body_min_rate * s->host->send_ms;
+}
+
 static void on_timer(struct timer *timer)
 {
     struct session *s = CONTAINER(timer, struct session, timer);
@@ -335,7 +343,7 @@ static void on_timer(struct timer *timer)
         else
             timer_set(&worker->loop, &s->timer, s->host->body_ms);
     } else if (s->stream != NULL && s->channel.unsent > 0) {
-        if (channel_delivered(&s->channel) == s->mark)
+        if (reader_too_slow(s))
             session_end(s, STREAM_SLOW);
         else
             watch_reader(s);

@@ -240,6 +240,14 @@ void loop_change(struct loop *loop, struct watch *watch, uint32_t events)
     watch->events = events;
 }
 
+bool loop_pending(const struct loop *loop, const struct watch *watch)
+{
+    for (int i = loop->batch_index; i < loop->batch_count; i++)
+        if (loop->batch[i].data.ptr == watch)
+            return true;
+    return false;
+}
+
 void loop_remove(struct loop *loop, struct watch *watch)
 {
     if (watch->fd < 0)

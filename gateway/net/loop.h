@@ -63,6 +63,8 @@ void loop_advance(struct loop *loop, uint64_t now_ms);
 MUST_USE enum err loop_add(struct loop *loop, struct watch *watch, int fd, uint32_t events);
 void loop_change(struct loop *loop, struct watch *watch,
                  uint32_t events); /* no call if equal */
+/* Whether an event of this turn is still to come for it. */
+bool loop_pending(const struct loop *loop, const struct watch *watch);
 /* Does not close the descriptor. Events of this turn that are still to come are dropped. */
 void loop_remove(struct loop *loop, struct watch *watch);
 

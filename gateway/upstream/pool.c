@@ -166,8 +166,13 @@ static const struct channel_events idle_events = {
 
 struct server_conn *pool_take(struct server_local *server, struct exchange *exchange)
 {
-    struct server_conn *conn = server->idle;
+    struct loop *loop = &server->upstream->worker->loop;
 
+    /* One that has something to say says what nobody asked for: it would be taken for the
+     * answer. */
+    while (server->idle != NULL && loop_pending(loop, &server->idle->channel.watch))
+        drop_idle(server->idle);
+    struct server_conn *conn = server->idle;
     if (conn == NULL)
         return NULL;
     unlink_idle(conn);

@@ -165,6 +165,26 @@ def test_reader_in_time(gateway, origin):
             time.sleep(0.03 if slow else 0)
 
 
+def test_reader_by_drops(gateway, origin):
+    """A byte now and then keeps nobody's answer in memory: below body_min_rate it is cut."""
+    total = 16 << 20
+    origin.script(says(response(200, bytes(total))))
+    with gateway.client(rcvbuf=8192) as client:
+        client.send(request())
+        client.head()
+        end = time.monotonic() + 2.5
+        with pytest.raises((Cut, ConnectionError)):
+            while time.monotonic() < end:
+                client.sock.recv(10)
+                time.sleep(0.1)
+            left = total
+            while left > 0:
+                taken = len(client.sock.recv(1 << 20))
+                if not taken:
+                    raise ConnectionResetError
+                left -= taken
+
+
 def test_response_timeout(gateway, origin):
     origin.script(silent())
     with Took(0.3, 2):

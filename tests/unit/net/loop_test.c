@@ -417,6 +417,42 @@ static void test_turn_waits_for_the_next_timer(void **state)
     assert_in_range(loop.turns - turns, 1, 3);
 }
 
+/* Two pipes are readable in one turn: the first to be told sees that the other is still to
+ * come. */
+static struct watch watches[2];
+static unsigned told, pending;
+
+static void look_at_other(struct watch *watch, uint32_t events)
+{
+    char byte;
+    (void)events;
+    told++;
+    pending += loop_pending(&loop, &watches[watch == &watches[0] ? 1 : 0]);
+    assert_false(loop_pending(&loop, watch));
+    assert_int_equal(read(watch->fd, &byte, 1), 1);
+}
+
+static void test_events_to_come_are_known(void **state)
+{
+    (void)state;
+    int pipes[2][2];
+    told = pending = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(pipe(pipes[i]), 0);
+        watches[i].on_event = look_at_other;
+        assert_int_equal(loop_add(&loop, &watches[i], pipes[i][0], EPOLLIN), OK);
+        assert_int_equal(write(pipes[i][1], "x", 1), 1);
+    }
+    loop_turn(&loop, 0);
+    assert_int_equal(told, 2);
+    assert_int_equal(pending, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        loop_remove(&loop, &watches[i]);
+        (void)close(pipes[i][0]);
+        (void)close(pipes[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -434,6 +470,7 @@ int main(void)
         LOOP_TEST(test_events),
         LOOP_TEST(test_pending_events_of_a_batch_are_dropped),
         LOOP_TEST(test_turn_waits_for_the_next_timer),
+        LOOP_TEST(test_events_to_come_are_known),
     };
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
 }
