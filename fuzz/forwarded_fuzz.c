@@ -32,7 +32,8 @@ static void check(const struct fields *fields, const struct addr *peer,
     struct addr client;
     struct span scheme;
 
-    forwarded_client(fields, peer, trusted, &client, &scheme);
+    enum http_error error = forwarded_client(fields, peer, trusted, &client, &scheme);
+    INVARIANT(error == HTTP_OK || (error == HTTP_FORWARDED && addr_equal(&client, peer)));
     INVARIANT(scheme.p == NULL || span_equal(scheme, SPAN("http")) ||
               span_equal(scheme, SPAN("https")));
     if (!cidrs_contain(trusted, peer)) {

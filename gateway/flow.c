@@ -51,15 +51,19 @@ static const struct limits_conf *limits_of(const struct flow *flow)
 
 /* ---- read_head ---- */
 
-static void find_client(struct flow *flow)
+static enum http_error find_client(struct flow *flow)
 {
     struct txn *txn = &flow->txn;
     const struct cidrs *trusted = &txn->config->server.trusted_proxies;
+    struct span scheme = { NULL, 0 };
+    enum http_error error = HTTP_OK;
 
     txn->peer = txn->client = flow->stream->peer;
     if (trusted->count > 0)
-        forwarded_client(&txn->req->fields, &txn->peer, trusted, &txn->client,
-                         &txn->req->scheme);
+        error = forwarded_client(&txn->req->fields, &txn->peer, trusted, &txn->client, &scheme);
+    if (scheme.p != NULL)
+        txn->req->scheme = scheme;
+    return error;
 }
 
 /* Has this very request ended workers before? */
@@ -114,11 +118,21 @@ static void request_head_done(struct txn *txn, struct verdict verdict)
         step_read_body(flow);
 }
 
+static void refuse_head(struct flow *flow, enum http_error error)
+{
+    flow->refused = error;
+    flow_refuse_with_status(flow, REASON_HTTP, http_error_status(error));
+}
+
 static void step_read_head(struct flow *flow)
 {
     struct txn *txn = &flow->txn;
+    enum http_error error = find_client(flow);
 
-    find_client(flow);
+    if (error != HTTP_OK) {
+        refuse_head(flow, error);
+        return;
+    }
     if (is_query_of_death(flow)) {
         flow_refuse(flow, REASON_QUERY_OF_DEATH);
         return;
@@ -134,10 +148,9 @@ static void step_read_head(struct flow *flow)
         return;
     }
     txn->route = route_find(txn->site, txn->req);
-    enum http_error error = strict_path(flow);
+    error = strict_path(flow);
     if (error != HTTP_OK) {
-        flow->refused = error;
-        flow_refuse_with_status(flow, REASON_HTTP, http_error_status(error));
+        refuse_head(flow, error);
         return;
     }
     chain_start(txn, PHASE_REQUEST_HEAD, span_of(NULL, 0), request_head_done);
@@ -180,9 +193,8 @@ static void on_refused(struct stream *stream, enum http_error error)
 
     if (flow == NULL)
         return;
-    flow->refused = error;
     stream->worker->shared->counters.requests_refused++;
-    flow_refuse_with_status(flow, REASON_HTTP, http_error_status(error));
+    refuse_head(flow, error);
 }
 
 static void on_slow_head(struct stream *stream)

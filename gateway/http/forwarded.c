@@ -5,8 +5,8 @@
 
 /* The last members of a list: a client may send more before them, which nobody vouches for. */
 struct hops {
-    struct span items[FORWARDED_HOPS_MAX];
-    size_t count; /* all that were seen */
+    struct span items[FORWARDED_HOPS_MAX]; /* the right one first */
+    size_t count;
 };
 
 /* What a walk found. */
@@ -15,14 +15,36 @@ struct found {
     struct span scheme;
 };
 
+/*
+ * Cut off from the right, quoted strings, too. From the left a quote that a client leaves open
+ * would swallow what its proxy adds behind, and the client would have the proxy's address.
+ */
+static struct span last_member(struct span *rest)
+{
+    const char *end = span_end(*rest), *p = end;
+    bool quoted = false;
+
+    while (p > rest->p && (quoted || p[-1] != ','))
+        if (*--p == '"')
+            quoted = !quoted;
+    *rest = span_range(rest->p, p > rest->p ? p - 1 : p);
+    return span_trim(span_range(p, end));
+}
+
 static void collect(const struct fields *fields, enum field_id id, struct hops *hops)
 {
-    struct list_walk walk = list_walk(fields, id);
-    struct span member;
-
     hops->count = 0;
-    while (list_next(&walk, &member))
-        hops->items[hops->count++ % FORWARDED_HOPS_MAX] = member;
+    for (unsigned i = fields->count; i > 0; i--) {
+        const struct field *field = &fields->items[i - 1];
+        struct span rest = field->value;
+        if (field->id != id || field->dropped)
+            continue;
+        while (rest.len > 0 && hops->count < FORWARDED_HOPS_MAX) {
+            struct span member = last_member(&rest);
+            if (member.len > 0)
+                hops->items[hops->count++] = member;
+        }
+    }
 }
 
 static struct span known_scheme(struct span said)
@@ -106,13 +128,11 @@ static struct found walk_hops(const struct hops *hops, bool forwarded, const str
                               const struct cidrs *trusted)
 {
     struct found found = { .client = *peer };
-    size_t most = hops->count < FORWARDED_HOPS_MAX ? hops->count : FORWARDED_HOPS_MAX;
 
-    for (size_t i = 1; i <= most; i++) {
-        struct span member = hops->items[(hops->count - i) % FORWARDED_HOPS_MAX];
+    for (size_t i = 0; i < hops->count; i++) {
         struct span scheme = { NULL, 0 };
         struct addr addr = { 0 };
-        if (!hop_parse(member, forwarded, &addr, &scheme))
+        if (!hop_parse(hops->items[i], forwarded, &addr, &scheme))
             break;
         found.client = addr;
         found.scheme = scheme;
@@ -122,8 +142,9 @@ static struct found walk_hops(const struct hops *hops, bool forwarded, const str
     return found;
 }
 
-void forwarded_client(const struct fields *fields, const struct addr *peer,
-                      const struct cidrs *trusted, struct addr *client, struct span *scheme)
+enum http_error forwarded_client(const struct fields *fields, const struct addr *peer,
+                                 const struct cidrs *trusted, struct addr *client,
+                                 struct span *scheme)
 {
     bool rfc7239 = fields_have(fields, FIELD_FORWARDED);
     bool x_forwarded = fields_have(fields, FIELD_X_FORWARDED_FOR);
@@ -132,7 +153,7 @@ void forwarded_client(const struct fields *fields, const struct addr *peer,
     *client = *peer;
     *scheme = (struct span){ NULL, 0 };
     if (!cidrs_contain(trusted, peer))
-        return;
+        return HTTP_OK;
 
     struct found x = { .client = *peer };
     if (x_forwarded) {
@@ -142,17 +163,18 @@ void forwarded_client(const struct fields *fields, const struct addr *peer,
     /* The right one, since only that was written by the hop that we trust. */
     collect(fields, FIELD_X_FORWARDED_PROTO, &hops);
     if (hops.count > 0)
-        x.scheme = known_scheme(hops.items[(hops.count - 1) % FORWARDED_HOPS_MAX]);
+        x.scheme = known_scheme(hops.items[0]);
     if (!rfc7239) {
         *client = x.client;
         *scheme = x.scheme;
-        return;
+        return HTTP_OK;
     }
 
     collect(fields, FIELD_FORWARDED, &hops);
     struct found rfc = walk_hops(&hops, true, peer, trusted);
     if (x_forwarded && !addr_equal(&rfc.client, &x.client))
-        return;
+        return HTTP_FORWARDED;
     *client = rfc.client;
     *scheme = rfc.scheme.p != NULL ? rfc.scheme : x.scheme;
+    return HTTP_OK;
 }

@@ -535,13 +535,20 @@ def test_trusted_proxies(origin):
             ("X-Forwarded-For", "192.0.2.8", "192.0.2.8"),
             ("X-Forwarded-For", "192.0.2.9, garbage, 10.0.0.1", "10.0.0.1"),
             ("Forwarded", 'for=6.6.6.6, for="[2001:db8::9]:444";proto=https', "2001:db8::9"),
+            ("X-Forwarded-For", '", 192.0.2.10', "192.0.2.10"),
         ]:
             origin.forget()
             assert gateway.ask(fields=[(field, value)]).status == 200
             seen = origin.wait(1)[0].message
             assert seen.get("x-real-ip") == client
             assert "6.6.6.6" not in seen.get("x-forwarded-for")
+            assert seen.get("x-forwarded-proto") == ("https" if "proto=https" in value else "http")
             assert gateway.record_of(seen.get("x-request-id"))["client"]["ip"] == client
+        # Who contradicts what the proxy wrote is not taken for the proxy.
+        origin.forget()
+        fields = [("X-Forwarded-For", "192.0.2.7"), ("Forwarded", "for=10.1.1.1")]
+        assert gateway.ask(fields=fields).status == 400
+        assert not origin.exchanges
 
 
 def test_proxy_protocol(origin):

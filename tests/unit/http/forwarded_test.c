@@ -5,7 +5,7 @@
 #include "tests/unit/http/http.h"
 
 struct question {
-    struct span peer, section, client;
+    struct span peer, section, client; /* client: empty when the request is refused */
     const char *scheme;
 };
 
@@ -67,16 +67,32 @@ static const struct question questions[] = {
       NULL },
     { SPAN_INIT("10.0.0.1"), SPAN_INIT("Forwarded: for=\"1.1\\.1.1\"\r\n"),
       SPAN_INIT("10.0.0.1"), NULL },
-    /* an open quote cannot swallow what the proxy adds and put itself in its place */
+    /* an open quote cannot swallow what the proxy adds: who leaves one is not the proxy */
     { SPAN_INIT("10.0.0.1"), SPAN_INIT("Forwarded: for=9.9.9.9;by=\"x, for=1.1.1.1\r\n"),
-      SPAN_INIT("10.0.0.1"), NULL },
-    /* both: the same, or nobody */
+      SPAN_INIT("1.1.1.1"), NULL },
+    { SPAN_INIT("10.0.0.1"), SPAN_INIT("Forwarded: for=\"x\\, for=\"1.1.1.1\"\r\n"),
+      SPAN_INIT("1.1.1.1"), NULL },
+    { SPAN_INIT("10.0.0.1"), SPAN_INIT("X-Forwarded-For: \", 1.1.1.1\r\n"),
+      SPAN_INIT("1.1.1.1"), NULL },
+    { SPAN_INIT("10.0.0.1"), SPAN_INIT("X-Forwarded-For: 9.9.9.9\", 1.1.1.1, 10.0.0.2\r\n"),
+      SPAN_INIT("1.1.1.1"), NULL },
+    { SPAN_INIT("10.0.0.1"),
+      SPAN_INIT("X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: \", https\r\n"),
+      SPAN_INIT("1.1.1.1"), "https" },
+    /* quoted commas of the proxy's own */
+    { SPAN_INIT("10.0.0.1"), SPAN_INIT("Forwarded: for=9.9.9.9, for=1.1.1.1;ext=\"a,b\"\r\n"),
+      SPAN_INIT("1.1.1.1"), NULL },
+    /* both: the same, or none */
     { SPAN_INIT("10.0.0.1"),
       SPAN_INIT("Forwarded: for=1.1.1.1\r\nX-Forwarded-For: 1.1.1.1\r\n"), SPAN_INIT("1.1.1.1"),
       NULL },
     { SPAN_INIT("10.0.0.1"),
       SPAN_INIT("Forwarded: for=1.1.1.1;proto=https\r\nX-Forwarded-For: 2.2.2.2\r\n"),
-      SPAN_INIT("10.0.0.1"), NULL },
+      SPAN_INIT(""), NULL },
+    { SPAN_INIT("10.0.0.1"), SPAN_INIT("Forwarded: x\r\nX-Forwarded-For: 2.2.2.2\r\n"),
+      SPAN_INIT(""), NULL },
+    { SPAN_INIT("192.0.2.1"), SPAN_INIT("Forwarded: x\r\nX-Forwarded-For: 2.2.2.2\r\n"),
+      SPAN_INIT("192.0.2.1"), NULL },
 };
 
 static void trust(struct cidrs *cidrs)
@@ -88,8 +104,8 @@ static void trust(struct cidrs *cidrs)
     *cidrs = (struct cidrs){ items, 2 };
 }
 
-static void ask(struct span section, struct span peer_text, struct addr *client,
-                struct span *scheme)
+static enum http_error ask(struct span section, struct span peer_text, struct addr *client,
+                           struct span *scheme)
 {
     struct fields fields = { 0 };
     struct cidrs trusted;
@@ -102,7 +118,7 @@ static void ask(struct span section, struct span peer_text, struct addr *client,
     text_add(&whole, section);
     text_lit(&whole, "\r\n");
     assert_http(section_parse(&fields, exact(text_span(&whole)), 100, fresh_arena()), HTTP_OK);
-    forwarded_client(&fields, &peer, &trusted, client, scheme);
+    return forwarded_client(&fields, &peer, &trusted, client, scheme);
 }
 
 static void test_questions(void **state)
@@ -110,9 +126,11 @@ static void test_questions(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(questions); i++) {
         struct addr client, wanted;
-        struct span scheme;
-        ask(questions[i].section, questions[i].peer, &client, &scheme);
-        assert_true(addr_parse(questions[i].client, &wanted));
+        struct span scheme, answer = questions[i].client;
+        bool refused = answer.len == 0;
+        assert_http(ask(questions[i].section, questions[i].peer, &client, &scheme),
+                    refused ? HTTP_FORWARDED : HTTP_OK);
+        assert_true(addr_parse(refused ? questions[i].peer : answer, &wanted));
         if (!addr_equal(&client, &wanted))
             fail_msg("%.*s", (int)questions[i].section.len, questions[i].section.p);
         assert_span(scheme, span_text(questions[i].scheme));
@@ -133,7 +151,7 @@ static void test_hops(void **state)
         for (unsigned i = hops; i > 0; i--)
             text_format(&section, ", 10.0.1.%u", i);
         text_lit(&section, "\r\n");
-        ask(text_span(&section), SPAN("10.0.0.1"), &client, &scheme);
+        assert_http(ask(text_span(&section), SPAN("10.0.0.1"), &client, &scheme), HTTP_OK);
         struct span last = hops < FORWARDED_HOPS_MAX ? SPAN("1.1.1.1") : SPAN("10.0.1.32");
         assert_true(addr_parse(last, &wanted));
         assert_true(addr_equal(&client, &wanted));
