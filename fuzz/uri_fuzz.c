@@ -57,6 +57,8 @@ static void check_uri(struct span target, bool preserve, enum method method,
     check_path(&uri, preserve);
     INVARIANT(uri_parse(&again, uri.path_wire, method, preserve, arena) == HTTP_OK);
     INVARIANT(span_equal(again.path, uri.path) && span_equal(again.path_wire, uri.path_wire));
+    INVARIANT(span_equal(again.path_plain, uri.path_plain));
+    INVARIANT(uri.path_plain.len > 0 && span_index(uri.path_plain, ';') < 0);
     INVARIANT(!again.has_query);
     /* What is refused without it may pass with it, and never the other way round. */
     if (!preserve)

@@ -106,6 +106,7 @@ static enum http_error strict_path(struct flow *flow)
         return error;
     req->path = uri.path;
     req->path_wire = uri.path_wire;
+    req->path_plain = uri.path_plain;
     txn->route = route_find(txn->site, req);
     return HTTP_OK;
 }

@@ -176,7 +176,7 @@ const struct route *route_find(const struct site *site, const struct request *re
         const struct route *route = &site->routes[i];
         if (route->methods != 0 && (route->methods >> req->method_id & 1) == 0)
             continue;
-        if (path_pattern_matches(&route->path, req->path))
+        if (path_pattern_matches(&route->path, req->path_plain))
             return route;
     }
     return &site->routes[last];

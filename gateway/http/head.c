@@ -193,6 +193,7 @@ enum http_error request_parse(struct request *req, struct span head, struct aren
         return error;
     req->path = uri.path;
     req->path_wire = uri.path_wire;
+    req->path_plain = uri.path_plain;
     req->query = uri.query;
     req->has_query = uri.has_query;
     error = read_host(req, &uri, arena);

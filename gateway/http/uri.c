@@ -216,6 +216,30 @@ static enum http_error resolve(char *path, size_t *len, bool preserve)
     return HTTP_OK;
 }
 
+/* The canonical path without parameters. No segment can become a dot segment by that: those are
+ * traps. */
+static enum http_error strip_parameters(struct uri *uri, struct arena *arena)
+{
+    const char *p = uri->path.p, *end = span_end(uri->path);
+
+    uri->path_plain = uri->path;
+    if (memchr(p, ';', uri->path.len) == NULL && span_find(uri->path, SPAN("%3B")) < 0)
+        return HTTP_OK;
+    char *out = arena_alloc(arena, uri->path.len);
+    size_t n = 0;
+    if (out == NULL)
+        return HTTP_MEMORY;
+    while (p < end) {
+        const char *stop = memchr(p + 1, '/', (size_t)(end - p - 1)); /* *p is a slash */
+        struct span name = without_parameters(span_range(p, stop != NULL ? stop : end));
+        memcpy(out + n, name.p, name.len);
+        n += name.len;
+        p = stop != NULL ? stop : end;
+    }
+    uri->path_plain = span_of(out, n);
+    return HTTP_OK;
+}
+
 static enum http_error path_slow(struct uri *uri, struct span raw, bool preserve,
                                  struct arena *arena)
 {
@@ -237,7 +261,7 @@ static enum http_error path_slow(struct uri *uri, struct span raw, bool preserve
     uri->path_wire = uri->path = span_of(wire, len);
     if (!preserve && memchr(wire, '%', len) != NULL)
         uri->path = span_of(decoded, decode_into(decoded, uri->path_wire, false));
-    return HTTP_OK;
+    return strip_parameters(uri, arena);
 }
 
 /*
@@ -249,7 +273,7 @@ static enum http_error path_parse(struct uri *uri, struct span raw, bool preserv
 {
     if (scan_path(raw.p, span_end(raw)) != span_end(raw))
         return path_slow(uri, raw, preserve, arena);
-    uri->path = uri->path_wire = raw;
+    uri->path = uri->path_wire = uri->path_plain = raw;
     return HTTP_OK;
 }
 
@@ -287,7 +311,7 @@ enum http_error uri_parse(struct uri *uri, struct span target, enum method metho
 {
     *uri = (struct uri){ 0 };
     if (span_equal(target, SPAN("*"))) {
-        uri->path = uri->path_wire = target;
+        uri->path = uri->path_wire = uri->path_plain = target;
         return method == METHOD_OPTIONS ? HTTP_OK : HTTP_TARGET;
     }
     if (target.len == 0)
@@ -310,7 +334,7 @@ enum http_error uri_parse(struct uri *uri, struct span target, enum method metho
     }
     if (raw.len == 0) { /* RFC 9112 section 3.2.4: `OPTIONS http://host` is about the server */
         bool server = method == METHOD_OPTIONS && !uri->has_query;
-        uri->path = uri->path_wire = server ? SPAN("*") : SPAN("/");
+        uri->path = uri->path_wire = uri->path_plain = server ? SPAN("*") : SPAN("/");
         return HTTP_OK;
     }
     if (raw.p[0] != '/') /* a fragment right behind the authority */

@@ -20,7 +20,7 @@
 #include "gateway/http/message.h"
 
 struct uri {
-    struct span path, path_wire; /* see struct request */
+    struct span path, path_wire, path_plain; /* see struct request */
     struct span query;
     bool has_query;
     struct span authority; /* absolute-form only */

@@ -355,6 +355,7 @@ SPELLINGS = [
     "/private//x", "/a/..//private", "/private/../private", "http://test/private", "http://test//private",
     "HTTP://TEST/%70rivate", "/private%2fx", "/%2fprivate", "/private%00", "/private%5cx", "/a\\..\\private",
     "/;/private", "/a/..;/private", "/.;/private", "/private#x", "/%c0%afprivate", "/private%c0%afx", "/private/%2e",
+    "/private;", "/private;x=1/y", "/private%3Bx",
 ]
 
 

@@ -68,7 +68,7 @@ static const struct config *good(const char *yaml)
 
 static const struct route *route_of(const struct config *config, const char *path)
 {
-    struct request req = { .path = span_text(path), .method_id = METHOD_GET };
+    struct request req = { .path_plain = span_text(path), .method_id = METHOD_GET };
     const struct site *site = site_find(config, SPAN("x"));
 
     assert_non_null(site);

@@ -329,9 +329,41 @@ static void test_utf8(void **state)
         assert_false(utf8_valid(exact(bad[i])));
 }
 
+/* What routes are found by: /admin under whatever parameters, and still nothing else. */
+static void test_parameters(void **state)
+{
+    static const struct {
+        const char *target, *plain;
+        bool preserve;
+    } cases[] = {
+        { "/admin", "/admin", false },
+        { "/admin;x", "/admin", false },
+        { "/admin;", "/admin", false },
+        { "/admin;x/", "/admin/", false },
+        { "/admin;x=1;y=/z;w", "/admin/z", false },
+        { "/admin%3bx/y", "/admin/y", false },
+        { "/a/../admin;x/../b;", "/b", false },
+        { "/admin%20;x", "/admin ", false },
+        { "/admin%3bx/y", "/admin/y", true },
+        { "/admin;x%2fy/z", "/admin/z", true },
+        { "http://h/admin;x?y;z", "/admin", false },
+        { "http://h", "/", false },
+        { "/a%3Fb;c", "/a?b", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct uri uri;
+        struct span target = exact(span_text(cases[i].target));
+        assert_http(uri_parse(&uri, target, METHOD_GET, cases[i].preserve, fresh_arena()),
+                    HTTP_OK);
+        assert_span(uri.path_plain, span_text(cases[i].plain));
+    }
+}
+
 int main(void)
 {
-    return finish(RUN(TEST(test_spellings), TEST(test_preserved), TEST(test_private),
-                      TEST(test_query), TEST(test_authorities), TEST(test_host_length),
-                      TEST(test_decode), TEST(test_utf8)));
+    return finish(RUN(TEST(test_parameters), TEST(test_spellings), TEST(test_preserved),
+                      TEST(test_private), TEST(test_query), TEST(test_authorities),
+                      TEST(test_host_length), TEST(test_decode), TEST(test_utf8)));
 }
