@@ -308,6 +308,7 @@ static void on_body_end(struct stream *stream)
         flow->body_unseen = seen.len < flow->held.len;
         chain_start(&flow->txn, PHASE_REQUEST_BODY, seen, request_body_done);
     } else if (flow->streaming) {
+        edits_guard_trailers(&flow->txn, EDIT_REQUEST, &stream->req.trailers);
         exchange_finish(&flow->exchange, &stream->req.trailers);
     }
 }
@@ -507,6 +508,7 @@ static void upstream_end(struct exchange *x)
     struct stream *stream = flow->stream;
 
     flow->streaming = false;
+    edits_guard_trailers(&flow->txn, EDIT_RESPONSE, &x->rsp.trailers);
     stream->ops->send_end(stream, &x->rsp.trailers);
 }
 

@@ -75,3 +75,12 @@ enum err edits_apply(struct txn *txn, enum edit_side side, struct fields *fields
             TRY(apply(edit, fields, txn->arena));
     return OK;
 }
+
+void edits_guard_trailers(const struct txn *txn, enum edit_side side, struct fields *trailers)
+{
+    if (trailers->count == 0)
+        return;
+    for (const struct edit *edit = txn->edits; edit != NULL; edit = edit->next)
+        if (edit->side == side)
+            drop(trailers, side, edit->name);
+}

@@ -33,5 +33,7 @@ MUST_USE bool edit_lend_field(struct txn *txn, struct span name, struct span val
 struct fields;
 /* In the order in which they were proposed. */
 MUST_USE enum err edits_apply(struct txn *txn, enum edit_side side, struct fields *fields);
+/* Trailers that some recipients merge into the head: none has the name of an edited field. */
+void edits_guard_trailers(const struct txn *txn, enum edit_side side, struct fields *trailers);
 
 #endif

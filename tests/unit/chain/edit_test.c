@@ -39,6 +39,19 @@ static void test_lent_fields_have_one_author(void **state)
     assert_string_equal(listing(&fields), "Accept=a;X-User=alice;");
 }
 
+static void test_trailers_do_not_undo_edits(void **state)
+{
+    (void)state;
+    struct fields trailers = sent(), none = { 0 };
+    assert_true(edit_lend_field(&txn, SPAN("X-User"), SPAN("alice")));
+    assert_true(edit_field(&txn, EDIT_RESPONSE, EDIT_DROP, SPAN("accept"), SPAN("")));
+    edits_guard_trailers(&txn, EDIT_REQUEST, &none);
+    edits_guard_trailers(&txn, EDIT_REQUEST, &trailers);
+    assert_string_equal(listing(&trailers), "Accept=a;");
+    edits_guard_trailers(&txn, EDIT_RESPONSE, &trailers);
+    assert_string_equal(listing(&trailers), "");
+}
+
 static void test_kinds_in_order(void **state)
 {
     (void)state;
@@ -96,6 +109,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(test_lent_fields_have_one_author),
+        BENCH_TEST(test_trailers_do_not_undo_edits),
         BENCH_TEST(test_kinds_in_order),
         BENCH_TEST(test_what_may_not_be_proposed),
         BENCH_TEST(test_out_of_memory_says_so),
