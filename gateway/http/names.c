@@ -65,7 +65,7 @@ static const uint64_t not_in_trailer =
 
 _Static_assert(FIELD_ID_COUNT <= 64, "one bit for each known name");
 /* A new name needs its row in slots below; if its slot is taken, choose other factors. */
-_Static_assert(FIELD_ID_COUNT == 54, "slots has a row for each known name");
+_Static_assert(FIELD_ID_COUNT == 55, "slots has a row for each known name");
 
 enum { SLOTS = 256 };
 /* First letter, the letter at three quarters, the last one (lower case), and the length. */
@@ -79,6 +79,7 @@ static const uint8_t slots[SLOTS] = {
     [SLOT('a', 'u', 'e', 15)] = FIELD_ACCEPT_LANGUAGE,
     [SLOT('a', 't', 'n', 13)] = FIELD_AUTHORIZATION,
     [SLOT('c', 't', 'l', 13)] = FIELD_CACHE_CONTROL,
+    [SLOT('c', 's', 'e', 5)] = FIELD_CLOSE,
     [SLOT('c', 'i', 'n', 10)] = FIELD_CONNECTION,
     [SLOT('c', 'd', 'g', 16)] = FIELD_CONTENT_ENCODING,
     [SLOT('c', 'n', 'h', 14)] = FIELD_CONTENT_LENGTH,
