@@ -151,7 +151,7 @@ static void names_go_before_the_preset(void **state)
 static void without_a_preset_only_what_is_named(void **state)
 {
     (void)state;
-    answer_with("{set: {X-New: a}}", "https", telling);
+    answer_with("{preset: off, set: {X-New: a}}", "https", telling);
     static const struct pair expected[] = { { "X-New", "a" },
                                             { "Server", "Apache/2.2" },
                                             { "X-Frame-Options", NULL },
@@ -190,13 +190,13 @@ static void off_is_idle(void **state)
         const char *yaml;
         bool idle;
     } rows[] = {
-        { "{}", true },
+        { "{}", false }, /* strict, unless told otherwise */
         { "{preset: off}", true },
         { "basic", false },
-        { "{set: {A: b}}", false },
-        { "{add: {A: b}}", false },
-        { "{remove: [A]}", false },
-        { "{csp: x}", false },
+        { "{preset: off, set: {A: b}}", false },
+        { "{preset: off, add: {A: b}}", false },
+        { "{preset: off, remove: [A]}", false },
+        { "{preset: off, csp: x}", false },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         kit_open(&kit, &headers_stage);
