@@ -13,6 +13,10 @@ PREFIX ?= /usr/local
 S ?= 60
 Q := $(if $(V),,@)
 export VARIANT BUILD
+# As many jobs as processors, unless told otherwise.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .DEFAULT_GOAL := all
