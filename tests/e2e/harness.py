@@ -22,7 +22,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BINARY = os.path.join(ROOT, os.environ.get("SALLYPORT", "build/debug/sallyport"))
 ENVIRONMENT = dict(os.environ, ASAN_OPTIONS="detect_leaks=0:abort_on_error=1:allocator_may_return_null=1",
                    UBSAN_OPTIONS="print_stacktrace=1:abort_on_error=1")
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 def has_faults():
@@ -37,7 +37,7 @@ def command(*arguments, timeout=30, **more):
     return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, **more)
 
 
-def eventually(probe, seconds=5.0, what="condition"):
+def eventually(probe, seconds=20.0, what="condition"):
     """The first true value of probe(), tried until the time is up."""
     end = time.monotonic() + seconds
     while True:
@@ -254,7 +254,7 @@ class Sallyport:
             return []
         return [json.loads(line) for line in data[:data.rfind(b"\n") + 1].splitlines()]
 
-    def new_records(self, count=1, seconds=5.0):
+    def new_records(self, count=1, seconds=20.0):
         """The records since the last call: exactly `count` of them."""
         fresh = eventually(lambda: self.records()[self.seen:] if len(self.records()) >= self.seen + count else None,
                            seconds, f"{count} new records; there are {len(self.records()) - self.seen}")
@@ -275,7 +275,7 @@ class Sallyport:
             self.seen = len(self.records())
             time.sleep(0.02)
 
-    def record_of(self, request_id, seconds=5.0):
+    def record_of(self, request_id, seconds=20.0):
         def find():
             found = [r for r in self.records() if r["http"]["request"]["id"] == request_id]
             assert len(found) < 2, found

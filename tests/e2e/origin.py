@@ -104,7 +104,7 @@ class Origin:
     def count(self):
         return len(self.heads)
 
-    def wait(self, count, seconds=5.0):
+    def wait(self, count, seconds=20.0):
         """The exchanges, once there are `count` of them."""
         end = time.monotonic() + seconds
         with self.lock:
