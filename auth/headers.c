@@ -92,8 +92,8 @@ static const struct option field_options[] = {
 };
 
 static const struct option headers_options[] = {
-    OPTION(struct headers_conf, preset, OPT_ENUM, .flags = OPTION_SHORTHAND, .fallback = "strict",
-           .choices = preset_choices,
+    OPTION(struct headers_conf, preset, OPT_ENUM, .flags = OPTION_SHORTHAND,
+           .fallback = "strict", .choices = preset_choices,
            .help =
                "Security fields to fill in, and fields that name the software to hide. Where "
                "the application sends a policy of its own, that one stands."),
