@@ -9,6 +9,7 @@ SECURITY.md. Checked besides: every whole configuration in the pages passes `sal
 every link between pages leads somewhere, and the pages name every stage, every word of the
 expression language and every command.
 """
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -169,20 +170,28 @@ def examples():
                 yield page.relative_to(ROOT), line, match.group(1)
 
 
+def check_example(pair, text):
+    """The finished `sallyport check` of one configuration, in a folder with stubs for its files."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        for file in re.findall(r"(?<![\w/.-])[\w./-]+\.(?:crt|pem|key|txt|htpasswd|secret)\b", text):
+            stub(folder, file, pair)
+        config = folder / "sallyport.yaml"
+        config.write_text(text)
+        return subprocess.run(
+            [BINARY, "check", "-c", config], capture_output=True, text=True, timeout=120
+        )
+
+
 def check_examples():
+    """Several at a time: each compiles the rule set."""
     found = list(examples())
     yield len(found) > 0, "no page has a whole configuration"
-    for page, line, text in found:
-        with tempfile.TemporaryDirectory() as name:
-            folder = pathlib.Path(name)
-            pair = make_pair(folder)
-            for file in re.findall(r"(?<![\w/.-])[\w./-]+\.(?:crt|pem|key|txt|htpasswd|secret)\b", text):
-                stub(folder, file, pair)
-            config = folder / "sallyport.yaml"
-            config.write_text(text)
-            done = subprocess.run(
-                [BINARY, "check", "-c", config], capture_output=True, text=True, timeout=60
-            )
+    with tempfile.TemporaryDirectory() as name:
+        pair = make_pair(pathlib.Path(name))
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = pool.map(lambda example: check_example(pair, example[2]), found)
+        for (page, line, _), done in zip(found, runs):
             yield done.returncode == 0, f"{page}:{line}: {done.stdout}{done.stderr}"
 
 
