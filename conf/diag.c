@@ -56,11 +56,6 @@ bool diag_code_find(struct span text, enum diag_code *code)
     return false;
 }
 
-struct span source_name(const struct source *source)
-{
-    return source != NULL ? source->name : SPAN("");
-}
-
 void diags_init(struct diags *diags, struct arena *arena)
 {
     diags->arena = arena;

@@ -68,6 +68,5 @@ const char *diag_code_text(enum diag_code code); /* "SP0103" */
 const char *diag_code_cause(enum diag_code code);
 const char *diag_code_remedy(enum diag_code code);
 bool diag_code_find(struct span text, enum diag_code *code);
-struct span source_name(const struct source *source);
 
 #endif

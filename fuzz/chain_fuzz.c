@@ -264,7 +264,7 @@ static void set_up(struct input *input)
                                              .mode = how & 2 ? MODE_DETECT : MODE_BLOCK,
                                              .state_offset = i };
     }
-    route = (struct route){ .state_size = STAGES, .stage_count = STAGES };
+    route = (struct route){ .state_size = STAGES };
     for (int phase = PHASE_REQUEST_HEAD; phase < PHASE_COUNT; phase++) {
         route.chain[phase] = stages;
         route.chain_count[phase] = STAGES;

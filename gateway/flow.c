@@ -481,7 +481,6 @@ static void upstream_head(struct exchange *x)
     struct txn *txn = &flow->txn;
 
     flow->answered_ns = txn->clock->mono_ns;
-    flow->responding = true;
     txn->rsp = &x->rsp;
     chain_start(txn, PHASE_RESPONSE_HEAD, span_of(NULL, 0), response_head_done);
     if (!flow->head_sent && !flow->local)

@@ -48,7 +48,6 @@ void flow_answer(struct flow *flow, enum reason reason, const struct reply *repl
         stream->ops->cut(stream);
         return;
     }
-    flow->responding = true;
     txn->rsp = &flow->answer;
     if (reply_render(txn, reason, reply, &flow->answer, &flow->answer_body) != OK) {
         flow->cut = "memory";

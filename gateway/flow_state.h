@@ -23,10 +23,9 @@ struct flow {
     uint64_t answered_ns;    /* when its head was there */
     bool holding;            /* the request's body is gathered */
     bool body_unseen;
-    bool local;      /* answered here */
-    bool streaming;  /* the request's body is being passed on */
-    bool responding; /* a head is being decided on, or has been sent */
-    bool last;       /* the connection ends with this answer */
+    bool local;     /* answered here */
+    bool streaming; /* the request's body is being passed on */
+    bool last;      /* the connection ends with this answer */
     bool head_sent, throttled, recorded;
 };
 

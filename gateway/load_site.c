@@ -204,7 +204,6 @@ static void add_stage(struct site_load *sl, struct route *route, const struct le
         .state_offset = route->state_size,
     };
     route->state_size += (uint32_t)((type->state_size + 15) & ~(size_t)15);
-    route->stage_count++;
     bool wants_body = type->wants_body != NULL && type->wants_body(slot->opened);
     for (unsigned phase = 0; phase < PHASE_COUNT; phase++) {
         if (type->on[phase] == NULL || (phase == PHASE_REQUEST_BODY && !wants_body))

@@ -36,7 +36,7 @@ struct site_load {
     struct load *load;
     struct schema schema;
     struct config *config;
-    size_t upstream_max, instance_max, site_max;
+    size_t upstream_max, instance_max;
     struct tls_site *tls_sites;
     size_t tls_count;
 };

@@ -35,7 +35,6 @@ struct limit_rule {
     struct keyed_rate rate;
     struct span per, name;
     int64_t burst, cost;
-    const char *first_site, *first_route; /* who opened it first */
 };
 
 /* Ready to be asked. */

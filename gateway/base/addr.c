@@ -226,14 +226,6 @@ void cidr_write(struct text *out, const struct cidr *cidr)
     text_uint(out, cidr->bits);
 }
 
-bool addr_is_loopback(const struct addr *addr)
-{
-    static const uint8_t v6[16] = { [15] = 1 };
-    if (addr->family == ADDR_V4)
-        return addr->bytes[0] == 127;
-    return addr->family == ADDR_V6 && memcmp(addr->bytes, v6, sizeof(v6)) == 0;
-}
-
 void addr_from_sockaddr(struct addr *addr, const struct sockaddr *sa)
 {
     *addr = (struct addr){ .family = ADDR_NONE };

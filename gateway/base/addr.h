@@ -40,7 +40,6 @@ bool cidrs_contain(const struct cidrs *cidrs,
 void addr_mask(struct addr *addr, unsigned bits);
 void addr_write(struct text *out, const struct addr *addr); /* RFC 5952, no port */
 void cidr_write(struct text *out, const struct cidr *cidr);
-bool addr_is_loopback(const struct addr *addr);
 
 struct sockaddr;
 /* AF_INET, AF_INET6 (mapped unmapped) and AF_UNIX. */

@@ -85,12 +85,6 @@ void json_bool(struct json *j, const char *key, bool value)
     text_add(j->out, value ? SPAN("true") : SPAN("false"));
 }
 
-void json_nil(struct json *j, const char *key)
-{
-    begin(j, key);
-    text_lit(j->out, "null");
-}
-
 void json_key(struct json *j, struct span key)
 {
     begin(j, NULL);

@@ -29,7 +29,6 @@ void json_text(struct json *j, const char *key, struct span value);
 void json_uint(struct json *j, const char *key, uint64_t value);
 void json_int(struct json *j, const char *key, int64_t value);
 void json_bool(struct json *j, const char *key, bool value);
-void json_nil(struct json *j, const char *key);
 /* A key that is data: escaped as a string is. The next call passes NULL as key. */
 void json_key(struct json *j, struct span key);
 

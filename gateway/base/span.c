@@ -106,21 +106,6 @@ bool span_uint(struct span s, uint64_t *value)
     return true;
 }
 
-bool span_hex(struct span s, uint64_t *value)
-{
-    if (s.len == 0 || s.len > 16)
-        return false;
-    uint64_t sum = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        int digit = hex_value(s.p[i]);
-        if (digit < 0)
-            return false;
-        sum = sum << 4 | (unsigned)digit;
-    }
-    *value = sum;
-    return true;
-}
-
 int hex_value(char c)
 {
     if (c >= '0' && c <= '9')

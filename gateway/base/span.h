@@ -70,8 +70,6 @@ bool span_cut(struct span *rest, char separator, struct span *part);
 
 /* The whole span as an unsigned decimal: digits only, at least one, no overflow. */
 MUST_USE bool span_uint(struct span s, uint64_t *value);
-/* The same in hexadecimal, at most 16 digits. */
-MUST_USE bool span_hex(struct span s, uint64_t *value);
 
 static inline char ascii_lower(char c)
 {

@@ -36,12 +36,6 @@ const char *phase_name(enum phase phase)
     return phase_names[phase];
 }
 
-const char *action_name(enum action action)
-{
-    INVARIANT(action < ARRAY_LEN(action_names));
-    return action_names[action];
-}
-
 /* ---- verdicts ---- */
 
 /* What follows from a stage's verdict. */

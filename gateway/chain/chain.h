@@ -25,6 +25,5 @@ MUST_USE enum err chain_attach(struct worker *worker, const struct config *confi
 void chain_detach(struct worker *worker, const struct config *config);
 
 const char *phase_name(enum phase phase);
-const char *action_name(enum action action);
 
 #endif

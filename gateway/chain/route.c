@@ -84,7 +84,6 @@ bool path_pattern_parse(struct span text, struct path_pattern *pattern)
         pattern->below = true;
         return true;
     }
-    pattern->glob = true;
     return text.len - pattern->prefix.len <=
            GLOB_TEXT_MAX; /* one bit each, and one for the end */
 }

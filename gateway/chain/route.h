@@ -36,7 +36,7 @@ enum body_policy { BODY_STRICT, BODY_COMPAT };
 struct path_pattern {
     struct span text;
     struct span prefix; /* literal start */
-    bool exact, below, glob;
+    bool exact, below;  /* neither: a glob */
 };
 
 struct route {
@@ -47,7 +47,6 @@ struct route {
     struct stage_instance *chain[PHASE_COUNT];
     unsigned chain_count[PHASE_COUNT];
     uint32_t state_size; /* of all stages of this route */
-    unsigned stage_count;
     bool holds_body;
     uint64_t body_limit; /* held for inspection; over it 413 in block mode */
     uint64_t body_max;   /* any body, streamed or held */

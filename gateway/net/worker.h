@@ -50,7 +50,6 @@ struct worker {
     struct session *free_sessions;
     struct session *sessions;               /* all alive, linked */
     struct session *idle_first, *idle_last; /* those between requests, oldest first */
-    void *faults;                           /* fault injection builds only */
 };
 
 #endif

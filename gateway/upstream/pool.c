@@ -178,7 +178,6 @@ struct server_conn *pool_take(struct server_local *server, struct exchange *exch
     unlink_idle(conn);
     timer_clear(&conn->timer);
     conn->exchange = exchange;
-    conn->requests++;
     server->active++;
     return conn;
 }

@@ -20,7 +20,6 @@ struct server_conn {
     struct server_local *server;
     struct exchange *exchange; /* NULL: idle */
     struct server_conn *prev, *next;
-    uint64_t requests; /* that it has carried before this one */
 };
 
 struct server_local {

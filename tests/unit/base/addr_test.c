@@ -219,9 +219,6 @@ static void families_stay_apart(void **state)
     struct addr other_port = in;
     other_port.port = 1;
     assert_true(addr_equal(&in, &other_port));
-    struct addr home = must("127.8.9.1"), home6 = must("::1");
-    assert_true(addr_is_loopback(&home) && addr_is_loopback(&home6));
-    assert_false(addr_is_loopback(&in) || addr_is_loopback(&v6));
     assert_text(written(&(struct addr){ .family = ADDR_UNIX }), "unix:");
     assert_text(written(&(struct addr){ .family = ADDR_NONE }), "unknown");
 }

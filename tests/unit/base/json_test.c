@@ -23,12 +23,11 @@ static void structure(void **state)
     json_key(&j, SPAN("n"));
     json_begin_object(&j, NULL);
     json_bool(&j, "f", false);
-    json_nil(&j, "z");
     json_end_object(&j);
     json_text(&j, "s", SPAN("x"));
     json_end_object(&j);
     assert_text(text_span(&t), "{\"a\":[],\"b\":[18446744073709551615,-1,{}],\"k\\\"\\n\":true,"
-                               "\"n\":{\"f\":false,\"z\":null},\"s\":\"x\"}");
+                               "\"n\":{\"f\":false},\"s\":\"x\"}");
     assert_int_equal(j.depth, 0);
 }
 

@@ -78,18 +78,13 @@ static void reads_numbers(void **state)
     assert_true(value == UINT64_MAX);
     assert_true(span_uint(SPAN("000"), &value));
     assert_true(value == 0);
-    assert_true(span_hex(SPAN("fFfFfFfFfFfFfFfF"), &value));
-    assert_true(value == UINT64_MAX);
 
     static const char *const not_decimal[] = {
         "", "+1", "-1", " 1", "1 ", "1a", "0x1", "18446744073709551616", "99999999999999999999"
     };
     for (size_t i = 0; i < ARRAY_LEN(not_decimal); i++)
         assert_false(span_uint(span_text(not_decimal[i]), &value));
-    static const char *const not_hex[] = { "", "g", "0x1", "10000000000000000", "-1", "1 " };
-    for (size_t i = 0; i < ARRAY_LEN(not_hex); i++)
-        assert_false(span_hex(span_text(not_hex[i]), &value));
-    assert_true(value == UINT64_MAX); /* left alone by what failed */
+    assert_true(value == 0); /* left alone by what failed */
 
     for (int c = -128; c < 128; c++) {
         const char *at = c > 0 ? strchr("00112233445566778899aAbBcCdDeEfF", c) : NULL;

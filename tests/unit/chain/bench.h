@@ -149,7 +149,7 @@ static UNUSED int set_up(void **state)
     arena_init(&arena, NULL, 0, NULL, 1024 * 1024);
     config = (struct config){ 0 };
     req = (struct request){ .method = SPAN("GET"), .path = SPAN("/x") };
-    route = (struct route){ .state_size = sizeof(unsigned), .stage_count = STAGES };
+    route = (struct route){ .state_size = sizeof(unsigned) };
     done_count = 0;
     for (unsigned i = 0; i < STAGES; i++) {
         scripts[i] = (struct script){ .first = pass(), .then = pass(), .op = &ops[i].op };
