@@ -159,6 +159,7 @@ static void count(const struct flow *flow)
 
     counters->requests_denied += flow->txn.decided == ACTION_DENY;
     counters->requests_replied += flow->local && flow->txn.decided != ACTION_DENY;
+    counters->upstream_retries += flow->exchange.tries > 1 ? flow->exchange.tries - 1 : 0;
     counters->request_bytes += flow->stream->body_bytes;
     counters->response_bytes += flow->stream->sent_bytes;
     counters->status_class[class < 6 ? class : 0]++;
