@@ -26,24 +26,6 @@ static void complain_at(struct site_load *sl, struct place place, const char *me
 
 /* ---- server ---- */
 
-static bool parse_listen(struct span text, struct addr *addr)
-{
-    char all[64];
-    struct text out = text_fixed(all, sizeof all);
-
-    if (text.len > 0 && text.p[0] == ':') {
-        text_lit(&out, "[::]");
-        text_add(&out, text);
-        text = text_span(&out);
-    }
-    if (out.overflow || !addr_parse_port(text, addr))
-        return false;
-    /* An explicit port 0 is the system's choice, told on the ready line; none at all is an
-     * error. */
-    return addr->port != 0 || span_ends(text, SPAN("]:0")) ||
-           (addr->family == ADDR_V4 && span_ends(text, SPAN(":0")));
-}
-
 static void add_listen(struct site_load *sl, const struct texts *texts, bool tls)
 {
     struct config *config = sl->config;
@@ -53,10 +35,8 @@ static void add_listen(struct site_load *sl, const struct texts *texts, bool tls
         listen->text = texts->items[i];
         listen->tls = tls;
         listen->proxy_protocol = config->server.proxy_protocol;
-        if (parse_listen(texts->items[i], &listen->addr))
+        if (listen_parse(texts->items[i], &listen->addr)) /* else its row has complained */
             config->listen_count++;
-        else
-            complain_at(sl, (struct place){ 0 }, "listen: an address is ip:port or :port");
     }
 }
 
@@ -106,14 +86,6 @@ static void default_control(struct site_load *sl, const char *path)
 
 static void load_audit(struct site_load *sl, const struct top_conf *top)
 {
-    static const struct {
-        struct span name;
-        uint32_t bit;
-    } names[] = {
-        { SPAN_INIT("all"), AUDIT_ALL },           { SPAN_INIT("blocked"), AUDIT_BLOCKED },
-        { SPAN_INIT("detected"), AUDIT_DETECTED }, { SPAN_INIT("limited"), AUDIT_LIMITED },
-        { SPAN_INIT("auth"), AUDIT_AUTH },         { SPAN_INIT("admin"), AUDIT_ADMIN },
-    };
     struct audit_conf *audit = &sl->config->audit;
 
     audit->on = top->audit.mode == 0;
@@ -121,15 +93,8 @@ static void load_audit(struct site_load *sl, const struct top_conf *top)
     audit->redaction.params = top->audit.redact.fields.items;
     audit->redaction.param_count = top->audit.redact.fields.count;
     memcpy(&audit->redaction.key, sl->config->boot_key + 16, sizeof audit->redaction.key);
-    for (size_t i = 0; i < top->audit.record.count; i++) {
-        uint32_t bit = 0;
-        for (size_t n = 0; n < ARRAY_LEN(names); n++)
-            bit |= span_equal(top->audit.record.items[i], names[n].name) ? names[n].bit : 0;
-        if (bit == 0)
-            complain_at(sl, (struct place){ 0 },
-                        "audit.record: any of all, blocked, detected, limited, auth, admin");
-        audit->record |= bit;
-    }
+    for (size_t i = 0; i < top->audit.record.count; i++)
+        audit->record |= audit_record_bit(top->audit.record.items[i]);
 }
 
 /* ---- lists ---- */
@@ -241,8 +206,12 @@ static void load_tls(struct site_load *sl)
     if (config->server.https.count == 0)
         return;
     if (sl->tls_count == 0) {
-        complain_at(sl, (struct place){ 0 },
-                    "listen.https is set, but no site has a certificate");
+        const struct node *listen =
+            node_child(node_child(sl->schema.root, SPAN("server")), SPAN("listen"));
+        const struct node *https = node_child(listen, SPAN("https"));
+        diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_CONFLICT,
+                 https != NULL ? https->place : (struct place){ 0 },
+                 SPAN("https is listened on, but no site has a certificate"), SPAN(""));
         return;
     }
     config->tls = tls_server_new(sl->tls_sites, sl->tls_count, sl->load->ticket_keys,

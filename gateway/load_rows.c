@@ -3,6 +3,7 @@
  */
 #include "gateway/load_rows.h"
 
+#include "conf/schema.h"
 #include "gateway/net/certs.h"
 
 #define DAY_MS (24ll * 3600 * 1000)
@@ -43,11 +44,87 @@ static const struct choice verify_choices[] = {
     { NULL, 0, NULL },
 };
 
+/* ---- checks ---- */
+
+bool listen_parse(struct span text, struct addr *addr)
+{
+    char all[64];
+    struct text out = text_fixed(all, sizeof all);
+
+    if (text.len > 0 && text.p[0] == ':') {
+        text_lit(&out, "[::]");
+        text_add(&out, text);
+        text = text_span(&out);
+    }
+    if (out.overflow || !addr_parse_port(text, addr))
+        return false;
+    /* An explicit port 0 is the system's choice, told on the ready line; none at all is an
+     * error. */
+    return addr->port != 0 || span_ends(text, SPAN("]:0")) ||
+           (addr->family == ADDR_V4 && span_ends(text, SPAN(":0")));
+}
+
+static void check_listen(const void *field, struct complaint *complaint)
+{
+    const struct texts *texts = field;
+    struct addr addr;
+
+    for (size_t i = 0; i < texts->count; i++) {
+        if (!listen_parse(texts->items[i], &addr))
+            complain(complaint, SEVERITY_ERROR, "\"%.*s\" is no address: ip:port, or :port",
+                     (int)texts->items[i].len, texts->items[i].p);
+    }
+}
+
+uint32_t audit_record_bit(struct span name)
+{
+    static const struct {
+        struct span name;
+        uint32_t bit;
+    } names[] = {
+        { SPAN_INIT("all"), AUDIT_ALL },           { SPAN_INIT("blocked"), AUDIT_BLOCKED },
+        { SPAN_INIT("detected"), AUDIT_DETECTED }, { SPAN_INIT("limited"), AUDIT_LIMITED },
+        { SPAN_INIT("auth"), AUDIT_AUTH },         { SPAN_INIT("admin"), AUDIT_ADMIN },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (span_equal(name, names[i].name))
+            return names[i].bit;
+    }
+    return 0;
+}
+
+static void check_record(const void *field, struct complaint *complaint)
+{
+    const struct texts *texts = field;
+
+    for (size_t i = 0; i < texts->count; i++) {
+        if (audit_record_bit(texts->items[i]) == 0)
+            complain(complaint, SEVERITY_ERROR,
+                     "\"%.*s\" is none of all, blocked, detected, limited, auth, admin",
+                     (int)texts->items[i].len, texts->items[i].p);
+    }
+}
+
+static void check_sandbox(const void *field, struct complaint *complaint)
+{
+    const int *sandbox = field;
+
+    if (*sandbox != 0)
+        diag_add(complaint->schema->diags, SEVERITY_WARNING, DIAG_UNSAFE, complaint->place,
+                 SPAN("without the sandbox, who takes over a process may do all that its user "
+                      "may"),
+                 SPAN(""));
+}
+
+/* ---- rows ---- */
+
 static const struct option listen_rows[] = {
     OPTION_NAMED("http", struct server_conf, http, OPT_TEXTS, .example = "127.0.0.1:8080",
+                 .check = check_listen,
                  .help = "Addresses for plain HTTP: ip:port, or :port for all interfaces."),
     OPTION_NAMED("https", struct server_conf, https, OPT_TEXTS, .example = "0.0.0.0:8443",
-                 .help = "Addresses for HTTPS."),
+                 .check = check_listen, .help = "Addresses for HTTPS."),
     OPTIONS_END,
 };
 
@@ -127,7 +204,8 @@ const struct option server_rows[] = {
            .help = "The strictest mode of all; the least strict of server, site, route and "
                    "feature holds."),
     OPTION(struct server_conf, sandbox, OPT_ENUM, .fallback = "auto",
-           .choices = sandbox_choices, .help = "Confinement of the processes."),
+           .choices = sandbox_choices, .check = check_sandbox,
+           .help = "Confinement of the processes."),
     OPTION(struct server_conf, unknown_host, OPT_ENUM, .fallback = "close",
            .choices = unknown_host_choices, .help = "What a request for no known site gets."),
     OPTION(struct server_conf, node, OPT_TEXT, .fallback = "",
@@ -150,7 +228,7 @@ const struct option audit_rows[] = {
     OPTION_NAMED("file", struct top_conf, audit.file, OPT_FILE,
                  .help = "JSON lines are appended here. Without it: standard output."),
     OPTION_NAMED(
-        "record", struct top_conf, audit.record, OPT_TEXTS,
+        "record", struct top_conf, audit.record, OPT_TEXTS, .check = check_record,
         .fallback = "blocked, detected, limited, auth, admin",
         .help = "Which transactions: any of all, blocked, detected, limited, auth, admin."),
     { .name = "redact",

@@ -72,4 +72,9 @@ struct route_conf {
 extern const struct option top_rows[], server_rows[], audit_rows[], list_rows[], site_rows[],
     settings_rows[], route_rows[];
 
+/* Which transactions a word of `audit.record` stands for; 0: no such word. */
+uint32_t audit_record_bit(struct span name);
+/* ip:port, or :port for all interfaces. */
+MUST_USE bool listen_parse(struct span text, struct addr *addr);
+
 #endif

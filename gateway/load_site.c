@@ -25,6 +25,17 @@ static struct complaint complaint_at(struct site_load *sl, struct place place,
     return (struct complaint){ .schema = &sl->schema, .place = place, .option = option };
 }
 
+static void warn(struct site_load *sl, enum diag_code code, struct place place,
+                 struct span message)
+{
+    diag_add(sl->load->diags, SEVERITY_WARNING, code, place, message, SPAN(""));
+}
+
+static void conflict(struct site_load *sl, struct place place, struct span message)
+{
+    diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_CONFLICT, place, message, SPAN(""));
+}
+
 /* ---- levels ---- */
 
 static struct stage_slot *slot_new(struct site_load *sl, const struct stage_type *type,
@@ -265,6 +276,8 @@ static void set_handler(struct site_load *sl, struct route *route,
         route->respond_body = conf->respond.body;
         route->respond_type = conf->respond.type;
     }
+    if (conf->respond.status != 0 && conf->redirect.to.len > 0)
+        conflict(sl, place, SPAN("a route either responds or redirects"));
     if (conf->redirect.to.len > 0) {
         route->handler = HANDLER_REDIRECT;
         route->redirect_to = conf->redirect.to;
@@ -293,6 +306,23 @@ static void finish_route(struct site_load *sl, struct route *route, const struct
     build_chain(sl, route, level);
 }
 
+/* The first match wins: behind a route that takes the same path, or all, nothing arrives. */
+static void warn_if_unreachable(struct site_load *sl, const struct site *site,
+                                const struct route *route, struct place place)
+{
+    for (const struct route *before = site->routes; before < route; before++) {
+        bool all = before->path.below && before->path.prefix.len == 0;
+        bool same = span_equal(before->path.text, route->path.text);
+        bool methods = before->methods == 0 ||
+                       (route->methods != 0 && (route->methods & ~before->methods) == 0);
+        if (!methods || !(all || same))
+            continue;
+        warn(sl, DIAG_UNREACHABLE, place,
+             SPAN("no request gets here: a route before it takes them all"));
+        return;
+    }
+}
+
 static void load_route(struct site_load *sl, const struct node *node, const struct site *site,
                        const struct level *parent, struct route *route)
 {
@@ -309,6 +339,7 @@ static void load_route(struct site_load *sl, const struct node *node, const stru
     apply_stages(sl, node, &level, site->name, route->name);
     set_methods(sl, route, &conf, node->place);
     set_handler(sl, route, &conf, &level, node->place);
+    warn_if_unreachable(sl, site, route, node->place);
     finish_route(sl, route, &level);
 }
 
@@ -372,7 +403,7 @@ static void set_hosts(struct site_load *sl, struct site *site, const struct site
         struct complaint complaint = complaint_at(sl, place, "host");
         if (span_equal(host, SPAN("*"))) {
             if (sl->config->any != NULL)
-                complain(&complaint, SEVERITY_ERROR, "two sites answer to any host");
+                conflict(sl, place, SPAN("two sites answer to any host"));
             sl->config->any = site;
         } else if (!span_starts(host, SPAN("*.")) &&
                    table_put(&sl->config->hosts, host, site) == ERR_DUPLICATE) {

@@ -24,6 +24,16 @@ static const struct choice switch_choices[] = {
     { NULL, 0, NULL },
 };
 
+static void check_verify(const void *field, struct complaint *complaint)
+{
+    const bool *verify = field;
+
+    if (!*verify)
+        diag_add(complaint->schema->diags, SEVERITY_WARNING, DIAG_UNSAFE, complaint->place,
+                 SPAN("whoever is on the way to the servers can pose as one of them"),
+                 SPAN(""));
+}
+
 static const struct option server_options[] = {
     OPTION(struct server_item, url, OPT_URL, .flags = OPTION_REQUIRED | OPTION_SHORTHAND,
            .help = "http://host:port, https://host:port or unix:/path.",
@@ -66,6 +76,7 @@ static const struct option tls_options[] = {
                  .help = "Client certificate, PEM."),
     OPTION_NAMED("key", struct upstream_conf, tls.key, OPT_FILE, .help = "Its key, PEM."),
     OPTION_NAMED("verify", struct upstream_conf, tls.verify, OPT_BOOL, .fallback = "true",
+                 .check = check_verify,
                  .help = "Whether the server's certificate must be valid for its name."),
     OPTION_NAMED("name", struct upstream_conf, tls.name, OPT_TEXT,
                  .help = "Name to ask for (SNI) and to verify, when it is not the URL's host."),
