@@ -284,7 +284,7 @@ static enum err open_basic(void *base, struct setup *setup)
         complain(setup->complaint, SEVERITY_ERROR, "there is not one user");
         return ERR_CONFIG;
     }
-    return OK;
+    return conf->pass.len == 0 || lend_field(setup, conf->pass) ? OK : ERR_MEMORY;
 }
 
 /* ---- in a worker --------------------------------------------------------------------------

@@ -308,6 +308,7 @@ static void on_body_end(struct stream *stream)
         flow->body_unseen = seen.len < flow->held.len;
         chain_start(&flow->txn, PHASE_REQUEST_BODY, seen, request_body_done);
     } else if (flow->streaming) {
+        lent_fields_drop(&flow->txn, &stream->req.trailers);
         edits_guard_trailers(&flow->txn, EDIT_REQUEST, &stream->req.trailers);
         exchange_finish(&flow->exchange, &stream->req.trailers);
     }
@@ -341,6 +342,7 @@ static void forward_upstream(struct flow *flow)
         flow_refuse(flow, REASON_NO_ROUTE);
         return;
     }
+    lent_fields_drop(txn, &req->fields);
     if (forward_prepare(req, txn->arena, &facts) != OK ||
         edits_apply(txn, EDIT_REQUEST, &req->fields) != OK) {
         flow_refuse(flow, REASON_MEMORY);

@@ -66,6 +66,16 @@ struct list_conf {
         built; /* the lookup table made at load (geoip/cidrset.h); snapshots replace it */
 };
 
+/*
+ * A field that upstream takes as the gateway's word, on every route of the site: a client's own
+ * copy is dropped where the stage that sends it is off, exempt or not there, too.
+ */
+struct lent_field {
+    struct span name;
+    const char *site; /* name; NULL: every site */
+    struct lent_field *next;
+};
+
 struct top_conf;
 
 struct config {
@@ -87,6 +97,7 @@ struct config {
     size_t upstream_count;
     struct stage_instance *instances; /* all, by `local` index */
     size_t instance_count;
+    struct lent_field *lent;        /* linked: names that some stage sends to upstream */
     bool preserve_encoded;          /* some route keeps encoded slashes */
     struct stage_instance *connect; /* PHASE_CONNECT: before a site is known */
     unsigned connect_count;

@@ -38,6 +38,24 @@ bool edit_lend_field(struct txn *txn, struct span name, struct span value)
     return edit_field(txn, EDIT_REQUEST, EDIT_SET, name, value);
 }
 
+bool lend_field(struct setup *setup, struct span name)
+{
+    struct lent_field *lent = arena_new(setup->arena, struct lent_field);
+    if (lent == NULL)
+        return false;
+    *lent =
+        (struct lent_field){ .name = name, .site = setup->site, .next = setup->config->lent };
+    setup->config->lent = lent;
+    return true;
+}
+
+void lent_fields_drop(const struct txn *txn, struct fields *fields)
+{
+    for (const struct lent_field *lent = txn->config->lent; lent != NULL; lent = lent->next)
+        if (lent->site == NULL || strcmp(lent->site, txn->site->name) == 0)
+            fields_drop_alias(fields, lent->name);
+}
+
 static void drop(struct fields *fields, enum edit_side side, struct span name)
 {
     if (side == EDIT_REQUEST) {

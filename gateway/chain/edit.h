@@ -30,7 +30,11 @@ MUST_USE bool edit_field(struct txn *txn, enum edit_side side, enum edit_kind ki
 /* A field that the gateway lends to upstream: every alias that the client sent is dropped
  * first. */
 MUST_USE bool edit_lend_field(struct txn *txn, struct span name, struct span value);
+/* At load: `name` is the gateway's on that site, or on all. False when memory ran out. */
+MUST_USE bool lend_field(struct setup *setup, struct span name);
 struct fields;
+/* What the client sent under such a name, aliases too. In head and trailers of a request. */
+void lent_fields_drop(const struct txn *txn, struct fields *fields);
 /* In the order in which they were proposed. */
 MUST_USE enum err edits_apply(struct txn *txn, enum edit_side side, struct fields *fields);
 /* Trailers that some recipients merge into the head: none has the name of an edited field. */

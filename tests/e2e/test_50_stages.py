@@ -274,6 +274,14 @@ def test_the_lent_field_is_ours(gated, origin):
     assert seen.all("x-remote-user") == ["carl"] and b"admin" not in seen.raw
 
 
+def test_the_lent_field_is_ours_where_nobody_signs_in(gated, origin):
+    """Upstream takes the field as our word on every route, so no route lets a client's own copy through."""
+    origin.forget()
+    spoof = [("X-Remote-User", "admin"), ("X_Remote_User", "admin"), ("x.remote.user", "admin")]
+    assert gated.ask(path="/free", fields=spoof).status == 200
+    assert b"admin" not in origin.wait(1)[0].message.raw
+
+
 def test_gate_under_other_spellings(gated, origin):
     origin.forget()
     for path in ("/gate/x", "/gate//x", "/%67ate/x", "//gate/x", "/a/../gate/x", "/./gate/x"):

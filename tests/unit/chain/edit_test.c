@@ -52,6 +52,30 @@ static void test_trailers_do_not_undo_edits(void **state)
     assert_string_equal(listing(&trailers), "");
 }
 
+static void test_lent_names_are_ours_on_the_whole_site(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *lender; /* NULL: all sites */
+        const char *left;
+    } rows[] = {
+        { "shop", "Accept=a;" },
+        { NULL, "Accept=a;" },
+        { "blog", "X-User=root;x_user=root;X.USER=root;Accept=a;" },
+    };
+    static const struct site shop = { .name = "shop" };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct fields fields = sent();
+        struct config lending = { 0 };
+        struct setup setup = { .arena = &arena, .config = &lending, .site = rows[i].lender };
+        struct txn other = { .config = &lending, .site = &shop };
+        lent_fields_drop(&other, &fields);
+        assert_true(lend_field(&setup, SPAN("X-User")));
+        lent_fields_drop(&other, &fields);
+        assert_string_equal(listing(&fields), rows[i].left);
+    }
+}
+
 static void test_kinds_in_order(void **state)
 {
     (void)state;
@@ -110,6 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BENCH_TEST(test_lent_fields_have_one_author),
         BENCH_TEST(test_trailers_do_not_undo_edits),
+        BENCH_TEST(test_lent_names_are_ours_on_the_whole_site),
         BENCH_TEST(test_kinds_in_order),
         BENCH_TEST(test_what_may_not_be_proposed),
         BENCH_TEST(test_out_of_memory_says_so),
