@@ -44,13 +44,27 @@ static int config_manual(struct text *out, const struct arguments *arguments)
     return EXIT_GOOD;
 }
 
+/* A diagnostic's code, as `check` prints it. */
+static bool explain_code(struct text *out, struct span name)
+{
+    enum diag_code code;
+    if (!diag_code_find(name, &code))
+        return false;
+    text_format(out, "%s: %s\n\n  %s\n", diag_code_text(code), diag_code_cause(code),
+                diag_code_remedy(code));
+    return true;
+}
+
 static int config_explain(struct text *out, const struct arguments *arguments)
 {
     size_t count;
     const struct manual_part *parts = load_manual(&count);
     if (arguments->operand_count < 2)
-        return usage_error("`config explain` needs a key, such as server.limits.body");
-    if (manual_explain(out, parts, count, span_text(arguments->operands[1])))
+        return usage_error(
+            "`config explain` needs a key, such as server.limits.body, or a code, "
+            "such as SP0103");
+    struct span name = span_text(arguments->operands[1]);
+    if (explain_code(out, name) || manual_explain(out, parts, count, name))
         return EXIT_GOOD;
     return usage_error("no option \"%s\"; `sallyport config manual` has them all",
                        arguments->operands[1]);

@@ -132,6 +132,7 @@ def test_config_print_schema_explain(tmp_path):
     assert "upstream" in command("config", "print", "-c", path).stdout
     assert json.loads(command("config", "schema").stdout)
     assert "workers" in command("config", "explain", "server.workers").stdout
+    assert "No option of this name" in command("config", "explain", "SP0103").stdout
 
 
 def test_run_refuses_a_bad_file(tmp_path):
