@@ -11,6 +11,9 @@ enum {
     SLICES = RESUMES_MAX - 2, /* of one phase; the last one has no end but the budget's */
 };
 
+/* A body of the default limit is looked at in slices of the usual size. */
+_Static_assert(SLICES / 4 * SLICE_BYTES >= 10 * 1024 * 1024, "a long body stalls nobody");
+
 struct waf_state {
     struct scan scan;
     uint64_t *fired; /* set of rules; NULL: none */

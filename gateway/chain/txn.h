@@ -11,7 +11,7 @@
 #include "gateway/chain/op.h"
 #include "gateway/http/message.h"
 
-enum { RESUMES_MAX = 16 };
+enum { RESUMES_MAX = 256 };
 
 struct facts {
 #define FACT(name, type, writer) type name;
