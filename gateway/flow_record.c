@@ -7,6 +7,19 @@
 #include "gateway/net/tls.h"
 #include "gateway/store/slots.h"
 
+/* What went on though nobody looked at it, or though a stage could not decide, is on record
+ * like what was objected to: nobody would find it otherwise. */
+static bool passed_unchecked(const struct flow *flow)
+{
+    const struct txn *txn = &flow->txn;
+
+    for (unsigned i = 0; i < txn->trail_count; i++) {
+        if (!txn->trail[i].enforced)
+            return true;
+    }
+    return flow->body_unseen;
+}
+
 static bool is_selected(const struct flow *flow)
 {
     const struct audit_conf *audit = &flow->txn.config->audit;
@@ -22,7 +35,8 @@ static bool is_selected(const struct flow *flow)
     bool auth = reason == REASON_AUTH_REQUIRED || reason == REASON_AUTH_FAILED ||
                 reason == REASON_AUTH_REFUSED || txn->facts.user.len > 0;
     return ((audit->record & AUDIT_BLOCKED) && denied) ||
-           ((audit->record & AUDIT_DETECTED) && txn->detected) ||
+           ((audit->record & AUDIT_DETECTED) &&
+            (txn->detected || (!denied && passed_unchecked(flow)))) ||
            ((audit->record & AUDIT_LIMITED) && limited) ||
            ((audit->record & AUDIT_AUTH) && auth);
 }
