@@ -285,8 +285,8 @@ static struct tat_key key_for(const struct rate_limits *conf, const struct limit
     struct span site = span_text(txn->site->name), route = span_text(txn->route->name);
     switch (limit->per) {
     case PER_CLIENT:
-        memcpy(&parts[1], txn->client.bytes,
-               sizeof(parts[1])); /* of IPv4 all, and four zeros */
+        /* Of IPv4 all, and four zeros. */
+        memcpy(&parts[1], txn->client.bytes, CLIENT_BITS_V6 / 8);
         parts[2] = txn->client.family;
         break;
     case PER_ROUTE:

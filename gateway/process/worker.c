@@ -28,7 +28,6 @@ enum {
     SLABS_PER_CONNECTION = 4,
     SLABS_SPARE = 1024,
     WIRE_BYTES = CORK_BYTES + 16 * 1024,
-    LISTEN_MAX = 64,
 };
 
 /* A listening socket of the configuration. */
