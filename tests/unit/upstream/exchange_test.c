@@ -449,7 +449,7 @@ static void the_answer_is_due_from_the_complete_request_on(void **state)
     static char body[2 << 20];
 
     (void)state;
-    plane.upstream.response.ms = 150;
+    plane.upstream.response.ms = 1000;
     request("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2097152\r\n\r\n");
     seen.x.body = span_of(body, sizeof body);
     start();
@@ -461,9 +461,9 @@ static void the_answer_is_due_from_the_complete_request_on(void **state)
         plane_sleep(&plane, 8);
         assert_int_equal(seen.errors, 0);
     }
-    plane_sleep(&plane, 100);
+    plane_sleep(&plane, 300);
     assert_int_equal(seen.errors, 0);
-    plane_sleep(&plane, 150);
+    plane_sleep(&plane, 1000);
     assert_int_equal(seen.error, ERR_TIMEOUT);
     plane_hang_up(&fd);
 }
