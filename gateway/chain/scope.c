@@ -156,8 +156,11 @@ static struct expr_value get_method(struct txn *txn, struct span none)
 
 static struct expr_value get_path(struct txn *txn, struct span none)
 {
+    /* What routes are found by: a condition on /admin holds for /admin;x, too. */
+    struct span plain = txn->req->path_plain;
+
     (void)none;
-    return text_if_any(txn->req->path);
+    return text_if_any(plain.len > 0 ? plain : txn->req->path);
 }
 
 static struct expr_value get_query(struct txn *txn, struct span none)
@@ -255,7 +258,7 @@ enum name_id {
 const struct expr_name scope_names[] = {
     { "method", EXPR_TEXT, false, NAME_METHOD, "The request's method, as sent." },
     { "path", EXPR_TEXT, false, NAME_PATH,
-      "The canonical path, decoded: what upstream receives." },
+      "The canonical path, decoded, without `;` parameters: what routes are found by." },
     { "query", EXPR_TEXT, false, NAME_QUERY, "The query without its ?, as sent." },
     { "host", EXPR_TEXT, false, NAME_HOST, "The host asked for: lower case, no port." },
     { "scheme", EXPR_TEXT, false, NAME_SCHEME, "http or https: how the client reached us." },

@@ -49,9 +49,8 @@ struct request {
      * The canonical path: percent-decoded once, dot segments resolved, starting with `/`. Rules
      * and policy use it. `path_wire` is its one encoding, which upstream receives. With the
      * route's `preserve_encoded`, `path` holds the same bytes as `path_wire`. Routes are found
-     * by `path_plain`, in which segments have no `;` parameters: to Tomcat and its kin
-     * `/admin;x` is
-     * `/admin`.
+     * by `path_plain`: without `;` parameters, since to Tomcat and its kin `/admin;x` is
+     * `/admin`, and in any case decoded and without empty segments.
      */
     struct span path, path_wire, path_plain;
     struct span query; /* as received, without `?`; `has_query` tells an empty one from none */

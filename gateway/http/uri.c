@@ -240,6 +240,28 @@ static enum http_error strip_parameters(struct uri *uri, struct arena *arena)
     return HTTP_OK;
 }
 
+/*
+ * Where encoded slashes and empty segments are preserved, upstream may still decode and merge
+ * them: routes are found by the path as it would be then, or /open//closed and /open/closed%2Fx
+ * would walk past a route for /open/closed.
+ */
+static enum http_error plain_decoded(struct uri *uri, struct arena *arena)
+{
+    char *out = arena_alloc(arena, uri->path_plain.len);
+    size_t len = 0;
+
+    if (out == NULL)
+        return HTTP_MEMORY;
+    size_t decoded = decode_into(out, uri->path_plain, false);
+    for (size_t i = 0; i < decoded; i++) {
+        char c = out[i] == '\\' ? '/' : out[i];
+        if (c != '/' || len == 0 || out[len - 1] != '/')
+            out[len++] = c;
+    }
+    uri->path_plain = span_of(out, len);
+    return HTTP_OK;
+}
+
 static enum http_error path_slow(struct uri *uri, struct span raw, bool preserve,
                                  struct arena *arena)
 {
@@ -261,7 +283,8 @@ static enum http_error path_slow(struct uri *uri, struct span raw, bool preserve
     uri->path_wire = uri->path = span_of(wire, len);
     if (!preserve && memchr(wire, '%', len) != NULL)
         uri->path = span_of(decoded, decode_into(decoded, uri->path_wire, false));
-    return strip_parameters(uri, arena);
+    error = strip_parameters(uri, arena);
+    return error == HTTP_OK && preserve ? plain_decoded(uri, arena) : error;
 }
 
 /*

@@ -30,7 +30,8 @@ static int set_up_request(void **state)
         return -1;
     config.arena = &arena;
     req = (struct request){ .method = SPAN("POST"),
-                            .path = SPAN("/a b"),
+                            .path = SPAN("/a b;v=1"),
+                            .path_plain = SPAN("/a b"),
                             .query = SPAN("q=1%27&p&q=2&a+b=c"),
                             .has_query = true,
                             .host = SPAN("shop.example.com"),
