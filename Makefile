@@ -171,7 +171,7 @@ e2e: ## end-to-end tests against the debug build (K=expression for pytest -k)
 	@$(MAKE) --no-print-directory demo-binaries VARIANT=debug
 	@folder=$$(mktemp -d -t sallyport-test.XXXXXX) && chmod 755 "$$folder" && status=0; \
 	TMPDIR=$$folder SALLYPORT=$(BUILD)/debug/sallyport $(PYTHON) -m pytest -q -p no:cacheprovider \
-		$(if $(K),-k '$(K)') tests/e2e || status=$$?; \
+		-W 'ignore:ssl.TLSVersion:DeprecationWarning' $(if $(K),-k '$(K)') tests/e2e || status=$$?; \
 	rm -rf "$$folder"; exit $$status
 
 bench: ## compare with nginx and HAProxy in one run, and print the ratios
