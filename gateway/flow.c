@@ -5,11 +5,12 @@
  *     read_body   held up to the limit, if a stage wants to see it    -> PHASE_REQUEST_BODY
  *     forward     the route's handler: upstream | respond | redirect
  *     respond     status and fields of the answer                     -> PHASE_RESPONSE_HEAD
- *     stream      its body, with back-pressure both ways
+ *     stream      its body, held if a stage wants to see it           -> PHASE_RESPONSE_BODY
  *     record      one record, counters
  *
- * A step ends by calling the next one, by waiting for an event, or by flow_answer, the one way
- * to every local answer. What a failure means is decided in the chain and not here.
+ * The last two stand in flow_respond.c. A step ends by calling the next one, by waiting for an
+ * event, or by flow_answer, the one way to every local answer. What a failure means is decided
+ * in the chain and not here.
  */
 #include "gateway/flow.h"
 
@@ -35,13 +36,6 @@ static struct flow *flow_of(struct stream *stream)
 static struct flow *flow_of_txn(struct txn *txn)
 {
     return txn->flow;
-}
-
-static struct flow *flow_of_exchange(struct exchange *x)
-{
-    struct flow *flow = CONTAINER(x, struct flow, exchange);
-    flow->txn.worker->current = flow->stream;
-    return flow;
 }
 
 static const struct limits_conf *limits_of(const struct flow *flow)
@@ -327,8 +321,6 @@ static void on_body_error(struct stream *stream, enum http_error error)
 
 /* ---- forward ---- */
 
-static const struct exchange_events forward_events;
-
 static void forward_upstream(struct flow *flow)
 {
     struct txn *txn = &flow->txn;
@@ -344,12 +336,12 @@ static void forward_upstream(struct flow *flow)
     }
     lent_fields_drop(txn, &req->fields);
     if (forward_prepare(req, txn->arena, &facts) != OK ||
-        edits_apply(txn, EDIT_REQUEST, &req->fields) != OK) {
+        edits_apply(txn, EDIT_REQUEST, &req->fields) != OK || flow_reduce_codings(flow) != OK) {
         flow_refuse(flow, REASON_MEMORY);
         return;
     }
     req->websocket = req->websocket && txn->route->websocket; /* else a 101 was not asked for */
-    x->events = &forward_events;
+    x->events = &flow_forward_events;
     x->body = held_span(&flow->held);
     x->streamed = !flow->stream->body_ended;
     x->framing = (struct wire_framing){ .body = req->body,
@@ -411,157 +403,6 @@ static void step_forward(struct flow *flow)
     handlers[flow->txn.route->handler](flow);
 }
 
-/* Upstream took what we had: more of the client's body is welcome. */
-static void upstream_drained(struct exchange *x)
-{
-    struct flow *flow = flow_of_exchange(x);
-
-    if (flow->streaming)
-        flow->stream->ops->read_body(flow->stream, true);
-}
-
-/* ---- respond ---- */
-
-/* How the answer's body reaches the client: its length where it is known, else chunks. */
-static struct wire_framing answer_framing(const struct flow *flow)
-{
-    const struct response *rsp = &flow->exchange.rsp;
-    struct wire_framing framing = { .body = rsp->body,
-                                    .length = rsp->length,
-                                    .keep_alive = true };
-    struct span length = fields_value(&rsp->fields, FIELD_CONTENT_LENGTH);
-
-    framing.websocket = rsp->websocket;
-    if (rsp->body == BODY_CLOSE)
-        framing.body = BODY_CHUNKED;
-    if (rsp->body == BODY_NONE && rsp->status != 204 && rsp->status >= 200 &&
-        span_uint(length, &framing.length))
-        framing.body = BODY_LENGTH; /* to HEAD or with 304: the length it would have */
-    return framing;
-}
-
-/* RFC 9110 section 6.6.1: who forwards an answer without a date adds one. */
-static enum err add_date(struct flow *flow)
-{
-    struct response *rsp = &flow->exchange.rsp;
-    char now[32];
-    struct text out = text_fixed(now, sizeof now);
-
-    if (rsp->status < 200 || fields_have(&rsp->fields, FIELD_DATE))
-        return OK;
-    clock_write_http(&out, flow->txn.clock->wall_us);
-    struct span date = arena_copy(flow->txn.arena, text_span(&out));
-    return fields_add(&rsp->fields, flow->txn.arena, SPAN("Date"), date);
-}
-
-static void response_head_done(struct txn *txn, struct verdict verdict)
-{
-    struct flow *flow = flow_of_txn(txn);
-    struct stream *stream = flow->stream;
-    struct exchange *x = &flow->exchange;
-
-    if (!flow_passed(flow, verdict))
-        return;
-    if (edits_apply(txn, EDIT_RESPONSE, &x->rsp.fields) != OK || add_date(flow) != OK) {
-        flow_refuse(flow, REASON_MEMORY);
-        return;
-    }
-    flow->status = x->rsp.status;
-    flow->head_sent = true;
-    stream->ops->send_head(stream, &x->rsp, answer_framing(flow));
-    if (x->rsp.websocket) {
-        stream->ops->tunnel(stream);
-        flow->streaming = true;
-        stream->ops->read_body(stream, true);
-    }
-    exchange_pause(x, false);
-}
-
-static void upstream_head(struct exchange *x)
-{
-    struct flow *flow = flow_of_exchange(x);
-    struct txn *txn = &flow->txn;
-
-    flow->answered_ns = txn->clock->mono_ns;
-    txn->rsp = &x->rsp;
-    chain_start(txn, PHASE_RESPONSE_HEAD, span_of(NULL, 0), response_head_done);
-    if (!flow->head_sent && !flow->local)
-        exchange_pause(x, true); /* a stage waits */
-}
-
-/* ---- stream ---- */
-
-static void upstream_body(struct exchange *x, struct span bytes)
-{
-    struct flow *flow = flow_of_exchange(x);
-    struct stream *stream = flow->stream;
-
-    stream->ops->send_body(stream, bytes);
-    if (stream->ops->unsent(stream) > limits_of(flow)->response_buffer) {
-        flow->throttled = true;
-        exchange_pause(x, true);
-    }
-}
-
-static void upstream_end(struct exchange *x)
-{
-    struct flow *flow = flow_of_exchange(x);
-    struct stream *stream = flow->stream;
-
-    flow->streaming = false;
-    edits_guard_trailers(&flow->txn, EDIT_RESPONSE, &x->rsp.trailers);
-    stream->ops->send_end(stream, &x->rsp.trailers);
-}
-
-static enum reason upstream_reason(enum err err)
-{
-    static const struct {
-        enum err err;
-        enum reason reason;
-    } rows[] = {
-        { ERR_TIMEOUT, REASON_UPSTREAM_TIMEOUT },
-        { ERR_BUSY, REASON_UPSTREAM_NONE },
-        { ERR_PROTOCOL, REASON_UPSTREAM_BAD },
-        { ERR_LIMIT, REASON_UPSTREAM_BAD },
-        { ERR_MEMORY, REASON_MEMORY },
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (rows[i].err == err)
-            return rows[i].reason;
-    }
-    return REASON_UPSTREAM_UNREACHABLE;
-}
-
-static void upstream_error(struct exchange *x, enum err err)
-{
-    struct flow *flow = flow_of_exchange(x);
-
-    flow->txn.worker->shared->counters.upstream_failures++;
-    flow->txn.decided = ACTION_FAIL;
-    flow->txn.reason = upstream_reason(err);
-    flow_answer(flow, flow->txn.reason, NULL);
-}
-
-static const struct exchange_events forward_events = {
-    .head = upstream_head,
-    .body = upstream_body,
-    .end = upstream_end,
-    .error = upstream_error,
-    .drained = upstream_drained,
-};
-
-/* The client took what we had: upstream may go on. */
-static void on_drained(struct stream *stream)
-{
-    struct flow *flow = flow_of(stream);
-
-    if (!flow->throttled)
-        return;
-    flow->throttled = false;
-    exchange_pause(&flow->exchange, false);
-}
-
 /* ---- record ---- */
 
 static void on_ended(struct stream *stream, enum stream_end end)
@@ -576,6 +417,7 @@ static void on_ended(struct stream *stream, enum stream_end end)
     txn_abort(&flow->txn);
     flow_record(flow);
     held_free(&flow->held);
+    held_free(&flow->answer_held);
 }
 
 const struct stream_events flow_events = {
@@ -585,6 +427,6 @@ const struct stream_events flow_events = {
     .body = on_body,
     .body_end = on_body_end,
     .body_error = on_body_error,
-    .drained = on_drained,
+    .drained = flow_drained,
     .ended = on_ended,
 };

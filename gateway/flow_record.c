@@ -17,7 +17,7 @@ static bool passed_unchecked(const struct flow *flow)
         if (!txn->trail[i].enforced)
             return true;
     }
-    return flow->body_unseen;
+    return flow->body_unseen || flow->response_unseen;
 }
 
 static bool is_selected(const struct flow *flow)
@@ -127,6 +127,7 @@ static void fill_outcome(struct record *record, const struct flow *flow)
     record->response_bytes = flow->local ? flow->answer_body.len : flow->stream->sent_bytes;
     record->cut = flow->cut;
     record->body_unseen = flow->body_unseen;
+    record->response_unseen = flow->response_unseen;
     if (flow->forwarded_ns == 0)
         return;
     record->upstream_status = x->rsp.status;

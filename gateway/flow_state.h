@@ -13,8 +13,11 @@ struct flow {
     struct txn txn;
     struct stream *stream;
     struct exchange exchange;
-    struct held held;
-    struct response answer; /* a local one */
+    struct held held;         /* the request's body */
+    struct held answer_held;  /* upstream's */
+    size_t answer_sent;       /* of that */
+    struct edit **edits_mark; /* edits from here on are for upstream's answer */
+    struct response answer;   /* a local one */
     struct span answer_body;
     enum http_error refused; /* by the parser */
     const char *cut;         /* why the answer was cut short */
@@ -23,9 +26,13 @@ struct flow {
     uint64_t answered_ns;    /* when its head was there */
     bool holding;            /* the request's body is gathered */
     bool body_unseen;
-    bool local;     /* answered here */
-    bool streaming; /* the request's body is being passed on */
-    bool last;      /* the connection ends with this answer */
+    bool gathering;       /* upstream's body is held */
+    bool releasing;       /* what was held goes to the client, as fast as that takes it */
+    bool upstream_ended;  /* before its answer went out whole */
+    bool response_unseen; /* as body_unseen, of what stages wanted to see of the answer */
+    bool local;           /* answered here */
+    bool streaming;       /* the request's body is being passed on */
+    bool last;            /* the connection ends with this answer */
     bool head_sent, throttled, recorded;
 };
 
@@ -40,6 +47,12 @@ void flow_refuse(struct flow *flow, enum reason reason);
 void flow_refuse_with_status(struct flow *flow, enum reason reason, int status);
 /* True when the chain let it through; otherwise it has been answered. */
 bool flow_passed(struct flow *flow, struct verdict verdict);
+
+/* flow_respond.c. What becomes of upstream's answer. */
+extern const struct exchange_events flow_forward_events;
+void flow_drained(struct stream *stream);
+/* Answers that will be inspected come in codings that can be taken off. */
+MUST_USE enum err flow_reduce_codings(struct flow *flow);
 
 /* One record, at most once per transaction; before the first byte of a local answer. */
 void flow_record(struct flow *flow);

@@ -194,6 +194,17 @@ static int least_strict(int a, int b)
     return a > b ? a : b;
 }
 
+static void hold_response(struct route *route, const struct stage_type *type, const void *conf)
+{
+    uint64_t limit = type->response_limit != NULL ? type->response_limit(conf) : RESPONSE_LIMIT;
+
+    if (!route->holds_response || limit < route->response_limit)
+        route->response_limit = limit;
+    route->holds_response = true;
+    route->response_over_denies |=
+        type->response_over_denies != NULL && type->response_over_denies(conf);
+}
+
 /* Adds the stage to the route's phases, unless it is off or has nothing to do. */
 static void add_stage(struct site_load *sl, struct route *route, const struct level *level,
                       size_t i)
@@ -216,11 +227,15 @@ static void add_stage(struct site_load *sl, struct route *route, const struct le
     };
     route->state_size += (uint32_t)((type->state_size + 15) & ~(size_t)15);
     bool wants_body = type->wants_body != NULL && type->wants_body(slot->opened);
+    bool wants_response = type->wants_response != NULL && type->wants_response(slot->opened);
     for (unsigned phase = 0; phase < PHASE_COUNT; phase++) {
-        if (type->on[phase] == NULL || (phase == PHASE_REQUEST_BODY && !wants_body))
+        if (type->on[phase] == NULL || (phase == PHASE_REQUEST_BODY && !wants_body) ||
+            (phase == PHASE_RESPONSE_BODY && !wants_response))
             continue;
         route->chain[phase][route->chain_count[phase]++] = instance;
     }
+    if (wants_response)
+        hold_response(route, type, slot->opened);
     if (!wants_body)
         return;
     route->holds_body = true;

@@ -480,6 +480,8 @@ static void put_ours(struct line *line, const struct record *record)
     put_upstream(line, record);
     if (record->body_unseen)
         text_lit(out, "\"body_unseen\":true,");
+    if (record->response_unseen)
+        text_lit(out, "\"response_unseen\":true,");
     OBJECT(out, "client");
     if (record->peer.family == ADDR_V4 || record->peer.family == ADDR_V6) {
         MEMBER(out, "peer");

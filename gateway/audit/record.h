@@ -58,6 +58,7 @@ struct record {
     unsigned upstream_tries;
     const char *cut;        /* why the answer was cut short, or NULL */
     bool body_unseen;       /* part of a body went by without inspection */
+    bool response_unseen;   /* the same of the answer's, where stages wanted to see it */
     struct span user, auth; /* who, and by which method; empty when nobody */
     const struct trail_entry *trail;
     size_t trail_count;

@@ -50,7 +50,10 @@ struct route {
     bool holds_body;
     uint64_t body_limit; /* held for inspection; over it 413 in block mode */
     uint64_t body_max;   /* any body, streamed or held */
-    int body_policy;     /* enum body_policy */
+    bool holds_response; /* some stage looks at answers' bodies */
+    bool response_over_denies;
+    uint64_t response_limit; /* of an answer's body, held for inspection */
+    int body_policy;         /* enum body_policy */
     bool preserve_encoded, websocket;
     enum handler handler;
     const struct upstream *upstream;

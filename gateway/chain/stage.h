@@ -18,7 +18,13 @@ enum phase {
     PHASE_REQUEST_HEAD,  /* request parsed, canonical; client, site and route are known */
     PHASE_REQUEST_BODY,  /* the whole body in memory; only on routes whose stages want it */
     PHASE_RESPONSE_HEAD, /* upstream's status and fields; nothing has been sent */
-    PHASE_RESPONSE_BODY, /* the held body, or one window of a stream; may not wait */
+    /*
+     * The answer's body, held whole or to the limit, before its head has gone out; may not
+     * wait. Only on routes whose stages want it, and there once per answer of upstream:
+     * c->body.p is NULL when nothing is held (no body, another media type, an event stream, a
+     * tunnel).
+     */
+    PHASE_RESPONSE_BODY,
     PHASE_COUNT
 };
 
@@ -71,6 +77,8 @@ struct call {                   /* what a stage is given */
 
 typedef struct verdict stage_fn(struct call *c);
 
+enum { RESPONSE_LIMIT = 512 * 1024 };
+
 /* At load, in the generation process; see load.c. */
 struct setup {
     struct arena *arena;
@@ -108,6 +116,18 @@ struct stage_type {
     /* How much of it, in bytes, when it wants it; over that block mode answers 413. NULL: no
      * limit of its own. */
     uint64_t (*body_limit)(const void *conf);
+    /* Whether it needs answers' bodies (PHASE_RESPONSE_BODY). NULL: no. */
+    bool (*wants_response)(const void *conf);
+    /*
+     * Which of them: by media type, without parameters, as sent; empty when the answer names
+     * none. NULL: all. One stage's yes shows the body to every stage of the phase.
+     */
+    bool (*response_type)(const void *conf, struct span media_type);
+    /* How much of a body, in bytes; the least of all stages holds. NULL: RESPONSE_LIMIT. */
+    uint64_t (*response_limit)(const void *conf);
+    /* Over the limit: true refuses the answer (in block mode), false shows the beginning and
+     * lets the rest pass. NULL: false. */
+    bool (*response_over_denies)(const void *conf);
     stage_fn *on[PHASE_COUNT];
 };
 

@@ -76,6 +76,7 @@ static struct record usual(void)
         .config_hash = SPAN("abcdef"),
         .node = SPAN("node-1"),
         .body_unseen = true,
+        .response_unseen = true,
     };
 }
 
@@ -157,6 +158,7 @@ static void test_every_field(void **state)
         { "sallyport.upstream.us", "812" },
         { "sallyport.upstream.tries", "1" },
         { "sallyport.body_unseen", "true" },
+        { "sallyport.response_unseen", "true" },
         { "sallyport.client.peer", "10.0.0.1" },
         { "sallyport.client.forwarded", "192.0.2.7, 10.0.0.9" },
         { "sallyport.config", "abcdef" },

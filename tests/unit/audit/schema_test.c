@@ -173,6 +173,7 @@ static void test_records(void **state)
             .upstream_tries = 3,
             .cut = "x",
             .body_unseen = true,
+            .response_unseen = true,
             .user = SPAN("x"),
             .auth = SPAN("x"),
             .trail = trail,
