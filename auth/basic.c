@@ -479,5 +479,6 @@ const struct stage_type basic_stage = {
     .attach = attach_basic,
     .detach = detach_basic,
     .idle = basic_idle,
+    .gate = true,
     .on = { [PHASE_REQUEST_HEAD] = basic_head },
 };

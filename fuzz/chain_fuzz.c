@@ -121,6 +121,7 @@ static struct verdict behave(struct call *c)
         .name = n, .state_size = 1, .on = {                                                    \
             [PHASE_REQUEST_HEAD] = behave,                                                     \
             [PHASE_REQUEST_BODY] = behave,                                                     \
+            [PHASE_PAGE] = behave,                                                             \
             [PHASE_RESPONSE_HEAD] = behave,                                                    \
             [PHASE_RESPONSE_BODY] = behave                                                     \
         }                                                                                      \

@@ -3,7 +3,7 @@
  *
  *     read_head   parsed, canonical; client address, site, route     -> PHASE_REQUEST_HEAD
  *     read_body   held up to the limit, if a stage wants to see it    -> PHASE_REQUEST_BODY
- *     forward     the route's handler: upstream | respond | redirect
+ *     forward     the route's handler: upstream | respond | redirect | a stage's page
  *     respond     status and fields of the answer                     -> PHASE_RESPONSE_HEAD
  *     stream      its body, held if a stage wants to see it           -> PHASE_RESPONSE_BODY
  *     record      one record, counters
@@ -246,8 +246,14 @@ static void step_read_body(struct flow *flow)
         flow_refuse(flow, REASON_BODY_LIMIT);
         return;
     }
-    if (flow->stream->body_ended || !route->holds_body || route->handler != HANDLER_UPSTREAM) {
+    bool page = route->handler == HANDLER_INTERNAL;
+    if (flow->stream->body_ended || !route->holds_body ||
+        (route->handler != HANDLER_UPSTREAM && !page)) {
         step_forward(flow);
+        return;
+    }
+    if (page && encoded) {
+        flow_refuse_with_status(flow, REASON_BODY_MALFORMED, 415);
         return;
     }
     if (!large && !encoded) {
@@ -387,6 +393,20 @@ static void forward_redirect(struct flow *flow)
     flow_answer(flow, REASON_REDIRECT, reply);
 }
 
+static void page_done(struct txn *txn, struct verdict verdict)
+{
+    struct flow *flow = flow_of_txn(txn);
+
+    if (flow_passed(flow, verdict))
+        flow_refuse(flow, REASON_NO_ROUTE);
+}
+
+/* A stage's own page: the phase has one stage, which answers, or knows of no such page. */
+static void forward_page(struct flow *flow)
+{
+    chain_start(&flow->txn, PHASE_PAGE, held_span(&flow->held), page_done);
+}
+
 static void forward_nowhere(struct flow *flow)
 {
     flow_refuse(flow, REASON_NO_ROUTE);
@@ -396,7 +416,7 @@ static void step_forward(struct flow *flow)
 {
     static void (*const handlers[])(struct flow *) = {
         [HANDLER_UPSTREAM] = forward_upstream, [HANDLER_RESPOND] = forward_respond,
-        [HANDLER_REDIRECT] = forward_redirect, [HANDLER_INTERNAL] = forward_nowhere,
+        [HANDLER_REDIRECT] = forward_redirect, [HANDLER_INTERNAL] = forward_page,
         [HANDLER_NONE] = forward_nowhere,
     };
 

@@ -84,9 +84,13 @@ void load_print(struct text *out, const struct config *config)
         if (!out->overflow)
             out->p[begin + 2] = '-'; /* an item of the list begins at its first key */
         print_level(out, last->level, 4);
-        if (site->route_count > 1)
-            text_lit(out, "    routes:\n");
+        bool first = true;
         for (size_t n = 0; n + 1 < site->route_count; n++) {
+            if (site->routes[n].handler == HANDLER_INTERNAL)
+                continue;
+            if (first)
+                text_lit(out, "    routes:\n");
+            first = false;
             text_lit(out, "      - path: \"");
             text_add(out, span_text(site->routes[n].name));
             text_lit(out, "\"\n");

@@ -11,20 +11,6 @@
 
 static const char *const level_keys[] = { "upstream", "routes", "name", NULL };
 
-static void *need(struct site_load *sl, void *p)
-{
-    if (p == NULL)
-        diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_LIMIT, (struct place){ 0 },
-                 SPAN("out of memory"), SPAN(""));
-    return p;
-}
-
-static struct complaint complaint_at(struct site_load *sl, struct place place,
-                                     const char *option)
-{
-    return (struct complaint){ .schema = &sl->schema, .place = place, .option = option };
-}
-
 static void warn(struct site_load *sl, enum diag_code code, struct place place,
                  struct span message)
 {
@@ -37,50 +23,6 @@ static void conflict(struct site_load *sl, struct place place, struct span messa
 }
 
 /* ---- levels ---- */
-
-static struct stage_slot *slot_new(struct site_load *sl, const struct stage_type *type,
-                                   const struct stage_slot *parent)
-{
-    struct arena *arena = sl->load->arena;
-    struct stage_slot *slot = need(sl, arena_new(arena, struct stage_slot));
-
-    if (slot == NULL)
-        return NULL;
-    if (parent != NULL)
-        *slot = *parent;
-    slot->opened = NULL;
-    slot->raw = need(sl, arena_zero(arena, 1, type->conf_size + 1));
-    if (slot->raw == NULL)
-        return NULL;
-    if (parent != NULL) {
-        memcpy(slot->raw, parent->raw, type->conf_size);
-        return slot;
-    }
-    schema_defaults(&sl->schema, type->options, slot->raw);
-    schema_defaults(&sl->schema, stage_common_options, &slot->common);
-    return slot;
-}
-
-static void apply_stages(struct site_load *sl, const struct node *node, struct level *level,
-                         const char *site, const char *route)
-{
-    for (size_t i = 0; stages[i] != NULL; i++) {
-        const struct stage_type *type = stages[i];
-        const struct node *child = node_child(node, span_text(type->name));
-        if (child == NULL)
-            continue;
-        struct stage_slot *slot = slot_new(sl, type, level->slots[i]);
-        if (slot == NULL)
-            return;
-        struct section sections[] = { { type->options, slot->raw },
-                                      { stage_common_options, &slot->common } };
-        slot->place = child->place;
-        slot->site = site;
-        slot->route = route;
-        schema_apply(&sl->schema, child, type->name, sections, 2, NULL, true);
-        level->slots[i] = slot;
-    }
-}
 
 static void apply_upstream(struct site_load *sl, const struct node *node, struct level *level)
 {
@@ -97,7 +39,7 @@ static void apply_upstream(struct site_load *sl, const struct node *node, struct
         return;
     INVARIANT(config->upstream_count < sl->upstream_max);
     struct upstream *upstream = &config->upstreams[config->upstream_count];
-    struct complaint complaint = complaint_at(sl, child->place, "upstream");
+    struct complaint complaint = load_complaint(sl, child->place, "upstream");
     if (upstream_open(upstream, &level->upstream_conf, sl->load->arena, &complaint) != OK)
         return;
     upstream->index = (unsigned)config->upstream_count++;
@@ -136,131 +78,12 @@ void load_defaults(struct site_load *sl, const struct node *defaults, struct lev
     schema_defaults(&sl->schema, upstream_options, &level->upstream_conf);
     for (size_t i = 0; stages[i] != NULL; i++) {
         INVARIANT(i < STAGES_MAX);
-        level->slots[i] = slot_new(sl, stages[i], NULL);
+        level->slots[i] = load_slot(sl, stages[i], NULL);
     }
     if (defaults == NULL)
         return;
     apply_level(sl, defaults, "defaults", level, NULL, NULL);
-    apply_stages(sl, defaults, level, NULL, NULL);
-}
-
-/* ---- stages of a route ---- */
-
-static void close_stage(void *opened)
-{
-    const struct stage_instance *instance = opened;
-    instance->type->close((void *)(uintptr_t)instance->conf);
-}
-
-static bool open_slot(struct site_load *sl, const struct stage_type *type,
-                      struct stage_slot *slot)
-{
-    struct config *config = sl->config;
-
-    if (slot->opened != NULL)
-        return true;
-    void *conf = need(sl, arena_zero(sl->load->arena, 1, type->conf_size + 1));
-    if (conf == NULL)
-        return false;
-    memcpy(conf, slot->raw, type->conf_size);
-    slot->opened = conf;
-    struct complaint complaint = complaint_at(sl, slot->place, type->name);
-    struct setup setup = {
-        .arena = sl->load->arena,
-        .config = config,
-        .complaint = &complaint,
-        .site = slot->site,
-        .route = slot->route,
-        .shared = sl->load->shared,
-        .shared_owner = sl->load->shared_owner,
-        .boot_key = config->boot_key,
-    };
-    unsigned errors = sl->load->diags->errors;
-    if (type->open != NULL && type->open(conf, &setup) != OK &&
-        sl->load->diags->errors == errors)
-        complain(&complaint, SEVERITY_ERROR, "%s cannot be set up", type->name);
-    INVARIANT(config->instance_count < sl->instance_max);
-    slot->local = (unsigned)config->instance_count;
-    config->instances[config->instance_count++] =
-        (struct stage_instance){ .type = type, .conf = conf, .local = slot->local };
-    if (type->close != NULL &&
-        !arena_defer(sl->load->arena, close_stage, &config->instances[slot->local]))
-        return need(sl, NULL) != NULL;
-    return true;
-}
-
-static int least_strict(int a, int b)
-{
-    return a > b ? a : b;
-}
-
-static void hold_response(struct route *route, const struct stage_type *type, const void *conf)
-{
-    uint64_t limit = type->response_limit != NULL ? type->response_limit(conf) : RESPONSE_LIMIT;
-
-    if (!route->holds_response || limit < route->response_limit)
-        route->response_limit = limit;
-    route->holds_response = true;
-    route->response_over_denies |=
-        type->response_over_denies != NULL && type->response_over_denies(conf);
-}
-
-/* Adds the stage to the route's phases, unless it is off or has nothing to do. */
-static void add_stage(struct site_load *sl, struct route *route, const struct level *level,
-                      size_t i)
-{
-    const struct stage_type *type = stages[i];
-    struct stage_slot *slot = level->slots[i];
-    int mode = least_strict(least_strict(sl->config->server.mode, level->settings.mode),
-                            slot->common.mode);
-
-    if (mode == MODE_OFF || !open_slot(sl, type, slot) ||
-        (type->idle != NULL && type->idle(slot->opened)))
-        return;
-    struct stage_instance instance = {
-        .type = type,
-        .conf = slot->opened,
-        .common = &slot->common,
-        .mode = (enum mode)mode,
-        .local = slot->local,
-        .state_offset = route->state_size,
-    };
-    route->state_size += (uint32_t)((type->state_size + 15) & ~(size_t)15);
-    bool wants_body = type->wants_body != NULL && type->wants_body(slot->opened);
-    bool wants_response = type->wants_response != NULL && type->wants_response(slot->opened);
-    for (unsigned phase = 0; phase < PHASE_COUNT; phase++) {
-        if (type->on[phase] == NULL || (phase == PHASE_REQUEST_BODY && !wants_body) ||
-            (phase == PHASE_RESPONSE_BODY && !wants_response))
-            continue;
-        route->chain[phase][route->chain_count[phase]++] = instance;
-    }
-    if (wants_response)
-        hold_response(route, type, slot->opened);
-    if (!wants_body)
-        return;
-    route->holds_body = true;
-    uint64_t limit =
-        type->body_limit != NULL ? type->body_limit(slot->opened) : route->body_max;
-    route->body_limit = limit < route->body_limit ? limit : route->body_limit;
-}
-
-static void build_chain(struct site_load *sl, struct route *route, const struct level *level)
-{
-    size_t count = 0;
-
-    while (stages[count] != NULL)
-        count++;
-    for (unsigned phase = 0; phase < PHASE_COUNT; phase++) {
-        route->chain[phase] =
-            need(sl, arena_array(sl->load->arena, struct stage_instance, count + 1));
-        if (route->chain[phase] == NULL)
-            return;
-    }
-    route->body_max = route->body_limit = sl->config->server.limits.body;
-    for (size_t i = 0; i < count; i++) {
-        if (level->slots[i] != NULL)
-            add_stage(sl, route, level, i);
-    }
+    load_stages(sl, defaults, level, NULL, NULL);
 }
 
 /* ---- routes ---- */
@@ -271,7 +94,7 @@ static void set_methods(struct site_load *sl, struct route *route,
     for (size_t i = 0; i < conf->methods.count; i++) {
         enum method method = method_of(conf->methods.items[i]);
         if (method == METHOD_OTHER) {
-            struct complaint complaint = complaint_at(sl, place, "methods");
+            struct complaint complaint = load_complaint(sl, place, "methods");
             complain(&complaint, SEVERITY_ERROR, "unknown method \"%.*s\"",
                      (int)conf->methods.items[i].len, conf->methods.items[i].p);
         }
@@ -300,7 +123,7 @@ static void set_handler(struct site_load *sl, struct route *route,
     }
     /* After another error this would often be its echo: a misspelt `upstream`, say. */
     if (route->handler == HANDLER_NONE && sl->load->diags->errors == 0) {
-        struct complaint complaint = complaint_at(sl, place, "upstream");
+        struct complaint complaint = load_complaint(sl, place, "upstream");
         complain(&complaint, SEVERITY_ERROR,
                  "there is nowhere to send requests: set upstream, respond or redirect");
     }
@@ -308,7 +131,7 @@ static void set_handler(struct site_load *sl, struct route *route,
 
 static void finish_route(struct site_load *sl, struct route *route, const struct level *level)
 {
-    struct level *kept = need(sl, arena_new(sl->load->arena, struct level));
+    struct level *kept = load_need(sl, arena_new(sl->load->arena, struct level));
 
     if (kept == NULL)
         return;
@@ -318,7 +141,7 @@ static void finish_route(struct site_load *sl, struct route *route, const struct
     route->preserve_encoded = level->settings.preserve_encoded;
     route->websocket = level->settings.websocket;
     sl->config->preserve_encoded |= route->preserve_encoded;
-    build_chain(sl, route, level);
+    load_chain(sl, route, level, false);
 }
 
 /* The first match wins: behind a route that takes the same path, or all, nothing arrives. */
@@ -346,12 +169,12 @@ static void load_route(struct site_load *sl, const struct node *node, const stru
 
     schema_defaults(&sl->schema, route_rows, &conf);
     apply_level(sl, node, "route", &level, route_rows, &conf);
-    struct complaint complaint = complaint_at(sl, node->place, "path");
+    struct complaint complaint = load_complaint(sl, node->place, "path");
     if (conf.path.len > 0 && !path_pattern_parse(conf.path, &route->path))
         complain(&complaint, SEVERITY_ERROR, "a path starts with / and has ** only at its end");
     route->name = arena_cstring(sl->load->arena, conf.path);
     route->site = site;
-    apply_stages(sl, node, &level, site->name, route->name);
+    load_stages(sl, node, &level, site->name, route->name);
     set_methods(sl, route, &conf, node->place);
     set_handler(sl, route, &conf, &level, node->place);
     warn_if_unreachable(sl, site, route, node->place);
@@ -372,7 +195,7 @@ static void default_route(struct site_load *sl, const struct node *node,
     route->handler = level->has_upstream ? HANDLER_UPSTREAM : HANDLER_NONE;
     if (!level->has_upstream && node_child(node, SPAN("routes")) == NULL &&
         sl->load->diags->errors == 0) {
-        struct complaint complaint = complaint_at(sl, node->place, "upstream");
+        struct complaint complaint = load_complaint(sl, node->place, "upstream");
         complain(&complaint, SEVERITY_ERROR, "a site needs an upstream, or routes");
     }
     finish_route(sl, route, level);
@@ -385,17 +208,21 @@ static void load_routes(struct site_load *sl, const struct node *node, struct si
     size_t count = list != NULL && list->kind == NODE_LIST ? list->count : 0;
 
     if (list != NULL && list->kind != NODE_LIST) {
-        struct complaint complaint = complaint_at(sl, list->place, "routes");
+        struct complaint complaint = load_complaint(sl, list->place, "routes");
         complain(&complaint, SEVERITY_ERROR, "routes is a list");
     }
-    site->routes = need(sl, arena_array(sl->load->arena, struct route, count + 1));
-    if (site->routes == NULL)
+    /* Pages come in front, and are known last. */
+    site->room =
+        load_need(sl, arena_array(sl->load->arena, struct route, PAGES_MAX + count + 1));
+    if (site->room == NULL)
         return;
+    site->routes = site->room + PAGES_MAX;
     const struct node *child = count > 0 ? list->child : NULL;
     for (; child != NULL; child = child->next)
         load_route(sl, child, site, level, &site->routes[site->route_count++]);
     default_route(sl, node, site, level, &site->routes[site->route_count]);
     site->route_count++;
+    load_pages(sl, site, level);
 }
 
 /* ---- sites ---- */
@@ -405,7 +232,7 @@ static void set_hosts(struct site_load *sl, struct site *site, const struct site
 {
     struct arena *arena = sl->load->arena;
 
-    site->hosts = need(sl, arena_array(arena, struct span, conf->host.count + 1));
+    site->hosts = load_need(sl, arena_array(arena, struct span, conf->host.count + 1));
     for (size_t i = 0; site->hosts != NULL && i < conf->host.count; i++) {
         char *lower = arena_cstring(arena, conf->host.items[i]);
         size_t len = conf->host.items[i].len;
@@ -415,7 +242,7 @@ static void set_hosts(struct site_load *sl, struct site *site, const struct site
             lower[n] = ascii_lower(lower[n]);
         struct span host = span_of(lower, len);
         site->hosts[site->host_count++] = host;
-        struct complaint complaint = complaint_at(sl, place, "host");
+        struct complaint complaint = load_complaint(sl, place, "host");
         if (span_equal(host, SPAN("*"))) {
             if (sl->config->any != NULL)
                 conflict(sl, place, SPAN("two sites answer to any host"));
@@ -451,7 +278,7 @@ static void set_tls(struct site_load *sl, struct site *site, const struct site_c
     if (!cert && !key)
         return;
     if (!cert || !key) {
-        struct complaint complaint = complaint_at(sl, node->place, "tls");
+        struct complaint complaint = load_complaint(sl, node->place, "tls");
         complain(&complaint, SEVERITY_ERROR, "tls needs both cert and key");
         return;
     }
@@ -478,7 +305,7 @@ static void load_site(struct site_load *sl, const struct node *node,
 {
     struct site *site = &sl->config->sites[sl->config->site_count];
     struct level level = *defaults;
-    struct site_conf *conf = need(sl, arena_new(sl->load->arena, struct site_conf));
+    struct site_conf *conf = load_need(sl, arena_new(sl->load->arena, struct site_conf));
 
     if (conf == NULL)
         return;
@@ -492,7 +319,7 @@ static void load_site(struct site_load *sl, const struct node *node,
     sl->config->site_count++;
     set_hosts(sl, site, conf, node->place);
     set_tls(sl, site, conf, node);
-    apply_stages(sl, node, &level, site->name, NULL);
+    load_stages(sl, node, &level, site->name, NULL);
     load_routes(sl, node, site, &level);
 }
 

@@ -8,7 +8,7 @@
 #include "gateway/load.h"
 #include "gateway/load_rows.h"
 
-enum { STAGES_MAX = 32 };
+enum { STAGES_MAX = 32, PAGES_MAX = 16 }; /* pages: of one site */
 
 /*
  * A stage's options at one level of the file. `raw` is what inheritance copies; `opened` is
@@ -32,6 +32,12 @@ struct level {
     struct stage_slot *slots[STAGES_MAX];
 };
 
+/* Who answers pages below /.sallyport/ on the site that is being loaded. */
+struct page_owner {
+    struct stage_instance stage;
+    struct place place;
+};
+
 struct site_load {
     struct load *load;
     struct schema schema;
@@ -39,7 +45,24 @@ struct site_load {
     size_t upstream_max, instance_max;
     struct tls_site *tls_sites;
     size_t tls_count;
+    struct page_owner owners[PAGES_MAX];
+    size_t owner_count;
 };
+
+/* load_chain.c. `p`, complained about when it is NULL. */
+void *load_need(struct site_load *sl, void *p);
+struct complaint load_complaint(struct site_load *sl, struct place place, const char *option);
+/* A stage's options as the parent has them; NULL parent: the defaults. */
+struct stage_slot *load_slot(struct site_load *sl, const struct stage_type *type,
+                             const struct stage_slot *parent);
+/* What `node` says about stages. */
+void load_stages(struct site_load *sl, const struct node *node, struct level *level,
+                 const char *site, const char *route);
+/* The route's chain, phase by phase; of a page without what guards the site's. */
+void load_chain(struct site_load *sl, struct route *route, const struct level *level,
+                bool page);
+/* A route for each page of the site's stages, before all others. */
+void load_pages(struct site_load *sl, struct site *site, const struct level *level);
 
 void load_defaults(struct site_load *sl, const struct node *defaults, struct level *level);
 void load_sites(struct site_load *sl, const struct node *sites, const struct level *defaults);

@@ -21,6 +21,7 @@ static const char *const phase_names[PHASE_COUNT] = {
     [PHASE_CONNECT] = "connect",
     [PHASE_REQUEST_HEAD] = "request_head",
     [PHASE_REQUEST_BODY] = "request_body",
+    [PHASE_PAGE] = "page",
     [PHASE_RESPONSE_HEAD] = "response_head",
     [PHASE_RESPONSE_BODY] = "response_body",
 };

@@ -29,6 +29,8 @@ enum handler {
     HANDLER_INTERNAL,
     HANDLER_NONE
 };
+#define PAGE_PREFIX "/.sallyport/"
+
 enum body_policy { BODY_STRICT, BODY_COMPAT };
 
 /* Exact "/x"; "/x/" followed by two stars: that folder and all below; a leading or lone `*`
@@ -69,6 +71,7 @@ struct site {
     struct span *hosts; /* lower case; "*" any; "*.x" one or more labels before .x */
     size_t host_count;
     struct route *routes; /* the last one is the default route: every site has it */
+    struct route *room;   /* where the array begins: pages are put in front */
     size_t route_count;
     bool tls, client_cert_required;
     int tls_site;                 /* as the TLS server counts them, or -1 */

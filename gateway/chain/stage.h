@@ -14,9 +14,15 @@
 #include "gateway/audit/record.h"
 
 enum phase {
-    PHASE_CONNECT,       /* the peer's address is known; may not wait */
-    PHASE_REQUEST_HEAD,  /* request parsed, canonical; client, site and route are known */
-    PHASE_REQUEST_BODY,  /* the whole body in memory; only on routes whose stages want it */
+    PHASE_CONNECT,      /* the peer's address is known; may not wait */
+    PHASE_REQUEST_HEAD, /* request parsed, canonical; client, site and route are known */
+    PHASE_REQUEST_BODY, /* the whole body in memory; only on routes whose stages want it */
+    /*
+     * A request below /.sallyport/NAME, a page of the stage's own: REPLY answers it, PASS means
+     * that there is no such page (404). Everything else of the chain has been asked before, but
+     * stages that are a `gate`. c->body is the request's body, whole.
+     */
+    PHASE_PAGE,
     PHASE_RESPONSE_HEAD, /* upstream's status and fields; nothing has been sent */
     /*
      * The answer's body, held whole or to the limit, before its head has gone out; may not
@@ -116,6 +122,18 @@ struct stage_type {
     /* How much of it, in bytes, when it wants it; over that block mode answers 413. NULL: no
      * limit of its own. */
     uint64_t (*body_limit)(const void *conf);
+    /*
+     * Names of pages, from i = 0 up to an empty one: small letters, digits and `-`. On a site
+     * of which some route has the stage, /.sallyport/NAME and all below it then goes to
+     * on[PHASE_PAGE], never to upstream; req->path tells the rest, req->method_id the method.
+     * With the conf of the route that has the stage; a site on which two confs have a page of
+     * one name is refused at load.
+     */
+    struct span (*page)(const void *conf, unsigned i);
+    /* Bytes of a request body that pages take; over it 413. NULL: none. */
+    uint64_t (*page_body)(const void *conf);
+    /* It may demand what pages give, a log-in say: pages go without it. */
+    bool gate;
     /* Whether it needs answers' bodies (PHASE_RESPONSE_BODY). NULL: no. */
     bool (*wants_response)(const void *conf);
     /*

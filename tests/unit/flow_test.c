@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "gateway/chain/chain.h"
+#include "gateway/chain/reply.h"
 #include "tests/unit/plane/plane.h"
 
 #include "tests/unit/check.h"
@@ -45,10 +46,31 @@ static struct verdict on_response_head(struct call *c)
     return wait_for(c, &waiting, resumed);
 }
 
+static struct verdict on_page_resumed(struct call *c)
+{
+    struct reply *said = reply_new(c->txn, 200);
+
+    if (said == NULL)
+        return deny(REASON_MEMORY);
+    said->type = SPAN("text/plain");
+    said->body = c->body;
+    return answer(REASON_PAGE, said);
+}
+
+static struct verdict on_page(struct call *c)
+{
+    if (!span_ends(c->req->path, SPAN("/login")))
+        return pass();
+    op_init(&waiting);
+    op_finish(&waiting, c->txn->worker, OK, NULL);
+    return wait_for(c, &waiting, on_page_resumed);
+}
+
 static const struct stage_type stage = {
     .name = "test",
     .on = { [PHASE_REQUEST_HEAD] = on_request_head,
             [PHASE_REQUEST_BODY] = on_request_body,
+            [PHASE_PAGE] = on_page,
             [PHASE_RESPONSE_HEAD] = on_response_head },
 };
 static const struct stage_common common = { .deadline = { .ms = 1000 } };
@@ -286,6 +308,44 @@ static void a_bad_streamed_body_never_ends_at_upstream(void **state)
     part();
 }
 
+/* ---- pages ---- */
+
+static void pages_are_answered_here(void **state)
+{
+    static const struct {
+        const char *text, *status, *body;
+    } rows[] = {
+        { GET("/.sallyport/login"), "200 OK", "\r\n\r\n" },
+        { GET("/.sallyport/other"), "404 ", "\r\n\r\n" },
+        { GET("/deny/login"), "403 ", "\r\n\r\n" },
+        { "POST /login HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\na=b&", "200 OK",
+          "\r\n\r\na=b&" },
+        { "POST /login HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+          "2\r\nab\r\n0\r\n\r\n",
+          "200 OK", "\r\n\r\nab" },
+        { "POST /login HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", "413 ", "" },
+        { "POST /login HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+          "5\r\nabcde\r\n",
+          "413 ", "" },
+        { "POST /login HTTP/1.1\r\nHost: h\r\nContent-Encoding: gzip\r\n"
+          "Content-Length: 1\r\n\r\nx",
+          "415 ", "" },
+    };
+
+    (void)state;
+    plane.route.handler = HANDLER_INTERNAL;
+    plane.route.holds_body = true;
+    plane.route.body_limit = plane.route.body_max = 4;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        ask(rows[i].text);
+        struct span all = heard(NULL);
+        assert_true(span_has(all, rows[i].status));
+        assert_true(span_has(all, rows[i].body));
+        assert_int_equal(plane_accept(&plane, 0), -1);
+        part();
+    }
+}
+
 /* ---- upstreams that fail ---- */
 
 static void failures_of_upstream_have_their_status(void **state)
@@ -479,12 +539,13 @@ static void a_tunnel_carries_and_ends(void **state)
 
 int main(void)
 {
-    return RUN(
-        CASE(answers_come_back_in_their_framing), CASE(bodies_reach_upstream_in_one_framing),
-        CASE(what_is_refused_reaches_nobody), CASE(held_bodies_are_bounded_together),
-        CASE(a_bad_streamed_body_never_ends_at_upstream),
-        CASE(failures_of_upstream_have_their_status), CASE(a_short_answer_is_a_visible_cut),
-        CASE(an_answer_waits_for_a_stage), CASE(a_client_may_leave_while_a_stage_waits),
-        CASE(an_early_answer_is_given_while_the_upload_goes_on),
-        CASE(slow_ends_hold_the_fast_ones_back), CASE(a_tunnel_carries_and_ends));
+    return RUN(CASE(answers_come_back_in_their_framing),
+               CASE(bodies_reach_upstream_in_one_framing), CASE(pages_are_answered_here),
+               CASE(what_is_refused_reaches_nobody), CASE(held_bodies_are_bounded_together),
+               CASE(a_bad_streamed_body_never_ends_at_upstream),
+               CASE(failures_of_upstream_have_their_status),
+               CASE(a_short_answer_is_a_visible_cut), CASE(an_answer_waits_for_a_stage),
+               CASE(a_client_may_leave_while_a_stage_waits),
+               CASE(an_early_answer_is_given_while_the_upload_goes_on),
+               CASE(slow_ends_hold_the_fast_ones_back), CASE(a_tunnel_carries_and_ends));
 }
