@@ -3,6 +3,7 @@
  * refusal and never a shorter list; cookies lie inside the input and are not decoded.
  */
 #include "fuzz/http_fuzz.h"
+#include "gateway/http/cookie.h"
 #include "gateway/http/params.h"
 #include "gateway/http/uri.h"
 
@@ -53,6 +54,21 @@ static void check_cookies(struct span text, unsigned limit, struct arena *arena)
     }
 }
 
+static void check_cookies_v0(struct span text, unsigned limit, struct arena *arena)
+{
+    struct params params = { 0 };
+    enum err err = cookies_split_v0(&params, text, limit, arena);
+
+    INVARIANT(params.count <= limit);
+    INVARIANT(err == OK || (err == ERR_LIMIT && params.count == limit));
+    for (unsigned i = 0; i < params.count; i++) {
+        struct span name = params.items[i].name;
+        INVARIANT(span_within(name, text) && span_within(params.items[i].value, text));
+        INVARIANT(name.len > 0 && name.p[0] != ' ' && span_index(name, '=') < 0);
+        INVARIANT(span_index(name, ';') < 0 && span_index(params.items[i].value, ';') < 0);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
@@ -64,6 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_arena(&arena);
     check_query(text, limit, &arena);
     check_cookies(text, limit, &arena);
+    check_cookies_v0(text, limit, &arena);
     arena_reset(&arena);
     return 0;
 }

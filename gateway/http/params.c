@@ -9,7 +9,7 @@ enum { PARAMS_FIRST = 8 };
  * The array is full whenever its count is a power of two from PARAMS_FIRST on (or nothing), so
  * the struct needs no capacity. Doubling keeps the copies linear.
  */
-static enum err push(struct params *params, struct param param, unsigned limit,
+enum err params_push(struct params *params, struct param param, unsigned limit,
                      struct arena *arena)
 {
     unsigned count = params->count;
@@ -54,7 +54,7 @@ enum err params_parse(struct params *params, struct span text, unsigned limit,
                                uri_decode(raw.value, true, arena) };
         if (param.name.p == NULL || param.value.p == NULL)
             return ERR_MEMORY;
-        TRY(push(params, param, limit, arena));
+        TRY(params_push(params, param, limit, arena));
     }
     return OK;
 }
@@ -71,7 +71,7 @@ enum err cookies_parse(struct params *params, struct span text, unsigned limit,
         struct param param = split(piece);
         param.name = span_trim(param.name);
         param.value = span_trim(param.value);
-        TRY(push(params, param, limit, arena));
+        TRY(params_push(params, param, limit, arena));
     }
     return OK;
 }

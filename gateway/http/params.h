@@ -22,6 +22,9 @@ MUST_USE enum err params_parse(struct params *params, struct span text, unsigned
 /* All lines of the Cookie field are one list; `text` is one line. Appends to `params`. */
 MUST_USE enum err cookies_parse(struct params *params, struct span text, unsigned limit,
                                 struct arena *arena);
+/* One more; the list was zeroed at first. ERR_LIMIT, ERR_MEMORY. */
+MUST_USE enum err params_push(struct params *params, struct param param, unsigned limit,
+                              struct arena *arena);
 /* First of that name, or NULL. */
 const struct param *params_find(const struct params *params, struct span name);
 

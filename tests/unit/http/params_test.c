@@ -1,4 +1,5 @@
 /* Pairs of queries and cookies: order, repeats, decoding once, and the limit. */
+#include "gateway/http/cookie.h"
 #include "gateway/http/params.h"
 
 #include "tests/unit/http/http.h"
@@ -49,6 +50,29 @@ static void test_cookies(void **state)
     assert_text(params.items[4].value, "3=4");
 }
 
+static void test_cookies_v0(void **state)
+{
+    static const struct param expected[] = {
+        { SPAN_INIT("a"), SPAN_INIT("1 ") },      { SPAN_INIT("b "), SPAN_INIT(" \"2%20\"") },
+        { SPAN_INIT("c"), SPAN_INIT("") },        { SPAN_INIT("$Version"), SPAN_INIT("1") },
+        { SPAN_INIT("d"), SPAN_INIT("3=4,e=5") },
+    };
+    struct params params = { 0 };
+    struct arena *arena = fresh_arena();
+
+    (void)state;
+    assert_int_equal(
+        cookies_split_v0(&params, SPAN("a=1 ;\t b = \"2%20\";;c; =x; ;$Version=1"), 5, arena),
+        OK);
+    assert_int_equal(cookies_split_v0(&params, SPAN("d=3=4,e=5"), 5, arena), OK);
+    assert_int_equal(params.count, ARRAY_LEN(expected));
+    for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
+        assert_span(params.items[i].name, expected[i].name);
+        assert_span(params.items[i].value, expected[i].value);
+    }
+    assert_int_equal(cookies_split_v0(&params, SPAN("f=1"), 5, arena), ERR_LIMIT);
+}
+
 /* At the limit, over it, and past every growth of the array. */
 static void test_limit(void **state)
 {
@@ -78,5 +102,6 @@ static void test_limit(void **state)
 
 int main(void)
 {
-    return finish(RUN(TEST(test_query), TEST(test_cookies), TEST(test_limit)));
+    return finish(
+        RUN(TEST(test_query), TEST(test_cookies), TEST(test_cookies_v0), TEST(test_limit)));
 }
