@@ -64,7 +64,9 @@ lazily = $(eval $(1) := $(2))$($(1))
 LIB_CFLAGS = $(call lazily,LIB_CFLAGS,$(shell pkg-config --cflags $(MODULES)))
 # libasan has a crypt_r of its own that calls the real one: --as-needed would leave that out.
 LIBCRYPT := -Wl,--push-state,--no-as-needed -lcrypt -Wl,--pop-state
-LIBS = $(call lazily,LIBS,$(shell pkg-config --libs $(MODULES)) $(LIBCRYPT) -lpthread)
+# libinjection, as members of an archive; nothing else of it is linked.
+LIBINJECTION := -l:libmodsecurity.a
+LIBS = $(call lazily,LIBS,$(shell pkg-config --libs $(MODULES)) $(LIBINJECTION) $(LIBCRYPT) -lpthread)
 # Tests run checked: the debug build, unless another was asked for.
 CHECKED := $(if $(filter release,$(VARIANT)),debug,$(VARIANT))
 

@@ -6,11 +6,11 @@
 #ifndef SALLYPORT_LOADING_H
 #define SALLYPORT_LOADING_H
 
-#include <sys/stat.h>
 #include <yaml.h>
 
 #include "conf/source.h"
 #include "conf/yaml.h"
+#include "gateway/base/file.h"
 
 struct file_id {
     dev_t device;
@@ -24,15 +24,6 @@ struct loading {
     unsigned nodes, files;
     struct file_id ids[YAML_FILES_MAX];
 };
-
-struct file {
-    struct span text;
-    struct stat stat;
-};
-
-/* NULL, or why a regular file of at most `max` bytes could not be read; good until the next
- * call. */
-const char *file_read(const char *path, size_t max, struct arena *arena, struct file *file);
 
 /* The root MAP of one text, or NULL after an error. */
 struct node *yaml_parse(struct loading *loading, const struct source *source);

@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "geoip/cidrset.h"
+#include "gateway/base/cidrset.h"
 
 static void look_up(struct span block, const struct cidrs *naive, struct addr addr)
 {

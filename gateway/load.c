@@ -15,7 +15,7 @@
 #include "gateway/net/certs.h"
 #include "gateway/stages.h"
 #include "gateway/store/snapshot.h"
-#include "geoip/cidrset.h"
+#include "gateway/base/cidrset.h"
 
 static const char *const top_keys[] = { "include", "defaults", "sites", NULL };
 

@@ -19,7 +19,7 @@
 #include "gateway/chain/txn.h"
 #include "gateway/net/worker.h"
 #include "gateway/store/snapshot.h"
-#include "geoip/cidrset.h"
+#include "gateway/base/cidrset.h"
 
 enum { LISTS_MAX = 64, NAMES_SHOWN = 8 };
 

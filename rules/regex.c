@@ -115,13 +115,14 @@ static void take_captures(const struct regex_local *local, int groups, struct sp
     }
 }
 
-enum regex_answer regex_match(const struct regex_local *local, const struct sec_regex *regex,
-                              struct span text, struct regex_captures *captures)
+static enum regex_answer match(const struct regex_local *local, const struct sec_regex *regex,
+                               struct span text, size_t from, uint32_t options,
+                               struct regex_captures *captures)
 {
     if (text.p == NULL)
         text.p = "";
-    int found = pcre2_match(regex->code, (PCRE2_SPTR)text.p, text.len, 0, 0, local->match,
-                            local->context);
+    int found = pcre2_match(regex->code, (PCRE2_SPTR)text.p, text.len, from, options,
+                            local->match, local->context);
     if (found == PCRE2_ERROR_NOMATCH)
         return REGEX_NO;
     if (found < 0)
@@ -129,4 +130,17 @@ enum regex_answer regex_match(const struct regex_local *local, const struct sec_
     if (captures != NULL)
         take_captures(local, found, text, captures);
     return REGEX_YES;
+}
+
+enum regex_answer regex_match(const struct regex_local *local, const struct sec_regex *regex,
+                              struct span text, struct regex_captures *captures)
+{
+    return match(local, regex, text, 0, 0, captures);
+}
+
+enum regex_answer regex_match_from(const struct regex_local *local,
+                                   const struct sec_regex *regex, struct span text, size_t from,
+                                   struct regex_captures *captures)
+{
+    return match(local, regex, text, from, PCRE2_NOTEMPTY, captures);
 }

@@ -43,5 +43,9 @@ struct regex_captures {
 /* `captures` may be NULL. Spans point into `text`. LIMIT: undecided, to be reported as such. */
 enum regex_answer regex_match(const struct regex_local *local, const struct sec_regex *regex,
                               struct span text, struct regex_captures *captures);
+/* The same of the first match that begins at `from` or behind and is not empty. */
+enum regex_answer regex_match_from(const struct regex_local *local,
+                                   const struct sec_regex *regex, struct span text, size_t from,
+                                   struct regex_captures *captures);
 
 #endif

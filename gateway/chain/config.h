@@ -63,7 +63,7 @@ struct list_conf {
     struct path file; /* or from a file */
     bool watch;
     struct span
-        built; /* the lookup table made at load (geoip/cidrset.h); snapshots replace it */
+        built; /* the lookup table made at load (gateway/base/cidrset.h); snapshots replace it */
 };
 
 /*

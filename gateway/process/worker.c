@@ -19,7 +19,7 @@
 #include "gateway/store/slots.h"
 #include "gateway/store/snapshot.h"
 #include "gateway/upstream/upstream.h"
-#include "geoip/cidrset.h"
+#include "gateway/base/cidrset.h"
 
 enum {
     HEARTBEAT_MS = 1000,

@@ -16,7 +16,7 @@
 #include "gateway/base/log.h"
 #include "gateway/steward/steward.h"
 #include "gateway/store/snapshot.h"
-#include "geoip/cidrset.h"
+#include "gateway/base/cidrset.h"
 
 enum {
     EVENTS_OF_INTEREST = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE |

@@ -1,7 +1,7 @@
 /* The allow and deny stages: who gets in, what lists say, and what is refused at load. */
 #include "geoip/lists.h"
 
-#include "geoip/cidrset.h"
+#include "gateway/base/cidrset.h"
 #include "tests/unit/check.h"
 #include "tests/unit/stage_kit.h"
 

@@ -1,5 +1,5 @@
 /* Address sets: against a naive set over random prefixes, at the edges, forged, and as text. */
-#include "geoip/cidrset.h"
+#include "gateway/base/cidrset.h"
 
 #include <stdlib.h>
 

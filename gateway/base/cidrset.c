@@ -7,7 +7,7 @@
  * begin under the same top 16 bits as an address are [index[top], index[top + 1]). Small sets
  * have none: 256 KiB would serve three office addresses badly.
  */
-#include "geoip/cidrset.h"
+#include "gateway/base/cidrset.h"
 
 #include <endian.h>
 #include <stdlib.h>

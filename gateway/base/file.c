@@ -1,0 +1,42 @@
+/* Regular files, read whole. */
+#include "gateway/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+const char *file_read(const char *path, size_t max, struct arena *arena, struct file *file)
+{
+    /* O_NONBLOCK: opening a pipe must not wait for its writer. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        return strerrordesc_np(errno);
+
+    const char *why = NULL;
+    char *buffer = NULL;
+    size_t len = 0, size = 0;
+    if (fstat(fd, &file->stat) != 0)
+        why = strerrordesc_np(errno);
+    else if (!S_ISREG(file->stat.st_mode))
+        why = "it is not a regular file";
+    else if ((uint64_t)file->stat.st_size > max)
+        why = "it is too large";
+    else if ((buffer = arena_alloc(arena, size = (size_t)file->stat.st_size + 1)) == NULL)
+        why = "out of memory";
+
+    while (why == NULL && len < size) {
+        ssize_t n = read(fd, buffer + len, size - len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            why = strerrordesc_np(errno);
+        if (n <= 0)
+            break;
+        len += (size_t)n;
+    }
+    if (why == NULL && len == size)
+        why = "it grew while it was read";
+    close(fd);
+    file->text = span_of(buffer, len);
+    return why;
+}

@@ -1,0 +1,20 @@
+/*
+ * Files that a configuration names: regular ones only, read whole under a limit.
+ */
+#ifndef SALLYPORT_FILE_H
+#define SALLYPORT_FILE_H
+
+#include <sys/stat.h>
+
+#include "gateway/base/arena.h"
+
+struct file {
+    struct span text;
+    struct stat stat;
+};
+
+/* NULL, or why a regular file of at most `max` bytes could not be read; good until the next
+ * call. */
+const char *file_read(const char *path, size_t max, struct arena *arena, struct file *file);
+
+#endif

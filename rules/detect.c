@@ -1,0 +1,72 @@
+/*
+ * libinjection comes as members of libmodsecurity.a (Debian has no package of its own), which
+ * brings no header for it.
+ */
+#include "rules/detect.h"
+
+#include "rules/operator/rows.h"
+
+int libinjection_sqli(const char *s, size_t len, char fingerprint[]);
+int libinjection_xss(const char *s, size_t len);
+
+/* ---- rejects --------------------------------------------------------------------------------
+ */
+
+static bool is_name_byte(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           c == '_';
+}
+
+/* Letters, digits and underscores are at most a number and a word behind it: no statement. */
+bool sqli_possible(struct span value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        if (!is_name_byte(value.p[i]))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * libinjection fires on tags, declarations and comments, which begin with `<`, and on the value
+ * of an attribute whose name is known, which stands behind `=`.
+ */
+bool xss_possible(struct span value)
+{
+    return value.len > 0 &&
+           (memchr(value.p, '<', value.len) != NULL || memchr(value.p, '=', value.len) != NULL);
+}
+
+/* ---- detection ------------------------------------------------------------------------------
+ */
+
+bool detect_sqli(struct span value, char fingerprint[FINGERPRINT_SIZE])
+{
+    fingerprint[0] = '\0';
+    return sqli_possible(value) && libinjection_sqli(value.p, value.len, fingerprint) != 0;
+}
+
+bool detect_xss(struct span value)
+{
+    return xss_possible(value) && libinjection_xss(value.p, value.len) != 0;
+}
+
+bool eval_detect_sqli(const struct operator_call *call, struct operator_match *match)
+{
+    _Static_assert(FINGERPRINT_SIZE <= sizeof(match->room), "a fingerprint has room");
+    if (!detect_sqli(call->value, match->room))
+        return false;
+    (void)matched_all(match, call);
+    match->captured = span_text(match->room);
+    return true;
+}
+
+bool eval_detect_xss(const struct operator_call *call, struct operator_match *match)
+{
+    if (!detect_xss(call->value))
+        return false;
+    (void)matched_all(match, call);
+    match->captured = call->value;
+    return true;
+}
