@@ -10,12 +10,12 @@
 #include <unistd.h>
 
 #include "conf/loading.h"
+#include "gateway/base/cidrset.h"
 #include "gateway/chain/scope.h"
 #include "gateway/load_site.h"
 #include "gateway/net/certs.h"
 #include "gateway/stages.h"
 #include "gateway/store/snapshot.h"
-#include "gateway/base/cidrset.h"
 
 static const char *const top_keys[] = { "include", "defaults", "sites", NULL };
 

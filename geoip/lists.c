@@ -16,10 +16,10 @@
 #include "geoip/lists.h"
 
 #include "conf/schema.h"
+#include "gateway/base/cidrset.h"
 #include "gateway/chain/txn.h"
 #include "gateway/net/worker.h"
 #include "gateway/store/snapshot.h"
-#include "gateway/base/cidrset.h"
 
 enum { LISTS_MAX = 64, NAMES_SHOWN = 8 };
 

@@ -62,8 +62,8 @@ struct list_conf {
     struct cidrs ips; /* inline */
     struct path file; /* or from a file */
     bool watch;
-    struct span
-        built; /* the lookup table made at load (gateway/base/cidrset.h); snapshots replace it */
+    struct span built; /* the lookup table made at load (gateway/base/cidrset.h); snapshots
+                          replace it */
 };
 
 /*

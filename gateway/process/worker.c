@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "gateway/audit/ring.h"
+#include "gateway/base/cidrset.h"
 #include "gateway/base/log.h"
 #include "gateway/chain/chain.h"
 #include "gateway/flow.h"
@@ -19,7 +20,6 @@
 #include "gateway/store/slots.h"
 #include "gateway/store/snapshot.h"
 #include "gateway/upstream/upstream.h"
-#include "gateway/base/cidrset.h"
 
 enum {
     HEARTBEAT_MS = 1000,

@@ -13,10 +13,10 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "gateway/base/cidrset.h"
 #include "gateway/base/log.h"
 #include "gateway/steward/steward.h"
 #include "gateway/store/snapshot.h"
-#include "gateway/base/cidrset.h"
 
 enum {
     EVENTS_OF_INTEREST = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE |
