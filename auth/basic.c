@@ -401,7 +401,8 @@ static struct verdict check(struct call *c, struct span name, struct span passwo
     if (cached && user != NULL)
         return accept_user(c, user);
 
-    struct op *op = hashpool_verify(local->shared->pool, &judged_by->hash, password);
+    struct op *op =
+        hashpool_verify(local->shared->pool, &judged_by->hash, password, &c->txn->client);
     if (op == NULL)
         return busy(c);
     *state = (struct basic_state){ .user = user, .tag = tag };

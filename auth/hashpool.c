@@ -23,7 +23,9 @@ struct job {
     struct job *next;
     struct hashpool *pool;
     const struct password_hash *hash;
-    bool cancelled; /* under the lock */
+    bool taken;         /* the loop's alone */
+    struct addr client; /* the same */
+    bool cancelled;     /* under the lock */
     enum err error;
     bool right;
     size_t password_len;
@@ -198,6 +200,7 @@ static void release_job(struct op *op)
     struct job *job = job_of(op);
     struct hashpool *pool = job->pool;
     job->next = pool->free;
+    job->taken = false;
     pool->free = job;
     pool->load--;
 }
@@ -231,14 +234,28 @@ static void collect(struct watch *watch, uint32_t events)
         op_finish(&job->op, pool->worker, job->error, job->right ? &right : &wrong);
 }
 
+/* Whether this client has all the jobs that one client may have. */
+static bool has_share(const struct hashpool *pool, const struct addr *client)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < HASHPOOL_JOBS; i++)
+        count += pool->jobs[i].taken && addr_equal(&pool->jobs[i].client, client);
+    return count >= HASHPOOL_SHARE;
+}
+
 struct op *hashpool_verify(struct hashpool *pool, const struct password_hash *hash,
-                           struct span password)
+                           struct span password, const struct addr *client)
 {
     struct job *job = pool->free;
+    struct addr subscriber;
     if (job == NULL || password.len > sizeof(job->password))
+        return NULL;
+    if (addr_subscriber(client, &subscriber) && has_share(pool, &subscriber))
         return NULL;
     pool->free = job->next;
     pool->load++;
+    job->taken = true;
+    job->client = subscriber;
     op_init(&job->op);
     job->op.abandon = abandon_job;
     job->op.release = release_job;

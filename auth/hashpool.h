@@ -12,7 +12,12 @@
 #include "auth/password.h"
 #include "gateway/chain/op.h"
 
-enum { HASHPOOL_THREADS = 2, HASHPOOL_JOBS = 64, HASHPOOL_NICE = 10 };
+enum {
+    HASHPOOL_THREADS = 2,
+    HASHPOOL_JOBS = 64,
+    HASHPOOL_SHARE = HASHPOOL_JOBS / 4, /* of one client, so that others can still sign in */
+    HASHPOOL_NICE = 10
+};
 
 struct hashpool;
 
@@ -23,11 +28,11 @@ void hashpool_close(struct hashpool *pool);
 /*
  * An op whose value is a `const bool *`: whether the password is right. The bytes are copied
  * into memory that is kept out of dumps, and wiped when the hash is done; `hash` outlives the
- * pool. NULL when the queue is full or the password is too long for any hash. An op that is
- * abandoned before its turn costs nothing.
+ * pool. NULL when the queue is full, the client has its share of it, or the password is too
+ * long for any hash. An op that is abandoned before its turn costs nothing.
  */
 struct op *hashpool_verify(struct hashpool *pool, const struct password_hash *hash,
-                           struct span password);
+                           struct span password, const struct addr *client);
 /* Jobs at hand: queued, running, or not yet taken. */
 size_t hashpool_load(const struct hashpool *pool);
 

@@ -229,8 +229,11 @@ static void hold_body(struct flow *flow)
     /* Detect mode holds what block mode would refuse, and inspects as much as block mode would.
      */
     uint64_t limit = body_is_enforced(route) ? route->body_limit : route->body_max;
-    held_begin(&flow->held, flow->txn.worker, flow->txn.arena, (size_t)limit,
-               (size_t)limits_of(flow)->held, req->body == BODY_LENGTH ? req->length : 0);
+    flow->held = (struct held){ .worker = flow->txn.worker,
+                                .arena = flow->txn.arena,
+                                .limit = (size_t)limit,
+                                .worker_max = (size_t)limits_of(flow)->held };
+    held_begin(&flow->held, &flow->txn.client, req->body == BODY_LENGTH ? req->length : 0);
     flow->holding = true;
     flow->stream->ops->read_body(flow->stream, true);
 }

@@ -192,10 +192,12 @@ static void gather(struct flow *flow)
 
     /* Room for one read more than the limit, so that what is over it need not be thrown away.
      */
-    held_begin(&flow->answer_held, txn->worker, txn->arena,
-               (size_t)txn->route->response_limit + SCRATCH_BYTES,
-               (size_t)txn->config->server.limits.held,
-               rsp->body == BODY_LENGTH ? rsp->length : 0);
+    flow->answer_held =
+        (struct held){ .worker = txn->worker,
+                       .arena = txn->arena,
+                       .limit = (size_t)txn->route->response_limit + SCRATCH_BYTES,
+                       .worker_max = (size_t)txn->config->server.limits.held };
+    held_begin(&flow->answer_held, &txn->client, rsp->body == BODY_LENGTH ? rsp->length : 0);
     flow->gathering = true;
     exchange_pause(&flow->exchange, false);
 }

@@ -8,16 +8,33 @@
 
 enum { HELD_FIRST = 16 * 1024 };
 
-void held_begin(struct held *held, struct worker *worker, struct arena *arena, size_t limit,
-                size_t worker_max, uint64_t expected)
+static size_t *share_of(struct worker *worker, const struct addr *client)
 {
-    *held = (struct held){
-        .worker = worker, .arena = arena, .limit = limit, .worker_max = worker_max
-    };
-    if (expected > 0 && expected <= HELD_IN_ARENA_MAX && expected <= limit) {
-        held->p = arena_alloc(arena, (size_t)expected);
+    struct addr subscriber;
+
+    if (!addr_subscriber(client, &subscriber))
+        return NULL;
+    uint64_t hash = siphash(&worker->held_key, subscriber.bytes, sizeof subscriber.bytes);
+    return &worker->held_share[(hash ^ subscriber.family) % HELD_SHARES];
+}
+
+void held_begin(struct held *held, const struct addr *client, uint64_t expected)
+{
+    held->share = share_of(held->worker, client);
+    held->p = NULL;
+    held->len = held->size = held->counted = 0;
+    if (expected > 0 && expected <= HELD_IN_ARENA_MAX && expected <= held->limit) {
+        held->p = arena_alloc(held->arena, (size_t)expected);
         held->size = held->p != NULL ? (size_t)expected : 0;
     }
+}
+
+static bool share_allows(const struct held *held, size_t more)
+{
+    size_t max = held->worker_max / HELD_SHARE;
+
+    max = max > held->limit ? max : held->limit;
+    return held->share == NULL || (more <= max && *held->share <= max - more);
 }
 
 static enum err grow(struct held *held, size_t need)
@@ -29,12 +46,16 @@ static enum err grow(struct held *held, size_t need)
     size_t more = size - held->counted;
     if (more > held->worker_max || held->worker->held_bytes > held->worker_max - more)
         return ERR_MEMORY;
+    if (!share_allows(held, more))
+        return ERR_BUSY;
     char *p = held->counted > 0 ? realloc(held->p, size) : malloc(size);
     if (p == NULL)
         return ERR_MEMORY;
     if (held->counted == 0 && held->len > 0)
         memcpy(p, held->p, held->len);
     held->worker->held_bytes += more;
+    if (held->share != NULL)
+        *held->share += more;
     held->counted = held->size = size;
     held->p = p;
     return OK;
@@ -55,6 +76,8 @@ void held_free(struct held *held)
 {
     if (held->counted > 0) {
         held->worker->held_bytes -= held->counted;
+        if (held->share != NULL)
+            *held->share -= held->counted;
         free(held->p);
     }
     *held = (struct held){ 0 };

@@ -165,9 +165,12 @@ static const struct option limits_rows[] = {
                  .fallback = "10s", .min = 10, .max = DAY_MS, .help = "For the handshake."),
     OPTION_NAMED("idle", struct server_conf, limits.idle, OPT_DURATION, .fallback = "60s",
                  .min = 10, .max = DAY_MS, .help = "Between two requests of a connection."),
-    OPTION_NAMED("held", struct server_conf, limits.held, OPT_SIZE, .fallback = "256MiB",
-                 .min = 65536, .max = 64 * GIB,
-                 .help = "Bodies held for inspection in one worker; over it 503."),
+    OPTION_NAMED(
+        "held", struct server_conf, limits.held, OPT_SIZE, .fallback = "256MiB", .min = 65536,
+        .max = 64 * GIB,
+        .help =
+            "Bodies held for inspection in one worker, a quarter of it for one client; over "
+            "it 503."),
     OPTION_NAMED("request_memory", struct server_conf, limits.request_memory, OPT_SIZE,
                  .fallback = "8MiB", .min = 65536, .max = GIB,
                  .help = "Memory of one transaction, its held body aside; over it 503."),

@@ -146,6 +146,17 @@ void addr_mask(struct addr *addr, unsigned bits)
     }
 }
 
+bool addr_subscriber(const struct addr *addr, struct addr *subscriber)
+{
+    enum { V6_SUBSCRIBER_BITS = 64 };
+
+    *subscriber = *addr;
+    subscriber->port = 0;
+    if (addr->family == ADDR_V6)
+        addr_mask(subscriber, V6_SUBSCRIBER_BITS);
+    return addr->family == ADDR_V4 || addr->family == ADDR_V6;
+}
+
 static void write_v4(struct text *out, const uint8_t *bytes)
 {
     for (unsigned i = 0; i < 4; i++) {

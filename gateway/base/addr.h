@@ -38,6 +38,11 @@ bool cidr_contains(const struct cidr *cidr, const struct addr *addr);
 bool cidrs_contain(const struct cidrs *cidrs,
                    const struct addr *addr); /* a short list: linear */
 void addr_mask(struct addr *addr, unsigned bits);
+/*
+ * What caps and shares count as one client: an IPv4 address, or the /64 that one IPv6
+ * subscriber is given; without port. False: no network address, not counted.
+ */
+bool addr_subscriber(const struct addr *addr, struct addr *subscriber);
 void addr_write(struct text *out, const struct addr *addr); /* RFC 5952, no port */
 void cidr_write(struct text *out, const struct cidr *cidr);
 

@@ -13,17 +13,12 @@
 
 /* ---- caps per address ---- */
 
-enum { V6_CLIENT_BITS = 64 }; /* what one subscriber is given: all of it is one client */
-
 /* NULL: not counted, as there is no cap or no network address. */
 static uint16_t *bucket_of(struct peer_cap *cap, const struct addr *addr)
 {
-    if (cap->counts == NULL || cap->per_address == 0 ||
-        (addr->family != ADDR_V4 && addr->family != ADDR_V6))
+    struct addr client;
+    if (cap->counts == NULL || cap->per_address == 0 || !addr_subscriber(addr, &client))
         return NULL;
-    struct addr client = *addr;
-    if (client.family == ADDR_V6)
-        addr_mask(&client, V6_CLIENT_BITS);
     uint8_t key[sizeof(client.bytes) + 1];
     memcpy(key, client.bytes, sizeof(client.bytes));
     key[sizeof(client.bytes)] = client.family;

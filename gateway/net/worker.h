@@ -6,6 +6,7 @@
 #ifndef SALLYPORT_WORKER_H
 #define SALLYPORT_WORKER_H
 
+#include "gateway/base/siphash.h"
 #include "gateway/base/slab.h"
 #include "gateway/base/uuid.h"
 #include "gateway/net/loop.h"
@@ -14,6 +15,7 @@ enum {
     SCRATCH_BYTES = 128 * 1024, /* one read */
     CORK_BYTES = 64 * 1024,     /* what one event writes to one connection, sent in one call */
     CIPHER_BYTES = 64 * 1024,   /* one read of TLS records */
+    HELD_SHARES = 4096,         /* counters of held bytes; clients that meet in one share it */
 };
 
 struct channel;
@@ -34,8 +36,10 @@ struct worker {
     size_t cork_len, wire_len;
     struct channel *cork_owner; /* NULL: empty */
 
-    size_t connections, streams; /* alive now */
-    size_t held_bytes;           /* request and response bodies held for inspection */
+    size_t connections, streams;    /* alive now */
+    size_t held_bytes;              /* request and response bodies held for inspection */
+    struct siphash_key held_key;    /* random: nobody can choose whom to share a counter with */
+    size_t held_share[HELD_SHARES]; /* of held_bytes, by client */
 
     const struct config *config; /* gateway/chain/config.h */
     struct slots *slots;         /* gateway/store/slots.h: the whole, for queries of death */

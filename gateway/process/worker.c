@@ -293,6 +293,7 @@ static enum err set_up(struct serving *serving)
     struct worker *worker = &serving->worker;
     const struct config *config = serving->start->config;
     attach_shared(serving);
+    random_bytes(&worker->held_key, sizeof(worker->held_key));
     TRY(loop_init(&worker->loop));
     TRY(open_signals(serving));
     TRY(open_memory(worker, &config->server.limits));

@@ -293,6 +293,34 @@ static void held_bodies_are_bounded_together(void **state)
     part();
 }
 
+/* Many slow bodies of one client leave room for those of another. */
+static void one_client_holds_a_share(void **state)
+{
+    static char much[60 * 1024];
+    int slow[5];
+
+    (void)state;
+    hold_bodies(64 * 1024);
+    plane.config.server.limits.held = 1 << 20;
+    for (unsigned i = 0; i < 5; i++) {
+        slow[i] = plane_client(&plane);
+        assert_true(
+            plane_say(&plane, slow[i],
+                      SPAN("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 62000\r\n\r\n")));
+        assert_true(plane_say(&plane, slow[i], span_of(much, sizeof much)));
+        assert_int_equal(span_has(plane_hear(&plane, slow[i], NULL), "503 "), i == 4);
+    }
+    plane.peer = "192.0.2.8";
+    ask("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 61440\r\n\r\n");
+    assert_true(plane_say(&plane, client, span_of(much, sizeof much)));
+    assert_true(received().len > sizeof much);
+    for (unsigned i = 0; i < 5; i++)
+        plane_hang_up(&slow[i]);
+    part();
+    for (size_t i = 0; i < HELD_SHARES; i++)
+        assert_int_equal(plane.worker.held_share[i], 0);
+}
+
 /* A body that turns out bad while it is passed on: upstream must not take it for whole. */
 static void a_bad_streamed_body_never_ends_at_upstream(void **state)
 {
@@ -542,7 +570,7 @@ int main(void)
     return RUN(CASE(answers_come_back_in_their_framing),
                CASE(bodies_reach_upstream_in_one_framing), CASE(pages_are_answered_here),
                CASE(what_is_refused_reaches_nobody), CASE(held_bodies_are_bounded_together),
-               CASE(a_bad_streamed_body_never_ends_at_upstream),
+               CASE(one_client_holds_a_share), CASE(a_bad_streamed_body_never_ends_at_upstream),
                CASE(failures_of_upstream_have_their_status),
                CASE(a_short_answer_is_a_visible_cut), CASE(an_answer_waits_for_a_stage),
                CASE(a_client_may_leave_while_a_stage_waits),

@@ -11,6 +11,7 @@ static struct plane plane;
 static struct arena arena;
 static struct held held;
 static char bytes[MIB];
+static const struct addr nobody; /* without a share */
 
 static int open_plane(void **state)
 {
@@ -36,7 +37,10 @@ static int close_plane(void **state)
 static void begin(size_t limit, size_t worker_max, uint64_t expected)
 {
     held_free(&held);
-    held_begin(&held, &plane.worker, &arena, limit, worker_max, expected);
+    held = (struct held){
+        .worker = &plane.worker, .arena = &arena, .limit = limit, .worker_max = worker_max
+    };
+    held_begin(&held, &nobody, expected);
 }
 
 static void a_body_is_whole_however_it_comes(void **state)
@@ -119,7 +123,10 @@ static void all_bodies_together_are_bounded(void **state)
 
     (void)state;
     begin(MIB, 64 * KIB, 0);
-    held_begin(&second, &plane.worker, &arena, MIB, 64 * KIB, 0);
+    second = (struct held){
+        .worker = &plane.worker, .arena = &arena, .limit = MIB, .worker_max = 64 * KIB
+    };
+    held_begin(&second, &nobody, 0);
     assert_int_equal(held_add(&held, span_of(bytes, 40 * KIB)), OK);
     assert_int_equal(held_add(&second, span_of(bytes, 20 * KIB)), OK);
     assert_int_equal(held_add(&second, span_of(bytes, 40 * KIB)), ERR_MEMORY);
@@ -131,11 +138,53 @@ static void all_bodies_together_are_bounded(void **state)
     held_free(&second);
 }
 
+/* A quarter is one client's, or one body of the largest size; the rest is for others. */
+static void one_client_has_a_share(void **state)
+{
+    struct held all[9];
+    struct addr one, other;
+    size_t count = 0;
+
+    (void)state;
+    assert_true(addr_parse(SPAN("192.0.2.1"), &one) && addr_parse(SPAN("192.0.2.2"), &other));
+    for (size_t limit = 16 * KIB; limit <= 128 * KIB; limit *= 8) {
+        size_t fit = limit > 64 * KIB ? 1 : 4; /* of 256 KiB a quarter; or one of the largest */
+        for (count = 0; count <= fit; count++) {
+            all[count] = (struct held){ .worker = &plane.worker,
+                                        .arena = &arena,
+                                        .limit = limit,
+                                        .worker_max = 256 * KIB };
+            held_begin(&all[count], &one, 0);
+            assert_int_equal(held_add(&all[count], span_of(bytes, limit)),
+                             count < fit ? OK : ERR_BUSY);
+        }
+        held = (struct held){
+            .worker = &plane.worker, .arena = &arena, .limit = limit, .worker_max = 256 * KIB
+        };
+        held_begin(&held, &other, 0);
+        assert_int_equal(held_add(&held, span_of(bytes, limit)), OK);
+        /* What goes makes room. */
+        held_free(&all[0]);
+        held_free(&all[fit]);
+        all[fit] = (struct held){
+            .worker = &plane.worker, .arena = &arena, .limit = limit, .worker_max = 256 * KIB
+        };
+        held_begin(&all[fit], &one, 0);
+        assert_int_equal(held_add(&all[fit], span_of(bytes, limit)), OK);
+        for (size_t i = 1; i <= fit; i++)
+            held_free(&all[i]);
+        held_free(&held);
+    }
+    for (size_t i = 0; i < HELD_SHARES; i++)
+        assert_int_equal(plane.worker.held_share[i], 0);
+}
+
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, open_plane, close_plane)
 
 int main(void)
 {
-    return RUN(CASE(a_body_is_whole_however_it_comes), CASE(small_ones_live_in_the_arena),
-               CASE(nothing_is_held_as_nothing), CASE(the_limit_is_exact),
-               CASE(memory_follows_what_has_come), CASE(all_bodies_together_are_bounded));
+    return RUN(CASE(one_client_has_a_share), CASE(a_body_is_whole_however_it_comes),
+               CASE(small_ones_live_in_the_arena), CASE(nothing_is_held_as_nothing),
+               CASE(the_limit_is_exact), CASE(memory_follows_what_has_come),
+               CASE(all_bodies_together_are_bounded));
 }

@@ -258,21 +258,41 @@ static void never(struct txn *txn, struct verdict verdict)
     fail_msg("an aborted transaction was answered");
 }
 
-/* The loop does not turn, so no job is given back: the 65th login is told to come back. */
-static void a_full_queue_is_busy(void **state)
+static void sign_in_from(const char *address)
 {
-    (void)state;
-    open_with("{realm: Staff, users: {ann: \"" DEAR "\"}}");
-    for (unsigned i = 0; i < HASHPOOL_JOBS; i++) {
-        kit_begin(&kit); /* aborts the one before */
-        kit_field(&kit, "Authorization", basic(SPAN("ann:wrong")));
-        chain_start(&kit.txn, PHASE_REQUEST_HEAD, SPAN(""), never);
-        assert_true(kit.txn.run.waiting);
-    }
-    struct verdict verdict = ask_with(basic(SPAN("ann:wrong")));
+    kit_begin(&kit); /* aborts the one before */
+    kit_client(&kit, address);
+    kit_field(&kit, "Authorization", basic(SPAN("ann:wrong")));
+    chain_start(&kit.txn, PHASE_REQUEST_HEAD, SPAN(""), never);
+    assert_true(kit.txn.run.waiting);
+}
+
+static void assert_busy(const char *address)
+{
+    kit_begin(&kit);
+    kit_client(&kit, address);
+    kit_field(&kit, "Authorization", basic(SPAN("ann:wrong")));
+    struct verdict verdict = kit_run(&kit, PHASE_REQUEST_HEAD);
     assert_int_equal(verdict.action, ACTION_DENY);
     assert_int_equal(verdict.reason, REASON_AUTH_BUSY);
     assert_text(kit_reply_field(&verdict, "Retry-After"), "1");
+}
+
+/* The loop does not turn, so no job is given back: who has its share is told to come back, and
+ * in the end everybody is. */
+static void a_full_queue_is_busy(void **state)
+{
+    static const char *const clients[] = { "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4" };
+
+    (void)state;
+    _Static_assert(ARRAY_LEN(clients) * HASHPOOL_SHARE == HASHPOOL_JOBS, "all of it");
+    open_with("{realm: Staff, users: {ann: \"" DEAR "\"}}");
+    for (unsigned i = 0; i < ARRAY_LEN(clients); i++) {
+        for (unsigned n = 0; n < HASHPOOL_SHARE; n++)
+            sign_in_from(clients[i]);
+        assert_busy(clients[i]);
+    }
+    assert_busy("192.0.2.5");
     kit_close(&kit);
 }
 

@@ -11,6 +11,7 @@
 
 static struct worker worker;
 static struct hashpool *pool;
+static struct addr nobody; /* not a network address: no share */
 static struct password_hash cheap, dear;
 
 static int open_pool(void **state)
@@ -68,8 +69,8 @@ static void abandon(struct op *op)
 static void answers_on_the_loop(void **state)
 {
     (void)state;
-    struct op *right = hashpool_verify(pool, &cheap, SPAN("open sesame"));
-    struct op *wrong = hashpool_verify(pool, &cheap, SPAN("close sesame"));
+    struct op *right = hashpool_verify(pool, &cheap, SPAN("open sesame"), &nobody);
+    struct op *wrong = hashpool_verify(pool, &cheap, SPAN("close sesame"), &nobody);
     assert_non_null(right);
     assert_non_null(wrong);
     assert_int_equal(hashpool_load(pool), 2);
@@ -86,11 +87,11 @@ static void the_queue_is_bounded(void **state)
     (void)state;
     struct op *ops[HASHPOOL_JOBS];
     for (unsigned i = 0; i < HASHPOOL_JOBS; i++) {
-        ops[i] = hashpool_verify(pool, &cheap,
-                                 i % 2 == 0 ? SPAN("open sesame") : SPAN("close sesame"));
+        ops[i] = hashpool_verify(
+            pool, &cheap, i % 2 == 0 ? SPAN("open sesame") : SPAN("close sesame"), &nobody);
         assert_non_null(ops[i]);
     }
-    assert_null(hashpool_verify(pool, &cheap, SPAN("open sesame")));
+    assert_null(hashpool_verify(pool, &cheap, SPAN("open sesame"), &nobody));
     for (unsigned i = 0; i < HASHPOOL_JOBS; i++) {
         turn_until_finished(ops[i]);
         assert_int_equal(take_answer(ops[i]), i % 2 == 0);
@@ -98,13 +99,42 @@ static void the_queue_is_bounded(void **state)
     assert_int_equal(hashpool_load(pool), 0);
 }
 
+/* A quarter is one client's; an IPv6 client is its /64. Others still get in. */
+static void one_client_has_a_share(void **state)
+{
+    static const char *const own[] = { "2001:db8::1", "2001:db8::2:1" };
+    struct op *ops[HASHPOOL_SHARE + 1];
+    struct addr addrs[2], other;
+
+    (void)state;
+    assert_true(addr_parse(SPAN("2001:db8:0:1::1"), &other));
+    for (unsigned i = 0; i < 2; i++)
+        assert_true(addr_parse(span_text(own[i]), &addrs[i]));
+    for (unsigned i = 0; i < HASHPOOL_SHARE; i++) {
+        ops[i] = hashpool_verify(pool, &cheap, SPAN("x"), &addrs[i % 2]);
+        assert_non_null(ops[i]);
+    }
+    assert_null(hashpool_verify(pool, &cheap, SPAN("x"), &addrs[0]));
+    ops[HASHPOOL_SHARE] = hashpool_verify(pool, &cheap, SPAN("x"), &other);
+    assert_non_null(ops[HASHPOOL_SHARE]);
+    for (unsigned i = 0; i <= HASHPOOL_SHARE; i++) {
+        turn_until_finished(ops[i]);
+        assert_false(take_answer(ops[i]));
+    }
+    ops[0] = hashpool_verify(pool, &cheap, SPAN("x"), &addrs[0]);
+    assert_non_null(ops[0]);
+    abandon(ops[0]);
+    turn_until_idle();
+}
+
 static void a_long_password_is_refused(void **state)
 {
     (void)state;
     char password[PASSWORD_BYTES_MAX + 1];
     memset(password, 'a', sizeof(password));
-    assert_null(hashpool_verify(pool, &cheap, span_of(password, sizeof(password))));
-    struct op *op = hashpool_verify(pool, &cheap, span_of(password, sizeof(password) - 1));
+    assert_null(hashpool_verify(pool, &cheap, span_of(password, sizeof(password)), &nobody));
+    struct op *op =
+        hashpool_verify(pool, &cheap, span_of(password, sizeof(password) - 1), &nobody);
     assert_non_null(op);
     turn_until_finished(op);
     assert_false(take_answer(op));
@@ -116,7 +146,7 @@ static void what_is_abandoned_is_passed_over(void **state)
     (void)state;
     struct op *ops[HASHPOOL_JOBS];
     for (unsigned i = 0; i < HASHPOOL_JOBS; i++)
-        ops[i] = hashpool_verify(pool, &dear, SPAN("open sesame"));
+        ops[i] = hashpool_verify(pool, &dear, SPAN("open sesame"), &nobody);
     for (unsigned i = 0; i < HASHPOOL_JOBS; i++)
         abandon(ops[i]);
     uint64_t before = clock_mono_ns();
@@ -127,7 +157,7 @@ static void what_is_abandoned_is_passed_over(void **state)
 static void an_op_that_is_done_may_be_abandoned(void **state)
 {
     (void)state;
-    struct op *op = hashpool_verify(pool, &cheap, SPAN("open sesame"));
+    struct op *op = hashpool_verify(pool, &cheap, SPAN("open sesame"), &nobody);
     turn_until_finished(op);
     abandon(op);
     assert_int_equal(hashpool_load(pool), 0);
@@ -142,7 +172,7 @@ static void closes_with_work_at_hand(void **state)
     assert_int_equal(loop_init(&other.loop), OK);
     assert_int_equal(hashpool_open(&closing, &other), OK);
     for (unsigned i = 0; i < HASHPOOL_JOBS; i++)
-        assert_non_null(hashpool_verify(closing, &dear, SPAN("open sesame")));
+        assert_non_null(hashpool_verify(closing, &dear, SPAN("open sesame"), &nobody));
     hashpool_close(closing);
     loop_close(&other.loop);
 }
@@ -151,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(answers_on_the_loop),
+        TEST(one_client_has_a_share),
         TEST(the_queue_is_bounded),
         TEST(a_long_password_is_refused),
         TEST(what_is_abandoned_is_passed_over),

@@ -223,6 +223,29 @@ static void families_stay_apart(void **state)
     assert_text(written(&(struct addr){ .family = ADDR_NONE }), "unknown");
 }
 
+static void one_subscriber_is_an_address_or_a_64(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        bool same;
+    } rows[] = {
+        { "192.0.2.1", "192.0.2.1", true },
+        { "192.0.2.1", "192.0.2.2", false },
+        { "2001:db8::1", "2001:db8::ffff:0:0:1", true },
+        { "2001:db8::1", "2001:db8:0:1::1", false },
+    };
+    struct addr none = { .family = ADDR_UNIX }, a, b;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        assert_true(addr_parse(span_text(rows[i].a), &a) &&
+                    addr_parse(span_text(rows[i].b), &b));
+        assert_true(addr_subscriber(&a, &a) && addr_subscriber(&b, &b));
+        assert_int_equal(addr_equal(&a, &b), rows[i].same);
+    }
+    assert_false(addr_subscriber(&none, &a));
+}
+
 static void sockaddr_and_back(void **state)
 {
     (void)state;
@@ -252,7 +275,7 @@ static void sockaddr_and_back(void **state)
 
 int main(void)
 {
-    return RUN(TEST(canonical), TEST(refused), TEST(ports), TEST(prefixes),
-               TEST(contains_at_every_length), TEST(families_stay_apart),
-               TEST(sockaddr_and_back));
+    return RUN(TEST(canonical), TEST(one_subscriber_is_an_address_or_a_64), TEST(refused),
+               TEST(ports), TEST(prefixes), TEST(contains_at_every_length),
+               TEST(families_stay_apart), TEST(sockaddr_and_back));
 }

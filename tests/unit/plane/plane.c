@@ -240,7 +240,7 @@ static void take(struct plane *plane, int fd, struct tls *tls, bool proxy_protoc
 {
     struct addr peer;
 
-    INVARIANT(addr_parse(SPAN("192.0.2.7"), &peer));
+    INVARIANT(addr_parse(span_text(plane->peer != NULL ? plane->peer : "192.0.2.7"), &peer));
     session_accept(&plane->worker, &plane->host, fd, &peer, tls, proxy_protocol);
 }
 

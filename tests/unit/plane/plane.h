@@ -29,6 +29,7 @@ struct plane {
     char paths[PLANE_SERVERS][64];
     int listeners[PLANE_SERVERS]; /* -1: nobody listens there */
     uint64_t accepted, refused;
+    const char *peer; /* whom the next client seems to be; NULL: 192.0.2.7 */
 };
 
 /* One site, one route to one server, generous limits. Change them before the first client. */
