@@ -27,6 +27,8 @@ MAIN := gateway/main.c
 UNITS := $(or $(filter tests/%,$(T)),$(patsubst %.c,%,$(shell find tests/unit -name '*_test.c' 2>/dev/null | sort)))
 # What several unit tests share: every other .c file below tests/unit.
 UNIT_HELP := $(shell find tests/unit -name '*.c' ! -name '*_test.c' 2>/dev/null | sort)
+# The reference evaluator of SecLang, which tests of the rules are compared with.
+REFERENCE_SOURCES := $(sort $(wildcard tests/reference/*.c))
 HARNESSES := $(patsubst fuzz/%_fuzz.c,%,$(wildcard fuzz/*_fuzz.c))
 DEMO_SOURCES := $(wildcard tests/demo/backend.c)
 
@@ -103,9 +105,18 @@ $(B)/demo-backend: $(B)/tests/demo/backend.o $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
-$(B)/tests/unit/%_test: $(B)/tests/unit/%_test.o $(UNIT_HELP:%.c=$(B)/%.o) $(LIBRARY)
+REFERENCE := $(B)/libreference.a
+$(REFERENCE): $(REFERENCE_SOURCES:%.c=$(B)/%.o)
+	@echo 'AR $@'
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/tests/unit/%_test: $(B)/tests/unit/%_test.o $(UNIT_HELP:%.c=$(B)/%.o) $(REFERENCE) $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -lcmocka -o $@
+
+$(B)/ftw-driver: $(B)/tests/conformance/ftw_driver.o $(REFERENCE) $(LIBRARY)
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
 $(B)/fuzz/%_fuzz: $(B)/fuzz/%_fuzz.o $(LIBRARY)
 	@echo 'LD $@'

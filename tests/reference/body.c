@@ -58,8 +58,7 @@ static struct span decode(struct transaction *txn, struct span text, bool *malfo
     return span_of(out, len);
 }
 
-bool add_arguments(struct transaction *txn, enum variable var, struct span text,
-                   char separator)
+bool add_arguments(struct transaction *txn, enum variable var, struct span text, char separator)
 {
     bool malformed = false;
     struct span piece;

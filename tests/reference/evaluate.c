@@ -13,8 +13,7 @@ static void capture(struct reference *ref, const struct span *groups, unsigned c
     for (unsigned i = 0; i < REGEX_CAPTURES_MAX; i++) {
         struct span name = number_text(ref->arena, i);
         if (i < count)
-            table_set(&ref->tx, ref->arena, name,
-                      groups[i].p == NULL ? SPAN("") : groups[i]);
+            table_set(&ref->tx, ref->arena, name, groups[i].p == NULL ? SPAN("") : groups[i]);
         else
             table_unset(&ref->tx, name);
     }
@@ -28,26 +27,22 @@ static struct sec_regex *compile_now(struct reference *ref, const struct sec_rul
     return regex_compile(reference_expand(ref, rule, &rule->op.argument), false, &why);
 }
 
+/* rxGlobal: the groups of all matches, one behind the other. */
 static bool match_all(struct reference *ref, const struct sec_rule *rule,
                       const struct sec_regex *regex, struct span value)
 {
     struct span groups[REGEX_CAPTURES_MAX];
     unsigned count = 0;
-    bool found = false;
+    size_t from = 0;
     struct regex_captures captures;
-    while (regex_match(ref->regex, regex, value, &captures) == REGEX_YES) {
-        found = true;
+    while (regex_match_from(ref->regex, regex, value, from, &captures) == REGEX_YES) {
         for (unsigned i = 0; i < captures.count && count < REGEX_CAPTURES_MAX; i++)
             groups[count++] = captures.at[i];
-        size_t past = (size_t)(captures.at[0].p - value.p) + captures.at[0].len;
-        past += captures.at[0].len == 0;
-        if (past >= value.len)
-            break;
-        value = span_sub(value, past, value.len);
+        from = (size_t)(captures.at[0].p - value.p) + captures.at[0].len;
     }
-    if (found && rule->capture)
+    if (count > 0 && rule->capture)
         capture(ref, groups, count);
-    return found;
+    return count > 0;
 }
 
 static bool match_regex(struct reference *ref, const struct sec_rule *rule, struct span value)
@@ -88,8 +83,7 @@ static bool match_other(struct reference *ref, const struct sec_rule *rule, stru
     return true;
 }
 
-static bool operator_says(struct reference *ref, const struct sec_rule *rule,
-                          struct span value)
+static bool operator_says(struct reference *ref, const struct sec_rule *rule, struct span value)
 {
     if (rule->unconditional)
         return true;
@@ -187,7 +181,7 @@ static struct span transform(struct reference *ref, const struct transform *row,
                              struct span value)
 {
     for (unsigned i = 0; i < (row->times == 0 ? 1 : row->times); i++)
-        value = row->apply(value, must(arena_alloc(ref->arena, transform_room(row, value))));
+        value = row->apply(value, must(arena_alloc(ref->arena, value.len + 1)));
     return value;
 }
 

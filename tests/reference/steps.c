@@ -45,8 +45,7 @@ static void add_variable(struct reference *ref, struct table *table, struct span
         sum = 0; /* counters never go below zero */
     if (sum > INT32_MAX)
         sum = INT32_MAX;
-    table_set(table, ref->arena, old == NULL ? name : old->name,
-              number_text(ref->arena, sum));
+    table_set(table, ref->arena, old == NULL ? name : old->name, number_text(ref->arena, sum));
 }
 
 /* `value` is steps/seconds: the variable goes down by `steps` for each `seconds` gone by. */
@@ -71,9 +70,8 @@ static void change_variable(struct reference *ref, const struct sec_rule *rule,
     struct table *table = collection_of(ref, step->collection);
     if (table == NULL)
         return;
-    struct span value = step->kind == STEP_UNSETVAR
-                            ? SPAN("")
-                            : reference_expand(ref, rule, &step->value);
+    struct span value =
+        step->kind == STEP_UNSETVAR ? SPAN("") : reference_expand(ref, rule, &step->value);
     ref->dirty[step->collection] = true;
     if (step->kind == STEP_SETVAR) {
         table_set(table, ref->arena, name, value);

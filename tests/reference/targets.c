@@ -23,9 +23,12 @@ static const struct table *table_of(const struct reference *ref, enum variable v
         enum variable var;
         enum sec_collection collection;
     } rows[] = {
-        { VAR_IP, COLLECTION_IP },           { VAR_GLOBAL, COLLECTION_GLOBAL },
-        { VAR_SESSION, COLLECTION_SESSION }, { VAR_USER, COLLECTION_USER },
-        { VAR_RESOURCE, COLLECTION_RESOURCE }, { VAR_ENV, COLLECTION_ENV },
+        { VAR_IP, COLLECTION_IP },
+        { VAR_GLOBAL, COLLECTION_GLOBAL },
+        { VAR_SESSION, COLLECTION_SESSION },
+        { VAR_USER, COLLECTION_USER },
+        { VAR_RESOURCE, COLLECTION_RESOURCE },
+        { VAR_ENV, COLLECTION_ENV },
     };
     if (var == VAR_TX)
         return &ref->tx;

@@ -66,23 +66,29 @@ struct span transaction_header(const struct transaction *txn, struct span name)
     return (struct span){ 0 };
 }
 
+static void add_padded(struct transaction *txn, enum variable var, int number, int digits)
+{
+    char text[16];
+    int len = snprintf(text, sizeof text, "%0*d", digits, number);
+    add_scalar(txn, var, arena_copy(txn->arena, span_of(text, (size_t)len)));
+}
+
 static void add_times(struct transaction *txn)
 {
-    static const struct {
-        enum variable var;
-        const char *format;
-    } rows[] = {
-        { VAR_TIME, "%Y%m%d%H%M%S" },   { VAR_TIME_DAY, "%d" }, { VAR_TIME_EPOCH, "%s" },
-        { VAR_TIME_HOUR, "%H" },        { VAR_TIME_MIN, "%M" }, { VAR_TIME_MON, "%m" },
-        { VAR_TIME_SEC, "%S" },         { VAR_TIME_WDAY, "%w" }, { VAR_TIME_YEAR, "%Y" },
-    };
-    struct tm parts;
-    localtime_r(&txn->now, &parts);
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        char text[32];
-        size_t len = strftime(text, sizeof text, rows[i].format, &parts);
-        add_scalar(txn, rows[i].var, arena_copy(txn->arena, span_of(text, len)));
-    }
+    struct tm tm;
+    localtime_r(&txn->now, &tm);
+    add_padded(txn, VAR_TIME_YEAR, tm.tm_year + 1900, 4);
+    add_padded(txn, VAR_TIME_MON, tm.tm_mon + 1, 2);
+    add_padded(txn, VAR_TIME_DAY, tm.tm_mday, 2);
+    add_padded(txn, VAR_TIME_HOUR, tm.tm_hour, 2);
+    add_padded(txn, VAR_TIME_MIN, tm.tm_min, 2);
+    add_padded(txn, VAR_TIME_SEC, tm.tm_sec, 2);
+    add_padded(txn, VAR_TIME_WDAY, tm.tm_wday, 1);
+    add_scalar(txn, VAR_TIME_EPOCH, number_text(txn->arena, txn->now));
+
+    char text[32];
+    size_t len = strftime(text, sizeof text, "%Y%m%d%H%M%S", &tm);
+    add_scalar(txn, VAR_TIME, arena_copy(txn->arena, span_of(text, len)));
 }
 
 static void add_flags(struct transaction *txn)
@@ -158,7 +164,8 @@ static void add_cookies(struct transaction *txn, struct span line)
 {
     struct span piece;
     while (span_cut(&line, ';', &piece)) {
-        while (piece.len > 0 && (piece.p[0] == ' ' || (piece.p[0] >= '\t' && piece.p[0] <= '\r')))
+        while (piece.len > 0 &&
+               (piece.p[0] == ' ' || (piece.p[0] >= '\t' && piece.p[0] <= '\r')))
             piece = span_sub(piece, 1, piece.len);
         struct span value = piece, name;
         if (!span_cut(&value, '=', &name) || name.len == 0)
