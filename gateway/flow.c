@@ -18,6 +18,7 @@
 #include "gateway/chain/reply.h"
 #include "gateway/flow_state.h"
 #include "gateway/http/forwarded.h"
+#include "gateway/net/certs.h"
 #include "gateway/net/tls.h"
 #include "gateway/store/slots.h"
 #include "gateway/upstream/forward.h"
@@ -71,13 +72,19 @@ static bool is_query_of_death(const struct flow *flow)
     return deaths_refuse(slots, fingerprint, (uint32_t)(flow->txn.began_us / 1000000));
 }
 
-/* A connection whose handshake was for one site may not reach another one that asks for
- * certificates. */
+/*
+ * A connection whose handshake was for one site may not reach another one that asks for
+ * certificates. Over HTTP/2, where clients share connections among names by themselves, it may
+ * reach only what has the same certificate (RFC 9113 section 9.1.1).
+ */
 static bool is_misdirected(const struct flow *flow)
 {
     const struct site *site = flow->txn.site;
     const struct tls_info *tls = flow->stream->tls;
 
+    if (flow->txn.req->http2 && tls != NULL && tls->site != site->tls_site &&
+        !tls_server_sites_alike(flow->txn.config->tls, tls->site, site->tls_site))
+        return true;
     if (!site->client_cert_required)
         return false;
     return tls == NULL || tls->site != site->tls_site || !tls->client_cert;

@@ -103,7 +103,7 @@ static void fill_request(struct record *record, const struct flow *flow)
     record->host = req->host;
     record->path = req->path.len > 0 ? req->path : req->target;
     record->query = req->query;
-    record->version = req->minor == 0 ? SPAN("1.0") : SPAN("1.1");
+    record->version = req->http2 ? SPAN("2") : req->minor == 0 ? SPAN("1.0") : SPAN("1.1");
     record->user_agent = fields_value(&req->fields, FIELD_USER_AGENT);
     record->referrer = fields_value(&req->fields, FIELD_REFERER);
     record->traceparent = traceparent_of(req);

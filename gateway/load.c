@@ -216,6 +216,8 @@ static void load_tls(struct site_load *sl)
     }
     config->tls = tls_server_new(sl->tls_sites, sl->tls_count, sl->load->ticket_keys,
                                  sl->load->arena, &why);
+    if (config->tls != NULL && config->server.http2 == 0)
+        tls_server_offer_http2(config->tls);
     if (config->tls == NULL)
         diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_VALUE, (struct place){ 0 }, why,
                  SPAN(""));

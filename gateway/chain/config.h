@@ -16,7 +16,7 @@ struct listen_address {
 
 struct limits_conf { /* server.limits */
     uint64_t header, uri, body;
-    int64_t headers, connections, conns_per_ip;
+    int64_t headers, connections, conns_per_ip, h2_streams;
     struct duration header_timeout, body_timeout, send_timeout, tls_timeout, idle;
     uint64_t body_min_rate;   /* bytes a second */
     uint64_t held;            /* bodies held for inspection in one worker */
@@ -33,6 +33,7 @@ struct server_conf {
     struct span user;
     struct cidrs trusted_proxies;
     bool proxy_protocol;
+    int http2; /* 0 on, 1 off */
     struct limits_conf limits;
     struct duration drain_timeout;
     int mode;         /* enum mode */

@@ -9,6 +9,7 @@
 #include <hs/hs.h>
 #include <jansson.h>
 #include <maxminddb.h>
+#include <nghttp2/nghttp2.h>
 #include <openssl/crypto.h>
 #include <pcre2.h>
 #include <seccomp.h>
@@ -52,6 +53,11 @@ static const char *hiredis_version(void)
     return text_cstring(&text);
 }
 
+static const char *nghttp2_version_text(void)
+{
+    return nghttp2_version(0)->version_str;
+}
+
 static const struct {
     const char *name;
     const char *(*version)(void);
@@ -65,6 +71,7 @@ static const struct {
     { "libseccomp", seccomp_version_text },
     { "libmaxminddb", MMDB_lib_version },
     { "hiredis", hiredis_version },
+    { "nghttp2", nghttp2_version_text },
     { "zlib", zlibVersion },
 };
 

@@ -66,6 +66,7 @@ struct request {
     bool keep_alive; /* the client's wish */
     bool expect_continue;
     bool websocket; /* a well-formed RFC 6455 opening handshake */
+    bool http2;     /* how it came; `minor` is 1 then, as it goes on */
 };
 
 struct response {

@@ -19,7 +19,8 @@ enum session_state {
     SESSION_BODY,   /* the request's body is not complete */
     SESSION_ANSWER, /* nothing more is read for this request */
     SESSION_TUNNEL,
-    SESSION_LINGER, /* answered; input is thrown away until the client has seen the answer */
+    SESSION_HANDOVER, /* HTTP/2 it is */
+    SESSION_LINGER,   /* answered; input is thrown away until the client has seen the answer */
 };
 
 struct session {
@@ -40,6 +41,8 @@ struct session {
     bool idle;              /* in the worker's idle list */
     bool greeted;           /* TLS: the handshake is over */
     bool head_begun;        /* a byte of the head has come */
+    bool used;              /* a head has been read */
+    bool handed_over;
     bool body_wanted;
     bool continue_due;
     bool keep_alive;
@@ -55,6 +58,7 @@ void session_consume(struct session *s, struct span input);
 void session_consume_stash(struct session *s);
 /* Whether what is stashed, or what comes next, can be used now. */
 bool session_can_take(const struct session *s);
+bool session_chose_http2(const struct session *s); /* by ALPN */
 /* A transaction's memory; NULL when there is none. */
 struct stream *session_stream_begin(struct session *s);
 void session_stream_release(struct stream *stream);

@@ -108,9 +108,47 @@ static void begin(struct session *s, struct stream *stream, struct span head)
     stream->events->begin(stream);
 }
 
+enum preface { PREFACE_NOT, PREFACE_MAYBE, PREFACE_YES };
+
+bool session_chose_http2(const struct session *s)
+{
+    return s->host->http2 != NULL && s->channel.tls != NULL &&
+           span_equal(tls_info(s->channel.tls)->alpn, SPAN("h2"));
+}
+
+/* Whether the client wants HTTP/2, or may yet: said by ALPN, or by the preface of RFC 9113
+ * section 3.4, which is no head. */
+static enum preface preface_look(const struct session *s, struct span input)
+{
+    static const struct span preface = SPAN_INIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+
+    if (s->host->http2 == NULL || s->used)
+        return PREFACE_NOT;
+    if (s->channel.tls != NULL)
+        return session_chose_http2(s) ? PREFACE_YES : PREFACE_NOT;
+    size_t len = input.len < preface.len ? input.len : preface.len;
+    if (memcmp(input.p, preface.p, len) != 0)
+        return PREFACE_NOT;
+    return len == preface.len ? PREFACE_YES : PREFACE_MAYBE;
+}
+
+static bool take_preface(struct session *s)
+{
+    s->state = SESSION_HANDOVER;
+    session_idle_leave(s);
+    loop_post(&s->channel.worker->loop, &s->task);
+    return false;
+}
+
 static bool take_head(struct session *s, struct span *input)
 {
-    ssize_t len = head_scan(&s->scan, input->p, input->len, s->host->head_bytes);
+    enum preface preface = preface_look(s, *input);
+
+    if (preface == PREFACE_YES)
+        return take_preface(s);
+    ssize_t len = preface == PREFACE_MAYBE
+                      ? HEAD_MORE
+                      : head_scan(&s->scan, input->p, input->len, s->host->head_bytes);
 
     if (len == HEAD_MORE) {
         if (!s->head_begun) {
@@ -121,6 +159,7 @@ static bool take_head(struct session *s, struct span *input)
         return false;
     }
     s->scan = (struct head_scan){ 0 };
+    s->used = true;
     struct stream *stream = session_stream_begin(s);
     if (stream == NULL) {
         s->cut = true;
@@ -209,6 +248,7 @@ void session_consume(struct session *s, struct span input)
             going = take_tunnel(s, &input);
             break;
         case SESSION_ANSWER:
+        case SESSION_HANDOVER:
             going = false;
             break;
         case SESSION_PROXY:
@@ -246,6 +286,7 @@ bool session_can_take(const struct session *s)
     case SESSION_TUNNEL:
         return s->body_wanted;
     case SESSION_ANSWER:
+    case SESSION_HANDOVER:
         return false;
     }
     return false;

@@ -44,12 +44,13 @@ static void session_free(struct session *s)
     channel_close(&s->channel);
     timer_remove(&worker->loop, &s->timer);
     task_cancel(&s->task);
-    if (s->host->cap != NULL)
+    bool ours = !s->handed_over; /* else whoever took it counts it */
+    if (ours && s->host->cap != NULL)
         peer_cap_leave(s->host->cap, &s->socket_peer);
     *(s->prev != NULL ? &s->prev->next : &worker->sessions) = s->next;
     if (s->next != NULL)
         s->next->prev = s->prev;
-    worker->connections--;
+    worker->connections -= ours;
     s->next = worker->free_sessions;
     worker->free_sessions = s;
 }
@@ -183,6 +184,11 @@ static void greet(struct session *s)
     if (s->greeted || s->channel.tls == NULL || !tls_info(s->channel.tls)->established)
         return;
     s->greeted = true;
+    if (session_chose_http2(s)) { /* its server speaks first */
+        s->state = SESSION_HANDOVER;
+        loop_post(&s->channel.worker->loop, &s->task);
+        return;
+    }
     timer_set(&s->channel.worker->loop, &s->timer, s->host->head_ms);
 }
 
@@ -262,12 +268,31 @@ static void watch_reader(struct session *s)
     timer_set(&s->channel.worker->loop, &s->timer, s->host->send_ms);
 }
 
+/* What was stashed goes along, in the worker's scratch. */
+static void hand_over(struct session *s)
+{
+    struct worker *worker = s->channel.worker;
+    struct handover *to = s->host->http2;
+    struct span input = span_of(worker->scratch, s->stash.len);
+
+    if (s->stash.len > 0)
+        memcpy(worker->scratch, s->stash.p, s->stash.len);
+    s->handed_over = true;
+    to->take(to, &s->channel, &s->peer, &s->socket_peer, input);
+    session_free(s);
+    worker_flush(worker);
+}
+
 /* What operations have left to be done, outside their callers' stacks. */
 static void settle(struct task *task)
 {
     struct session *s = CONTAINER(task, struct session, task);
     struct worker *worker = s->channel.worker;
 
+    if (s->state == SESSION_HANDOVER && !s->cut) {
+        hand_over(s);
+        return;
+    }
     channel_flush(&s->channel);
     if (s->cut) {
         struct stream *stream = s->stream;
@@ -361,7 +386,7 @@ static bool room_for_one(struct worker *worker, const struct session_host *host)
     if (worker->connections < host->connections)
         return true;
     if (worker->idle_first == NULL)
-        return false;
+        return host->http2 != NULL && host->http2->evict(host->http2);
     session_end(worker->idle_first, STREAM_GONE);
     return true;
 }

@@ -7,7 +7,7 @@
 #define SALLYPORT_SESSION_H
 
 #include "gateway/http/stream.h"
-#include "gateway/net/channel.h"
+#include "gateway/net/handover.h"
 #include "gateway/net/listener.h"
 
 /* Limits and wiring, one per worker; lives as long as it. Times in milliseconds; rates in bytes
@@ -15,6 +15,7 @@
 struct session_host {
     const struct stream_events *events;
     struct peer_cap *cap;
+    struct handover *http2;          /* NULL: not spoken */
     uint64_t *accepted, *refused;    /* counters of connections */
     const struct cidrs *proxy_peers; /* who may send a PROXY head */
     size_t head_bytes, uri_bytes;

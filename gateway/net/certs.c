@@ -29,9 +29,11 @@ static const char ciphers_13[] = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:
 static const char groups[] = "X25519:P-256:P-384";
 
 /* In the order of preference, each with its length before it (RFC 7301 section 3.1). */
-static const unsigned char protocols[] = "\x08"
+static const unsigned char protocols[] = "\x02"
+                                         "h2"
+                                         "\x08"
                                          "http/1.1";
-enum { PROTOCOLS_BYTES = sizeof(protocols) - 1, SECURITY_LEVEL = 2 };
+enum { H2_BYTES = 3, PROTOCOLS_BYTES = sizeof(protocols) - 1, SECURITY_LEVEL = 2 };
 
 /* ---- what both sides have ---- */
 
@@ -146,11 +148,11 @@ static bool context_authority(struct loading *loading, SSL_CTX *ctx)
 static int on_alpn(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_len,
                    const unsigned char *offered, unsigned offered_len, void *unused)
 {
-    (void)ssl;
     (void)unused;
     unsigned char *found = NULL;
-    if (SSL_select_next_proto(&found, chosen_len, protocols, PROTOCOLS_BYTES, offered,
-                              offered_len) != OPENSSL_NPN_NEGOTIATED)
+    unsigned skip = tls_of(ssl)->server->http2 ? 0 : H2_BYTES;
+    if (SSL_select_next_proto(&found, chosen_len, protocols + skip, PROTOCOLS_BYTES - skip,
+                              offered, offered_len) != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     *chosen = found;
     return SSL_TLSEXT_ERR_OK;
@@ -263,6 +265,7 @@ static bool server_load(struct loading *loading, const struct tls_site *sites, s
     for (size_t i = 0; i < count; i++)
         hosts += sites[i].host_count;
     server->sites = arena_array(arena, struct server_site, count);
+    server->site_count = count;
     if (!window_open(&server->window) || server->sites == NULL ||
         table_init(&server->names, arena, hosts) != OK ||
         table_init(&loading->identities, arena, count) != OK ||
@@ -294,6 +297,25 @@ struct tls_server *tls_server_new(const struct tls_site *sites, size_t count,
         return loading.server;
     tls_server_free(loading.server);
     return NULL;
+}
+
+void tls_server_offer_http2(struct tls_server *server)
+{
+    server->http2 = true;
+}
+
+static const struct server_site *site_at(const struct tls_server *server, int index)
+{
+    return index >= 0 && (size_t)index < server->site_count ? &server->sites[index] : NULL;
+}
+
+bool tls_server_sites_alike(const struct tls_server *server, int a, int b)
+{
+    const struct server_site *one = site_at(server, a), *other = site_at(server, b);
+
+    return one != NULL && other != NULL && one->credential != NULL &&
+           one->credential == other->credential && one->verify == other->verify &&
+           one->profile == other->profile;
 }
 
 void tls_server_free(struct tls_server *server)
@@ -356,7 +378,8 @@ struct tls_client *tls_client_new(const struct tls_client_conf *conf, struct are
     client->verify = conf->verify;
     client->ctx = context_new(TLS_client_method(), conf->profile);
     if (!window_open(&client->window) || client->ctx == NULL ||
-        SSL_CTX_set_alpn_protos(client->ctx, protocols, PROTOCOLS_BYTES) != 0) {
+        SSL_CTX_set_alpn_protos(client->ctx, protocols + H2_BYTES,
+                                PROTOCOLS_BYTES - H2_BYTES) != 0) {
         (void)problem_say(&problem, SPAN(""), tls_reason());
     } else if (client_trust(client->ctx, conf, &problem) &&
                client_identity(client->ctx, conf, &problem)) {

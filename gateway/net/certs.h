@@ -52,6 +52,11 @@ void ticket_keys_rotate(struct ticket_keys *keys, uint64_t now_s);
 struct tls_server *tls_server_new(const struct tls_site *sites, size_t count,
                                   const struct ticket_keys *keys, struct arena *arena,
                                   struct span *why);
+/* Offers HTTP/2 by ALPN, before HTTP/1.1. */
+void tls_server_offer_http2(struct tls_server *server);
+/* Whether a connection made for one site may carry requests for the other: same certificate,
+ * same demands on the client. */
+bool tls_server_sites_alike(const struct tls_server *server, int a, int b);
 void tls_server_free(struct tls_server *server);
 
 struct tls_client_conf {

@@ -491,6 +491,28 @@ enum err channel_connect(struct channel *ch, struct worker *worker, const struct
     return err;
 }
 
+enum err channel_move(struct channel *to, struct channel *from,
+                      const struct channel_events *events)
+{
+    struct worker *worker = from->worker;
+    int fd = from->watch.fd;
+
+    channel_flush(from);
+    loop_remove(&worker->loop, &from->watch);
+    *to = *from;
+    to->events = events;
+    to->watch = (struct watch){ .fd = -1, .on_event = on_event };
+    *from = (struct channel){ .worker = worker, .watch = { .fd = -1 }, .failed = true };
+    if (to->tls != NULL)
+        tls_output(to->tls, (struct tls_output){ .write = take_cipher, .owner = to });
+    enum err err = loop_add(&worker->loop, &to->watch, fd, wanted_events(to));
+    if (err != OK) {
+        (void)close(fd);
+        channel_close(to);
+    }
+    return err;
+}
+
 void channel_close(struct channel *ch)
 {
     if (ch->worker != NULL && ch->worker->cork_owner == ch)

@@ -58,6 +58,12 @@ MUST_USE enum err channel_open(struct channel *channel, struct worker *worker, i
 MUST_USE enum err channel_connect(struct channel *channel, struct worker *worker,
                                   const struct addr *addr, struct span unix_path,
                                   struct tls *tls, const struct channel_events *events);
+/*
+ * Moves an open channel, with what is unsent, to `to`, where other events wait for it; `from`
+ * is closed then. On an error both are.
+ */
+MUST_USE enum err channel_move(struct channel *to, struct channel *from,
+                               const struct channel_events *events);
 void channel_close(struct channel *channel); /* idempotent; drops what is unsent */
 void channel_reset(struct channel *channel); /* the same, with RST: a visible cut */
 

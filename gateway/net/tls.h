@@ -26,7 +26,7 @@ struct tls_info {
     struct span version; /* "TLSv1.3" */
     struct span cipher;
     struct span sni;                /* lower case; empty when none was sent */
-    struct span alpn;               /* "http/1.1" or empty */
+    struct span alpn;               /* "h2", "http/1.1" or empty */
     int site;                       /* index of the tls_site that was chosen by SNI */
     bool client_cert;               /* a verified one */
     struct span client_subject;     /* RFC 2253 */

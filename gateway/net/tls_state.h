@@ -66,12 +66,14 @@ struct tls_window {
 struct tls_server {
     struct table names; /* "name" and ".name" (of "*.name") to struct server_site */
     struct server_site *sites;
+    size_t site_count;
     const struct server_site *fallback; /* of "*" */
     const struct ticket_keys *keys;
     struct credential *credentials;
     struct identity *identities;
     struct authority *authorities;
     struct tls_window window;
+    bool http2; /* offered */
 };
 
 struct tls_client {

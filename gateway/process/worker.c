@@ -15,6 +15,7 @@
 #include "gateway/chain/chain.h"
 #include "gateway/flow.h"
 #include "gateway/http1/session.h"
+#include "gateway/http2/session.h"
 #include "gateway/process/process.h"
 #include "gateway/process/settings.h"
 #include "gateway/store/slots.h"
@@ -26,6 +27,7 @@ enum {
     CUT_GRACE_MS = 500, /* for what was cut to be closed and recorded */
     SLABS_KEPT = 64,    /* free blocks held back: 1 MiB */
     SLABS_PER_CONNECTION = 4,
+    STREAMS_PER_CONNECTION = 2, /* on average, over all connections of a worker */
     SLABS_SPARE = 1024,
     WIRE_BYTES = CORK_BYTES + 16 * 1024,
 };
@@ -40,6 +42,7 @@ struct serving {
     struct worker worker;
     const struct worker_start *start;
     struct session_host host;
+    struct h2_host h2;
     struct peer_cap cap;
     struct ring_writer ring;
     struct snapshots snapshots;
@@ -111,6 +114,7 @@ static void drain(struct serving *serving)
         (void)close(serving->start->listen_fds[i]);
     }
     sessions_drain(worker);
+    h2_sessions_drain(&serving->h2);
     upstreams_drain(worker);
     timer_set(&worker->loop, &serving->deadline,
               (uint64_t)worker->config->server.drain_timeout.ms);
@@ -121,6 +125,7 @@ static void cut(struct serving *serving)
     drain(serving);
     serving->cut = true;
     sessions_cut(&serving->worker);
+    h2_sessions_cut(&serving->h2);
     timer_set(&serving->worker.loop, &serving->deadline, CUT_GRACE_MS);
 }
 
@@ -243,6 +248,39 @@ static void fill_host(struct serving *serving)
     };
 }
 
+/* What HTTP/2 shares with HTTP/1 it takes from there. */
+static enum err open_http2(struct serving *serving)
+{
+    const struct server_conf *server = &serving->worker.config->server;
+    struct worker_counters *counters = &serving->worker.shared->counters;
+    const struct session_host *host = &serving->host;
+
+    if (server->http2 != 0)
+        return OK;
+    serving->h2 = (struct h2_host){
+        .worker = &serving->worker,
+        .events = host->events,
+        .cap = host->cap,
+        .sessions_begun = &counters->h2_connections,
+        .floods = counters->h2_floods,
+        .limits = { .head_bytes = host->head_bytes,
+                    .uri_bytes = host->uri_bytes,
+                    .fields = host->fields,
+                    .preserve_encoded = host->preserve_encoded },
+        .head_ms = host->head_ms,
+        .body_ms = host->body_ms,
+        .send_ms = host->send_ms,
+        .idle_ms = host->idle_ms,
+        .body_min_rate = host->body_min_rate,
+        .arena_ceiling = host->arena_ceiling,
+        .streams = (unsigned)server->limits.h2_streams,
+        .worker_streams = STREAMS_PER_CONNECTION * host->connections,
+        .answer_bytes = server->limits.response_buffer,
+    };
+    serving->host.http2 = &serving->h2.handover;
+    return h2_host_open(&serving->h2);
+}
+
 static bool snapshot_valid(enum snapshot_kind kind, struct span bytes)
 {
     switch (kind) {
@@ -299,6 +337,7 @@ static enum err set_up(struct serving *serving)
     TRY(open_memory(worker, &config->server.limits));
     TRY(open_snapshots(serving));
     fill_host(serving);
+    TRY(open_http2(serving));
 
     /* Threads that stages start inherit what is dropped here; the filter then closes over all
      * of them. */

@@ -20,7 +20,7 @@ static const struct {
     COUNTER(requests_replied),     COUNTER(requests_forwarded),
     COUNTER(upstream_failures),    COUNTER(upstream_retries),
     COUNTER(records_lost),         COUNTER(request_bytes),
-    COUNTER(response_bytes),
+    COUNTER(response_bytes),       COUNTER(h2_connections),
 };
 #undef COUNTER
 
@@ -49,6 +49,16 @@ static void write_counters(struct json *j, const struct slots *slots)
                            offsetof(struct worker_counters, status_class) +
                                class * sizeof(uint64_t));
         json_uint(j, classes[class], sum);
+    }
+    json_end_object(j);
+    json_begin_object(j, "h2_floods");
+    for (enum flood flood = 0; flood < FLOOD_COUNT; flood++) {
+        uint64_t sum = 0;
+        for (size_t i = 0; i < SLOTS_MAX; i++)
+            sum +=
+                counter(&slots->workers[i].counters,
+                        offsetof(struct worker_counters, h2_floods) + flood * sizeof(uint64_t));
+        json_uint(j, flood_name(flood).p, sum);
     }
     json_end_object(j);
     json_end_object(j);

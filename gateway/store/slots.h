@@ -6,7 +6,7 @@
 #ifndef SALLYPORT_SLOTS_H
 #define SALLYPORT_SLOTS_H
 
-#include "gateway/base/span.h"
+#include "gateway/http2/budget.h"
 
 enum { SLOTS_MAX = 64, DEATHS_MAX = 256, DEATHS_TO_REFUSE = 2, DEATH_LIFETIME_S = 86400 };
 enum { SLOTS_LAYOUT = 1, BOOT_KEY_BYTES = 32, IDS_LISTEN_BYTES = 1024 };
@@ -18,6 +18,8 @@ struct worker_counters {
     uint64_t upstream_failures, upstream_retries, records_lost;
     uint64_t request_bytes, response_bytes;
     uint64_t status_class[6];
+    uint64_t h2_connections;
+    uint64_t h2_floods[FLOOD_COUNT]; /* connections that were cut off, by why */
 };
 
 /* Counters outlive the worker: the next one in the slot goes on counting. */

@@ -1,0 +1,279 @@
+/*
+ * What arrives on an HTTP/2 connection, as nghttp2 tells it. A request begins only when all
+ * that came with it has been read: a client that takes its request back at once costs no
+ * upstream anything.
+ */
+#include "gateway/http2/connection.h"
+
+static struct h2_stream *stream_at(const struct h2_session *s, int32_t id)
+{
+    return nghttp2_session_get_stream_user_data(s->ng, id);
+}
+
+/* ---- heads ---- */
+
+static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
+{
+    struct h2_session *s = user;
+    int32_t id = frame->hd.stream_id;
+
+    s->section_bytes = 0;
+    s->block = NULL;
+    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+        struct h2_stream *h = stream_at(s, id);
+        if (h != NULL && h->head_done)
+            h2_section_begin(&h->section, &h->stream->arena, &s->host->limits, true);
+        s->block = h;
+        return 0;
+    }
+    bool full = s->channel.worker->streams >= s->host->worker_streams;
+    struct h2_stream *h = full ? NULL : h2_stream_open(s, id);
+    if (h == NULL) /* it may come again (RFC 9113 section 8.7) */
+        return nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
+    if (nghttp2_session_set_stream_user_data(ng, id, h) != 0) {
+        h2_stream_release(h);
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    s->block = h;
+    return 0;
+}
+
+static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                     void *user)
+{
+    struct h2_session *s = user;
+
+    (void)ng;
+    (void)frame;
+    (void)flags;
+    s->section_bytes += name_len + value_len + 32; /* RFC 9113 section 6.5.2 */
+    if (s->section_bytes > FIELDS_BOMB * s->host->limits.head_bytes)
+        return h2_flooded(s, FLOOD_FIELDS);
+    if (s->block != NULL)
+        h2_section_add(&s->block->section, span_of((const char *)name, name_len),
+                       span_of((const char *)value, value_len));
+    return 0;
+}
+
+static void schedule(struct h2_stream *h)
+{
+    struct priority priority = priority_read(h->section.priority);
+    nghttp2_extpri wish = { .urgency = priority.urgency, .inc = priority.incremental };
+
+    (void)nghttp2_session_change_extpri_stream_priority(h->session->ng, h->id, &wish, 1);
+}
+
+static void read_head(struct h2_stream *h, bool ended)
+{
+    struct stream *stream = h->stream;
+    struct request *req = &stream->req;
+    bool tls = stream->tls != NULL;
+
+    h->head_done = true;
+    h->failed = h2_section_request(&h->section, req, &stream->head, tls, ended);
+    req->scheme = tls ? SPAN("https") : SPAN("http");
+    stream->body_ended = h->body_whole = ended;
+    if (h->failed == HTTP_OK) {
+        h->continue_due = req->expect_continue;
+        schedule(h);
+    }
+    h2_stream_queue(h);
+}
+
+static void fail(struct h2_stream *h, enum http_error error)
+{
+    if (h->failed == HTTP_OK)
+        h->failed = error;
+    h2_stream_queue(h);
+}
+
+/* END_STREAM. */
+static void body_done(struct h2_stream *h)
+{
+    const struct request *req = &h->stream->req;
+
+    h->body_whole = true;
+    if (req->body == BODY_LENGTH && h->received != req->length)
+        fail(h, HTTP_LENGTH);
+    h2_stream_queue(h);
+}
+
+static void read_trailers(struct h2_stream *h, bool ended)
+{
+    if (!h->head_done || h->body_whole)
+        return;
+    enum http_error error = h2_section_trailers(&h->section, &h->stream->req.trailers);
+    if (error != HTTP_OK || !ended) { /* RFC 9113 section 8.1: trailers end the stream */
+        h->body_whole = ended;
+        fail(h, error != HTTP_OK ? error : HTTP_TRAILER);
+        return;
+    }
+    body_done(h);
+}
+
+/* RFC 9113 still knows the form of it; a stream that depends on itself is a sign of trouble. */
+static bool depends_on_itself(const nghttp2_frame *frame)
+{
+    return (frame->hd.flags & NGHTTP2_FLAG_PRIORITY) != 0 &&
+           frame->headers.pri_spec.stream_id == frame->hd.stream_id;
+}
+
+static int on_headers(struct h2_session *s, const nghttp2_frame *frame)
+{
+    struct h2_stream *h = s->block;
+    bool ended = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+
+    s->block = NULL;
+    if (h == NULL)
+        return 0;
+    if (depends_on_itself(frame))
+        return nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, h->id,
+                                         NGHTTP2_PROTOCOL_ERROR);
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+        read_head(h, ended);
+    else
+        read_trailers(h, ended);
+    return 0;
+}
+
+static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
+{
+    struct h2_session *s = user;
+
+    (void)ng;
+    if (frame->hd.type == NGHTTP2_HEADERS)
+        return on_headers(s, frame);
+    if (frame->hd.type == NGHTTP2_SETTINGS)
+        s->greeted = true;
+    if (frame->hd.type == NGHTTP2_DATA && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
+        struct h2_stream *h = stream_at(s, frame->hd.stream_id);
+        if (h != NULL && h->head_done)
+            body_done(h);
+    }
+    return 0;
+}
+
+/* ---- bodies ---- */
+
+static void consume(struct h2_stream *h, size_t len)
+{
+    struct h2_session *s = h->session;
+
+    if (h->closed) {
+        (void)nghttp2_session_consume_connection(s->ng, len);
+        return;
+    }
+    (void)nghttp2_session_consume(s->ng, h->id, len);
+    if (h->wide || h->body_whole || h->received < STREAM_WINDOW / 4)
+        return;
+    h->wide = true; /* a long one, and the flow reads it */
+    (void)nghttp2_session_set_local_window_size(s->ng, NGHTTP2_FLAG_NONE, h->id,
+                                                STREAM_WINDOW_READ);
+}
+
+static void pass_body(struct h2_stream *h, struct span bytes)
+{
+    struct stream *stream = h->stream;
+
+    stream->worker->current = stream;
+    stream->body_bytes += bytes.len;
+    stream->events->body(stream, bytes);
+    consume(h, bytes.len);
+}
+
+void h2_deliver(struct h2_stream *h)
+{
+    struct stream *stream = h->stream;
+    struct slab_pool *slabs = &stream->worker->slabs;
+
+    while (h->begun && h->wanted && h->in.len > 0) {
+        struct span bytes = pile_front(&h->in);
+        pass_body(h, bytes);
+        pile_take(&h->in, slabs, bytes.len);
+    }
+    if (!h->begun || !h->wanted || h->in.len > 0 || stream->body_ended || h->closed)
+        return;
+    stream->worker->current = stream;
+    if (h->failed != HTTP_OK) {
+        h->malformed |= http_error_status(h->failed) == 400;
+        h->wanted = false;
+        stream->events->body_error(stream, h->failed);
+    } else if (h->body_whole) {
+        stream->body_ended = true;
+        stream->events->body_end(stream);
+    }
+}
+
+static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *data,
+                         size_t len, void *user)
+{
+    struct h2_session *s = user;
+    struct h2_stream *h = stream_at(s, id);
+    struct span bytes = span_of((const char *)data, len);
+
+    (void)flags;
+    if (h == NULL || !h->head_done || h->failed != HTTP_OK || h->finished) {
+        (void)nghttp2_session_consume(ng, id, len); /* nobody wants it */
+        return 0;
+    }
+    const struct request *req = &h->stream->req;
+    h->received += len;
+    h->continue_due = false;
+    if (req->body == BODY_LENGTH && h->received > req->length) {
+        fail(h, HTTP_LENGTH);
+        (void)nghttp2_session_consume(ng, id, len);
+        return 0;
+    }
+    if (h->begun && h->wanted && h->in.len == 0) {
+        pass_body(h, bytes);
+        return 0;
+    }
+    if (!pile_add(&h->in, &h->stream->worker->slabs, bytes)) {
+        h->ours = true;
+        return nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
+    }
+    h2_stream_queue(h);
+    return 0;
+}
+
+/* ---- streams ---- */
+
+void h2_begin(struct h2_stream *h)
+{
+    struct stream *stream = h->stream;
+
+    h->begun = true;
+    stream->worker->current = stream;
+    if (h->failed == HTTP_OK) {
+        stream->events->begin(stream);
+        return;
+    }
+    h->malformed = http_error_status(h->failed) == 400;
+    stream->events->refused(stream, h->failed);
+}
+
+static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void *user)
+{
+    struct h2_session *s = user;
+    struct h2_stream *h = stream_at(s, id);
+
+    (void)ng;
+    if (h == NULL)
+        return 0;
+    if (s->block == h)
+        s->block = NULL;
+    h->closed = true;
+    h->close_code = code;
+    h2_stream_queue(h);
+    return 0;
+}
+
+void h2_input_callbacks(nghttp2_session_callbacks *callbacks)
+{
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+}
