@@ -31,7 +31,7 @@ static bool is_selected(const struct flow *flow)
     if (audit->record & AUDIT_ALL)
         return true;
     bool denied = txn->decided == ACTION_DENY || txn->decided == ACTION_FAIL;
-    bool limited = reason == REASON_RATE_LIMIT;
+    bool limited = reason == REASON_RATE_LIMIT || txn->facts.limit_shadow.len > 0;
     bool auth = reason == REASON_AUTH_REQUIRED || reason == REASON_AUTH_FAILED ||
                 reason == REASON_AUTH_REFUSED || txn->facts.user.len > 0;
     return ((audit->record & AUDIT_BLOCKED) && denied) ||
@@ -150,6 +150,10 @@ static void write_record(struct flow *flow)
         .route = txn->route != NULL ? txn->route->name : NULL,
         .user = txn->facts.user,
         .auth = txn->facts.auth,
+        .limit = txn->facts.limit,
+        .limit_shadow = txn->facts.limit_shadow,
+        .limit_left = txn->facts.limit_left,
+        .limit_store = txn->facts.limit_store,
         .trail = txn->trail,
         .trail_count = txn->trail_count,
         .findings = txn->findings,

@@ -428,6 +428,29 @@ static void put_matches(struct line *line, const struct record *record)
     }
 }
 
+static void put_limit(struct line *line, const struct record *record)
+{
+    struct text *out = line->out;
+    if (record->limit.len == 0 && record->limit_shadow.len == 0)
+        return;
+    OBJECT(out, "limit");
+    if (record->limit.len > 0) {
+        MEMBER(out, "name");
+        put_text(line, "sallyport.limit.name", record->limit, NAME_MAX_BYTES);
+        text_lit(out, "\"remaining\":");
+        put_uint(out, record->limit_left);
+    }
+    if (record->limit_store != NULL) {
+        text_lit(out, "\"store\":");
+        put_name(out, record->limit_store);
+    }
+    if (record->limit_shadow.len > 0) {
+        MEMBER(out, "shadow");
+        put_text(line, "sallyport.limit.shadow", record->limit_shadow, NAME_MAX_BYTES);
+    }
+    end_with(out, '}');
+}
+
 static void put_upstream(struct line *line, const struct record *record)
 {
     struct text *out = line->out;
@@ -501,6 +524,7 @@ static void put_ours(struct line *line, const struct record *record)
         put_text(line, "sallyport.node", record->node, NAME_MAX_BYTES);
     }
     put_stages(out, record);
+    put_limit(line, record);
     put_matches(line, record);
     if (line->cut_count > 0) {
         text_lit(out, "\"truncated\":[");

@@ -60,6 +60,9 @@ struct record {
     bool body_unseen;       /* part of a body went by without inspection */
     bool response_unseen;   /* the same of the answer's, where stages wanted to see it */
     struct span user, auth; /* who, and by which method; empty when nobody */
+    struct span limit, limit_shadow; /* that refused; that would have, but only watches */
+    uint64_t limit_left;             /* what it would still have let pass */
+    const char *limit_store;         /* who counted it, or NULL */
     const struct trail_entry *trail;
     size_t trail_count;
     const struct finding *findings;

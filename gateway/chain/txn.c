@@ -58,7 +58,7 @@ static struct facts *facts_for(struct call *c, const char *writer)
     const struct chain_run *run = &c->txn->run;
     INVARIANT(run->calling);
     const struct stage_type *type = c->txn->route->chain[run->phase][run->index].type;
-    INVARIANT(strcmp(type->name, writer) == 0);
+    INVARIANT(strcmp((type->with != NULL ? type->with : type)->name, writer) == 0);
     return &c->txn->facts;
 }
 

@@ -47,6 +47,8 @@ struct worker {
         *shared;              /* gateway/store/slots.h: this worker's slot in shared memory */
     struct ring_writer *ring; /* gateway/audit/ring.h; NULL when audit is off */
     struct snapshots *snapshots;      /* gateway/store/snapshot.h */
+    struct redis *redis;              /* gateway/store/redis.h; NULL: nothing is shared */
+    struct exact *exact;              /* ratelimit/exact.h */
     void **locals;                    /* gateway/chain: per stage instance */
     struct upstream_local *upstreams; /* gateway/upstream: per upstream of the configuration */
     struct stream *current;           /* being worked on now: what a crash is blamed on */

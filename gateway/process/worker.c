@@ -20,6 +20,7 @@
 #include "gateway/process/settings.h"
 #include "gateway/store/slots.h"
 #include "gateway/store/snapshot.h"
+#include "gateway/store/store.h"
 #include "gateway/upstream/upstream.h"
 
 enum {
@@ -348,7 +349,9 @@ static enum err set_up(struct serving *serving)
                                .user = user[0] != '\0' ? user : NULL,
                                .off = config->server.sandbox != 0 };
     TRY(sandbox_drop(&sandbox));
+    TRY(store_attach(worker, config->store));
     TRY(chain_attach(worker, config));
+    store_start(worker);
     TRY(upstreams_attach(worker, config->upstreams, config->upstream_count));
     TRY(crash_open(worker, config->boot_key));
     TRY(open_doors(serving));
