@@ -3,9 +3,9 @@
  * see it, one row each. There are two tables: those of `waf.rules`, and those of SecLang.
  *
  * Each is a pure function that answers the very span it was given when there is nothing to
- * change, else a part of it or what it wrote in the room it was given. Which bytes could make it
- * change anything stands in its row: a value without them is not even walked. So a usual value
- * stays one buffer, however many rules ask for however many transformations.
+ * change, else a part of it, or what it wrote in the room it was given. Which bytes could make
+ * it change anything stands in its row: a value without them is not even walked. So a usual
+ * value stays one buffer, however many rules ask for however many transformations.
  */
 #ifndef SALLYPORT_RULES_TRANSFORM_H
 #define SALLYPORT_RULES_TRANSFORM_H
