@@ -36,10 +36,9 @@ struct worker {
     size_t cork_len, wire_len;
     struct channel *cork_owner; /* NULL: empty */
 
-    size_t connections, streams;    /* alive now */
-    size_t held_bytes;              /* request and response bodies held for inspection */
-    struct siphash_key held_key;    /* random: nobody can choose whom to share a counter with */
-    size_t held_share[HELD_SHARES]; /* of held_bytes, by client */
+    size_t connections, streams; /* alive now */
+    size_t held_bytes;           /* request and response bodies held for inspection */
+    struct siphash_key held_key; /* random: nobody can choose whom to share a counter with */
 
     const struct config *config; /* gateway/chain/config.h */
     struct slots *slots;         /* gateway/store/slots.h: the whole, for queries of death */
@@ -56,6 +55,7 @@ struct worker {
     struct session *free_sessions;
     struct session *sessions;               /* all alive, linked */
     struct session *idle_first, *idle_last; /* those between requests, oldest first */
+    size_t held_share[HELD_SHARES];         /* of held_bytes, by client; last: it is large */
 };
 
 #endif

@@ -130,10 +130,25 @@ static void test_records(void **state)
         { "a", "request_head", "pass", NULL, true, 1, 0 },
         { "b", "request_body", "fail", "stage-failed", false, 1, 2 },
     };
+    static const struct span tags[] = { SPAN_INIT("t") };
+    static const struct tls_info tls = { .resumed = true,
+                                         .version = SPAN_INIT("x"),
+                                         .cipher = SPAN_INIT("x"),
+                                         .sni = SPAN_INIT("x"),
+                                         .alpn = SPAN_INIT("x"),
+                                         .client_cert = true,
+                                         .client_subject = SPAN_INIT("x"),
+                                         .client_issuer = SPAN_INIT("x"),
+                                         .client_serial = SPAN_INIT("x"),
+                                         .client_fingerprint = SPAN_INIT("x") };
     static struct finding findings[] = {
         { .rule = SPAN_INIT("1"),
           .field = SPAN_INIT("args:q"),
           .message = SPAN_INIT("m"),
+          .severity = "critical",
+          .tags = tags,
+          .tag_count = ARRAY_LEN(tags),
+          .logdata = SPAN_INIT("l"),
           .score = 5 },
         { .rule = SPAN_INIT("1"), .field = SPAN_INIT("args:q") },
     };
@@ -157,8 +172,10 @@ static void test_records(void **state)
             .user_agent = span_of(agent, sizeof(agent)),
             .scheme = SPAN("x"),
             .referrer = SPAN("x"),
-            .tls_version = SPAN("x"),
-            .tls_cipher = SPAN("x"),
+            .tls = &tls,
+            .list = SPAN("x"),
+            .limit = SPAN("x"),
+            .scores = { { true, true }, { 1, 2 } },
             .site = "x",
             .route = "x",
             .action = actions[i],
