@@ -99,6 +99,20 @@ struct redaction {
 void record_write(struct text *out, const struct record *record,
                   const struct redaction *redaction);
 
+/* A connection that never came to a request. */
+struct connection_record {
+    uint64_t wall_us;
+    struct addr peer;    /* no family: the record is about several */
+    const char *reason;  /* slug: "tls-failed", "address-denied", "connection-limit" */
+    const char *detail;  /* constant text, or NULL */
+    struct span sni;     /* as asked for, or empty */
+    struct span list;    /* that denied, or empty */
+    uint64_t suppressed; /* records before this one that were not written */
+    struct span config_hash, node;
+};
+/* record_connection.c */
+void record_connection(struct text *out, const struct connection_record *record);
+
 /* A line that says what is missing, and why: a slug such as "ring-full", "ring-damaged",
  * "torn-line". */
 void record_gap(struct text *out, uint64_t wall_us, const char *reason,

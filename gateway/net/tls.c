@@ -115,7 +115,7 @@ static void failed(struct tls *tls)
 
 const char *tls_failure(const struct tls *tls)
 {
-    return tls->failure != NULL ? tls->failure : "no failure";
+    return tls->failure;
 }
 
 /* ---- making and freeing ---- */

@@ -51,7 +51,8 @@ ssize_t tls_read(struct tls *tls, char *plain, size_t size);
 MUST_USE enum err tls_write(struct tls *tls, struct span plain);
 void tls_shutdown(struct tls *tls); /* close_notify */
 const struct tls_info *tls_info(struct tls *tls);
-/* Why it failed, as constant text for the log: "no shared cipher", "hostname mismatch". */
+/* Why it failed, as constant text for the log: "no shared cipher", "hostname mismatch"; NULL:
+ * it did not. */
 const char *tls_failure(const struct tls *tls);
 
 #endif

@@ -20,6 +20,14 @@ enum {
 
 struct channel;
 
+/* What was not let in, in this second: its records have a rate. */
+struct refusals {
+    uint64_t began_ms;
+    unsigned written;
+    uint64_t suppressed;
+    struct timer timer; /* tells of what was suppressed, when nothing else does */
+};
+
 struct worker {
     struct loop loop;
     struct slab_pool slabs; /* connections' incomplete input, unsent output, arenas */
@@ -36,6 +44,7 @@ struct worker {
     size_t cork_len, wire_len;
     struct channel *cork_owner; /* NULL: empty */
 
+    struct refusals refusals;    /* gateway/connection_log.h */
     size_t connections, streams; /* alive now */
     size_t held_bytes;           /* request and response bodies held for inspection */
     struct siphash_key held_key; /* random: nobody can choose whom to share a counter with */

@@ -207,6 +207,32 @@ static void test_records(void **state)
     }
 }
 
+static void test_connections(void **state)
+{
+    (void)state;
+    static const char *const reasons[] = { "tls-failed",     "conns-per-ip", "connections",
+                                           "address-denied", "memory",       "suppressed" };
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+        struct connection_record least = { .reason = reasons[i] };
+        struct connection_record most = {
+            .peer = { .bytes = { 1 }, .port = 7, .family = ADDR_V6 },
+            .reason = reasons[i],
+            .detail = "x",
+            .sni = SPAN("x"),
+            .list = SPAN("x"),
+            .suppressed = 3,
+            .config_hash = SPAN("x"),
+            .node = SPAN("x"),
+        };
+        struct text line = text_fixed(buffer, sizeof(buffer));
+        record_connection(&line, &least);
+        expect_valid(&line, "connection");
+        line = text_fixed(buffer, sizeof(buffer));
+        record_connection(&line, &most);
+        expect_valid(&line, "connection");
+    }
+}
+
 static void test_gaps(void **state)
 {
     (void)state;
@@ -243,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_records),
         cmocka_unit_test(test_gaps),
+        cmocka_unit_test(test_connections),
         cmocka_unit_test(test_the_reader_can_object),
     };
     return cmocka_run_group_tests(tests, load_schema, free_schema);
