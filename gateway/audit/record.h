@@ -70,12 +70,12 @@ struct record {
     struct span upstream;                   /* server that answered, or empty */
     uint32_t upstream_us;
     unsigned upstream_tries;
-    const char *cut;         /* why the answer was cut short, or NULL */
-    bool body_unseen;        /* part of a body went by without inspection */
-    bool response_unseen;    /* the same of the answer's, where stages wanted to see it */
-    struct span list; /* that denied, by name; or empty */
+    const char *cut;      /* why the answer was cut short, or NULL */
+    bool body_unseen;     /* part of a body went by without inspection */
+    bool response_unseen; /* the same of the answer's, where stages wanted to see it */
+    struct span list;     /* that denied, by name; or empty */
     struct scores scores;
-    struct span user, auth; /* who, and by which method; empty when nobody */
+    struct span user, auth;          /* who, and by which method; empty when nobody */
     struct span limit, limit_shadow; /* that refused; that would have, but only watches */
     uint64_t limit_left;             /* what it would still have let pass */
     const char *limit_store;         /* who counted it, or NULL */
