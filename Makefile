@@ -114,9 +114,15 @@ $(B)/tests/unit/%_test: $(B)/tests/unit/%_test.o $(UNIT_HELP:%.c=$(B)/%.o) $(REF
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -lcmocka -o $@
 
-$(B)/ftw-driver: $(B)/tests/conformance/ftw_driver.o $(REFERENCE) $(LIBRARY)
+# Programs that tests/conformance sends requests through.
+CONFORMANCE_HELP := $(B)/tests/conformance/driver.o $(REFERENCE) $(LIBRARY)
+$(B)/ftw-driver: $(B)/tests/conformance/ftw_driver.o $(CONFORMANCE_HELP)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+
+$(B)/modsec-driver: $(B)/tests/conformance/modsec_driver.o $(CONFORMANCE_HELP)
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ -l:libmodsecurity.so $(LIBS) -o $@
 
 $(B)/fuzz/%_fuzz: $(B)/fuzz/%_fuzz.o $(LIBRARY)
 	@echo 'LD $@'
