@@ -198,6 +198,23 @@ bench: ## compare with nginx and HAProxy in one run, and print the ratios
 	@$(MAKE) --no-print-directory demo-binaries VARIANT=release
 	@exec tests/bench/run
 
+# CRS: the folder of the rules or the one above; SETUP: its crs-setup.conf; TESTS: its FTW tests.
+CRS ?= /usr/share/modsecurity-crs
+CONFORM = $(PYTHON) tests/conformance/run --crs "$(CRS)" $(if $(SETUP),--setup "$(SETUP)") \
+	--tests "$(TESTS)" $(if $(FAILURES),--failures "$(FAILURES)") $(if $(ONLY),--only "$(ONLY)")
+conformance: ## the Core Rule Set's own tests through the gateway: CRS=folder TESTS=folder (FAILURES=file, ONLY=pattern)
+	@$(MAKE) --no-print-directory deps LIST="run test"
+	@$(MAKE) --no-print-directory all VARIANT=release
+	@$(CONFORM) --gateway $(BUILD)/release/sallyport
+
+conformance-reference: ## the same through the reference evaluator alone, without the gateway
+	@$(MAKE) --no-print-directory $(BUILD)/release/ftw-driver VARIANT=release
+	@$(CONFORM) --driver $(BUILD)/release/ftw-driver
+
+conformance-modsecurity: ## the same through libmodsecurity
+	@$(MAKE) --no-print-directory $(BUILD)/release/modsec-driver VARIANT=release
+	@$(CONFORM) --driver $(BUILD)/release/modsec-driver
+
 cover: ## line coverage of the unit tests and the corpora, in build/cover/report.txt
 	@$(MAKE) --no-print-directory unit-binaries replay-binaries VARIANT=cover
 	@tests/cover.sh $(UNITS)
@@ -227,10 +244,11 @@ lint: ## clang-tidy and cppcheck
 		--inline-suppr --suppress=missingIncludeSystem $(FOLDERS)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-24s %s\n", $$1, $$2 }' Makefile
 	@echo 'make and git are all that must be there before: run and test install the rest by apt.'
 
 FORCE:
-.PHONY: all run demo demo-binaries install deps clean test unit unit-binaries replay \
+conformance_targets := conformance conformance-reference conformance-modsecurity
+.PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
 	replay-binaries fuzz fuzz-binaries e2e bench cover layers words format-check format \
 	docs-check lint help FORCE

@@ -30,7 +30,7 @@ static void answer(driver_fn *fn, void *ctx, const struct wire *wire, struct are
     json_begin_object(&json, NULL);
     json_int(&json, "status", status_of(wire));
     json_begin_array(&json, "matches");
-    if (wire->refused == 0 && wire->complete)
+    if (wire->req.method.len > 0 && (wire->refused != 0 || wire->complete))
         fn(ctx, wire, &json, arena);
     json_end_array(&json);
     json_end_object(&json);

@@ -114,7 +114,7 @@ static struct span origin_form(struct span target)
 
 static void add_line(struct transaction *txn, const struct request *req)
 {
-    struct span protocol = req->minor == 0 ? SPAN("HTTP/1.0") : SPAN("HTTP/1.1");
+    struct span protocol = req->protocol.p == NULL ? SPAN("HTTP/2.0") : req->protocol;
     struct span uri = origin_form(req->target), path = uri;
     ssize_t mark = span_index(uri, '?');
     if (mark >= 0)

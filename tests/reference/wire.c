@@ -1,6 +1,7 @@
 /* Bytes to messages. */
 #include "tests/reference/wire.h"
 
+#include "gateway/http/evidence.h"
 #include "gateway/http/framing.h"
 #include "gateway/http/head.h"
 
@@ -33,10 +34,11 @@ static void read_request(struct wire *wire, struct span bytes, struct arena *are
         wire->refused = len == HEAD_BAD ? 400 : 431;
     if (len <= 0)
         return;
-    enum http_error error =
-        request_parse(&wire->req, span_sub(bytes, 0, (size_t)len), arena, &limits);
+    struct span head = span_sub(bytes, 0, (size_t)len);
+    enum http_error error = request_parse(&wire->req, head, arena, &limits);
     if (error != HTTP_OK) {
         wire->refused = http_error_status(error);
+        request_evidence(&wire->req, head, arena, &limits);
         return;
     }
     struct body_reader reader;

@@ -11,7 +11,8 @@ struct wire {
     struct request req;
     struct response rsp;
     struct span body, answer; /* without chunks */
-    int refused;              /* the status that the gateway answers itself; 0: none */
+    int refused;              /* the status that the gateway answers itself; 0: none. Then
+                                 `req` is what the head seems to say. */
     bool complete;            /* else there are bytes missing from the request */
     bool answered;
 };
