@@ -105,6 +105,10 @@ $(B)/demo-backend: $(B)/tests/demo/backend.o $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
+$(B)/language-tests: $(B)/tests/conformance/language.o $(LIBRARY)
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+
 REFERENCE := $(B)/libreference.a
 $(REFERENCE): $(REFERENCE_SOURCES:%.c=$(B)/%.o)
 	@echo 'AR $@'
@@ -193,6 +197,10 @@ e2e: ## end-to-end tests against the debug build (K=expression for pytest -k)
 		-W 'ignore:ssl.TLSVersion:DeprecationWarning' $(if $(K),-k '$(K)') tests/e2e || status=$$?; \
 	rm -rf "$$folder"; exit $$status
 
+language-tests: ## SecLang's operator and transformation cases in DATA=folder (outside of the tree)
+	@$(MAKE) --no-print-directory $(BUILD)/debug/language-tests VARIANT=debug
+	@$(BUILD)/debug/language-tests "$(DATA)"
+
 bench: ## compare with nginx and HAProxy in one run, and print the ratios
 	@$(MAKE) --no-print-directory deps LIST="run bench"
 	@$(MAKE) --no-print-directory demo-binaries VARIANT=release
@@ -250,5 +258,5 @@ help: ## this list
 FORCE:
 conformance_targets := conformance conformance-reference conformance-modsecurity
 .PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
-	replay-binaries fuzz fuzz-binaries e2e bench cover layers words format-check format \
+	replay-binaries fuzz fuzz-binaries e2e language-tests bench cover layers words format-check format \
 	docs-check lint help FORCE

@@ -175,7 +175,6 @@ static struct flow *flow_new(struct stream *stream)
     if (stream->tls != NULL) {
         flow->txn.sni = stream->tls->sni;
         flow->txn.tls_version = stream->tls->version;
-        flow->txn.tls_cipher = stream->tls->cipher;
     }
     stream->worker->shared->counters.requests++;
     return flow;

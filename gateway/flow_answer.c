@@ -52,6 +52,12 @@ void flow_answer(struct flow *flow, enum reason reason, const struct reply *repl
         stream->ops->cut(stream);
         return;
     }
+    if (reply != NULL && reply->cut) {
+        flow->cut = reason_row(reason)->slug;
+        flow_record(flow);
+        stream->ops->cut(stream);
+        return;
+    }
     txn->rsp = &flow->answer;
     if (reply_render(txn, reason, reply, &flow->answer, &flow->answer_body) != OK) {
         flow->cut = "memory";

@@ -31,7 +31,7 @@ static bool is_selected(const struct flow *flow)
     if (audit->record & AUDIT_ALL)
         return true;
     bool denied = txn->decided == ACTION_DENY || txn->decided == ACTION_FAIL;
-    bool limited = reason == REASON_RATE_LIMIT;
+    bool limited = reason == REASON_RATE_LIMIT || txn->facts.limit_shadow.len > 0;
     bool auth = reason == REASON_AUTH_REQUIRED || reason == REASON_AUTH_FAILED ||
                 reason == REASON_AUTH_REFUSED || txn->facts.user.len > 0;
     return ((audit->record & AUDIT_BLOCKED) && denied) ||
@@ -87,7 +87,6 @@ static void fill_request(struct record *record, const struct flow *flow)
 {
     const struct txn *txn = &flow->txn;
     const struct request *req = txn->req;
-    const struct tls_info *tls = flow->stream->tls;
 
     record->client = txn->client;
     record->peer = txn->peer;
@@ -108,10 +107,7 @@ static void fill_request(struct record *record, const struct flow *flow)
     record->referrer = fields_value(&req->fields, FIELD_REFERER);
     record->traceparent = traceparent_of(req);
     record->scheme = req->scheme;
-    if (tls != NULL) {
-        record->tls_version = tls->version;
-        record->tls_cipher = tls->cipher;
-    }
+    record->tls = flow->stream->tls;
 }
 
 static void fill_outcome(struct record *record, const struct flow *flow)
@@ -150,6 +146,12 @@ static void write_record(struct flow *flow)
         .route = txn->route != NULL ? txn->route->name : NULL,
         .user = txn->facts.user,
         .auth = txn->facts.auth,
+        .limit = txn->facts.limit,
+        .limit_shadow = txn->facts.limit_shadow,
+        .limit_left = txn->facts.limit_left,
+        .limit_store = txn->facts.limit_store,
+        .list = txn->facts.denied_by,
+        .scores = txn->scores,
         .trail = txn->trail,
         .trail_count = txn->trail_count,
         .findings = txn->findings,

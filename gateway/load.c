@@ -99,6 +99,17 @@ static void load_audit(struct site_load *sl, const struct top_conf *top)
 
 /* ---- lists ---- */
 
+static void load_store(struct site_load *sl, const struct top_conf *top,
+                       const struct node *root)
+{
+    const struct node *node = node_child(root, SPAN("store"));
+    struct complaint complaint = { .schema = &sl->schema,
+                                   .place = node != NULL ? node->place : (struct place){ 0 },
+                                   .option = "store" };
+
+    sl->config->store = store_open(&top->store, sl->load->arena, &complaint);
+}
+
 static void build_list(struct site_load *sl, struct list_conf *list, struct place place)
 {
     struct cidrs cidrs = list->ips;
@@ -280,6 +291,7 @@ static void load_root(struct site_load *sl, const struct node *root, const char 
     default_control(sl, path);
     load_listen(sl);
     load_audit(sl, top);
+    load_store(sl, top, root);
     load_lists(sl, top, root);
     if (sites != NULL && sites->kind != NODE_LIST) {
         diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_TYPE, sites->place,

@@ -265,6 +265,9 @@ const struct option top_rows[] = {
       .kind = OPT_OBJECT,
       .options = audit_rows,
       .help = "Records of transactions." },
+    OPTION(struct top_conf, store, OPT_OBJECT, .options = store_options,
+           .help = "Where counters are kept that several nodes share. Without it each node "
+                   "counts alone, in memory."),
     OPTION(struct top_conf, lists, OPT_MAP, .options = list_rows,
            .item_size = sizeof(struct list_item), .help = "Named address lists."),
     OPTIONS_END,

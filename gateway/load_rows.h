@@ -6,6 +6,7 @@
 #define SALLYPORT_LOAD_ROWS_H
 
 #include "gateway/chain/config.h"
+#include "gateway/store/store.h"
 #include "gateway/upstream/upstream.h"
 
 /* The top of the file. Sites, defaults and stages are walked by hand: they inherit. */
@@ -20,6 +21,7 @@ struct top_conf {
             struct texts fields;
         } redact;
     } audit;
+    struct store_conf store;
     struct list lists; /* of struct list_item */
 };
 

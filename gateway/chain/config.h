@@ -78,6 +78,7 @@ struct lent_field {
 };
 
 struct top_conf;
+struct store;
 
 struct config {
     struct arena *arena;
@@ -85,6 +86,7 @@ struct config {
     struct span hash;           /* SHA-256 of the sources, hex */
     struct server_conf server;
     struct audit_conf audit;
+    const struct store *store; /* gateway/store/store.h */
     struct list_conf *lists;
     size_t list_count;
     struct site *sites;

@@ -245,14 +245,27 @@ class Sallyport:
 
     # ---- records ---------------------------------------------------------------------------------
 
-    def records(self):
-        """All records so far, each parsed strictly."""
+    def status(self):
+        done = command("status", "-c", self.config_path, "-o", "json", cwd=self.folder)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def lines(self):
+        """All lines so far, each parsed strictly."""
         try:
             with open(self.audit_path, "rb") as file:
                 data = file.read()
         except FileNotFoundError:
             return []
         return [json.loads(line) for line in data[:data.rfind(b"\n") + 1].splitlines()]
+
+    def records(self):
+        """Those of transactions."""
+        return [line for line in self.lines() if line["event"]["action"] != "refuse-connection"]
+
+    def refusals(self):
+        """Those of connections that never came to a request."""
+        return [line for line in self.lines() if line["event"]["action"] == "refuse-connection"]
 
     def new_records(self, count=1, seconds=20.0):
         """The records since the last call: exactly `count` of them."""
