@@ -97,7 +97,7 @@ static bool reaped(struct service *service, int32_t pid, int status)
     *shown_pid(service) = 0;
     if (service->settings_fd < 0)
         return true;
-    if (asked && WIFEXITED(status)) {
+    if (WIFEXITED(status) && (asked || WEXITSTATUS(status) == EXIT_AGAIN)) {
         start(service);
         return true;
     }

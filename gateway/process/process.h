@@ -45,6 +45,9 @@ enum role process_find(struct span name);
 /* Both tables in Markdown, as SECURITY.md has them. */
 void process_write_markdown(struct text *out);
 
+/* How a service ends that asks to be started anew at once, with the rights it has dropped. */
+enum { EXIT_AGAIN = 75 };
+
 /*
  * Descriptors of an exec'd role. 3 is its socket pair to the master; its end means that the
  * role is to finish. What a role does not have is closed.

@@ -40,6 +40,7 @@ struct recorder {
     bool follows[RING_SLOTS]; /* cursor and told are of the ring's present life */
     uint64_t buffered;        /* records in the sink's buffer */
     int signals_fd;
+    bool again; /* the next one may open what this one may not */
     char scratch[RECORD_BYTES_MAX];
 };
 
@@ -172,7 +173,11 @@ static void reopen(struct recorder *recorder)
     while (read(recorder->signals_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
         continue;
     enum err err = sink_reopen(&recorder->sink);
-    if (err != OK)
+    /* A file moved away in a folder of root's: a new process opens it before it drops root. */
+    recorder->again = err == ERR_OPEN && errno == EACCES;
+    if (recorder->again)
+        log_info("audit file is opened anew by the next recorder");
+    else if (err != OK)
         log_error("cannot open the audit file anew; writing to the old one", F_ERR(err));
     else
         log_info("audit file opened anew");
@@ -193,7 +198,7 @@ static bool wait_for_work(struct recorder *recorder, int wait_ms)
     }
     if (fds[1].revents != 0)
         reopen(recorder);
-    return fds[0].revents == 0;
+    return fds[0].revents == 0 && !recorder->again;
 }
 
 /*
@@ -327,6 +332,7 @@ int recorder_main(void)
     sandbox_probe(ROLE_RECORDER);
     run(recorder);
     finish(recorder, master);
+    int code = recorder->again ? EXIT_AGAIN : 0;
     free(recorder);
-    return 0;
+    return code;
 }

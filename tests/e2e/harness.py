@@ -251,13 +251,15 @@ class Sallyport:
         return json.loads(done.stdout)
 
     def lines(self):
-        """All lines so far, each parsed strictly."""
+        """All lines so far, each parsed strictly. What a killed recorder left of a line is fenced by a record that
+        says so, and written anew."""
         try:
             with open(self.audit_path, "rb") as file:
                 data = file.read()
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in data[:data.rfind(b"\n") + 1].splitlines()]
+        lines = data[:data.rfind(b"\n") + 1].splitlines()
+        return [json.loads(line) for line, behind in zip(lines, lines[1:] + [b""]) if b'"torn-line"' not in behind]
 
     def records(self):
         """Those of transactions."""
