@@ -77,7 +77,7 @@ static size_t loose_utf8(const char *p, const char *end, uint32_t *point)
     for (size_t i = 1; i < len; i++) {
         if ((p[i] & 0xc0) != 0x80)
             return 0;
-        *point = *point << 6 | (p[i] & 0x3fu);
+        *point = *point << 6 | ((uint8_t)p[i] & 0x3fu);
     }
     return len;
 }
