@@ -216,11 +216,11 @@ static void read_transform(struct parser *parser, const struct action_at *at)
         set->transform_count = 0;
         return;
     }
-    const struct transform *found = transform_find(at->pair.value);
+    const struct transform *found = seclang_transform_find(at->pair.value);
     if (found == NULL) {
         struct text hint = text_growing(parser->arena, 64);
         struct suggestion suggestion = suggest_for(at->pair.value);
-        for (const struct transform *row = transforms; row->name != NULL; row++)
+        for (const struct transform *row = seclang_transforms; row->name != NULL; row++)
             suggest_consider(&suggestion, span_text(row->name));
         suggest_write(&hint, &suggestion);
         fault_hint(parser, DIAG_SECLANG_NAME, value_place(at, at->pair.value),
