@@ -21,6 +21,7 @@ const struct stage_type *const stages[] = {
     &waf_stage,            /* rules/waf: own rules */
     &basic_stage,          /* auth/basic: name and password */
     &subject_limits_stage, /* ratelimit/limits: those by user */
+    &limit_costs_stage,    /* ratelimit/limits: what the answer costs */
     &headers_stage,        /* auth/headers: security fields on the answer */
     NULL,
 };

@@ -9,6 +9,7 @@
  * back empty.
  */
 #include "gateway/base/siphash.h"
+#include "gateway/chain/edit.h"
 #include "gateway/chain/reply.h"
 #include "gateway/chain/scope.h"
 #include "ratelimit/exact.h"
@@ -24,6 +25,11 @@ static bool holds(struct txn *txn, const struct expr *when, bool undecided)
     struct expr_source source = scope_source(txn);
     bool yes = expr_eval(when, &source);
     return txn->undecided ? undecided : yes;
+}
+
+static const struct tats *table_of(const struct rate_limits *conf, const struct limit *limit)
+{
+    return limit->kind == KIND_QUOTA ? &conf->quotas : &conf->table;
 }
 
 /* What cannot be told counts: as a request that the limit is for, at the highest price. */
@@ -45,6 +51,18 @@ static bool is_asked(const struct limit *limit, enum key_stage stage, struct txn
     return holds(txn, limit->rule->when, true);
 }
 
+/*
+ * The clock of a quota stands still within a window, and jumps further than any quota goes to
+ * the next. In the store a window is a key of its own, which ends with it.
+ */
+static void set_window(struct limit_item *item, const struct clock *clock)
+{
+    int64_t begin_s;
+    calendar_window(item->limit->calendar, (int64_t)(clock->wall_us / 1000000), &begin_s,
+                    &item->ends_s);
+    item->now = (uint64_t)(item->ends_s / 60) << QUOTA_SHIFT;
+}
+
 static enum key_found add_item(const struct rate_limits *conf, const struct limit *limit,
                                struct call *c, struct limits_state *state)
 {
@@ -55,15 +73,21 @@ static enum key_found add_item(const struct rate_limits *conf, const struct limi
     if (found != KEY_FOUND)
         return found;
     struct limit_item *item = &state->items[state->count];
-    item->limit = limit;
+    *item = (struct limit_item){ .limit = limit, .now = c->txn->clock->mono_ns };
     item->cost = limit->rule->costs.count > 0 ? cost_of(limit->rule, c->txn)
                                               : (uint64_t)limit->rule->cost;
-    if (item->cost == 0)
+    if (item->cost == 0 && limit->rule->response_cost.len == 0)
         return KEY_SKIPPED;
+    if (limit->kind == KIND_QUOTA)
+        set_window(item, c->txn->clock);
     item->key =
         (struct tat_key){ .place = siphash(&conf->place, key.bytes, key.len),
                           .fingerprint = siphash(&conf->fingerprint, key.bytes, key.len) };
     if (limit->exact) {
+        if (limit->kind == KIND_QUOTA) {
+            memcpy(key.bytes + key.len, &item->ends_s, sizeof(item->ends_s));
+            key.len += sizeof(item->ends_s);
+        }
         exact_name(c->txn->worker->exact, span_of(key.bytes, key.len), item->shared);
         state->exact++;
     }
@@ -119,7 +143,6 @@ static struct gcra share_of(const struct limit_item *item, unsigned nodes)
 struct counting {
     const struct rate_limits *conf;
     struct call *c;
-    uint64_t now_ns;
     unsigned nodes; /* above 1: the store is gone, and exact ones are shares */
 };
 
@@ -128,12 +151,26 @@ static struct gcra gcra_of(const struct counting *by, const struct limit_item *i
     return item->limit->exact ? share_of(item, by->nodes) : item->limit->gcra;
 }
 
-/* Of several that refuse, the one that does so longest is told. */
-static void worst(struct limit_answer *answer, const struct limit *limit, uint64_t wait_ns,
-                  uint64_t remaining)
+/* Until the same would pass: of a quota, the end of its window. */
+static uint64_t wait_of(const struct counting *by, const struct limit_item *item,
+                        uint64_t wait_ns)
 {
-    if (answer->limit == NULL || wait_ns > answer->wait_ns)
-        *answer = (struct limit_answer){ limit, wait_ns, remaining };
+    const uint64_t second = UINT64_C(1000000000);
+    if (item->limit->kind == KIND_RATE)
+        return wait_ns;
+    if (item->limit->kind == KIND_SLOTS)
+        return second; /* nobody knows; soon */
+    int64_t left = item->ends_s - (int64_t)(by->c->txn->clock->wall_us / 1000000);
+    return left > 0 ? (uint64_t)left * second : second;
+}
+
+/* Of several that refuse, the one that does so longest is told. */
+static void worst(const struct counting *by, struct limit_answer *answer,
+                  const struct limit_item *item, uint64_t wait_ns, uint64_t remaining)
+{
+    uint64_t wait = wait_of(by, item, wait_ns);
+    if (answer->limit == NULL || wait > answer->wait_ns)
+        *answer = (struct limit_answer){ item->limit, wait, remaining };
 }
 
 static struct verdict refuse(const struct counting *by, const struct limit_answer *answer,
@@ -161,10 +198,15 @@ static struct limit_answer look(const struct counting *by, const struct limits_s
         /* A penalty is the store's to take, so it is asked in any case. */
         if (item->limit->shadow || (item->limit->exact && item->limit->rule->penalty > 0))
             continue;
-        uint64_t tat = tats_get(&by->conf->table, item->key);
-        struct gcra_answer said = gcra_ask(&gcra, tat, by->now_ns, cost_ns(item, &gcra));
+        if (item->limit->kind == KIND_SLOTS) {
+            if (!slots_free(by->conf, item))
+                worst(by, &answer, item, 0, 0);
+            continue;
+        }
+        uint64_t tat = tats_get(table_of(by->conf, item->limit), item->key);
+        struct gcra_answer said = gcra_ask(&gcra, tat, item->now, cost_ns(item, &gcra));
         if (!said.allowed)
-            worst(&answer, item->limit, said.wait_ns, said.remaining);
+            worst(by, &answer, item, said.wait_ns, said.remaining);
     }
     return answer;
 }
@@ -175,7 +217,7 @@ static void punish(const struct counting *by, const struct limits_state *state,
     for (unsigned i = 0; i < state->count; i++) {
         const struct limit_item *item = &state->items[i];
         if (item->limit == denier && denier->rule->penalty > 0)
-            tats_charge(&by->conf->table, item->key, &denier->gcra, by->now_ns,
+            tats_charge(table_of(by->conf, denier), item->key, &denier->gcra, item->now,
                         (uint64_t)denier->rule->penalty * denier->gcra.interval_ns);
     }
 }
@@ -186,9 +228,25 @@ static void refund(const struct counting *by, const struct limits_state *state, 
     while (taken-- > 0) {
         const struct limit_item *item = &state->items[taken];
         struct gcra gcra = gcra_of(by, item);
-        if (!item->limit->shadow && (exact || !item->limit->exact))
-            tats_refund(&by->conf->table, item->key, cost_ns(item, &gcra));
+        /* A slot goes back with the request, which is over soon. */
+        if (!item->limit->shadow && (exact || !item->limit->exact) &&
+            item->limit->kind != KIND_SLOTS)
+            tats_refund(table_of(by->conf, item->limit), item->key, cost_ns(item, &gcra));
     }
+}
+
+/* OK with `said` filled in, or an error: then it cannot be told. */
+static enum err take_one(const struct counting *by, const struct limit_item *item,
+                         struct gcra_answer *said)
+{
+    if (item->limit->kind == KIND_SLOTS) {
+        enum err err = slots_take(by->c->local, by->conf, item, by->c->txn);
+        *said = (struct gcra_answer){ .allowed = err == OK };
+        return err == ERR_LIMIT ? OK : err;
+    }
+    struct gcra gcra = gcra_of(by, item);
+    return tats_take(table_of(by->conf, item->limit), item->key, &gcra, item->now,
+                     cost_ns(item, &gcra), said);
 }
 
 /*
@@ -199,22 +257,21 @@ static struct verdict take(const struct counting *by, const struct limits_state 
 {
     for (unsigned i = 0; i < state->count; i++) {
         const struct limit_item *item = &state->items[i];
+        struct gcra_answer said;
         if (item->limit->exact && !exact)
             continue;
-        struct gcra gcra = gcra_of(by, item);
-        struct gcra_answer said;
-        enum err err = tats_take(&by->conf->table, item->key, &gcra, by->now_ns,
-                                 cost_ns(item, &gcra), &said);
+        enum err err = take_one(by, item, &said);
         if (err == OK && said.allowed)
             continue;
-        if (item->limit->shadow) {
+        if (err == OK && item->limit->shadow) {
             watch(by, item->limit);
             continue;
         }
         refund(by, state, i, exact); /* another worker was faster between asking and taking */
         if (err != OK)
             return fail(REASON_STAGE_FAILED);
-        struct limit_answer answer = { item->limit, said.wait_ns, said.remaining };
+        struct limit_answer answer = { .limit = NULL };
+        worst(by, &answer, item, said.wait_ns, said.remaining);
         punish(by, state, item->limit);
         return refuse(by, &answer, exact && item->limit->exact ? "fallback" : "local");
     }
@@ -237,9 +294,7 @@ static struct verdict decide_here(const struct counting *by, const struct limits
 
 static struct counting counting_for(struct call *c)
 {
-    return (struct counting){
-        .conf = c->conf, .c = c, .now_ns = c->txn->clock->mono_ns, .nodes = 1
-    };
+    return (struct counting){ .conf = c->conf, .c = c, .nodes = 1 };
 }
 
 static struct verdict decide_without_store(struct call *c, struct limits_state *state)
@@ -268,10 +323,12 @@ static uint64_t left_units(const struct limit *limit, uint64_t ahead)
 static void remember(const struct counting *by, const struct limit_item *item, uint64_t sent_ns,
                      uint64_t ahead)
 {
-    uint64_t ahead_ns = ahead * UNIT_NS;
-    if (ahead_ns > item->limit->gcra.tolerance_ns)
-        ahead_ns = item->limit->gcra.tolerance_ns;
-    tats_store(&by->conf->table, item->key, sent_ns + ahead_ns, by->now_ns);
+    const struct limit *limit = item->limit;
+    uint64_t taken = ahead * limit->unit;
+    uint64_t from = limit->kind == KIND_QUOTA ? item->now : sent_ns;
+    if (taken > limit->gcra.tolerance_ns)
+        taken = limit->gcra.tolerance_ns;
+    tats_store(table_of(by->conf, limit), item->key, from + taken, item->now);
 }
 
 static struct limit_answer read_answer(const struct counting *by,
@@ -279,7 +336,7 @@ static struct limit_answer read_answer(const struct counting *by,
                                        const struct exact_answer *said)
 {
     struct limit_answer answer = { .limit = NULL };
-    const struct limit *first = NULL;
+    const struct limit_item *first = NULL;
     unsigned at = 0;
     for (unsigned i = 0; i < state->count && at < said->count; i++) {
         const struct limit_item *item = &state->items[i];
@@ -296,12 +353,12 @@ static struct limit_answer read_answer(const struct counting *by,
             continue;
         }
         if (first == NULL)
-            first = limit;
+            first = item;
         if (!said->granted && left < step)
-            worst(&answer, limit, (step - left) * UNIT_NS, left / limit->interval_units);
+            worst(by, &answer, item, (step - left) * limit->unit, left / limit->interval_units);
     }
     if (!said->granted && answer.limit == NULL && first != NULL)
-        worst(&answer, first, first->gcra.interval_ns, 0); /* it has just become free */
+        worst(by, &answer, first, first->limit->gcra.interval_ns, 0); /* just free again */
     return answer;
 }
 
@@ -317,29 +374,91 @@ static struct verdict on_answer(struct call *c)
     return take(&by, state, false);
 }
 
+static void fill_exact(const struct counting *by, const struct limit_item *item,
+                       struct exact_item *into)
+{
+    const struct limit *limit = item->limit;
+    uint64_t tat = tats_get(table_of(by->conf, limit), item->key);
+    uint64_t floor = tat > item->now ? (tat - item->now) / limit->unit : 0;
+    int64_t wall_s = (int64_t)(by->c->txn->clock->wall_us / 1000000);
+    *into =
+        (struct exact_item){ .step = item->cost * limit->interval_units,
+                             .tolerance = limit->burst * limit->interval_units,
+                             .penalty = (uint64_t)limit->rule->penalty * limit->interval_units,
+                             .shadow = limit->shadow };
+    memcpy(into->name, item->shared, sizeof(into->name));
+    into->floor = floor < into->tolerance ? floor : into->tolerance;
+    if (limit->kind == KIND_QUOTA)
+        into->expires_s = (uint64_t)(item->ends_s - wall_s) + 60;
+}
+
 static struct verdict ask_store(struct call *c, struct limits_state *state,
                                 const struct counting *by)
 {
     struct exact_item items[ASK_ITEMS_MAX];
     unsigned count = 0;
     for (unsigned i = 0; i < state->count; i++) {
-        const struct limit_item *item = &state->items[i];
-        const struct limit *limit = item->limit;
-        if (!limit->exact)
+        if (!state->items[i].limit->exact)
             continue;
-        uint64_t tat = tats_get(&by->conf->table, item->key);
-        uint64_t floor = tat > by->now_ns ? (tat - by->now_ns) / UNIT_NS : 0;
         INVARIANT(count < ASK_ITEMS_MAX);
-        struct exact_item *into = &items[count++];
-        memcpy(into->name, item->shared, sizeof(into->name));
-        into->step = item->cost * limit->interval_units;
-        into->tolerance = limit->burst * limit->interval_units;
-        into->penalty = (uint64_t)limit->rule->penalty * limit->interval_units;
-        into->floor = floor < into->tolerance ? floor : into->tolerance;
-        into->shadow = limit->shadow;
+        fill_exact(by, &state->items[i], &items[count++]);
     }
     struct op *op = exact_ask(c->txn->worker->exact, items, count);
     return op != NULL ? wait_for(c, op, on_answer) : decide_without_store(c, state);
+}
+
+/* ---- what the answer costs ---- */
+
+static void remember_later(struct call *c, const struct limits_state *state)
+{
+    struct limit_later *later = c->txn->facts.limit_later;
+    for (unsigned i = 0; i < state->count; i++) {
+        if (state->items[i].limit->rule->response_cost.len == 0)
+            continue;
+        if (later == NULL) {
+            later = arena_new(c->txn->arena, struct limit_later);
+            fact_set_limit_later(c, later);
+        }
+        if (later != NULL && later->count < ARRAY_LEN(later->items))
+            later->items[later->count++] = state->items[i];
+    }
+}
+
+/* More than a full burst or quota is not owed: who was let in once comes in again some day. */
+static void charge(const struct counting *by, const struct limit_item *item, uint64_t cost)
+{
+    const struct limit *limit = item->limit;
+    struct exact *exact = by->c->txn->worker->exact;
+    struct exact_item shared;
+    uint64_t most = limit->burst;
+    cost = cost < most ? cost : most;
+    if (!limit->exact || !exact_usable(exact)) {
+        tats_charge(table_of(by->conf, limit), item->key, &limit->gcra, item->now,
+                    cost * limit->gcra.interval_ns);
+        return;
+    }
+    fill_exact(by, item, &shared);
+    shared.step = cost * limit->interval_units;
+    exact_charge(exact, &shared);
+}
+
+struct verdict limits_charge(struct call *c)
+{
+    const struct limit_later *later = c->txn->facts.limit_later;
+    struct counting by = counting_for(c);
+    for (unsigned i = 0; later != NULL && i < later->count; i++) {
+        const struct limit_item *item = &later->items[i];
+        struct span name = item->limit->rule->response_cost;
+        const struct field *field = fields_find(&c->rsp->fields, name);
+        uint64_t cost = 0;
+        if (field == NULL)
+            continue;
+        if (!edit_field(c->txn, EDIT_RESPONSE, EDIT_DROP, name, SPAN("")))
+            return fail(REASON_MEMORY);
+        if (span_uint(field->value, &cost) && cost > 0)
+            charge(&by, item, cost);
+    }
+    return pass();
 }
 
 struct verdict limits_ask(struct call *c, enum key_stage stage)
@@ -356,6 +475,8 @@ struct verdict limits_ask(struct call *c, enum key_stage stage)
     }
     if (state->count == 0)
         return pass();
+    if (((const struct rate_limits *)c->conf)->costs_later)
+        remember_later(c, state);
     struct counting by = counting_for(c);
     if (state->exact == 0)
         return decide_here(&by, state);

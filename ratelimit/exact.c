@@ -18,7 +18,7 @@ enum {
     KEYS_MAX = 1024,
     HASH_SLOTS = 1024,
     KEY_TEXT_MAX = 64,
-    PACKED_ITEM = 5 * 8,
+    PACKED_ITEM = 6 * 8,
     PACKED_HEAD = 2 * 8,
 };
 
@@ -63,9 +63,10 @@ struct exact {
 };
 
 /*
- * ARGV[g]: wanted, keys; for each key step, tolerance, penalty, floor, shadow. Answers, flat:
- * for each group how many were granted, and for each of its keys how many that key would have
- * let pass and what is taken of it now.
+ * ARGV[g]: wanted, keys; for each key step, tolerance, penalty, floor, how, expiry. How: 0
+ * asks, 1 only watches, 2 takes as far as it goes. With an expiry the key is a counter: its
+ * clock stands still. Answers, flat: for each group how many were granted, and for each of its
+ * keys how many that key would have let pass and what is taken of it now.
  */
 static const char script[] =
     "local t=redis.call('TIME')\n"
@@ -76,26 +77,31 @@ static const char script[] =
     " local want,n,at=struct.unpack('<dd',s)\n"
     " local g,ks=want,{}\n"
     " for i=1,n do\n"
-    "  local step,dvt,pen,floor,shadow\n"
-    "  step,dvt,pen,floor,shadow,at=struct.unpack('<ddddd',s,at)\n"
+    "  local step,dvt,pen,floor,how,ttl\n"
+    "  step,dvt,pen,floor,how,ttl,at=struct.unpack('<dddddd',s,at)\n"
     "  local was=tonumber(redis.call('GET',KEYS[k+i]) or 0) or 0\n"
-    "  local tat=was\n"
-    "  if tat>now+dvt then tat=now+dvt end\n"
-    "  if tat<now+floor then tat=now+floor end\n"
-    "  local m=math.floor((now+dvt-tat)/step)\n"
+    "  local tat,base=was,ttl>0 and 0 or now\n"
+    "  if tat>base+dvt then tat=base+dvt end\n"
+    "  if tat<base+floor then tat=base+floor end\n"
+    "  local m=step>0 and math.floor((base+dvt-tat)/step) or want\n"
     "  if m<0 then m=0 elseif m>want then m=want end\n"
-    "  if shadow==0 and m<g then g=m end\n"
-    "  ks[i]={tat,step,dvt,pen,shadow,m,was}\n"
+    "  if how==0 and m<g then g=m end\n"
+    "  ks[i]={tat,step,dvt,pen,how,m,was,ttl,base}\n"
     " end\n"
     " o=o+1 out[o]=g\n"
     " for i=1,n do\n"
     "  local x=ks[i]\n"
-    "  local take=x[5]==0 and g or x[6]\n"
-    "  local nt=x[1]+take*x[2]\n"
-    "  if x[6]<want and x[4]>0 then nt=math.min(now+x[3],nt+(want-x[6])*x[4]) end\n"
-    "  if nt>now and nt~=x[7] then redis.call('SET',KEYS[k+i],string.format('%.0f',nt),"
-    "'PX',math.ceil((nt-now)/8000)+1) end\n"
-    "  out[o+1]=x[6] out[o+2]=math.max(0,nt-now) o=o+2\n"
+    "  local base,nt=x[9],x[1]\n"
+    "  if x[5]==2 then nt=math.min(base+x[3],nt+want*x[2])\n"
+    "  else\n"
+    "   nt=nt+(x[5]==0 and g or x[6])*x[2]\n"
+    "   if x[6]<want and x[4]>0 then nt=math.min(base+x[3],nt+(want-x[6])*x[4]) end\n"
+    "  end\n"
+    "  if nt>base and nt~=x[7] then\n"
+    "   local ttl=x[8]>0 and x[8]*1000 or math.ceil((nt-base)/8000)+1\n"
+    "   redis.call('SET',KEYS[k+i],string.format('%.0f',nt),'PX',string.format('%.0f',ttl))\n"
+    "  end\n"
+    "  out[o+1]=x[6] out[o+2]=math.max(0,nt-base) o=o+2\n"
     " end\n"
     " k=k+n\n"
     "end\n"
@@ -133,7 +139,8 @@ static bool same_question(const struct ask *ask, const struct exact_item *items,
     for (unsigned i = 0; i < count; i++) {
         const struct exact_item *a = &ask->items[i], *b = &items[i];
         if (memcmp(a->name, b->name, sizeof(a->name)) != 0 || a->step != b->step ||
-            a->tolerance != b->tolerance || a->penalty != b->penalty || a->shadow != b->shadow)
+            a->tolerance != b->tolerance || a->penalty != b->penalty ||
+            a->expires_s != b->expires_s || a->shadow != b->shadow || a->charge != b->charge)
             return false;
     }
     return true;
@@ -316,7 +323,8 @@ static char *pack_group(struct exact *exact, const struct ask *ask, unsigned *sl
         put_double(&at, item->tolerance);
         put_double(&at, item->penalty);
         put_double(&at, item->floor);
-        put_double(&at, item->shadow);
+        put_double(&at, item->charge ? 2 : item->shadow);
+        put_double(&at, item->expires_s);
     }
     return at;
 }
@@ -438,7 +446,7 @@ void exact_name(const struct exact *exact, struct span key, char name[EXACT_NAME
     memcpy(name, mac, EXACT_NAME_BYTES);
 }
 
-struct op *exact_ask(struct exact *exact, const struct exact_item *items, unsigned count)
+static struct ask *put_ask(struct exact *exact, const struct exact_item *items, unsigned count)
 {
     INVARIANT(count > 0 && count <= ASK_ITEMS_MAX);
     struct ask *ask = take_ask(exact);
@@ -459,5 +467,20 @@ struct op *exact_ask(struct exact *exact, const struct exact_item *items, unsign
     else
         lead(exact, ask);
     loop_post(&exact->worker->loop, &exact->flush);
-    return &ask->op;
+    return ask;
+}
+
+struct op *exact_ask(struct exact *exact, const struct exact_item *items, unsigned count)
+{
+    struct ask *ask = put_ask(exact, items, count);
+    return ask != NULL ? &ask->op : NULL;
+}
+
+void exact_charge(struct exact *exact, const struct exact_item *item)
+{
+    struct exact_item charge = *item;
+    charge.charge = true;
+    struct ask *ask = put_ask(exact, &charge, 1);
+    if (ask != NULL)
+        ask->op.abandoned = true;
 }

@@ -27,9 +27,11 @@ struct exact_item {
     char name[EXACT_NAME_BYTES]; /* HMAC of the key */
     uint64_t step;               /* units: cost * interval */
     uint64_t tolerance;
-    uint64_t penalty; /* taken by one that is refused */
-    uint64_t floor;   /* ahead of now, at the least: what this node knows of it */
-    bool shadow;      /* refuses nothing */
+    uint64_t penalty;   /* taken by one that is refused */
+    uint64_t floor;     /* ahead of now, at the least: what this node knows of it */
+    uint64_t expires_s; /* not 0: a counter that ends by then, in place of a clock */
+    bool shadow;        /* refuses nothing */
+    bool charge;        /* taken as far as it goes, nothing is asked */
 };
 
 /* In the waiter's arena. */
@@ -56,6 +58,10 @@ void exact_name(const struct exact *exact, struct span key, char name[EXACT_NAME
  * NULL: too many wait already.
  */
 struct op *exact_ask(struct exact *exact, const struct exact_item *items, unsigned count);
+
+/* Takes one item's step, as far as it goes; nobody waits, and if the store is gone it is lost.
+ */
+void exact_charge(struct exact *exact, const struct exact_item *item);
 
 /*
  * Whether it is a reply to these groups: as many integers as they have, each in its bounds.

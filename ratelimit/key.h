@@ -17,7 +17,7 @@ enum {
     KEY_PARTS_MAX = KEY_PROPERTIES_MAX + 1, /* a route's site is one more */
     KEY_ID_BYTES = 16,
     KEY_VALUE_BYTES = 32, /* longer ones become a SHA-256 */
-    KEY_BYTES_MAX = KEY_ID_BYTES + KEY_PARTS_MAX * (2 + KEY_VALUE_BYTES),
+    KEY_BYTES_MAX = KEY_ID_BYTES + KEY_PARTS_MAX * (2 + KEY_VALUE_BYTES) + 8,
     KEY_NETWORK_BITS = 64, /* of IPv6: what one client has at the least */
 };
 

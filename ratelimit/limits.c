@@ -23,6 +23,14 @@
 
 enum { COUNT_MAX = 1000000000 };
 
+static const struct choice window_choices[] = {
+    { "hour", WINDOW_HOUR, NULL },
+    { "day", WINDOW_DAY, "From midnight to midnight." },
+    { "week", WINDOW_WEEK, "`anchor`: 1 Monday to 7." },
+    { "month", WINDOW_MONTH, "`anchor`: the day on which it begins, 1 to 28." },
+    { NULL, 0, NULL },
+};
+
 static const struct choice missing_choices[] = {
     { "address", MISSING_ADDRESS, "Counted by the client's address in its place." },
     { "bucket", MISSING_BUCKET, "All requests that lack it are counted together." },
@@ -59,9 +67,20 @@ static const struct option cost_options[] = {
 };
 
 static const struct option rule_options[] = {
-    OPTION(struct limit_rule, rate, OPT_KEYED_RATE, .flags = OPTION_SHORTHAND | OPTION_REQUIRED,
-           .help = "How many requests in how much time.",
+    OPTION(struct limit_rule, rate, OPT_KEYED_RATE, .flags = OPTION_SHORTHAND,
+           .help = "How many requests in how much time. A limit has this, or `quota`, or "
+                   "`concurrency`.",
            .example = "60/min per client.ip burst 20"),
+    OPTION(struct limit_rule, quota, OPT_INT, .max = COUNT_MAX,
+           .help = "How many requests in a window of the calendar."),
+    OPTION(struct limit_rule, window, OPT_ENUM, .fallback = "day", .choices = window_choices,
+           .help = "Which window, for `quota`."),
+    OPTION(struct limit_rule, anchor, OPT_INT, .max = ANCHOR_DAY_MAX,
+           .help = "Where weeks and months begin: the first day when not given."),
+    OPTION(struct limit_rule, zone, OPT_TEXT, .example = "Europe/Berlin",
+           .help = "Whose midnight, for `quota`. Without it: UTC."),
+    OPTION(struct limit_rule, concurrency, OPT_INT, .max = SLOTS_PER_KEY_MAX,
+           .help = "How many requests at a time, on this node."),
     OPTION(struct limit_rule, per, OPT_TEXT, .example = "header:X-Tenant+route",
            .help = "What is counted, joined by + when several: client.ip (the default; IPv6 by "
                    "/64), site, route, method, host, path, user, header:NAME, cookie:NAME, "
@@ -74,6 +93,9 @@ static const struct option rule_options[] = {
     OPTION(struct limit_rule, costs, OPT_LIST, .options = cost_options,
            .item_size = sizeof(struct limit_cost), .max = COSTS_MAX,
            .help = "Requests that count as more or less; the first that fits holds."),
+    OPTION(struct limit_rule, response_cost, OPT_TEXT, .example = "X-Request-Cost",
+           .help = "Field of the application's answer whose number is charged in addition, up "
+                   "to a full burst or quota. Clients do not see it."),
     OPTION(struct limit_rule, penalty, OPT_INT, .max = COUNT_MAX,
            .help = "What a refused request counts as: with one, who does not slow down stays "
                    "out."),
@@ -119,11 +141,14 @@ static const struct option limits_options[] = {
  * The parts are hashed alone first, so that no two places read the same. No secret goes in:
  * nodes of one configuration agree.
  */
-static void hash_place(uint8_t id[KEY_ID_BYTES], const struct setup *setup, struct span name)
+static void hash_place(uint8_t id[KEY_ID_BYTES], const struct setup *setup,
+                       const struct limit *limit)
 {
-    struct span parts[3] = { span_text(setup->site), span_text(setup->route), name };
-    unsigned char digest[3][crypto_hash_sha256_BYTES], whole[crypto_hash_sha256_BYTES];
-    for (unsigned i = 0; i < 3; i++)
+    char kind[2] = { (char)('0' + limit->kind), (char)('0' + limit->rule->window) };
+    struct span parts[4] = { span_text(setup->site), span_text(setup->route), limit->name,
+                             span_of(kind, sizeof(kind)) };
+    unsigned char digest[4][crypto_hash_sha256_BYTES], whole[crypto_hash_sha256_BYTES];
+    for (unsigned i = 0; i < 4; i++)
         (void)crypto_hash_sha256(digest[i], (const unsigned char *)parts[i].p, parts[i].len);
     (void)crypto_hash_sha256(whole, &digest[0][0], sizeof(digest));
     memcpy(id, whole, KEY_ID_BYTES);
@@ -138,25 +163,66 @@ static uint64_t dearest(const struct limit_rule *rule)
     return (uint64_t)most;
 }
 
-static const char *arithmetic(struct limit *limit, const struct limit_rule *rule)
+static const char *rate_arithmetic(struct limit *limit, const struct limit_rule *rule)
 {
     uint64_t burst = rule->burst > 0 ? (uint64_t)rule->burst : rule->rate.burst;
-    uint64_t count = rule->rate.rate.count * limit->scale, units;
+    uint64_t count = rule->rate.rate.count;
     if (rule->burst > 0 && rule->rate.burst > 0 && (uint64_t)rule->burst != rule->rate.burst)
         return "two different bursts are given";
     if (burst == 0)
-        burst = rule->rate.rate.count;
-    if (rule->rate.rate.count > COUNT_MAX || burst > COUNT_MAX)
+        burst = count;
+    if (count > COUNT_MAX || burst > COUNT_MAX)
         return "nothing is counted beyond a thousand million";
-    if (dearest(rule) > burst)
-        return "cost is above burst, so that no request could ever pass";
-    burst *= limit->scale;
-    if (gcra_make(&limit->gcra, count, rule->rate.rate.per_ms, burst) != OK)
+    limit->burst = burst * limit->scale;
+    if (gcra_make(&limit->gcra, count * limit->scale, rule->rate.rate.per_ms, limit->burst) !=
+        OK)
         return "the rate cannot be counted: it is zero, above one in a nanosecond, or its "
                "burst takes decades";
-    limit->burst = burst;
-    limit->interval_units = (limit->gcra.interval_ns + UNIT_NS - 1) / UNIT_NS;
-    if (__builtin_mul_overflow(limit->interval_units, burst, &units) ||
+    limit->unit = UNIT_NS;
+    return NULL;
+}
+
+static const char *quota_arithmetic(struct limit *limit, const struct limit_rule *rule,
+                                    struct arena *arena)
+{
+    struct clock now;
+    clock_read(&now);
+    limit->calendar = arena_new(arena, struct calendar);
+    if (limit->calendar == NULL)
+        return "out of memory";
+    limit->burst = (uint64_t)rule->quota * limit->scale;
+    limit->gcra = (struct gcra){ .interval_ns = 1, .tolerance_ns = limit->burst };
+    limit->unit = 1;
+    return calendar_open(limit->calendar, (enum window)rule->window, (unsigned)rule->anchor,
+                         rule->zone, (int64_t)(now.wall_us / 1000000));
+}
+
+static const char *arithmetic(struct limit *limit, const struct limit_rule *rule,
+                              struct arena *arena)
+{
+    const char *wrong = NULL;
+    uint64_t units;
+    int given = (rule->rate.rate.count > 0) + (rule->quota > 0) + (rule->concurrency > 0);
+    if (given != 1)
+        return "a limit has one of rate, quota and concurrency";
+    if (rule->quota > 0) {
+        limit->kind = KIND_QUOTA;
+        wrong = quota_arithmetic(limit, rule, arena);
+    } else if (rule->concurrency > 0) {
+        limit->kind = KIND_SLOTS;
+        limit->burst = (uint64_t)rule->concurrency;
+        limit->unit = 1;
+        limit->gcra.interval_ns = 1;
+        limit->exact = false; /* slots are this node's */
+    } else {
+        wrong = rate_arithmetic(limit, rule);
+    }
+    if (wrong != NULL)
+        return wrong;
+    if (dearest(rule) > limit->burst / limit->scale && limit->kind != KIND_SLOTS)
+        return "cost is above burst, so that no request could ever pass";
+    limit->interval_units = (limit->gcra.interval_ns + limit->unit - 1) / limit->unit;
+    if (__builtin_mul_overflow(limit->interval_units, limit->burst, &units) ||
         (limit->exact && units > EXACT_UNITS_MAX))
         return "a shared limit's burst takes at most eight years";
     return NULL;
@@ -180,12 +246,12 @@ static const char *prepare(struct limit *limit, const struct limit_rule *rule,
     limit->shadow = rule->shadow || rule->action == LIMIT_LOG;
     const char *wrong = choose_store(limit, rule, setup);
     if (wrong == NULL)
-        wrong = arithmetic(limit, rule);
+        wrong = arithmetic(limit, rule, setup->arena);
     if (wrong != NULL)
         return wrong;
     if (!limit_describe(limit, setup->arena))
         return "out of memory";
-    hash_place(limit->id, setup, limit->name);
+    hash_place(limit->id, setup, limit);
     return NULL;
 }
 
@@ -216,7 +282,10 @@ static const char *add_limits(struct rate_limits *conf, const struct limit_rule 
     } nets[LIMITS_NETS] = { { KEY_NETWORK_BITS, 1 }, { 56, 4 }, { 48, 16 } };
     struct key_plan plan;
     const char *wrong = find_plan(&plan, rule);
-    unsigned count = wrong == NULL && plan.by_address && rule->networks ? LIMITS_NETS : 1;
+    if (wrong != NULL)
+        return wrong;
+    bool wider = plan.by_address && rule->networks && rule->concurrency == 0;
+    unsigned count = wider ? LIMITS_NETS : 1;
     for (unsigned i = 0; i < count && wrong == NULL; i++) {
         struct limit *limit = &conf->limits[conf->count];
         limit->v6_bits = nets[i].v6_bits;
@@ -248,6 +317,7 @@ static enum err open_limits(void *base, struct setup *setup)
     struct rate_limits *conf = base;
     const struct limit_rule *rules = conf->rules.items;
     conf->count = 0;
+    conf->costs_later = false;
     memset(conf->at, 0, sizeof(conf->at));
     if (conf->rules.count == 0)
         return OK;
@@ -255,13 +325,16 @@ static enum err open_limits(void *base, struct setup *setup)
     derive_keys(conf, setup->boot_key);
     conf->limits = arena_array(setup->arena, struct limit, conf->rules.count * LIMITS_NETS);
     void *memory = setup->shared(setup, "limits", TATS_LAYOUT, tats_bytes(LIMITS_ENTRIES));
-    if (conf->limits == NULL || memory == NULL)
+    void *quotas = setup->shared(setup, "quotas", TATS_LAYOUT, tats_bytes(QUOTA_ENTRIES));
+    if (conf->limits == NULL || memory == NULL || quotas == NULL)
         return ERR_CONFIG;
     tats_over(&conf->table, memory, LIMITS_ENTRIES);
+    tats_over(&conf->quotas, quotas, QUOTA_ENTRIES);
 
     enum err err = OK;
     for (size_t i = 0; i < conf->rules.count; i++) {
         const char *wrong = add_limits(conf, &rules[i], setup);
+        conf->costs_later = conf->costs_later || rules[i].response_cost.len > 0;
         if (wrong == NULL)
             continue;
         complain(setup->complaint, SEVERITY_ERROR, "limit %zu: %s", i + 1, wrong);
@@ -294,12 +367,23 @@ static bool subjects_idle(const void *base)
 /* One for the worker, whichever stage comes first: what the others ask goes along. */
 static enum err attach_limits(void *local, const void *base, struct worker *worker)
 {
-    (void)local;
     (void)base;
+    slots_attach(local, worker);
     if (worker->redis == NULL || worker->exact != NULL)
         return OK;
     worker->exact = exact_attach(worker, worker->config->store);
     return worker->exact != NULL ? OK : ERR_MEMORY;
+}
+
+static void detach_limits(void *local)
+{
+    slots_detach(local);
+}
+
+static bool costs_idle(const void *base)
+{
+    const struct rate_limits *conf = base;
+    return !conf->costs_later;
 }
 
 static struct verdict limit_head(struct call *c)
@@ -324,7 +408,9 @@ const struct stage_type limits_stage = {
     .conf_size = sizeof(struct rate_limits),
     .state_size = sizeof(struct limits_state),
     .open = open_limits,
+    .local_size = sizeof(struct slots_held),
     .attach = attach_limits,
+    .detach = detach_limits,
     .idle = limits_idle,
     .wants_body = limits_want_body,
     .on = { [PHASE_REQUEST_HEAD] = limit_head, [PHASE_REQUEST_BODY] = limit_body },
@@ -339,4 +425,13 @@ const struct stage_type subject_limits_stage = {
     .idle = subjects_idle,
     .gate = true, /* on a page to sign in nobody is signed in */
     .on = { [PHASE_REQUEST_HEAD] = limit_subject },
+};
+
+const struct stage_type limit_costs_stage = {
+    .name = "limit_costs",
+    .with = &limits_stage,
+    .summary = "Charges limits what the application says a request has cost.",
+    .conf_size = sizeof(struct rate_limits),
+    .idle = costs_idle,
+    .on = { [PHASE_RESPONSE_HEAD] = limits_charge },
 };

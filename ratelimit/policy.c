@@ -46,19 +46,66 @@ static void write_rate(struct text *text, struct rate rate)
     text_add(text, times > 1 ? units[unit].many : units[unit].one);
 }
 
+static struct span window_word(const struct limit_rule *rule)
+{
+    static const struct span words[] = { [WINDOW_HOUR] = SPAN_INIT("hour"),
+                                         [WINDOW_DAY] = SPAN_INIT("day"),
+                                         [WINDOW_WEEK] = SPAN_INIT("week"),
+                                         [WINDOW_MONTH] = SPAN_INIT("month") };
+    return words[rule->window];
+}
+
+/* "5000-a-month", "32-at-a-time": what is not a rate does not read as one. */
+static void write_name(struct text *name, const struct limit *limit)
+{
+    switch (limit->kind) {
+    case KIND_RATE:
+        write_rate(name, limit->rule->rate.rate);
+        return;
+    case KIND_QUOTA:
+        text_uint(name, (uint64_t)limit->rule->quota);
+        text_lit(name, "-a-");
+        text_add(name, window_word(limit->rule));
+        return;
+    case KIND_SLOTS:
+        text_uint(name, limit->burst);
+        text_lit(name, "-at-a-time");
+        return;
+    }
+}
+
+/* Seconds; 0: it cannot be said, and is optional. A month has no one length. */
+static uint64_t window_s(const struct limit *limit)
+{
+    static const uint64_t windows[] = {
+        [WINDOW_HOUR] = 3600, [WINDOW_DAY] = 86400, [WINDOW_WEEK] = 604800, [WINDOW_MONTH] = 0
+    };
+    if (limit->kind == KIND_QUOTA)
+        return windows[limit->rule->window];
+    uint64_t per_ms = limit->rule->rate.rate.per_ms;
+    return limit->kind == KIND_RATE && per_ms % 1000 == 0 ? per_ms / 1000 : 0;
+}
+
+static uint64_t amount(const struct limit *limit)
+{
+    return limit->kind == KIND_RATE ? limit->rule->rate.rate.count * limit->scale
+                                    : limit->burst;
+}
+
 /* "name";q=60;w=60. A window that is no whole number of seconds cannot be said, and is
  * optional. */
 static void write_policy(struct text *text, const struct limit *limit)
 {
-    struct rate rate = limit->rule->rate.rate;
     text_char(text, '"');
     text_add(text, limit->name);
     text_lit(text, "\";q=");
-    text_uint(text, rate.count * limit->scale);
-    if (rate.per_ms % 1000 == 0) {
+    text_uint(text, amount(limit));
+    if (window_s(limit) > 0) {
         text_lit(text, ";w=");
-        text_uint(text, rate.per_ms / 1000);
+        text_uint(text, window_s(limit));
     }
+    if (limit->kind == KIND_SLOTS)
+        text_lit(text, ";qu=\"concurrent-requests\"");
 }
 
 bool limit_describe(struct limit *limit, struct arena *arena)
@@ -67,7 +114,7 @@ bool limit_describe(struct limit *limit, struct arena *arena)
     if (limit->rule->name.len > 0)
         text_add(&name, limit->rule->name);
     else
-        write_rate(&name, limit->rule->rate.rate);
+        write_name(&name, limit);
     if (limit->v6_bits < KEY_NETWORK_BITS) {
         text_lit(&name, "-net");
         text_uint(&name, limit->v6_bits);
@@ -110,8 +157,7 @@ static bool tell_draft(struct reply *reply, struct txn *txn, const struct limit_
 static bool tell_three(struct reply *reply, struct txn *txn, const struct limit_answer *answer,
                        const struct span names[3], uint64_t reset)
 {
-    struct span limit =
-        number(txn, answer->limit->rule->rate.rate.count * answer->limit->scale);
+    struct span limit = number(txn, amount(answer->limit));
     struct span remaining = number(txn, answer->remaining), at = number(txn, reset);
     return reply_field(reply, names[0], limit) && reply_field(reply, names[1], remaining) &&
            reply_field(reply, names[2], at);

@@ -13,6 +13,8 @@
 
 enum { RESUMES_MAX = 256 };
 
+struct limit_later; /* ratelimit/limit.h */
+
 struct facts {
 #define FACT(name, type, writer) type name;
 #include "gateway/chain/facts.def"

@@ -3,13 +3,14 @@
 Bounds on time are generous, for the machine may be busy; what must hold exactly are the numbers: a shared limit never
 lets more pass than its burst and its rate allow, and no request fails because the store does.
 """
+import os
 import signal
 import threading
 import time
 
 import pytest
 
-from harness import Sallyport, eventually, plain
+from harness import Origin, Sallyport, eventually, plain
 from redis_server import Redis
 
 SECRET = {"secret": "$(env:STORE_SECRET)"}
@@ -164,8 +165,8 @@ def test_store_fails(how):
             passed, times = burst("fresh")
             assert 10 <= passed <= 12
             assert sorted(times)[-2] < 0.05
-            records = gateway.records()
-            assert any(r["sallyport"].get("limit", {}).get("store") == "fallback" for r in records)
+            eventually(lambda: any(r["sallyport"].get("limit", {}).get("store") == "fallback"
+                                   for r in gateway.records()), what="a record of the fallback")
             if how == "stopped":
                 redis.signal(signal.SIGCONT)
             else:
@@ -295,3 +296,61 @@ def test_hostile_store(answer):
     finally:
         stop.set()
         listener.close()
+
+
+def test_quota_is_shared_and_charged_by_the_answer():
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Cost: 3\r\n\r\nok"
+    with Redis() as redis, Origin(reply) as origin:
+        limits = [{"quota": 10, "window": "month", "per": "site", "name": "month", "response_cost": "X-Cost"}]
+        config = plain(origin, limits=limits)
+        config["store"] = {"redis": f"unix:{redis.socket}", "timeout": "200ms", **SECRET}
+        with Sallyport(config, ENV) as a, Sallyport(config, ENV) as b:
+            connected(redis, 2)
+            answers = []
+            for gateway in (a, b, a, b):
+                answers.append(gateway.ask())
+                time.sleep(0.05)
+            assert [answer.status for answer in answers] == [200, 200, 200, 429]
+            assert all(answer.get("x-cost") is None for answer in answers)
+            assert int(answers[3].get("retry-after")) > 0
+            (key,) = redis.ask("KEYS", "*")
+            assert redis.ask("GET", key) == "10"
+
+
+def test_requests_at_a_time():
+    """Slots are this node's, over all its workers, and those of a killed worker are free in two seconds."""
+    gate = threading.Event()
+
+    def slow(exchange):
+        gate.wait(20)
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    with Origin(slow) as origin:
+        config = plain(origin, {"workers": 2}, limits=[{"concurrency": 2, "per": "site", "name": "two"}])
+        with Sallyport(config) as gateway:
+            def start():
+                thread = threading.Thread(target=lambda: results.append(attempt()))
+                thread.start()
+                return thread
+
+            def attempt():
+                try:
+                    return gateway.ask().status
+                except Exception:
+                    return None
+
+            results = []
+            threads = [start() for _ in range(2)]
+            time.sleep(0.5)
+            answer = gateway.ask()
+            assert answer.status == 429
+            assert answer.get("ratelimit-policy") == '"two";q=2;qu="concurrent-requests"'
+            for pid in gateway.role("worker"):
+                os.kill(pid, signal.SIGKILL)
+            for thread in threads:
+                thread.join(10)
+            began = time.monotonic()
+            gate.set()
+            eventually(lambda: attempt() == 200, 10, "a free slot")
+            assert time.monotonic() - began < 4
+            assert [attempt() for _ in range(3)] == [200] * 3

@@ -3,6 +3,7 @@
 #include "ratelimit/limits.h"
 
 #include "gateway/chain/scope.h"
+#include "ratelimit/limit.h"
 #include "tests/unit/check.h"
 #include "tests/unit/stage_kit.h"
 
@@ -240,6 +241,10 @@ static void complains_of_what_cannot_be(void **state)
         { "[{rate: 5/min, per: site+route+host+path+method}]", "at most four" },
         { "[{rate: 5/min, cost: 6, costs: []}]", "cost is above burst" },
         { "[{rate: 5/min, store: exact}]", "needs a store" },
+        { "[{rate: 5/min, quota: 5}]", "one of rate, quota" },
+        { "[{name: n}]", "one of rate, quota" },
+        { "[{quota: 5, zone: Mars/Olympus}]", "no such time zone" },
+        { "[{quota: 5, window: week, anchor: 8}]", "a week begins" },
         { "[{rate: \"5/min per site\", per: client.ip}]", "two different things" },
         { "[{rate: \"5/min burst 3\", burst: 4}]", "two different bursts" },
         { "[{rate: 5/min, cost: 6}]", "cost is above burst" },
@@ -595,6 +600,102 @@ static void users_are_counted_after_authentication(void **state)
     kit_close(&kit);
 }
 
+static void set_wall(uint64_t s)
+{
+    kit.worker.loop.clock.wall_us = s * 1000000;
+}
+
+static unsigned admitted_at(uint64_t s, unsigned tries)
+{
+    unsigned count = 0;
+    while (tries-- > 0) {
+        kit_begin(&kit);
+        kit.worker.loop.clock.mono_ns = now_ns;
+        set_wall(s);
+        count += kit_run(&kit, PHASE_REQUEST_HEAD).action == ACTION_PASS;
+    }
+    return count;
+}
+
+/* 2026-11-21 14:00:00 UTC */
+enum { AFTERNOON = 1795269600, MIDNIGHT = AFTERNOON + 10 * 3600 };
+
+static void quotas_hold_for_a_window(void **state)
+{
+    (void)state;
+    configure("[{quota: 10, window: day, per: site, name: q}]");
+    assert_int_equal(admitted_at(AFTERNOON, 4), 4);
+    assert_int_equal(admitted_at(MIDNIGHT - 1, 20), 6);
+    struct verdict verdict = kit.verdict;
+    assert_text(kit_reply_field(&verdict, "RateLimit"), "\"q\";r=0;t=1");
+    assert_text(kit_reply_field(&verdict, "RateLimit-Policy"), "\"q\";q=10;w=86400");
+    assert_int_equal(admitted_at(MIDNIGHT, 20), 10);
+    /* A raise counts at once, and so does a cut. */
+    assert_true(kit_configure(&kit, "[{quota: 12, window: day, per: site, name: q}]", NULL));
+    assert_int_equal(admitted_at(MIDNIGHT, 20), 2);
+    assert_true(kit_configure(&kit, "[{quota: 5, window: day, per: site, name: q}]", NULL));
+    assert_int_equal(admitted_at(MIDNIGHT, 20), 0);
+    assert_int_equal(admitted_at(MIDNIGHT + 86400, 20), 5);
+    kit_close(&kit);
+}
+
+static void quotas_know_their_zone(void **state)
+{
+    (void)state;
+    configure("[{quota: 3, zone: America/New_York}]");
+    assert_int_equal(admitted_at(MIDNIGHT, 9), 3);
+    assert_int_equal(admitted_at(MIDNIGHT + 5 * 3600 - 1, 9), 0);
+    assert_int_equal(admitted_at(MIDNIGHT + 5 * 3600, 9), 3);
+    kit_close(&kit);
+}
+
+static void a_refusal_uses_no_quota(void **state)
+{
+    (void)state;
+    configure("[{quota: 5, name: q}, {rate: 1/s, burst: 1, name: r}]");
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(admitted_at(AFTERNOON, 3), 1);
+        pass_time(1000);
+    }
+    assert_int_equal(admitted_at(AFTERNOON, 3), 0);
+    assert_text(kit.txn.facts.limit, "q");
+    kit_close(&kit);
+}
+
+static void slots_are_held_and_given_back(void **state)
+{
+    (void)state;
+    configure("[{concurrency: 1, per: site}]");
+    kit_attach(&kit);
+    assert_int_equal(admitted("192.0.2.1", 1), 1);
+    struct txn other; /* while that one is under way */
+    struct arena arena;
+    arena_init(&arena, NULL, 0, NULL, 1 << 20);
+    txn_init(&other, &kit.worker, &arena, &kit.req);
+    struct slots_held *held = kit.worker.locals[0];
+    const struct rate_limits *conf = kit.instance.conf;
+    struct limit_item item = { .limit = conf->limits, .now = now_ns, .key = { 1, 99 } };
+    assert_true(slots_free(conf, &item));
+    assert_int_equal(slots_take(held, conf, &item, &other), OK);
+    assert_false(slots_free(conf, &item));
+    assert_int_equal(slots_take(held, conf, &item, &other), ERR_LIMIT);
+    /* Renewed it stays; the request's end gives it back. */
+    item.now += (uint64_t)1900 * 1000000;
+    kit.worker.loop.clock.mono_ns = item.now;
+    held->renew.fire(&held->renew);
+    item.now += (uint64_t)1900 * 1000000;
+    assert_false(slots_free(conf, &item));
+    arena_reset(&arena);
+    assert_true(slots_free(conf, &item));
+    /* What nobody renews is free after two seconds. */
+    assert_int_equal(slots_take(held, conf, &item, &kit.txn), OK);
+    item.now += (uint64_t)1999 * 1000000;
+    assert_false(slots_free(conf, &item));
+    item.now += (uint64_t)1000000;
+    assert_true(slots_free(conf, &item));
+    kit_close(&kit);
+}
+
 static void none_is_idle(void **state)
 {
     (void)state;
@@ -620,5 +721,7 @@ int main(void)
                TEST(requests_have_prices), TEST(refusals_may_cost),
                TEST(a_shadow_refuses_nothing), TEST(over_the_limit_may_be_cut),
                TEST(older_fields_can_be_had), TEST(form_fields_are_counted_with_the_body),
-               TEST(users_are_counted_after_authentication), TEST(none_is_idle));
+               TEST(users_are_counted_after_authentication), TEST(quotas_hold_for_a_window),
+               TEST(quotas_know_their_zone), TEST(a_refusal_uses_no_quota),
+               TEST(slots_are_held_and_given_back), TEST(none_is_idle));
 }
