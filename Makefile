@@ -34,7 +34,7 @@ DEMO_SOURCES := $(wildcard tests/demo/backend.c)
 
 # ---- flags ----------------------------------------------------------------------------------
 
-MODULES := openssl libhs libpcre2-8 yaml-0.1 jansson libsodium libseccomp libmaxminddb hiredis libnghttp2 zlib
+MODULES := openssl libhs libpcre2-8 yaml-0.1 jansson libsodium libseccomp libmaxminddb hiredis libnghttp2 zlib expat libbrotlidec libzstd
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
 	-Wpointer-arith -Wwrite-strings -Wformat=2 -Werror
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -105,6 +105,10 @@ $(B)/demo-backend: $(B)/tests/demo/backend.o $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
+$(B)/language-tests: $(B)/tests/conformance/language.o $(LIBRARY)
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+
 REFERENCE := $(B)/libreference.a
 $(REFERENCE): $(REFERENCE_SOURCES:%.c=$(B)/%.o)
 	@echo 'AR $@'
@@ -114,9 +118,15 @@ $(B)/tests/unit/%_test: $(B)/tests/unit/%_test.o $(UNIT_HELP:%.c=$(B)/%.o) $(REF
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -lcmocka -o $@
 
-$(B)/ftw-driver: $(B)/tests/conformance/ftw_driver.o $(REFERENCE) $(LIBRARY)
+# Programs that tests/conformance sends requests through.
+CONFORMANCE_HELP := $(B)/tests/conformance/driver.o $(REFERENCE) $(LIBRARY)
+$(B)/ftw-driver: $(B)/tests/conformance/ftw_driver.o $(CONFORMANCE_HELP)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+
+$(B)/modsec-driver: $(B)/tests/conformance/modsec_driver.o $(CONFORMANCE_HELP)
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ -l:libmodsecurity.so $(LIBS) -o $@
 
 $(B)/fuzz/%_fuzz: $(B)/fuzz/%_fuzz.o $(LIBRARY)
 	@echo 'LD $@'
@@ -187,10 +197,31 @@ e2e: ## end-to-end tests against the debug build (K=expression for pytest -k)
 		-W 'ignore:ssl.TLSVersion:DeprecationWarning' $(if $(K),-k '$(K)') tests/e2e || status=$$?; \
 	rm -rf "$$folder"; exit $$status
 
+language-tests: ## SecLang's operator and transformation cases in DATA=folder (outside of the tree)
+	@$(MAKE) --no-print-directory $(BUILD)/debug/language-tests VARIANT=debug
+	@$(BUILD)/debug/language-tests "$(DATA)"
+
 bench: ## compare with nginx and HAProxy in one run, and print the ratios
 	@$(MAKE) --no-print-directory deps LIST="run bench"
 	@$(MAKE) --no-print-directory demo-binaries VARIANT=release
 	@exec tests/bench/run
+
+# CRS: the folder of the rules or the one above; SETUP: its crs-setup.conf; TESTS: its FTW tests.
+CRS ?= /usr/share/modsecurity-crs
+CONFORM = $(PYTHON) tests/conformance/run --crs "$(CRS)" $(if $(SETUP),--setup "$(SETUP)") \
+	--tests "$(TESTS)" $(if $(FAILURES),--failures "$(FAILURES)") $(if $(ONLY),--only "$(ONLY)")
+conformance: ## the Core Rule Set's own tests through the gateway: CRS=folder TESTS=folder (FAILURES=file, ONLY=pattern)
+	@$(MAKE) --no-print-directory deps LIST="run test"
+	@$(MAKE) --no-print-directory all VARIANT=release
+	@$(CONFORM) --gateway $(BUILD)/release/sallyport
+
+conformance-reference: ## the same through the reference evaluator alone, without the gateway
+	@$(MAKE) --no-print-directory $(BUILD)/release/ftw-driver VARIANT=release
+	@$(CONFORM) --driver $(BUILD)/release/ftw-driver
+
+conformance-modsecurity: ## the same through libmodsecurity
+	@$(MAKE) --no-print-directory $(BUILD)/release/modsec-driver VARIANT=release
+	@$(CONFORM) --driver $(BUILD)/release/modsec-driver
 
 cover: ## line coverage of the unit tests and the corpora, in build/cover/report.txt
 	@$(MAKE) --no-print-directory unit-binaries replay-binaries VARIANT=cover
@@ -221,10 +252,11 @@ lint: ## clang-tidy and cppcheck
 		--inline-suppr --suppress=missingIncludeSystem $(FOLDERS)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-24s %s\n", $$1, $$2 }' Makefile
 	@echo 'make and git are all that must be there before: run and test install the rest by apt.'
 
 FORCE:
-.PHONY: all run demo demo-binaries install deps clean test unit unit-binaries replay \
-	replay-binaries fuzz fuzz-binaries e2e bench cover layers words format-check format \
+conformance_targets := conformance conformance-reference conformance-modsecurity
+.PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
+	replay-binaries fuzz fuzz-binaries e2e language-tests bench cover layers words format-check format \
 	docs-check lint help FORCE

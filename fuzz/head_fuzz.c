@@ -1,8 +1,10 @@
 /*
  * Request heads. The scan answers the same whole or byte by byte; what was parsed lies inside
- * the input; and what is written from it parses to the same message.
+ * the input, also what is read of a head that is refused; and what is written from it parses to
+ * the same message.
  */
 #include "fuzz/http_fuzz.h"
+#include "gateway/http/evidence.h"
 #include "gateway/http/write.h"
 
 static void check_same(const struct request *a, const struct request *b)
@@ -53,6 +55,25 @@ static void round_trip(const struct request *req, struct arena *arena,
     INVARIANT(req->websocket || again.keep_alive == req->keep_alive);
 }
 
+/* What is read of a head that may be anything lies in it, within the limits. */
+static void check_evidence(struct arena *arena, const struct head_limits *limits,
+                           struct span head)
+{
+    struct request req;
+    request_evidence(&req, head, arena, limits);
+    INVARIANT(req.method.len == 0 || span_within(req.method, head));
+    INVARIANT(req.target.len == 0 || span_within(req.target, head));
+    INVARIANT(req.protocol.len == 0 || span_within(req.protocol, head));
+    INVARIANT(req.query.len == 0 || span_within(req.query, req.target));
+    INVARIANT(req.target.len <= limits->uri_bytes && req.fields.count <= limits->fields);
+    INVARIANT(req.body == BODY_NONE);
+    for (unsigned i = 0; i < req.fields.count; i++) {
+        INVARIANT(req.fields.items[i].name.len > 0);
+        INVARIANT(span_within(req.fields.items[i].name, head));
+        INVARIANT(span_within(req.fields.items[i].value, head));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
@@ -67,6 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ssize_t len = check_scan(input, limits.head_bytes);
     /* The parser alone stays within bounds on anything. */
     struct span head = len > 0 ? span_of(input.p, (size_t)len) : input;
+    check_evidence(&arena, &limits, head);
     enum http_error error = request_parse(&req, head, &arena, &limits);
     check_fields(&req.fields, head);
     if (error == HTTP_OK) {

@@ -89,6 +89,7 @@ static struct finding plant_finding(struct pieces *pieces, const struct record *
                                .message = piece(pieces),
                                .score = (int8_t)byte(pieces),
                                .sample = span_text(secret),
+                               .logdata = span_text(secret),
                                .offset = byte(pieces) };
     finding.field = fields[byte(pieces) % ARRAY_LEN(fields)];
     if (span_equal(finding.field, SPAN("query")))
@@ -110,6 +111,7 @@ static struct finding any_finding(struct pieces *pieces)
                              .field = piece(pieces),
                              .message = piece(pieces),
                              .sample = piece(pieces),
+                             .logdata = piece(pieces),
                              .value = piece(pieces),
                              .offset = byte(pieces) };
 }
@@ -132,8 +134,8 @@ static struct record make(struct pieces *pieces, struct arena *arena, struct fin
         .user_agent = piece(pieces),
         .scheme = piece(pieces),
         .referrer = planted(pieces, arena),
-        .tls_version = piece(pieces),
-        .tls_cipher = piece(pieces),
+        .list = piece(pieces),
+        .limit = piece(pieces),
         .site = name(pieces, arena),
         .route = name(pieces, arena),
         .action = actions[byte(pieces) % ARRAY_LEN(actions)],

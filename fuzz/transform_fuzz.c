@@ -19,7 +19,7 @@ static const struct transform *pick(uint8_t byte)
 /* Traits one byte at a time, from the definition. */
 static uint32_t slow_traits(struct span s)
 {
-    uint32_t traits = 0;
+    uint32_t traits = TRAIT_ANY;
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.p[i];
         traits |= c == '%' || c == '+' ? TRAIT_ESCAPE : 0u;
@@ -30,6 +30,12 @@ static uint32_t slow_traits(struct span s)
         traits |= c >= 'A' && c <= 'Z' ? TRAIT_UPPER : 0u;
         traits |= c == ' ' || (c >= '\t' && c <= '\r') || c == 0xa0 ? TRAIT_SPACE : 0u;
         traits |= c == '.' || c == '/' ? TRAIT_PATH : 0u;
+        traits |= c >= 0x80 ? TRAIT_HIGH : 0u;
+        traits |= c == '-' || c == '#' ? TRAIT_COMMENT : 0u;
+        traits |= c == '"' || c == '\'' || c == ',' ? TRAIT_QUOTE : 0u;
+        traits |= c == ';' || c == '^' ? TRAIT_SHELL : 0u;
+        traits |= c == 'x' || c == 'X' ? TRAIT_X : 0u;
+        traits |= c == '<' || c == '=' ? TRAIT_MARKUP : 0u;
     }
     return traits;
 }

@@ -90,15 +90,6 @@ static void load_audit(struct site_load *sl, const struct top_conf *top)
 
     audit->on = top->audit.mode == 0;
     audit->file = top->audit.file;
-    audit->durability = top->audit.durability;
-    audit->on_full = top->audit.on_full;
-    audit->flood = top->audit.flood;
-    audit->reserve = top->audit.reserve;
-    audit->rotate_size = top->audit.rotate.size;
-    audit->rotate_every = top->audit.rotate.every;
-    audit->compress = top->audit.rotate.compress;
-    audit->keep_age = top->audit.keep.age;
-    audit->keep_size = top->audit.keep.size;
     audit->redaction.params = top->audit.redact.fields.items;
     audit->redaction.param_count = top->audit.redact.fields.count;
     memcpy(&audit->redaction.key, sl->config->boot_key + 16, sizeof audit->redaction.key);
@@ -107,6 +98,17 @@ static void load_audit(struct site_load *sl, const struct top_conf *top)
 }
 
 /* ---- lists ---- */
+
+static void load_store(struct site_load *sl, const struct top_conf *top,
+                       const struct node *root)
+{
+    const struct node *node = node_child(root, SPAN("store"));
+    struct complaint complaint = { .schema = &sl->schema,
+                                   .place = node != NULL ? node->place : (struct place){ 0 },
+                                   .option = "store" };
+
+    sl->config->store = store_open(&top->store, sl->load->arena, &complaint);
+}
 
 static void build_list(struct site_load *sl, struct list_conf *list, struct place place)
 {
@@ -289,6 +291,7 @@ static void load_root(struct site_load *sl, const struct node *root, const char 
     default_control(sl, path);
     load_listen(sl);
     load_audit(sl, top);
+    load_store(sl, top, root);
     load_lists(sl, top, root);
     if (sites != NULL && sites->kind != NODE_LIST) {
         diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_TYPE, sites->place,

@@ -54,7 +54,7 @@ void load_stages(struct site_load *sl, const struct node *node, struct level *le
     for (size_t i = 0; stages[i] != NULL; i++) {
         const struct stage_type *type = stages[i];
         const struct node *child = node_child(node, span_text(type->name));
-        if (child == NULL)
+        if (child == NULL || type->with != NULL)
             continue;
         struct stage_slot *slot = load_slot(sl, type, level->slots[i]);
         if (slot == NULL)
@@ -147,16 +147,29 @@ static void note_pages(struct site_load *sl, const struct stage_instance *instan
     sl->owners[sl->owner_count++] = (struct page_owner){ .stage = *instance, .place = place };
 }
 
+/* The slot whose configuration the stage works by: its own, or that of the one it goes with. */
+static struct stage_slot *slot_of(const struct level *level, const struct stage_type *type)
+{
+    const struct stage_type *owner = type->with != NULL ? type->with : type;
+    size_t i = 0;
+
+    while (stages[i] != owner)
+        INVARIANT(stages[i++] != NULL);
+    return level->slots[i];
+}
+
 /* Adds the stage to the route's phases, unless it is off or has nothing to do. */
 static void add_stage(struct site_load *sl, struct route *route, const struct level *level,
                       size_t i)
 {
     const struct stage_type *type = stages[i];
-    struct stage_slot *slot = level->slots[i];
+    struct stage_slot *slot = slot_of(level, type);
+    if (slot == NULL)
+        return;
     int mode = least_strict(least_strict(sl->config->server.mode, level->settings.mode),
                             slot->common.mode);
 
-    if (mode == MODE_OFF || !open_slot(sl, type, slot) ||
+    if (mode == MODE_OFF || !open_slot(sl, type->with != NULL ? type->with : type, slot) ||
         (type->idle != NULL && type->idle(slot->opened)))
         return;
     struct stage_instance instance = {
@@ -203,7 +216,7 @@ void load_chain(struct site_load *sl, struct route *route, const struct level *l
     }
     route->body_max = route->body_limit = sl->config->server.limits.body;
     for (size_t i = 0; i < count; i++) {
-        if (level->slots[i] != NULL && !(page && stages[i]->gate))
+        if (!(page && stages[i]->gate))
             add_stage(sl, route, level, i);
     }
 }

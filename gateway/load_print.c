@@ -44,6 +44,8 @@ const struct manual_part *load_manual(size_t *count)
                                        .rows = settings_rows,
                                        .like = "sites" };
     for (size_t i = 0; stages[i] != NULL && n < PARTS_MAX; i++) {
+        if (stages[i]->with != NULL)
+            continue;
         struct text path = text_fixed(paths[n], sizeof paths[n]);
         text_add(&path, span_text(stage_prefix));
         text_add(&path, span_text(stages[i]->name));
@@ -66,6 +68,8 @@ static void print_level(struct text *out, const struct level *level, unsigned in
         schema_print(out, upstream_options, &level->upstream_conf, indent + 2, false);
     }
     for (size_t i = 0; stages[i] != NULL; i++) {
+        if (stages[i]->with != NULL)
+            continue;
         text_format(out, "%*s%s:\n", (int)indent, "", stages[i]->name);
         schema_print(out, stage_common_options, &level->slots[i]->common, indent + 2, false);
         schema_print(out, stages[i]->options, level->slots[i]->raw, indent + 2, false);

@@ -6,6 +6,7 @@
 #define SALLYPORT_LOAD_ROWS_H
 
 #include "gateway/chain/config.h"
+#include "gateway/store/store.h"
 #include "gateway/upstream/upstream.h"
 
 /* The top of the file. Sites, defaults and stages are walked by hand: they inherit. */
@@ -16,22 +17,11 @@ struct top_conf {
         int mode; /* 0 on, 1 off */
         struct path file;
         struct texts record;
-        int durability, on_full;
-        int64_t flood;
-        uint64_t reserve;
-        struct {
-            uint64_t size;
-            struct duration every;
-            bool compress;
-        } rotate;
-        struct {
-            struct duration age;
-            uint64_t size;
-        } keep;
         struct {
             struct texts fields;
         } redact;
     } audit;
+    struct store_conf store;
     struct list lists; /* of struct list_item */
 };
 

@@ -56,7 +56,8 @@ static const char *const *hand_keys(void)
     for (size_t i = 0; level_keys[i] != NULL; i++)
         keys[n++] = level_keys[i];
     for (size_t i = 0; stages[i] != NULL; i++)
-        keys[n++] = stages[i]->name;
+        if (stages[i]->with == NULL)
+            keys[n++] = stages[i]->name;
     keys[n] = NULL;
     return keys;
 }
@@ -78,7 +79,8 @@ void load_defaults(struct site_load *sl, const struct node *defaults, struct lev
     schema_defaults(&sl->schema, upstream_options, &level->upstream_conf);
     for (size_t i = 0; stages[i] != NULL; i++) {
         INVARIANT(i < STAGES_MAX);
-        level->slots[i] = load_slot(sl, stages[i], NULL);
+        if (stages[i]->with == NULL)
+            level->slots[i] = load_slot(sl, stages[i], NULL);
     }
     if (defaults == NULL)
         return;

@@ -14,12 +14,14 @@
 #include "rules/waf.h"
 
 const struct stage_type *const stages[] = {
-    &allow_stage,    /* geoip/lists: who is always let in, or the only ones let in */
-    &deny_stage,     /* geoip/lists: address lists */
-    &restrict_stage, /* rules/restrict: methods, sizes, counts */
-    &limits_stage,   /* ratelimit/limits: token buckets by address */
-    &waf_stage,      /* rules/waf: own rules */
-    &basic_stage,    /* auth/basic: name and password */
-    &headers_stage,  /* auth/headers: security fields on the answer */
+    &allow_stage,          /* geoip/lists: who is always let in, or the only ones let in */
+    &deny_stage,           /* geoip/lists: address lists */
+    &restrict_stage,       /* rules/restrict: methods, sizes, counts */
+    &limits_stage,         /* ratelimit/limits: token buckets by address */
+    &waf_stage,            /* rules/waf: own rules */
+    &basic_stage,          /* auth/basic: name and password */
+    &subject_limits_stage, /* ratelimit/limits: those by user */
+    &limit_costs_stage,    /* ratelimit/limits: what the answer costs */
+    &headers_stage,        /* auth/headers: security fields on the answer */
     NULL,
 };

@@ -1,70 +1,118 @@
 /*
- * Rate limits: so many requests in so much time, counted by client address, by site or by
- * route.
+ * Rate limits: so many requests in so much time, counted by what is known of a request.
  *
- *     limits: ["60/min", {rate: "5/min per client.ip", burst: 5, name: login}]
+ *     limits: ["60/min", {rate: "5/min per client.ip+field:username", burst: 5, name: login}]
  *
- * All limits of a request are asked before any is charged, so that a refusal by the hourly one
- * does not use up the daily one; a refused request is charged to none. IPv6 clients are counted
- * by /64: a million addresses of one network are one client. All workers and generations share
- * one table, so a reload forgives nothing. A refusal tells the client when to come back
- * (Retry-After), which limit it was and what it says (RateLimit and RateLimit-Policy of
- * draft-ietf-httpapi-ratelimit-headers-10).
+ * All limits of a request are asked before any is charged; a refused request is charged to
+ * none, unless there is a penalty. IPv6 clients are counted by /64, and their /56 and /48 at a
+ * multiple of the limit: a million addresses of one network are one client, and 256 networks
+ * of one line are not 256. All workers and generations share one table, so a reload forgives
+ * nothing; with a store, all nodes share it.
+ *
+ * What a limit counts by decides where it is asked: with the head, before anything dear; after
+ * authentication, when it counts by who was authenticated; with the body, by a form's fields.
  */
 #include "ratelimit/limits.h"
 
+#include <sodium.h>
+
 #include "conf/schema.h"
 #include "gateway/base/siphash.h"
-#include "gateway/chain/reply.h"
-#include "gateway/chain/txn.h"
-#include "ratelimit/table.h"
+#include "ratelimit/exact.h"
+#include "ratelimit/limit.h"
 
-enum {
-    LIMITS_ENTRIES = 1 << 20, /* keys at a time, 16 bytes each */
-    LIMITS_MAX = 16,          /* in one list */
-    NAME_BYTES_MAX = 64,
-    CLIENT_BITS_V6 = 64,
-    COUNT_MAX = 1000000000,
+enum { COUNT_MAX = 1000000000 };
+
+static const struct choice window_choices[] = {
+    { "hour", WINDOW_HOUR, NULL },
+    { "day", WINDOW_DAY, "From midnight to midnight." },
+    { "week", WINDOW_WEEK, "`anchor`: 1 Monday to 7." },
+    { "month", WINDOW_MONTH, "`anchor`: the day on which it begins, 1 to 28." },
+    { NULL, 0, NULL },
 };
 
-enum per { PER_CLIENT, PER_SITE, PER_ROUTE };
-
-/* As configured. Lists are inherited as they are, so the last members are shared by all heirs.
- */
-struct limit_rule {
-    struct keyed_rate rate;
-    struct span per, name;
-    int64_t burst, cost;
+static const struct choice missing_choices[] = {
+    { "address", MISSING_ADDRESS, "Counted by the client's address in its place." },
+    { "bucket", MISSING_BUCKET, "All requests that lack it are counted together." },
+    { "skip", MISSING_SKIP, "The limit does not hold for such requests." },
+    { "reject", MISSING_REJECT, "Such requests are refused with 400." },
+    { NULL, 0, NULL },
+};
+static const struct choice action_choices[] = {
+    { "deny", LIMIT_DENY, "429, with the time to come back." },
+    { "close", LIMIT_CLOSE, "No answer: the connection is cut." },
+    { "log", LIMIT_LOG, "Only the record says so, as with `shadow`." },
+    { NULL, 0, NULL },
+};
+static const struct choice store_choices[] = {
+    { "auto", LIMIT_AUTO, "exact where there is a store, else local." },
+    { "local", LIMIT_LOCAL, "Each node counts alone, in memory." },
+    { "exact", LIMIT_EXACT, "All nodes count together, in the store." },
+    { NULL, 0, NULL },
+};
+static const struct choice fields_choices[] = {
+    { "ietf", FIELDS_DRAFT, "RateLimit and RateLimit-Policy as the IETF draft has them." },
+    { "legacy", FIELDS_LEGACY, "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset." },
+    { "github", FIELDS_GITHUB, "The same with X- before them, and the reset as a Unix time." },
+    { "none", FIELDS_NONE, "Only Retry-After." },
+    { NULL, 0, NULL },
 };
 
-/* Ready to be asked. */
-struct limit {
-    struct gcra gcra;
-    uint64_t cost_ns;
-    uint64_t id; /* hash of where the rule stands, never of what it says */
-    enum per per;
-    struct span name, policy; /* policy: the field's value */
-};
-
-struct rate_limits {
-    struct list rules;
-    struct limit *limits;
-    size_t count;
-    struct tats table;
-    struct siphash_key place, fingerprint;
+static const struct option cost_options[] = {
+    OPTION(struct limit_cost, when, OPT_EXPR, .flags = OPTION_REQUIRED,
+           .example = "method == \"POST\"", .help = "Which requests."),
+    OPTION(struct limit_cost, cost, OPT_INT, .flags = OPTION_REQUIRED, .max = COUNT_MAX,
+           .help = "What each of them counts as; 0: nothing."),
+    OPTIONS_END,
 };
 
 static const struct option rule_options[] = {
-    OPTION(struct limit_rule, rate, OPT_KEYED_RATE, .flags = OPTION_SHORTHAND | OPTION_REQUIRED,
-           .help = "How many requests in how much time.",
+    OPTION(struct limit_rule, rate, OPT_KEYED_RATE, .flags = OPTION_SHORTHAND,
+           .help = "How many requests in how much time. A limit has this, or `quota`, or "
+                   "`concurrency`.",
            .example = "60/min per client.ip burst 20"),
-    OPTION(struct limit_rule, per, OPT_TEXT,
-           .help = "What is counted: client.ip (the default; IPv6 by /64), or all clients of a "
-                   "site or route together."),
+    OPTION(struct limit_rule, quota, OPT_INT, .max = COUNT_MAX,
+           .help = "How many requests in a window of the calendar."),
+    OPTION(struct limit_rule, window, OPT_ENUM, .fallback = "day", .choices = window_choices,
+           .help = "Which window, for `quota`."),
+    OPTION(struct limit_rule, anchor, OPT_INT, .max = ANCHOR_DAY_MAX,
+           .help = "Where weeks and months begin: the first day when not given."),
+    OPTION(struct limit_rule, zone, OPT_TEXT, .example = "Europe/Berlin",
+           .help = "Whose midnight, for `quota`. Without it: UTC."),
+    OPTION(struct limit_rule, concurrency, OPT_INT, .max = SLOTS_PER_KEY_MAX,
+           .help = "How many requests at a time, on this node."),
+    OPTION(struct limit_rule, per, OPT_TEXT, .example = "header:X-Tenant+route",
+           .help = "What is counted, joined by + when several: client.ip (the default; IPv6 by "
+                   "/64), site, route, method, host, path, user, header:NAME, cookie:NAME, "
+                   "query:NAME, field:NAME of a form. What a client writes twice counts as "
+                   "missing."),
     OPTION(struct limit_rule, burst, OPT_INT, .max = COUNT_MAX,
            .help = "Requests that may come at once; 0 for as many as the rate counts."),
-    OPTION(struct limit_rule, cost, OPT_INT, .fallback = "1", .min = 1, .max = COUNT_MAX,
+    OPTION(struct limit_rule, cost, OPT_INT, .fallback = "1", .max = COUNT_MAX,
            .help = "How many requests each one counts as."),
+    OPTION(struct limit_rule, costs, OPT_LIST, .options = cost_options,
+           .item_size = sizeof(struct limit_cost), .max = COSTS_MAX,
+           .help = "Requests that count as more or less; the first that fits holds."),
+    OPTION(struct limit_rule, response_cost, OPT_TEXT, .example = "X-Request-Cost",
+           .help = "Field of the application's answer whose number is charged in addition, up "
+                   "to a full burst or quota. Clients do not see it."),
+    OPTION(struct limit_rule, penalty, OPT_INT, .max = COUNT_MAX,
+           .help = "What a refused request counts as: with one, who does not slow down stays "
+                   "out."),
+    OPTION(struct limit_rule, when, OPT_EXPR, .example = "method == \"POST\"",
+           .help = "Requests that the limit is for. Without it: all."),
+    OPTION(struct limit_rule, on_missing, OPT_ENUM, .fallback = "address",
+           .choices = missing_choices,
+           .help = "What happens to requests that lack what is counted by."),
+    OPTION(struct limit_rule, networks, OPT_BOOL, .fallback = "true",
+           .help = "IPv6 clients are also counted by /56, at 4 times the limit, and by /48, at "
+                   "16 times."),
+    OPTION(struct limit_rule, action, OPT_ENUM, .fallback = "deny", .choices = action_choices,
+           .help = "What happens over the limit."),
+    OPTION(struct limit_rule, shadow, OPT_BOOL, .fallback = "false",
+           .help = "Counts, and records what it would have refused, but refuses nothing."),
+    OPTION(struct limit_rule, store, OPT_ENUM, .fallback = "auto", .choices = store_choices,
+           .help = "Who counts."),
     OPTION(struct limit_rule, name, OPT_TEXT,
            .help = "Stands in records and in the RateLimit field; made from the rate when not "
                    "given."),
@@ -78,151 +126,177 @@ static const struct option limits_options[] = {
                "The limits, all of which hold. They replace those of the site; an empty list "
                "is none.",
            .example = "[60/min, {rate: 5/min, name: login}]"),
+    OPTION(struct rate_limits, fields, OPT_ENUM, .fallback = "ietf", .choices = fields_choices,
+           .help = "How refusals tell clients about the limit that refused."),
     OPTIONS_END,
 };
 
 /* ---- at load ------------------------------------------------------------------------------
  */
 
-static bool find_per(struct span text, enum per *per)
-{
-    static const struct {
-        struct span name;
-        enum per per;
-    } rows[] = {
-        { SPAN_INIT(""), PER_CLIENT },
-        { SPAN_INIT("client.ip"), PER_CLIENT },
-        { SPAN_INIT("site"), PER_SITE },
-        { SPAN_INIT("route"), PER_ROUTE },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (!span_equal(text, rows[i].name))
-            continue;
-        *per = rows[i].per;
-        return true;
-    }
-    return false;
-}
-
-/* Words of a quoted string in a structured field (RFC 9651 3.3.3), and easy to search for. */
-static bool is_name(struct span name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        char c = ascii_lower(name.p[i]);
-        if ((c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.')
-            return false;
-    }
-    return name.len <= NAME_BYTES_MAX;
-}
-
-/* "60-per-min", "5-per-10s": the rate, in the characters of a name. */
-static bool make_name(struct limit *limit, const struct limit_rule *rule, struct arena *arena)
-{
-    static const struct {
-        uint64_t ms;
-        struct span one, many;
-    } units[] = {
-        { 86400000, SPAN_INIT("day"), SPAN_INIT("d") },
-        { 3600000, SPAN_INIT("hour"), SPAN_INIT("h") },
-        { 60000, SPAN_INIT("min"), SPAN_INIT("min") },
-        { 1000, SPAN_INIT("s"), SPAN_INIT("s") },
-        { 1, SPAN_INIT("ms"), SPAN_INIT("ms") },
-    };
-    struct rate rate = rule->rate.rate;
-    limit->name = rule->name;
-    if (rule->name.len > 0)
-        return true;
-    size_t unit = 0;
-    while (rate.per_ms % units[unit].ms != 0)
-        unit++;
-    uint64_t times = rate.per_ms / units[unit].ms;
-    struct text text = text_growing(arena, 48);
-    text_uint(&text, rate.count);
-    text_lit(&text, "-per-");
-    if (times > 1)
-        text_uint(&text, times);
-    text_add(&text, times > 1 ? units[unit].many : units[unit].one);
-    limit->name = text_span(&text);
-    return !text.overflow;
-}
-
-/* "name";q=60;w=60. A window that is no whole number of seconds cannot be said, and is
- * optional. */
-static bool make_policy(struct limit *limit, const struct limit_rule *rule, struct arena *arena)
-{
-    struct text text = text_growing(arena, 128);
-    text_char(&text, '"');
-    text_add(&text, limit->name);
-    text_lit(&text, "\";q=");
-    text_uint(&text, rule->rate.rate.count);
-    if (rule->rate.rate.per_ms % 1000 == 0) {
-        text_lit(&text, ";w=");
-        text_uint(&text, rule->rate.rate.per_ms / 1000);
-    }
-    limit->policy = text_span(&text);
-    return !text.overflow;
-}
-
 /*
  * A limit is the place where it stands in the file, and its name there. So one that several
  * routes inherit has one counter, or each route would give a client the whole limit once more;
  * the same words on two routes are two limits; and a change of the rate keeps what was counted.
- * The parts are hashed alone first, so that no two places read the same.
+ * The parts are hashed alone first, so that no two places read the same. No secret goes in:
+ * nodes of one configuration agree.
  */
-static uint64_t hash_place(const struct siphash_key *key, const struct setup *setup,
-                           struct span name)
+static void hash_place(uint8_t id[KEY_ID_BYTES], const struct setup *setup,
+                       const struct limit *limit)
 {
-    struct span site = span_text(setup->site), route = span_text(setup->route);
-    uint64_t parts[3] = {
-        siphash(key, site.p, site.len),
-        siphash(key, route.p, route.len),
-        siphash(key, name.p, name.len),
-    };
-    return siphash(key, parts, sizeof(parts));
+    char kind[2] = { (char)('0' + limit->kind), (char)('0' + limit->rule->window) };
+    struct span parts[4] = { span_text(setup->site), span_text(setup->route), limit->name,
+                             span_of(kind, sizeof(kind)) };
+    unsigned char digest[4][crypto_hash_sha256_BYTES], whole[crypto_hash_sha256_BYTES];
+    for (unsigned i = 0; i < 4; i++)
+        (void)crypto_hash_sha256(digest[i], (const unsigned char *)parts[i].p, parts[i].len);
+    (void)crypto_hash_sha256(whole, &digest[0][0], sizeof(digest));
+    memcpy(id, whole, KEY_ID_BYTES);
 }
 
-static const char *arithmetic(struct limit *limit, const struct limit_rule *rule)
+static uint64_t dearest(const struct limit_rule *rule)
+{
+    const struct limit_cost *costs = rule->costs.items;
+    int64_t most = rule->cost;
+    for (size_t i = 0; i < rule->costs.count; i++)
+        most = costs[i].cost > most ? costs[i].cost : most;
+    return (uint64_t)most;
+}
+
+static const char *rate_arithmetic(struct limit *limit, const struct limit_rule *rule)
 {
     uint64_t burst = rule->burst > 0 ? (uint64_t)rule->burst : rule->rate.burst;
+    uint64_t count = rule->rate.rate.count;
     if (rule->burst > 0 && rule->rate.burst > 0 && (uint64_t)rule->burst != rule->rate.burst)
         return "two different bursts are given";
     if (burst == 0)
-        burst = rule->rate.rate.count;
-    if (gcra_make(&limit->gcra, rule->rate.rate.count, rule->rate.rate.per_ms, burst) != OK)
+        burst = count;
+    if (count > COUNT_MAX || burst > COUNT_MAX)
+        return "nothing is counted beyond a thousand million";
+    limit->burst = burst * limit->scale;
+    if (gcra_make(&limit->gcra, count * limit->scale, rule->rate.rate.per_ms, limit->burst) !=
+        OK)
         return "the rate cannot be counted: it is zero, above one in a nanosecond, or its "
-               "burst "
-               "takes decades";
-    if ((uint64_t)rule->cost > burst)
+               "burst takes decades";
+    limit->unit = UNIT_NS;
+    return NULL;
+}
+
+static const char *quota_arithmetic(struct limit *limit, const struct limit_rule *rule,
+                                    struct arena *arena)
+{
+    struct clock now;
+    clock_read(&now);
+    limit->calendar = arena_new(arena, struct calendar);
+    if (limit->calendar == NULL)
+        return "out of memory";
+    limit->burst = (uint64_t)rule->quota * limit->scale;
+    limit->gcra = (struct gcra){ .interval_ns = 1, .tolerance_ns = limit->burst };
+    limit->unit = 1;
+    return calendar_open(limit->calendar, (enum window)rule->window, (unsigned)rule->anchor,
+                         rule->zone, (int64_t)(now.wall_us / 1000000));
+}
+
+static const char *arithmetic(struct limit *limit, const struct limit_rule *rule,
+                              struct arena *arena)
+{
+    const char *wrong = NULL;
+    uint64_t units;
+    int given = (rule->rate.rate.count > 0) + (rule->quota > 0) + (rule->concurrency > 0);
+    if (given != 1)
+        return "a limit has one of rate, quota and concurrency";
+    if (rule->quota > 0) {
+        limit->kind = KIND_QUOTA;
+        wrong = quota_arithmetic(limit, rule, arena);
+    } else if (rule->concurrency > 0) {
+        limit->kind = KIND_SLOTS;
+        limit->burst = (uint64_t)rule->concurrency;
+        limit->unit = 1;
+        limit->gcra.interval_ns = 1;
+        limit->exact = false; /* slots are this node's */
+    } else {
+        wrong = rate_arithmetic(limit, rule);
+    }
+    if (wrong != NULL)
+        return wrong;
+    if (dearest(rule) > limit->burst / limit->scale && limit->kind != KIND_SLOTS)
         return "cost is above burst, so that no request could ever pass";
-    limit->cost_ns = (uint64_t)rule->cost * limit->gcra.interval_ns;
+    limit->interval_units = (limit->gcra.interval_ns + limit->unit - 1) / limit->unit;
+    if (__builtin_mul_overflow(limit->interval_units, limit->burst, &units) ||
+        (limit->exact && units > EXACT_UNITS_MAX))
+        return "a shared limit's burst takes at most eight years";
+    return NULL;
+}
+
+static const char *choose_store(struct limit *limit, const struct limit_rule *rule,
+                                const struct setup *setup)
+{
+    bool shared = setup->config->store != NULL;
+    limit->exact = rule->store == LIMIT_EXACT || (rule->store == LIMIT_AUTO && shared);
+    if (limit->exact && !shared)
+        return "an exact limit needs a store: set store.redis";
     return NULL;
 }
 
 static const char *prepare(struct limit *limit, const struct limit_rule *rule,
-                           const struct rate_limits *conf, struct setup *setup)
+                           const struct key_plan *plan, struct setup *setup)
 {
-    struct span per = rule->per.len > 0 ? rule->per : rule->rate.key;
-    if (rule->per.len > 0 && rule->rate.key.len > 0 && !span_equal(rule->per, rule->rate.key))
-        return "two different things to count by are given";
-    if (!find_per(per, &limit->per))
-        return "a limit counts per client.ip, site or route, and nothing else yet";
-    if (!is_name(rule->name))
-        return "a name has at most 64 letters, digits, - _ or .";
-    const char *wrong = arithmetic(limit, rule);
+    limit->rule = rule;
+    limit->plan = *plan;
+    limit->shadow = rule->shadow || rule->action == LIMIT_LOG;
+    const char *wrong = choose_store(limit, rule, setup);
+    if (wrong == NULL)
+        wrong = arithmetic(limit, rule, setup->arena);
     if (wrong != NULL)
         return wrong;
-    if (!make_name(limit, rule, setup->arena) || !make_policy(limit, rule, setup->arena))
+    if (!limit_describe(limit, setup->arena))
         return "out of memory";
-    limit->id = hash_place(&conf->place, setup, limit->name);
+    hash_place(limit->id, setup, limit);
     return NULL;
 }
 
 static bool named_before(const struct rate_limits *conf, const struct limit *limit)
 {
-    for (size_t i = 0; i < conf->count; i++)
+    for (unsigned i = 0; i < conf->count; i++)
         if (span_equal(conf->limits[i].name, limit->name))
             return true;
     return false;
+}
+
+static const char *find_plan(struct key_plan *plan, const struct limit_rule *rule)
+{
+    struct span per = rule->per.len > 0 ? rule->per : rule->rate.key;
+    if (rule->per.len > 0 && rule->rate.key.len > 0 && !span_equal(rule->per, rule->rate.key))
+        return "two different things to count by are given";
+    if (!limit_name_ok(rule->name))
+        return "a name has at most 64 letters, digits, - _ or .";
+    return key_plan_parse(plan, per);
+}
+
+/* The limit itself and, where it counts by address, those of the wider networks. */
+static const char *add_limits(struct rate_limits *conf, const struct limit_rule *rule,
+                              struct setup *setup)
+{
+    static const struct {
+        unsigned v6_bits, scale;
+    } nets[LIMITS_NETS] = { { KEY_NETWORK_BITS, 1 }, { 56, 4 }, { 48, 16 } };
+    struct key_plan plan;
+    const char *wrong = find_plan(&plan, rule);
+    if (wrong != NULL)
+        return wrong;
+    bool wider = plan.by_address && rule->networks && rule->concurrency == 0;
+    unsigned count = wider ? LIMITS_NETS : 1;
+    for (unsigned i = 0; i < count && wrong == NULL; i++) {
+        struct limit *limit = &conf->limits[conf->count];
+        limit->v6_bits = nets[i].v6_bits;
+        limit->scale = nets[i].scale;
+        wrong = prepare(limit, rule, &plan, setup);
+        if (wrong == NULL && named_before(conf, limit))
+            wrong = "another limit here has the same name, and would share its counter";
+        conf->at[plan.stage]++;
+        conf->count++;
+    }
+    return wrong;
 }
 
 static void derive_keys(struct rate_limits *conf, const uint8_t *boot_key)
@@ -243,28 +317,28 @@ static enum err open_limits(void *base, struct setup *setup)
     struct rate_limits *conf = base;
     const struct limit_rule *rules = conf->rules.items;
     conf->count = 0;
+    conf->costs_later = false;
+    memset(conf->at, 0, sizeof(conf->at));
     if (conf->rules.count == 0)
         return OK;
 
     derive_keys(conf, setup->boot_key);
-    conf->limits = arena_array(setup->arena, struct limit, conf->rules.count);
+    conf->limits = arena_array(setup->arena, struct limit, conf->rules.count * LIMITS_NETS);
     void *memory = setup->shared(setup, "limits", TATS_LAYOUT, tats_bytes(LIMITS_ENTRIES));
-    if (conf->limits == NULL || memory == NULL)
+    void *quotas = setup->shared(setup, "quotas", TATS_LAYOUT, tats_bytes(QUOTA_ENTRIES));
+    if (conf->limits == NULL || memory == NULL || quotas == NULL)
         return ERR_CONFIG;
     tats_over(&conf->table, memory, LIMITS_ENTRIES);
+    tats_over(&conf->quotas, quotas, QUOTA_ENTRIES);
 
     enum err err = OK;
     for (size_t i = 0; i < conf->rules.count; i++) {
-        struct limit *limit = &conf->limits[conf->count];
-        const char *wrong = prepare(limit, &rules[i], conf, setup);
-        if (wrong == NULL && named_before(conf, limit))
-            wrong = "another limit here has the same name, and would share its counter";
-        if (wrong != NULL) {
-            complain(setup->complaint, SEVERITY_ERROR, "limit %zu: %s", i + 1, wrong);
-            err = ERR_CONFIG;
-        } else {
-            conf->count++;
-        }
+        const char *wrong = add_limits(conf, &rules[i], setup);
+        conf->costs_later = conf->costs_later || rules[i].response_cost.len > 0;
+        if (wrong == NULL)
+            continue;
+        complain(setup->complaint, SEVERITY_ERROR, "limit %zu: %s", i + 1, wrong);
+        err = ERR_CONFIG;
     }
     return err;
 }
@@ -272,123 +346,92 @@ static enum err open_limits(void *base, struct setup *setup)
 static bool limits_idle(const void *base)
 {
     const struct rate_limits *conf = base;
-    return conf->rules.count == 0;
+    return conf->at[KEY_AT_HEAD] + conf->at[KEY_AT_BODY] == 0;
 }
 
-/* ---- on the request path ------------------------------------------------------------------
+static bool limits_want_body(const void *base)
+{
+    const struct rate_limits *conf = base;
+    return conf->at[KEY_AT_BODY] > 0;
+}
+
+static bool subjects_idle(const void *base)
+{
+    const struct rate_limits *conf = base;
+    return conf->at[KEY_AT_SUBJECT] == 0;
+}
+
+/* ---- in workers ---------------------------------------------------------------------------
  */
 
-static struct tat_key key_for(const struct rate_limits *conf, const struct limit *limit,
-                              const struct txn *txn)
+/* One for the worker, whichever stage comes first: what the others ask goes along. */
+static enum err attach_limits(void *local, const void *base, struct worker *worker)
 {
-    uint64_t parts[3] = { limit->id };
-    struct span site = span_text(txn->site->name), route = span_text(txn->route->name);
-    switch (limit->per) {
-    case PER_CLIENT:
-        /* Of IPv4 all, and four zeros. */
-        memcpy(&parts[1], txn->client.bytes, CLIENT_BITS_V6 / 8);
-        parts[2] = txn->client.family;
-        break;
-    case PER_ROUTE:
-        parts[2] = siphash(&conf->place, route.p, route.len);
-        parts[1] = siphash(&conf->place, site.p, site.len);
-        break;
-    case PER_SITE:
-        parts[1] = siphash(&conf->place, site.p, site.len);
-        break;
-    }
-    return (struct tat_key){
-        .place = siphash(&conf->place, parts, sizeof(parts)),
-        .fingerprint = siphash(&conf->fingerprint, parts, sizeof(parts)),
-    };
+    (void)base;
+    slots_attach(local, worker);
+    if (worker->redis == NULL || worker->exact != NULL)
+        return OK;
+    worker->exact = exact_attach(worker, worker->config->store);
+    return worker->exact != NULL ? OK : ERR_MEMORY;
 }
 
-/* Whole seconds, rounded up: who comes back then is not refused again. */
-static uint64_t seconds(uint64_t ns)
+static void detach_limits(void *local)
 {
-    const uint64_t second = UINT64_C(1000000000);
-    return ns / second + (ns % second != 0 || ns == 0);
+    slots_detach(local);
 }
 
-static const struct reply *refusal(struct txn *txn, const struct limit *limit,
-                                   const struct gcra_answer *answer)
+static bool costs_idle(const void *base)
 {
-    struct reply *reply = reply_new(txn, 0);
-    struct text after = text_growing(txn->arena, 24), state = text_growing(txn->arena, 128);
-    text_uint(&after, seconds(answer->wait_ns));
-    text_char(&state, '"');
-    text_add(&state, limit->name);
-    text_lit(&state, "\";r=");
-    text_uint(&state, answer->remaining);
-    text_lit(&state, ";t=");
-    text_uint(&state, seconds(answer->wait_ns));
-    bool whole = reply != NULL && !after.overflow && !state.overflow &&
-                 reply_field(reply, SPAN("Retry-After"), text_span(&after)) &&
-                 reply_field(reply, SPAN("RateLimit"), text_span(&state)) &&
-                 reply_field(reply, SPAN("RateLimit-Policy"), limit->policy);
-    return whole ? reply : NULL; /* refused in any case, if need be without a word more */
-}
-
-static struct verdict refuse(struct call *c, const struct limit *limit,
-                             const struct gcra_answer *answer)
-{
-    fact_set_limit(c, limit->name);
-    return deny_with(REASON_RATE_LIMIT, refusal(c->txn, limit, answer));
-}
-
-/* The first limit that would refuse; NULL when none would. Takes nothing. */
-static const struct limit *ask_all(const struct rate_limits *conf, const struct tat_key *keys,
-                                   uint64_t now_ns, struct gcra_answer *answer)
-{
-    for (size_t i = 0; i < conf->count; i++) {
-        const struct limit *limit = &conf->limits[i];
-        uint64_t tat = tats_get(&conf->table, keys[i]);
-        *answer = gcra_ask(&limit->gcra, tat, now_ns, limit->cost_ns);
-        if (!answer->allowed)
-            return limit;
-    }
-    return NULL;
-}
-
-static void refund(const struct rate_limits *conf, const struct tat_key *keys, size_t taken)
-{
-    while (taken-- > 0)
-        tats_refund(&conf->table, keys[taken], conf->limits[taken].cost_ns);
+    const struct rate_limits *conf = base;
+    return !conf->costs_later;
 }
 
 static struct verdict limit_head(struct call *c)
 {
-    const struct rate_limits *conf = c->conf;
-    uint64_t now_ns = c->txn->clock->mono_ns;
-    struct tat_key keys[LIMITS_MAX];
-    struct gcra_answer answer;
+    return limits_ask(c, KEY_AT_HEAD);
+}
 
-    INVARIANT(conf->count <= LIMITS_MAX);
-    for (size_t i = 0; i < conf->count; i++)
-        keys[i] = key_for(conf, &conf->limits[i], c->txn);
+static struct verdict limit_body(struct call *c)
+{
+    return limits_ask(c, KEY_AT_BODY);
+}
 
-    const struct limit *spent = conf->count > 1 ? ask_all(conf, keys, now_ns, &answer) : NULL;
-    if (spent != NULL)
-        return refuse(c, spent, &answer);
-
-    for (size_t i = 0; i < conf->count; i++) {
-        const struct limit *limit = &conf->limits[i];
-        enum err err =
-            tats_take(&conf->table, keys[i], &limit->gcra, now_ns, limit->cost_ns, &answer);
-        if (err == OK && answer.allowed)
-            continue;
-        refund(conf, keys, i); /* another worker was faster between asking and taking */
-        return err == OK ? refuse(c, limit, &answer) : fail(REASON_STAGE_FAILED);
-    }
-    return pass();
+static struct verdict limit_subject(struct call *c)
+{
+    return limits_ask(c, KEY_AT_SUBJECT);
 }
 
 const struct stage_type limits_stage = {
     .name = "limits",
-    .summary = "Limits the rate of requests, by client address, site or route.",
+    .summary = "Limits the rate of requests, by address, header, form field and more.",
     .options = limits_options,
     .conf_size = sizeof(struct rate_limits),
+    .state_size = sizeof(struct limits_state),
     .open = open_limits,
+    .local_size = sizeof(struct slots_held),
+    .attach = attach_limits,
+    .detach = detach_limits,
     .idle = limits_idle,
-    .on = { [PHASE_REQUEST_HEAD] = limit_head },
+    .wants_body = limits_want_body,
+    .on = { [PHASE_REQUEST_HEAD] = limit_head, [PHASE_REQUEST_BODY] = limit_body },
+};
+
+const struct stage_type subject_limits_stage = {
+    .name = "subject_limits",
+    .with = &limits_stage,
+    .summary = "Those of the limits that count by who was authenticated.",
+    .conf_size = sizeof(struct rate_limits),
+    .state_size = sizeof(struct limits_state),
+    .idle = subjects_idle,
+    .gate = true, /* on a page to sign in nobody is signed in */
+    .on = { [PHASE_REQUEST_HEAD] = limit_subject },
+};
+
+const struct stage_type limit_costs_stage = {
+    .name = "limit_costs",
+    .with = &limits_stage,
+    .summary = "Charges limits what the application says a request has cost.",
+    .conf_size = sizeof(struct rate_limits),
+    .idle = costs_idle,
+    .on = { [PHASE_RESPONSE_HEAD] = limits_charge },
 };

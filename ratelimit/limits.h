@@ -6,6 +6,6 @@
 
 #include "gateway/chain/stage.h"
 
-extern const struct stage_type limits_stage;
+extern const struct stage_type limits_stage, subject_limits_stage, limit_costs_stage;
 
 #endif

@@ -149,6 +149,27 @@ enum err tats_take(const struct tats *tats, struct tat_key key, const struct gcr
     return ERR_BUSY;
 }
 
+void tats_store(const struct tats *tats, struct tat_key key, uint64_t tat, uint64_t now_ns)
+{
+    for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
+        struct found found = find(tats, key);
+        union tat_entry told = { { .fingerprint = fingerprint_of(key), .tat = tat } };
+        if ((found.match && found.seen.tat == tat) || settle(tats, key, &found, told, now_ns))
+            return;
+    }
+}
+
+void tats_charge(const struct tats *tats, struct tat_key key, const struct gcra *limit,
+                 uint64_t now_ns, uint64_t cost_ns)
+{
+    uint64_t tat = tats_get(tats, key), full = now_ns + limit->tolerance_ns;
+    if (tat < now_ns)
+        tat = now_ns;
+    /* One that is lost to another worker at the same moment is a penalty less. */
+    if (tat < full)
+        tats_store(tats, key, cost_ns < full - tat ? tat + cost_ns : full, now_ns);
+}
+
 void tats_refund(const struct tats *tats, struct tat_key key, uint64_t cost_ns)
 {
     for (unsigned tries = 0; tries < TRIES_MAX; tries++) {

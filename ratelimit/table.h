@@ -43,6 +43,11 @@ uint64_t tats_get(const struct tats *tats, struct tat_key key);
 MUST_USE enum err tats_take(const struct tats *tats, struct tat_key key,
                             const struct gcra *limit, uint64_t now_ns, uint64_t cost_ns,
                             struct gcra_answer *answer);
+/* A refused request's penalty: taken as far as a full burst goes, and no further. */
+void tats_charge(const struct tats *tats, struct tat_key key, const struct gcra *limit,
+                 uint64_t now_ns, uint64_t cost_ns);
+/* What is known of a key from elsewhere, in place of what stands here. */
+void tats_store(const struct tats *tats, struct tat_key key, uint64_t tat, uint64_t now_ns);
 /* Gives back what tats_take took, if the entry is still there. */
 void tats_refund(const struct tats *tats, struct tat_key key, uint64_t cost_ns);
 /* Entries given up while they still held something back. */

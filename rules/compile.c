@@ -5,6 +5,7 @@
 #include <hs/hs_compile.h>
 
 #include "rules/locate.h"
+#include "rules/packs/pack.h"
 #include "rules/pattern.h"
 
 struct compiler {
@@ -116,6 +117,24 @@ static enum err add_pattern(struct compiler *c, const struct rule_source *source
     return OK;
 }
 
+/* Packs tell it by the score. */
+static const char *severity_of(const struct rule_source *source)
+{
+    static const struct {
+        int64_t score;
+        const char *name;
+    } rows[] = { { SCORE_CRITICAL, "critical" },
+                 { SCORE_ERROR, "error" },
+                 { SCORE_WARNING, "warning" },
+                 { SCORE_NOTICE, "notice" } };
+    int64_t score = source->severity != 0 ? source->severity : source->score;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (rows[i].score == score)
+            return rows[i].name;
+    return NULL;
+}
+
 static enum err add_rule(struct compiler *c, const struct rule_source *source)
 {
     struct plan *plan = c->plan;
@@ -129,6 +148,7 @@ static enum err add_rule(struct compiler *c, const struct rule_source *source)
         .action = (enum rule_action)source->action,
         .status = (int)source->status,
         .score = (int32_t)(source->score != 0 ? source->score : source->severity),
+        .severity = severity_of(source),
     };
     if (!rule->patterned && rule->when == NULL)
         return wrong(c, source->name, SPAN(""), "it needs `when` or `match`");

@@ -2,6 +2,7 @@
 #include "rules/operator.h"
 
 #include "gateway/base/file.h"
+#include "gateway/base/siphash.h"
 #include "rules/operator/rows.h"
 
 #define NEEDS_NETWORK "it would ask a server on the network for each request"
@@ -106,6 +107,10 @@ bool read_operator_file(const struct operator_source *source, struct span path, 
     else
         why = file_read(name, max, source->arena, &file);
     *text = file.text;
+    if (why == NULL && source->hash != NULL) {
+        const struct siphash_key key = { *source->hash, 0 };
+        *source->hash = siphash(&key, file.text.p, file.text.len);
+    }
     if (why != NULL)
         text_format(source->why, "\"%.*s\": %s", (int)path.len, path.p, why);
     return why == NULL;

@@ -27,6 +27,7 @@ struct operator_source {
     struct span folder;   /* of the rule file, for relative paths; empty: the working one */
     struct arena *arena;  /* lives as long as the rules */
     struct text *why;     /* gets the reason of a failure */
+    uint64_t *hash;       /* files that are read are mixed in; NULL: nobody asks */
 };
 
 struct operator_call {

@@ -45,6 +45,7 @@ struct rule {
     enum rule_action action;
     int status; /* 0: the reason's */
     int32_t score;
+    const char *severity; /* for the record, or NULL */
     uint64_t selects;
 };
 

@@ -1,118 +1,9 @@
 /*
- * The transformations.
- *
- * Most are a step function driven over the value: it looks at the bytes at `p`, and either
- * writes what they stand for and answers how many it took, or answers 0 and the driver copies
- * one byte. A step never writes more bytes than it takes, so the output fits in the room of the
- * input.
+ * The transformations of `waf.rules`. SecLang's are in rules/transform/.
  */
 #include "rules/transform.h"
 
-#if defined(__SSSE3__)
-#include <tmmintrin.h>
-#endif
-
-/*
- * A byte has a trait when the row of its low nibble and the column of its high nibble both have
- * the bit. TRAIT_UPPER and TRAIT_SPACE take in a few neighbours that way, which costs a walk
- * and nothing else.
- */
-enum {
-    ALL_LOW = TRAIT_UPPER, /* A to Z and the six beside them: any low nibble */
-};
-
-static const uint8_t trait_rows[16] = {
-    [0x0] = ALL_LOW | TRAIT_NUL | TRAIT_SPACE,
-    [0x1] = ALL_LOW,
-    [0x2] = ALL_LOW,
-    [0x3] = ALL_LOW,
-    [0x4] = ALL_LOW,
-    [0x5] = ALL_LOW | TRAIT_ESCAPE,
-    [0x6] = ALL_LOW | TRAIT_AMPERSAND,
-    [0x7] = ALL_LOW,
-    [0x8] = ALL_LOW,
-    [0x9] = ALL_LOW | TRAIT_SPACE,
-    [0xa] = ALL_LOW | TRAIT_SPACE | TRAIT_STAR,
-    [0xb] = ALL_LOW | TRAIT_SPACE | TRAIT_ESCAPE,
-    [0xc] = ALL_LOW | TRAIT_SPACE | TRAIT_BACKSLASH | TRAIT_PATH,
-    [0xd] = ALL_LOW | TRAIT_SPACE,
-    [0xe] = ALL_LOW | TRAIT_PATH,
-    [0xf] = ALL_LOW | TRAIT_PATH,
-};
-
-static const uint8_t trait_columns[16] = {
-    [0x0] = TRAIT_NUL | TRAIT_SPACE,
-    [0x2] = TRAIT_ESCAPE | TRAIT_AMPERSAND | TRAIT_STAR | TRAIT_SPACE | TRAIT_PATH,
-    [0x4] = TRAIT_UPPER,
-    [0x5] = TRAIT_UPPER | TRAIT_BACKSLASH | TRAIT_PATH,
-    [0xa] = TRAIT_SPACE,
-};
-
-uint32_t traits_of(struct span s)
-{
-    const char *p = s.p, *end = span_end(s);
-    uint32_t traits = 0;
-#if defined(__SSSE3__)
-    if (s.len >= 16) {
-        const __m128i rows = _mm_loadu_si128((const __m128i *)(const void *)trait_rows);
-        const __m128i columns = _mm_loadu_si128((const __m128i *)(const void *)trait_columns);
-        const __m128i nibble = _mm_set1_epi8(0x0f);
-        __m128i seen = _mm_setzero_si128();
-        for (; end - p >= 16; p += 16) {
-            __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
-            __m128i low = _mm_and_si128(bytes, nibble);
-            __m128i high = _mm_and_si128(_mm_srli_epi16(bytes, 4), nibble);
-            seen = _mm_or_si128(seen, _mm_and_si128(_mm_shuffle_epi8(rows, low),
-                                                    _mm_shuffle_epi8(columns, high)));
-        }
-        seen = _mm_or_si128(seen, _mm_srli_si128(seen, 8));
-        seen = _mm_or_si128(seen, _mm_srli_si128(seen, 4));
-        seen = _mm_or_si128(seen, _mm_srli_si128(seen, 2));
-        seen = _mm_or_si128(seen, _mm_srli_si128(seen, 1));
-        traits = (uint32_t)_mm_cvtsi128_si32(seen) & 0xff;
-    }
-#endif
-    for (; p < end; p++)
-        traits |= trait_rows[*p & 0x0f] & trait_columns[(uint8_t)*p >> 4];
-    return traits;
-}
-
-/* ---- the driver -----------------------------------------------------------------------------
- */
-
-/* Bytes taken from `p` (never past `end`), 0 for "copy one". Writes at `*out` and moves it. */
-typedef size_t step_fn(const char *p, const char *end, char **out);
-
-static inline struct span drive(struct span in, char *room, step_fn *step)
-{
-    const char *p = in.p, *end = span_end(in);
-    char *out = room;
-    bool changed = false;
-    while (p < end) {
-        size_t taken = step(p, end, &out);
-        changed |= taken != 0;
-        if (taken == 0)
-            *out++ = *p++;
-        else
-            p += taken;
-    }
-    return changed ? span_range(room, out) : in;
-}
-
-/* `digits` hexadecimal digits at `p`; -1 when there are fewer. */
-static int32_t fixed_hex(const char *p, const char *end, int digits)
-{
-    int32_t value = 0;
-    if (end - p < digits)
-        return -1;
-    for (int i = 0; i < digits; i++) {
-        int digit = hex_value(p[i]);
-        if (digit < 0)
-            return -1;
-        value = value << 4 | digit;
-    }
-    return value;
-}
+#include "rules/transform/drive.h"
 
 /* UTF-8 as if surrogates were characters: what matters is that different points stay different.
  */
@@ -245,7 +136,7 @@ static size_t html_step(const char *p, const char *end, char **out)
 
 static struct span html_decode(struct span in, char *room)
 {
-    return drive(in, room, html_step);
+    return drive_from(in, room, '&', html_step);
 }
 
 /* ---- js_decode ------------------------------------------------------------------------------
@@ -310,7 +201,7 @@ static size_t js_step(const char *p, const char *end, char **out)
 
 static struct span js_decode(struct span in, char *room)
 {
-    return drive(in, room, js_step);
+    return drive_from(in, room, '\\', js_step);
 }
 
 /* ---- remove_comments, remove_nulls, lowercase -----------------------------------------------
@@ -353,7 +244,7 @@ static size_t null_step(const char *p, const char *end, char **out)
 
 static struct span remove_nulls(struct span in, char *room)
 {
-    return drive(in, room, null_step);
+    return drive_from(in, room, '\0', null_step);
 }
 
 static size_t lower_step(const char *p, const char *end, char **out)
@@ -404,8 +295,7 @@ static struct span compress_whitespace(struct span in, char *room)
         if (out == room || out[-1] != ' ')
             *out++ = ' ';
     }
-    struct span result = span_range(room, out);
-    return span_equal(result, in) ? in : result;
+    return made(in, room, out);
 }
 
 /* ---- normalize_path -------------------------------------------------------------------------
@@ -463,8 +353,7 @@ static struct span normalize_path(struct span in, char *room)
         if (slash)
             *out++ = '/';
     }
-    struct span result = span_range(room, out);
-    return span_equal(result, in) ? in : result;
+    return made(in, room, out);
 }
 
 /* ---- text_runs ------------------------------------------------------------------------------

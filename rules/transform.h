@@ -1,11 +1,11 @@
 /*
  * Transformations: the decodings and normalisations that a value goes through before patterns
- * see it, one row each.
+ * see it, one row each. There are two tables: those of `waf.rules`, and those of SecLang.
  *
- * Each is a pure function that never grows its input and answers the very span it was given
- * when there is nothing to change. Which bytes could make it change anything stands in its row:
- * a value without them is not even walked. So a usual value stays one buffer, however many
- * rules ask for however many transformations.
+ * Each is a pure function that answers the very span it was given when there is nothing to
+ * change, else a part of it, or what it wrote in the room it was given. Which bytes could make
+ * it change anything stands in its row: a value without them is not even walked. So a usual
+ * value stays one buffer, however many rules ask for however many transformations.
  */
 #ifndef SALLYPORT_RULES_TRANSFORM_H
 #define SALLYPORT_RULES_TRANSFORM_H
@@ -14,14 +14,21 @@
 
 /* What stands in a value. A set bit may be wrong, a clear one never is. */
 enum {
-    TRAIT_ESCAPE = 1,    /* % + */
-    TRAIT_AMPERSAND = 2, /* & */
-    TRAIT_BACKSLASH = 4,
-    TRAIT_NUL = 8,
-    TRAIT_STAR = 16,  /* * */
-    TRAIT_UPPER = 32, /* A to Z */
-    TRAIT_SPACE = 64, /* ASCII white space, and 0xa0 of a no-break space */
-    TRAIT_PATH = 128, /* . / \ */
+    TRAIT_ESCAPE = 1 << 0,    /* % + */
+    TRAIT_AMPERSAND = 1 << 1, /* & */
+    TRAIT_BACKSLASH = 1 << 2,
+    TRAIT_NUL = 1 << 3,
+    TRAIT_STAR = 1 << 4,    /* * */
+    TRAIT_UPPER = 1 << 5,   /* A to Z */
+    TRAIT_SPACE = 1 << 6,   /* ASCII white space, and 0xa0 of a no-break space */
+    TRAIT_PATH = 1 << 7,    /* . / \ */
+    TRAIT_HIGH = 1 << 8,    /* 0x80 and above */
+    TRAIT_COMMENT = 1 << 9, /* - # */
+    TRAIT_QUOTE = 1 << 10,  /* " ' , */
+    TRAIT_SHELL = 1 << 11,  /* ; ^ */
+    TRAIT_X = 1 << 12,      /* x X */
+    TRAIT_MARKUP = 1 << 13, /* < = : without either there is no script (rules/detect.h) */
+    TRAIT_ANY = 1 << 16,    /* every value has it, the empty one too */
 };
 
 uint32_t traits_of(struct span s);
@@ -31,14 +38,28 @@ struct transform {
     uint32_t triggers; /* without any of these traits nothing changes */
     unsigned times;    /* steps that one mention in a rule stands for; a step is one call */
     bool idempotent;
-    /* `room` has in.len bytes, and does not overlap `in`. */
+    /* What the output may need: the larger of `grow` times the input, and `least` bytes. */
+    uint8_t grow, least;
+    /* `room` has transform_room bytes, and does not overlap `in`. NULL: nothing to do. */
     struct span (*apply)(struct span in, char *room);
     const char *help;
 };
 
-extern const struct transform transforms[]; /* ends with a NULL name */
-
+/* Of `waf.rules`: none of these ever grows its input. Ends with a NULL name. */
+extern const struct transform transforms[];
 const struct transform *transform_find(struct span name); /* NULL: there is none */
+
+/* Of SecLang, by mod_security2's names, without case. Ends with a NULL name. */
+extern const struct transform seclang_transforms[];
+const struct transform *seclang_transform_find(struct span name);
+
+static inline size_t transform_room(const struct transform *row, size_t len)
+{
+    size_t room;
+    if (__builtin_mul_overflow(len, row->grow > 1 ? row->grow : 1, &room))
+        return SIZE_MAX;
+    return room > row->least ? room : row->least;
+}
 
 enum { TEXT_RUN_MIN = 10 };
 

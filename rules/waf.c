@@ -60,6 +60,7 @@ static bool note_fired(struct call *c, unsigned index)
 
     struct finding finding = { .rule = rule->name,
                                .message = rule->message,
+                               .severity = rule->severity,
                                .score = rule->action == RULE_SCORE ? rule->score : 0 };
     const struct hit *hit = scan_hit(&state->scan, index);
     if (hit != NULL) {
@@ -141,6 +142,8 @@ static struct verdict judge(struct call *c)
     struct waf_state *state = c->state;
     struct span tags = state->tags;
     struct verdict verdict = walk(c);
+    if (state->score != 0)
+        txn_score(c->txn, SCORE_INBOUND, state->score);
     /* In the head always, so that no client can lend itself a tag. */
     if (conf->plan->tags && (!state->body || tags.len != state->tags.len) &&
         !edit_lend_field(c->txn, SPAN("X-Sallyport-Tags"), state->tags))

@@ -6,6 +6,7 @@
  */
 #include "gateway/audit/record.h"
 
+#include "gateway/audit/record_line.h"
 #include "gateway/base/clock.h"
 
 /* Caps in bytes of output; one unit of a surrogate escape may go over. */
@@ -18,155 +19,18 @@ enum {
     REFERRER_MAX = 2048,
     FORWARDED_MAX = 1024,
     USER_MAX = 256,
-    NAME_MAX_BYTES = 256, /* names of the configuration */
+    DN_MAX = 512, /* a certificate's subject or issuer */
+    LOGDATA_MAX = 512,
+    TAG_MAX = 64,
+    TAGS_MAX = 16, /* of one match */
+    NAME_MAX_BYTES = LINE_NAME_MAX,
     FIELD_MAX = 256,
     MESSAGE_MAX = 512,
     SAMPLE_MAX = 6 * SAMPLE_BYTES_MAX,
-    MATCH_MAX = 2 * NAME_MAX_BYTES + FIELD_MAX + MESSAGE_MAX + SAMPLE_MAX + 256,
+    MATCH_MAX = 2 * NAME_MAX_BYTES + FIELD_MAX + MESSAGE_MAX + SAMPLE_MAX + LOGDATA_MAX +
+                TAGS_MAX * (TAG_MAX + 4) + 256,
     TAIL_MAX = 1024, /* what follows the matches */
 };
-
-struct line {
-    struct text *out;
-    size_t start;
-    const struct redaction *redaction;
-    const char *cut[16]; /* names of values that were cut */
-    unsigned cut_count;
-};
-
-#define MEMBER(out, name) text_lit((out), "\"" name "\":")
-#define OBJECT(out, name) text_lit((out), "\"" name "\":{")
-
-/* ---- pieces ---- */
-
-static void end_with(struct text *out, char bracket)
-{
-    if (out->overflow)
-        return;
-    if (out->len > 0 && out->p[out->len - 1] == ',')
-        out->p[out->len - 1] = bracket;
-    else
-        text_char(out, bracket);
-    text_char(out, ',');
-}
-
-/* Many readers of JSON hold integers in 64 bits with a sign. */
-static void put_uint(struct text *out, uint64_t value)
-{
-    text_uint(out, value <= INT64_MAX ? value : INT64_MAX);
-    text_char(out, ',');
-}
-
-/* Whether all bytes are printable ASCII that JSON leaves alone. Eight at a time: this is most
- * of a line. */
-static bool is_plain(struct span s)
-{
-    static const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
-    size_t i = 0;
-    uint64_t odd = 0;
-    for (; s.len - i >= 8; i += 8) {
-        uint64_t w;
-        memcpy(&w, s.p + i, sizeof(w));
-        uint64_t quote = w ^ ones * '"', slash = w ^ ones * '\\', del = w ^ ones * 0x7f;
-        odd |= w | ((w - ones * 0x20) & ~w) | ((quote - ones) & ~quote) |
-               ((slash - ones) & ~slash) | ((del - ones) & ~del);
-    }
-    if ((odd & highs) != 0)
-        return false;
-    for (; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
-            return false;
-    }
-    return true;
-}
-
-/* At most `max` bytes of `s`, and no half of a UTF-8 sequence. */
-static struct span cut_to(struct span s, size_t max)
-{
-    if (s.len <= max)
-        return s;
-    size_t len = max;
-    while (len > 0 && max - len < 3 && ((unsigned char)s.p[len] & 0xc0) == 0x80)
-        len--;
-    return span_of(s.p, len);
-}
-
-/* Escapes as much of `s` as fits in `room` bytes; true when that is all. */
-static bool escape(struct text *out, struct span s, size_t room)
-{
-    struct span part = cut_to(s, room);
-    if (is_plain(part)) {
-        text_add(out, part);
-        return part.len == s.len;
-    }
-    /* No byte takes more than six; what the last piece left over is room for the next. */
-    size_t end = out->len + room;
-    while (s.len > 0 && out->len < end && !out->overflow) {
-        part = cut_to(s, (end - out->len) / 6);
-        if (part.len == 0)
-            break;
-        json_escape(out, part);
-        s = span_sub(s, part.len, s.len);
-    }
-    return s.len == 0;
-}
-
-static void note_cut(struct line *line, const char *name)
-{
-    for (unsigned i = 0; i < line->cut_count; i++)
-        if (strcmp(line->cut[i], name) == 0)
-            return;
-    if (line->cut_count < ARRAY_LEN(line->cut))
-        line->cut[line->cut_count++] = name;
-}
-
-static void put_text(struct line *line, const char *name, struct span value, size_t max)
-{
-    text_char(line->out, '"');
-    if (!escape(line->out, value, max))
-        note_cut(line, name);
-    text_lit(line->out, "\",");
-}
-
-static void put_name(struct text *out, const char *name)
-{
-    text_char(out, '"');
-    (void)escape(out, span_text(name), NAME_MAX_BYTES);
-    text_lit(out, "\",");
-}
-
-static void put_addr(struct text *out, const struct addr *addr)
-{
-    text_char(out, '"');
-    addr_write(out, addr);
-    text_lit(out, "\",");
-}
-
-/* A query or URL; what is secret in it stays behind. */
-static void put_pairs(struct line *line, const char *name, struct span value, size_t max)
-{
-    struct text *out = line->out;
-    struct redaction_pair pair;
-    size_t end = out->len + max;
-
-    text_char(out, '"');
-    while (redaction_pair(line->redaction, &value, &pair)) {
-        bool whole = out->len < end && escape(out, pair.name, end - out->len);
-        if (whole && pair.has_value)
-            text_char(out, '=');
-        if (whole && pair.secret && pair.value.len > 0)
-            redaction_pseudonym(out, line->redaction, pair.value);
-        else if (whole)
-            whole = escape(out, pair.value, out->len < end ? end - out->len : 0);
-        if (!whole) {
-            note_cut(line, name);
-            break;
-        }
-        text_add(out, pair.end); /* one of & ; ? # */
-    }
-    text_lit(out, "\",");
-}
 
 /* ---- parts ---- */
 
@@ -198,12 +62,12 @@ static void put_event(struct line *line, const struct record *record)
     text_lit(out, "\",");
     if (record->reason != NULL) {
         MEMBER(out, "reason");
-        put_name(out, record->reason);
+        line_name(out, record->reason);
     }
     uint64_t ns;
     MEMBER(out, "duration");
-    put_uint(out, __builtin_mul_overflow(record->duration_us, 1000u, &ns) ? UINT64_MAX : ns);
-    end_with(out, '}');
+    line_uint(out, __builtin_mul_overflow(record->duration_us, 1000u, &ns) ? UINT64_MAX : ns);
+    line_end(out, '}');
 }
 
 static void put_http(struct line *line, const struct record *record)
@@ -212,33 +76,33 @@ static void put_http(struct line *line, const struct record *record)
     OBJECT(out, "http");
     if (record->version.len > 0) {
         MEMBER(out, "version");
-        put_text(line, "http.version", record->version, METHOD_MAX);
+        line_text(line, "http.version", record->version, METHOD_MAX);
     }
     OBJECT(out, "request");
     MEMBER(out, "id");
-    put_text(line, "http.request.id", record->id, METHOD_MAX);
+    line_text(line, "http.request.id", record->id, METHOD_MAX);
     if (record->method.len > 0) {
         MEMBER(out, "method");
-        put_text(line, "http.request.method", record->method, METHOD_MAX);
+        line_text(line, "http.request.method", record->method, METHOD_MAX);
     }
     if (record->referrer.len > 0) {
         MEMBER(out, "referrer");
-        put_pairs(line, "http.request.referrer", record->referrer, REFERRER_MAX);
+        line_pairs(line, "http.request.referrer", record->referrer, REFERRER_MAX);
     }
     OBJECT(out, "body");
     MEMBER(out, "bytes");
-    put_uint(out, record->request_bytes);
-    end_with(out, '}');
-    end_with(out, '}');
+    line_uint(out, record->request_bytes);
+    line_end(out, '}');
+    line_end(out, '}');
     if (record->status != 0) {
         text_lit(out, "\"response\":{\"status_code\":");
         text_int(out, record->status);
         text_lit(out, ",\"body\":{\"bytes\":");
-        put_uint(out, record->response_bytes);
-        end_with(out, '}');
-        end_with(out, '}');
+        line_uint(out, record->response_bytes);
+        line_end(out, '}');
+        line_end(out, '}');
     }
-    end_with(out, '}');
+    line_end(out, '}');
 }
 
 static void put_url(struct line *line, const struct record *record)
@@ -247,33 +111,82 @@ static void put_url(struct line *line, const struct record *record)
     OBJECT(out, "url");
     if (record->scheme.len > 0) {
         MEMBER(out, "scheme");
-        put_text(line, "url.scheme", record->scheme, METHOD_MAX);
+        line_text(line, "url.scheme", record->scheme, METHOD_MAX);
     }
     if (record->host.len > 0) {
         MEMBER(out, "domain");
-        put_text(line, "url.domain", record->host, HOST_MAX);
+        line_text(line, "url.domain", record->host, HOST_MAX);
     }
     if (record->path.len > 0) {
         /* A target that could not be parsed stands here with its query. */
         MEMBER(out, "path");
-        put_pairs(line, "url.path", record->path, PATH_MAX_BYTES);
+        line_pairs(line, "url.path", record->path, PATH_MAX_BYTES);
     }
     if (record->query.len > 0) {
         MEMBER(out, "query");
-        put_pairs(line, "url.query", record->query, QUERY_MAX);
+        line_pairs(line, "url.query", record->query, QUERY_MAX);
     }
-    end_with(out, '}');
+    line_end(out, '}');
 }
 
 static void put_endpoint(struct text *out, const struct addr *addr)
 {
     text_lit(out, "{\"ip\":");
-    put_addr(out, addr);
+    line_addr(out, addr);
     if (addr->port != 0) {
         MEMBER(out, "port");
-        put_uint(out, addr->port);
+        line_uint(out, addr->port);
     }
-    end_with(out, '}');
+    line_end(out, '}');
+}
+
+static void put_certificate(struct line *line, const struct tls_info *tls)
+{
+    struct text *out = line->out;
+    MEMBER(out, "subject");
+    line_text(line, "tls.client.subject", tls->client_subject, DN_MAX);
+    MEMBER(out, "issuer");
+    line_text(line, "tls.client.issuer", tls->client_issuer, DN_MAX);
+    OBJECT(out, "x509");
+    MEMBER(out, "serial_number");
+    line_text(line, "tls.client.x509.serial_number", tls->client_serial, METHOD_MAX);
+    line_end(out, '}');
+    OBJECT(out, "hash");
+    MEMBER(out, "sha256");
+    line_text(line, "tls.client.hash.sha256", tls->client_fingerprint, METHOD_MAX);
+    line_end(out, '}');
+}
+
+static void put_tls(struct line *line, const struct tls_info *tls)
+{
+    struct text *out = line->out;
+    struct span version = tls->version;
+    if (span_starts(version, SPAN("TLSv")))
+        version = span_sub(version, 4, version.len);
+    OBJECT(out, "tls");
+    MEMBER(out, "version");
+    line_text(line, "tls.version", version, METHOD_MAX);
+    if (tls->cipher.len > 0) {
+        MEMBER(out, "cipher");
+        line_text(line, "tls.cipher", tls->cipher, METHOD_MAX);
+    }
+    if (tls->alpn.len > 0) {
+        MEMBER(out, "next_protocol");
+        line_text(line, "tls.next_protocol", tls->alpn, METHOD_MAX);
+    }
+    if (tls->resumed)
+        text_lit(out, "\"resumed\":true,");
+    if (tls->sni.len > 0 || tls->client_cert) {
+        OBJECT(out, "client");
+        if (tls->sni.len > 0) {
+            MEMBER(out, "server_name");
+            line_text(line, "tls.client.server_name", tls->sni, HOST_MAX);
+        }
+        if (tls->client_cert)
+            put_certificate(line, tls);
+        line_end(out, '}');
+    }
+    line_end(out, '}');
 }
 
 static void put_client(struct line *line, const struct record *record)
@@ -288,40 +201,29 @@ static void put_client(struct line *line, const struct record *record)
     if (record->user_agent.len > 0) {
         OBJECT(out, "user_agent");
         MEMBER(out, "original");
-        put_text(line, "user_agent.original", record->user_agent, AGENT_MAX);
-        end_with(out, '}');
+        line_text(line, "user_agent.original", record->user_agent, AGENT_MAX);
+        line_end(out, '}');
     }
     if (record->user.len > 0) {
         OBJECT(out, "user");
         MEMBER(out, "name");
-        put_text(line, "user.name", record->user, USER_MAX);
-        end_with(out, '}');
+        line_text(line, "user.name", record->user, USER_MAX);
+        line_end(out, '}');
     }
-    if (record->tls_version.len > 0) {
-        struct span version = record->tls_version;
-        if (span_starts(version, SPAN("TLSv")))
-            version = span_sub(version, 4, version.len);
-        OBJECT(out, "tls");
-        MEMBER(out, "version");
-        put_text(line, "tls.version", version, METHOD_MAX);
-        if (record->tls_cipher.len > 0) {
-            MEMBER(out, "cipher");
-            put_text(line, "tls.cipher", record->tls_cipher, METHOD_MAX);
-        }
-        end_with(out, '}');
-    }
+    if (record->tls != NULL)
+        put_tls(line, record->tls);
     if (record->traceparent.len >=
         35) { /* version-traceid-...: W3C Trace Context, section 3.2 */
         OBJECT(out, "trace");
         MEMBER(out, "id");
-        put_text(line, "trace.id", span_sub(record->traceparent, 3, 32), METHOD_MAX);
-        end_with(out, '}');
+        line_text(line, "trace.id", span_sub(record->traceparent, 3, 32), METHOD_MAX);
+        line_end(out, '}');
     }
     if (record->finding_count > 0) {
         OBJECT(out, "rule");
         MEMBER(out, "id");
-        put_text(line, "rule.id", record->findings[0].rule, NAME_MAX_BYTES);
-        end_with(out, '}');
+        line_text(line, "rule.id", record->findings[0].rule, NAME_MAX_BYTES);
+        line_end(out, '}');
     }
 }
 
@@ -352,7 +254,21 @@ static void put_stages(struct text *out, const struct record *record)
         }
         text_lit(out, "},");
     }
-    end_with(out, ']');
+    line_end(out, ']');
+}
+
+static void put_tags(struct line *line, const struct finding *finding)
+{
+    struct text *out = line->out;
+    unsigned count = finding->tag_count < TAGS_MAX ? finding->tag_count : TAGS_MAX;
+    if (count < finding->tag_count)
+        line_note_cut(line, "matches.tags");
+    if (count == 0)
+        return;
+    text_lit(out, "\"tags\":[");
+    for (unsigned i = 0; i < count; i++)
+        line_text(line, "matches.tags", finding->tags[i], TAG_MAX);
+    line_end(out, ']');
 }
 
 static void put_match(struct line *line, const struct record *record,
@@ -362,13 +278,18 @@ static void put_match(struct line *line, const struct record *record,
     bool hidden = redaction_hides(line->redaction, record, finding);
 
     text_lit(out, "{\"rule\":");
-    put_text(line, "matches.rule", finding->rule, NAME_MAX_BYTES);
+    line_text(line, "matches.rule", finding->rule, NAME_MAX_BYTES);
     if (finding->message.len > 0) {
         MEMBER(out, "msg");
-        put_text(line, "matches.msg", finding->message, MESSAGE_MAX);
+        line_text(line, "matches.msg", finding->message, MESSAGE_MAX);
     }
+    if (finding->severity != NULL) {
+        MEMBER(out, "severity");
+        line_name(out, finding->severity);
+    }
+    put_tags(line, finding);
     MEMBER(out, "field");
-    put_text(line, "matches.field", finding->field, FIELD_MAX);
+    line_text(line, "matches.field", finding->field, FIELD_MAX);
     if (hidden) {
         MEMBER(out, "sample");
         text_char(out, '"');
@@ -377,22 +298,47 @@ static void put_match(struct line *line, const struct record *record,
     } else if (finding->sample.len > 0) {
         MEMBER(out, "sample");
         text_char(out, '"');
-        struct span shown = cut_to(finding->sample, SAMPLE_BYTES_MAX);
-        (void)escape(out, shown, SAMPLE_MAX);
+        struct span shown = line_cut(finding->sample, SAMPLE_BYTES_MAX);
+        (void)line_escape(out, shown, SAMPLE_MAX);
         text_lit(out, "\",");
         if (shown.len < finding->sample.len) {
             MEMBER(out, "sample_bytes");
-            put_uint(out, finding->sample.len);
+            line_uint(out, finding->sample.len);
         }
     }
     MEMBER(out, "offset");
-    put_uint(out, finding->offset);
+    line_uint(out, finding->offset);
     if (finding->score != 0) {
         MEMBER(out, "score");
         text_int(out, finding->score);
         text_char(out, ',');
     }
-    end_with(out, '}');
+    if (finding->logdata.len > 0) {
+        MEMBER(out, "logdata");
+        text_char(out, '"');
+        if (hidden)
+            redaction_pseudonym(out, line->redaction, finding->logdata);
+        else if (!line_escape(out, finding->logdata, LOGDATA_MAX))
+            line_note_cut(line, "matches.logdata");
+        text_lit(out, "\",");
+    }
+    line_end(out, '}');
+}
+
+static void put_scores(struct text *out, const struct scores *scores)
+{
+    static const char *const names[SCORE_KINDS] = {
+        [SCORE_INBOUND] = "\"inbound\":", [SCORE_OUTBOUND] = "\"outbound\":"
+    };
+    OBJECT(out, "score");
+    for (unsigned kind = 0; kind < SCORE_KINDS; kind++) {
+        if (!scores->set[kind])
+            continue;
+        text_add(out, span_text(names[kind]));
+        text_int(out, scores->value[kind]);
+        text_char(out, ',');
+    }
+    line_end(out, '}');
 }
 
 static void put_matches(struct line *line, const struct record *record)
@@ -400,13 +346,7 @@ static void put_matches(struct line *line, const struct record *record)
     struct text *out = line->out;
     size_t count = record->finding_count < FINDINGS_MAX ? record->finding_count : FINDINGS_MAX;
     size_t dropped = record->findings_dropped, i = 0;
-    int64_t score = 0;
-    bool scored = false;
 
-    for (size_t k = 0; k < count; k++) {
-        score += record->findings[k].score;
-        scored = scored || record->findings[k].score != 0;
-    }
     if (count > 0) {
         text_lit(out, "\"matches\":[");
         for (; i < count; i++) {
@@ -415,17 +355,37 @@ static void put_matches(struct line *line, const struct record *record)
             put_match(line, record, &record->findings[i]);
         }
         dropped += count - i;
-        end_with(out, ']');
+        line_end(out, ']');
     }
     if (dropped > 0) {
         MEMBER(out, "matches_dropped");
-        put_uint(out, dropped);
+        line_uint(out, dropped);
     }
-    if (scored) {
-        text_lit(out, "\"score\":{\"inbound\":");
-        text_int(out, score);
-        text_lit(out, "},");
+    if (record->scores.set[SCORE_INBOUND] || record->scores.set[SCORE_OUTBOUND])
+        put_scores(out, &record->scores);
+}
+
+static void put_limit(struct line *line, const struct record *record)
+{
+    struct text *out = line->out;
+    if (record->limit.len == 0 && record->limit_shadow.len == 0)
+        return;
+    OBJECT(out, "limit");
+    if (record->limit.len > 0) {
+        MEMBER(out, "name");
+        line_text(line, "sallyport.limit.name", record->limit, NAME_MAX_BYTES);
+        text_lit(out, "\"remaining\":");
+        line_uint(out, record->limit_left);
     }
+    if (record->limit_store != NULL) {
+        text_lit(out, "\"store\":");
+        line_name(out, record->limit_store);
+    }
+    if (record->limit_shadow.len > 0) {
+        MEMBER(out, "shadow");
+        line_text(line, "sallyport.limit.shadow", record->limit_shadow, NAME_MAX_BYTES);
+    }
+    line_end(out, '}');
 }
 
 static void put_upstream(struct line *line, const struct record *record)
@@ -436,7 +396,7 @@ static void put_upstream(struct line *line, const struct record *record)
     OBJECT(out, "upstream");
     if (record->upstream.len > 0) {
         MEMBER(out, "address");
-        put_text(line, "sallyport.upstream.address", record->upstream, NAME_MAX_BYTES);
+        line_text(line, "sallyport.upstream.address", record->upstream, NAME_MAX_BYTES);
     }
     if (record->upstream_status != 0) {
         MEMBER(out, "status");
@@ -444,10 +404,10 @@ static void put_upstream(struct line *line, const struct record *record)
         text_char(out, ',');
     }
     text_lit(out, "\"us\":");
-    put_uint(out, record->upstream_us);
+    line_uint(out, record->upstream_us);
     text_lit(out, "\"tries\":");
-    put_uint(out, record->upstream_tries);
-    end_with(out, '}');
+    line_uint(out, record->upstream_tries);
+    line_end(out, '}');
 }
 
 static void put_names(struct text *out, const struct record *record)
@@ -464,7 +424,7 @@ static void put_names(struct text *out, const struct record *record)
         if (names[i].value == NULL)
             continue;
         text_add(out, names[i].key);
-        put_name(out, names[i].value);
+        line_name(out, names[i].value);
     }
 }
 
@@ -475,7 +435,11 @@ static void put_ours(struct line *line, const struct record *record)
     put_names(out, record);
     if (record->auth.len > 0) {
         MEMBER(out, "auth");
-        put_text(line, "sallyport.auth", record->auth, METHOD_MAX);
+        line_text(line, "sallyport.auth", record->auth, METHOD_MAX);
+    }
+    if (record->list.len > 0) {
+        MEMBER(out, "list");
+        line_text(line, "sallyport.list", record->list, NAME_MAX_BYTES);
     }
     put_upstream(line, record);
     if (record->body_unseen)
@@ -485,30 +449,31 @@ static void put_ours(struct line *line, const struct record *record)
     OBJECT(out, "client");
     if (record->peer.family == ADDR_V4 || record->peer.family == ADDR_V6) {
         MEMBER(out, "peer");
-        put_addr(out, &record->peer);
+        line_addr(out, &record->peer);
     }
     if (record->forwarded.len > 0) {
         MEMBER(out, "forwarded");
-        put_pairs(line, "sallyport.client.forwarded", record->forwarded, FORWARDED_MAX);
+        line_pairs(line, "sallyport.client.forwarded", record->forwarded, FORWARDED_MAX);
     }
-    end_with(out, '}');
+    line_end(out, '}');
     if (record->config_hash.len > 0) {
         MEMBER(out, "config");
-        put_text(line, "sallyport.config", record->config_hash, NAME_MAX_BYTES);
+        line_text(line, "sallyport.config", record->config_hash, NAME_MAX_BYTES);
     }
     if (record->node.len > 0) {
         MEMBER(out, "node");
-        put_text(line, "sallyport.node", record->node, NAME_MAX_BYTES);
+        line_text(line, "sallyport.node", record->node, NAME_MAX_BYTES);
     }
     put_stages(out, record);
+    put_limit(line, record);
     put_matches(line, record);
     if (line->cut_count > 0) {
         text_lit(out, "\"truncated\":[");
         for (unsigned i = 0; i < line->cut_count; i++)
-            put_name(out, line->cut[i]);
-        end_with(out, ']');
+            line_name(out, line->cut[i]);
+        line_end(out, ']');
     }
-    end_with(out, '}');
+    line_end(out, '}');
 }
 
 void record_write(struct text *out, const struct record *record,
@@ -520,7 +485,7 @@ void record_write(struct text *out, const struct record *record,
     put_url(&line, record);
     put_client(&line, record);
     put_ours(&line, record);
-    end_with(out, '}');
+    line_end(out, '}');
     if (!out->overflow)
         out->len--; /* the comma behind the last bracket */
 }
@@ -547,11 +512,11 @@ void record_gap(struct text *out, uint64_t wall_us, const char *reason,
         text_char(out, '"');
         text_add(out, span_text(classes[i]));
         text_lit(out, "\":");
-        put_uint(out, lost[i]);
+        line_uint(out, lost[i]);
     }
-    end_with(out, '}');
-    end_with(out, '}');
-    end_with(out, '}');
+    line_end(out, '}');
+    line_end(out, '}');
+    line_end(out, '}');
     if (!out->overflow)
         out->len--;
 }

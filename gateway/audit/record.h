@@ -11,6 +11,7 @@
 #include "gateway/base/addr.h"
 #include "gateway/base/json.h"
 #include "gateway/base/siphash.h"
+#include "gateway/net/tls.h"
 
 enum { FINDINGS_MAX = 64, TRAIL_MAX = 48, SAMPLE_BYTES_MAX = 96 };
 
@@ -37,6 +38,18 @@ struct finding {
     struct span value;
     uint32_t offset; /* of the match in the inspected value */
     int32_t score;
+    const char *severity;    /* a constant's name, or NULL */
+    const struct span *tags; /* `tag_count` of them */
+    unsigned tag_count;
+    struct span
+        logdata; /* what the rule makes of the match; bounded and redacted like a sample */
+};
+
+/* Sums that stages have come to. */
+enum score_kind { SCORE_INBOUND, SCORE_OUTBOUND, SCORE_KINDS };
+struct scores {
+    bool set[SCORE_KINDS];
+    int64_t value[SCORE_KINDS];
 };
 
 struct record {
@@ -46,7 +59,8 @@ struct record {
     struct addr client, peer;
     struct span forwarded; /* the chain as seen, or empty */
     struct span method, host, path, query, version, user_agent;
-    struct span scheme, referrer, tls_version, tls_cipher;
+    struct span scheme, referrer;
+    const struct tls_info *tls;  /* gateway/net/tls.h; NULL: plain */
     const char *site, *route;    /* names of the configuration, or NULL */
     const char *action;          /* "pass" "block" "reply" "refuse" "fail" "detect" */
     const char *reason;          /* slug, or NULL */
@@ -56,10 +70,15 @@ struct record {
     struct span upstream;                   /* server that answered, or empty */
     uint32_t upstream_us;
     unsigned upstream_tries;
-    const char *cut;        /* why the answer was cut short, or NULL */
-    bool body_unseen;       /* part of a body went by without inspection */
-    bool response_unseen;   /* the same of the answer's, where stages wanted to see it */
-    struct span user, auth; /* who, and by which method; empty when nobody */
+    const char *cut;      /* why the answer was cut short, or NULL */
+    bool body_unseen;     /* part of a body went by without inspection */
+    bool response_unseen; /* the same of the answer's, where stages wanted to see it */
+    struct span list;     /* that denied, by name; or empty */
+    struct scores scores;
+    struct span user, auth;          /* who, and by which method; empty when nobody */
+    struct span limit, limit_shadow; /* that refused; that would have, but only watches */
+    uint64_t limit_left;             /* what it would still have let pass */
+    const char *limit_store;         /* who counted it, or NULL */
     const struct trail_entry *trail;
     size_t trail_count;
     const struct finding *findings;
@@ -79,6 +98,20 @@ struct redaction {
  */
 void record_write(struct text *out, const struct record *record,
                   const struct redaction *redaction);
+
+/* A connection that never came to a request. */
+struct connection_record {
+    uint64_t wall_us;
+    struct addr peer;    /* no family: the record is about several */
+    const char *reason;  /* slug: "tls-failed", "address-denied", "connection-limit" */
+    const char *detail;  /* constant text, or NULL */
+    struct span sni;     /* as asked for, or empty */
+    struct span list;    /* that denied, or empty */
+    uint64_t suppressed; /* records before this one that were not written */
+    struct span config_hash, node;
+};
+/* record_connection.c */
+void record_connection(struct text *out, const struct connection_record *record);
 
 /* A line that says what is missing, and why: a slug such as "ring-full", "ring-damaged",
  * "torn-line". */

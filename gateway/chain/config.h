@@ -46,15 +46,6 @@ struct audit_conf {
     bool on;
     struct path file; /* empty: standard output */
     uint32_t record;  /* bits: enum audit_select */
-    int durability;   /* enum durability */
-    int on_full;      /* enum on_full */
-    int64_t flood;    /* refusals of one kind recorded one by one in a second; 0: all */
-    uint64_t reserve; /* bytes set aside for a full disk */
-    uint64_t rotate_size;
-    struct duration rotate_every; /* 0: never, and so above */
-    bool compress;
-    struct duration keep_age;
-    uint64_t keep_size; /* 0: all, and so above */
     struct redaction redaction;
 };
 enum audit_select {
@@ -87,6 +78,7 @@ struct lent_field {
 };
 
 struct top_conf;
+struct store;
 
 struct config {
     struct arena *arena;
@@ -94,6 +86,7 @@ struct config {
     struct span hash;           /* SHA-256 of the sources, hex */
     struct server_conf server;
     struct audit_conf audit;
+    const struct store *store; /* gateway/store/store.h */
     struct list_conf *lists;
     size_t list_count;
     struct site *sites;

@@ -17,6 +17,7 @@ struct reply {
         struct span name, value;
     } fields[REPLY_FIELDS_MAX];
     unsigned field_count;
+    bool cut; /* no answer at all: the connection (of HTTP/2: the stream) is cut */
 };
 
 /* In the transaction's arena; NULL when exhausted. */

@@ -79,6 +79,46 @@ static struct expr_value found(struct txn *txn, const struct params *params, boo
     return bad ? undecided(txn) : missing();
 }
 
+static void parse_query(struct txn *txn, struct scope_cache *cache)
+{
+    cache->query_bad =
+        params_parse(&cache->query, txn->req->query, SCOPE_PARAMS_MAX, txn->arena) != OK;
+    cache->query_parsed = true;
+}
+
+static void parse_form(struct txn *txn, struct scope_cache *cache)
+{
+    cache->form_bad =
+        params_parse(&cache->form, txn->run.body, SCOPE_PARAMS_MAX, txn->arena) != OK;
+    cache->form_parsed = true;
+}
+
+const struct params *scope_params(struct txn *txn, enum scope_params which)
+{
+    static const struct params none;
+    struct scope_cache *cache = cache_of(txn);
+
+    if (cache == NULL)
+        return NULL;
+    switch (which) {
+    case SCOPE_QUERY:
+        if (!cache->query_parsed)
+            parse_query(txn, cache);
+        return cache->query_bad ? NULL : &cache->query;
+    case SCOPE_FORM:
+        if (txn->run.phase != PHASE_REQUEST_BODY || !has_form(txn))
+            return &none;
+        if (!cache->form_parsed)
+            parse_form(txn, cache);
+        return cache->form_bad ? NULL : &cache->form;
+    case SCOPE_COOKIES:
+        if (!cache->cookies_parsed)
+            parse_cookies(txn, cache);
+        return cache->cookies_bad ? NULL : &cache->cookies;
+    }
+    return NULL;
+}
+
 static struct expr_value get_cookie(struct txn *txn, struct span name)
 {
     struct scope_cache *cache = cache_of(txn);
@@ -94,20 +134,14 @@ static struct expr_value get_arg(struct txn *txn, struct span name)
     struct scope_cache *cache = cache_of(txn);
     if (cache == NULL)
         return undecided(txn);
-    if (!cache->query_parsed) {
-        cache->query_bad =
-            params_parse(&cache->query, txn->req->query, SCOPE_PARAMS_MAX, txn->arena) != OK;
-        cache->query_parsed = true;
-    }
+    if (!cache->query_parsed)
+        parse_query(txn, cache);
     struct expr_value value = found(txn, &cache->query, cache->query_bad, name);
     /* The body is in memory in its own phase only. */
     if (!value.missing || txn->run.phase != PHASE_REQUEST_BODY || !has_form(txn))
         return value;
-    if (!cache->form_parsed) {
-        cache->form_bad =
-            params_parse(&cache->form, txn->run.body, SCOPE_PARAMS_MAX, txn->arena) != OK;
-        cache->form_parsed = true;
-    }
+    if (!cache->form_parsed)
+        parse_form(txn, cache);
     return found(txn, &cache->form, cache->form_bad, name);
 }
 

@@ -29,4 +29,13 @@ struct expr_scope scope_make(struct config *config);
  */
 struct expr_source scope_source(struct txn *txn);
 
+/*
+ * All arguments or cookies at once, for those who must see repeats; parsed at most once in a
+ * transaction. NULL when memory ran out, or when there are more than are read. Of a form there
+ * is none outside PHASE_REQUEST_BODY, and none where the body is something else.
+ */
+enum scope_params { SCOPE_QUERY, SCOPE_FORM, SCOPE_COOKIES };
+struct params;
+const struct params *scope_params(struct txn *txn, enum scope_params which);
+
 #endif

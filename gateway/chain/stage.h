@@ -107,6 +107,9 @@ struct stage_type {
     const char *name; /* YAML key, audit and metrics label */
     const char *summary;
     const struct option *options;
+    /* Another stage, earlier in the list, whose configuration this one works by: one thing to
+     * the user that has its place in the order twice. It has no options of its own. */
+    const struct stage_type *with;
     size_t conf_size, local_size, state_size;
     /* At load, once per conf: open files, compile. Errors are complained. */
     enum err (*open)(void *conf, struct setup *setup);

@@ -52,13 +52,19 @@ void txn_find(struct txn *txn, const struct finding *finding)
     txn->findings[txn->finding_count++] = *finding;
 }
 
+void txn_score(struct txn *txn, enum score_kind kind, int64_t value)
+{
+    txn->scores.set[kind] = true;
+    txn->scores.value[kind] = value;
+}
+
 /* Two writers of one fact would be an accident of ordering: the later one would win. */
 static struct facts *facts_for(struct call *c, const char *writer)
 {
     const struct chain_run *run = &c->txn->run;
     INVARIANT(run->calling);
     const struct stage_type *type = c->txn->route->chain[run->phase][run->index].type;
-    INVARIANT(strcmp(type->name, writer) == 0);
+    INVARIANT(strcmp((type->with != NULL ? type->with : type)->name, writer) == 0);
     return &c->txn->facts;
 }
 

@@ -13,6 +13,8 @@
 
 enum { RESUMES_MAX = 256 };
 
+struct limit_later; /* ratelimit/limit.h */
+
 struct facts {
 #define FACT(name, type, writer) type name;
 #include "gateway/chain/facts.def"
@@ -52,7 +54,7 @@ struct txn {
     struct request *req;
     struct response *rsp; /* what came from upstream, or is answered here */
     struct addr client, peer;
-    struct span sni, tls_version, tls_cipher; /* of the connection; empty on plain ones */
+    struct span sni, tls_version; /* of the connection; empty on plain ones */
     char id[UUID_TEXT_BYTES];
     uint64_t began_ns, began_us; /* monotonic and wall: head complete */
 
@@ -68,6 +70,7 @@ struct txn {
 
     struct finding *findings; /* FINDINGS_MAX, made on first use */
     unsigned finding_count, findings_dropped;
+    struct scores scores;
 
     enum reason reason;  /* the decision that stands in the record */
     enum action decided; /* ACTION_PASS until something decided otherwise */
@@ -87,6 +90,9 @@ void txn_abort(struct txn *txn);
 void txn_cancel_phase(struct txn *txn);
 /* Reports a match; bounded, copies nothing (spans in arena, message or configuration). */
 void txn_find(struct txn *txn, const struct finding *finding);
+
+/* The sum that a stage has come to, for the record; a later word replaces an earlier one. */
+void txn_score(struct txn *txn, enum score_kind kind, int64_t value);
 
 /* fact_set_user(c, user) and so on: by the stage that facts.def names, and no other. */
 #define FACT(name, type, writer) void fact_set_##name(struct call *c, type value);

@@ -144,49 +144,82 @@ static bool is_half(uint32_t point, uint32_t first)
     return (point & 0xfffffc00u) == first;
 }
 
-struct span charset_decode(enum charset charset, struct span body, struct arena *arena,
-                           bool *lossy)
+static unsigned unit_size(enum charset charset)
 {
-    bool little = charset == CHARSET_UTF16LE || charset == CHARSET_UTF32LE;
-    unsigned size =
-        charset == CHARSET_UTF16 || charset == CHARSET_UTF16LE || charset == CHARSET_UTF16BE
-            ? 2
-            : 4;
-    size_t mark;
+    bool two =
+        charset == CHARSET_UTF16 || charset == CHARSET_UTF16LE || charset == CHARSET_UTF16BE;
+    return two ? 2 : 4;
+}
+
+static bool is_little(enum charset charset)
+{
+    return charset == CHARSET_UTF16LE || charset == CHARSET_UTF32LE;
+}
+
+void transcode_begin(struct transcode *t, enum charset charset, struct span body,
+                     struct arena *arena)
+{
+    size_t mark, room;
     enum charset marked = charset_sniff(body, &mark);
 
-    if (mark == size && marked != CHARSET_ASCII_LIKE) {
+    *t = (struct transcode){ .rest = body,
+                             .size = (uint8_t)unit_size(charset),
+                             .little = is_little(charset),
+                             .output = SPAN("") };
+    if (marked != CHARSET_NONE && mark == t->size) {
         if (charset == CHARSET_UTF16 || charset == CHARSET_UTF32)
-            little = marked == CHARSET_UTF16LE || marked == CHARSET_UTF32LE;
-        if (little == (marked == CHARSET_UTF16LE || marked == CHARSET_UTF32LE))
-            body = span_sub(body, mark, body.len);
+            t->little = is_little(marked);
+        if (t->little == is_little(marked))
+            t->rest = span_sub(body, mark, body.len);
     }
     /* Two bytes make three at most, and four make four; a cut unit makes three. */
-    size_t room;
-    if (__builtin_mul_overflow(body.len / size, size == 2 ? 3u : 4u, &room) ||
-        __builtin_add_overflow(room, 3u, &room))
-        return span_of(NULL, 0);
-    char *out = arena_alloc(arena, room);
-    size_t len = 0, at = 0;
-    const uint8_t *p = (const uint8_t *)body.p;
-
-    *lossy = body.len % size != 0;
-    if (out == NULL)
-        return span_of(NULL, 0);
-    while (body.len - at >= size) {
-        uint32_t point = unit_at(p + at, size, little);
-        at += size;
-        if (size == 2 && is_half(point, 0xd800) && body.len - at >= size &&
-            is_half(unit_at(p + at, size, little), 0xdc00)) {
-            point = 0x10000 + ((point & 0x3ff) << 10) + (unit_at(p + at, size, little) & 0x3ff);
-            at += size;
-        } else if (is_half(point, 0xd800) || is_half(point, 0xdc00) || point > 0x10ffff) {
-            point = REPLACEMENT;
-            *lossy = true;
-        }
-        len += utf8_put(out + len, point);
+    if (__builtin_mul_overflow(t->rest.len / t->size, t->size == 2 ? 3u : 4u, &room) ||
+        __builtin_add_overflow(room, 3u, &room)) {
+        t->err = ERR_MEMORY;
+        return;
     }
-    if (at < body.len)
-        len += utf8_put(out + len, REPLACEMENT);
-    return span_of(out, len);
+    t->out = arena_alloc(arena, room);
+    if (t->out == NULL)
+        t->err = ERR_MEMORY;
+}
+
+/* The next code point; the units it takes are cut off `rest`. */
+static uint32_t next_point(struct transcode *t)
+{
+    const uint8_t *p = (const uint8_t *)t->rest.p;
+    unsigned size = t->size, taken = size;
+    uint32_t point = unit_at(p, size, t->little);
+
+    if (size == 2 && is_half(point, 0xd800) && t->rest.len >= 4) {
+        uint32_t low = unit_at(p + 2, size, t->little);
+        if (is_half(low, 0xdc00)) {
+            point = 0x10000 + ((point & 0x3ff) << 10) + (low & 0x3ff);
+            taken = 4;
+        }
+    }
+    if (is_half(point, 0xd800) || is_half(point, 0xdc00) || point > 0x10ffff) {
+        point = REPLACEMENT;
+        t->lossy = true;
+    }
+    t->rest = span_sub(t->rest, taken, t->rest.len);
+    return point;
+}
+
+bool transcode_run(struct transcode *t, size_t bytes)
+{
+    size_t left = t->rest.len > bytes ? t->rest.len - bytes : 0;
+
+    if (t->err != OK)
+        return true;
+    while (t->rest.len > left && t->rest.len >= t->size)
+        t->output.len += utf8_put(t->out + t->output.len, next_point(t));
+    if (t->rest.len >= t->size)
+        return false;
+    if (t->rest.len > 0) {
+        t->lossy = true;
+        t->rest.len = 0;
+        t->output.len += utf8_put(t->out + t->output.len, REPLACEMENT);
+    }
+    t->output.p = t->out;
+    return true;
 }

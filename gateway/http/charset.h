@@ -30,10 +30,24 @@ enum charset charset_of(struct span content_type);
 enum charset charset_sniff(struct span body, size_t *mark);
 /*
  * UTF-16 or UTF-32 to UTF-8. Halves of pairs, values past U+10FFFF and a last unit that is cut
- * become U+FFFD, and `*lossy` true. NULL pointer on exhaustion.
+ * become U+FFFD, and `lossy` true. A byte order mark at the start is not part of the text.
  */
-struct span charset_decode(enum charset charset, struct span body, struct arena *arena,
-                           bool *lossy);
+struct transcode {
+    struct span output; /* when all is done */
+    bool lossy;
+    enum err err; /* ERR_MEMORY */
+    /* the decoder's */
+    struct span rest;
+    char *out;
+    uint8_t size; /* of a unit */
+    bool little;
+};
+
+/* `charset` is one of the UTF16 or UTF32 ones. */
+void transcode_begin(struct transcode *t, enum charset charset, struct span body,
+                     struct arena *arena);
+/* Reads about `bytes` more. True when all is done. */
+MUST_USE bool transcode_run(struct transcode *t, size_t bytes);
 
 enum content_kind {
     CONTENT_EMPTY,

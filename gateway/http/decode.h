@@ -47,14 +47,14 @@ struct decode {
     struct span output; /* when done and `error` is DECODE_OK; the input without codings */
     enum decode_error error;
     /* the decoder's */
-    struct codings codings;
+    struct codings codings; /* those that are left, the last one next */
     struct decode_limits limits;
     struct arena *arena;
-    struct span input;
-    void *stream;
+    struct span input; /* of this coding */
+    void *stream;      /* NULL: this coding has not begun */
     char *out;
     size_t len, size, taken;
-    bool deflate_raw;
+    bool raw; /* deflate without zlib's frame */
 };
 
 /* The input lives until all is done, without codings as long as the output. */

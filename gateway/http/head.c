@@ -45,12 +45,24 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* A version of the right form that is not ours is told apart from garbage. */
+/*
+ * A version of the right form that is not ours is told apart from garbage; HTTP/0.x is none:
+ * what came before 1.0 had no version to say.
+ */
 static enum http_error version_error(const char *p, const char *end)
 {
     bool formed = end - p >= VERSION_BYTES && memcmp(p, "HTTP/", 5) == 0 && is_digit(p[5]) &&
-                  p[6] == '.' && is_digit(p[7]);
+                  p[5] != '0' && p[6] == '.' && is_digit(p[7]);
     return formed ? HTTP_VERSION : HTTP_SYNTAX;
+}
+
+/* `host:port`, the one form of CONNECT's target (RFC 9112 section 3.2.3). */
+static bool is_authority_form(struct span target)
+{
+    size_t port = target.len;
+    while (port > 0 && is_digit(target.p[port - 1]))
+        port--;
+    return port > 1 && port < target.len && target.p[port - 1] == ':';
 }
 
 /* `method SP target SP version CR LF`, single spaces (RFC 9112 section 3). Moves `*rest` behind
@@ -84,7 +96,10 @@ static enum http_error request_line(struct request *req, struct span *rest,
     if (p[VERSION_BYTES] != '\r' || p[VERSION_BYTES + 1] != '\n')
         return p[VERSION_BYTES] == '\n' ? HTTP_LINE_END : HTTP_SYNTAX;
     req->minor = (uint8_t)minor;
+    req->protocol = span_of(p, VERSION_BYTES);
     *rest = span_range(p + VERSION_BYTES + 2, end);
+    if (req->method_id == METHOD_CONNECT && !is_authority_form(req->target))
+        return HTTP_TARGET;
     if (req->method_id == METHOD_CONNECT || req->method_id == METHOD_TRACE)
         return HTTP_METHOD_REFUSED;
     return HTTP_OK;

@@ -17,6 +17,7 @@
 #define SALLYPORT_JSONSCAN_H
 
 #include "gateway/base/arena.h"
+#include "gateway/base/siphash.h"
 
 enum jsonscan_kind {
     JSONSCAN_STRING,
@@ -27,7 +28,7 @@ enum jsonscan_kind {
     JSONSCAN_HOLLOW
 };
 
-/* Those below JSONSCAN_DUPLICATE end the scan; the others are told and it goes on. */
+/* The fatal ones end the scan; the others are told and it goes on. */
 enum jsonscan_finding {
     JSONSCAN_INVALID = 1,     /* not JSON */
     JSONSCAN_TRUNCATED = 2,   /* ends too early; with INVALID */
@@ -36,13 +37,17 @@ enum jsonscan_finding {
     JSONSCAN_OVER_DEPTH = 16, /* limits */
     JSONSCAN_OVER_COUNT = 32,
     JSONSCAN_OVER_NAME = 64,
-    JSONSCAN_STOPPED = 128, /* by the callback */
+    JSONSCAN_OVER_NUMBER = 128, /* JSONSCAN_NUMBER_MAX */
+    JSONSCAN_STOPPED = 256,     /* by the callback */
+    JSONSCAN_FATAL = 511,
     JSONSCAN_DUPLICATE =
-        256, /* a key twice in one object: which one counts is anybody's guess */
-    JSONSCAN_SURROGATE = 512, /* half a pair, told as U+FFFD */
-    JSONSCAN_NUL = 1024,      /* \u0000: ends the text to some */
-    JSONSCAN_BOM = 2048,
+        512, /* a key twice in one object: readers differ on which one counts */
+    JSONSCAN_SURROGATE = 1024, /* half a pair, told as U+FFFD */
+    JSONSCAN_NUL = 2048,       /* \u0000: ends the text to some */
+    JSONSCAN_BOM = 4096,
 };
+
+enum { JSONSCAN_NUMBER_MAX = 1024 /* bytes of one number */ };
 
 enum jsonscan_names { JSONSCAN_NAMES_V2, JSONSCAN_NAMES_V3 };
 
@@ -51,6 +56,7 @@ struct jsonscan_limits {
     unsigned values; /* told, hollow ones too */
     unsigned name_bytes; /* of one full name */
     enum jsonscan_names names;
+    struct siphash_key seed; /* secret: clients choose the keys that are hashed */
 };
 
 /*
@@ -68,24 +74,23 @@ struct jsonscan {
     enum err err;      /* ERR_MEMORY: the arena is exhausted, and the result is void */
     const char *p;     /* where the scan is, or ended */
     /* the scanner's */
-    const char *begin, *end, *stop;
+    const char *end, *stop;
+    size_t slice;
     struct jsonscan_limits limits;
     struct arena *arena;
     jsonscan_fn *fn;
     void *ctx;
-    struct jsonscan_level *levels;
+    struct jsonscan_level *levels; /* open objects and arrays */
     unsigned depth, level_capacity, serial;
     uint8_t state;
-    /* the string that is being read */
-    const char *start, *from;
+    bool in_key, escaped;
+    const char *start, *from; /* of the string that is read; as far as it is unescaped */
     char *out;
     size_t out_len;
-    bool is_key, escaped;
-    /* the name so far */
-    char *name;
-    size_t name_len, name_size;
-    /* keys met, as hashes under a key of the worker's start */
-    uint64_t *seen;
+    struct span key; /* that waits for its value */
+    char *name;      /* of what is open; its last part begins at `last` */
+    size_t name_len, name_size, last;
+    uint64_t *seen; /* hashes of the keys of large objects */
     size_t seen_count, seen_size;
 };
 

@@ -55,10 +55,11 @@ struct request {
     struct span path, path_wire, path_plain;
     struct span query; /* as received, without `?`; `has_query` tells an empty one from none */
     bool has_query;
-    struct span scheme; /* "http" or "https": how the client reached us */
-    struct span host;   /* lower case, no port, no trailing dot, IPv6 with brackets */
-    uint16_t port;      /* of the Host field, 0 when it had none */
-    uint8_t minor;      /* HTTP/1.minor as received: 0 or 1 */
+    struct span scheme;   /* "http" or "https": how the client reached us */
+    struct span host;     /* lower case, no port, no trailing dot, IPv6 with brackets */
+    uint16_t port;        /* of the Host field, 0 when it had none */
+    uint8_t minor;        /* HTTP/1.minor as received: 0 or 1 */
+    struct span protocol; /* as received: "HTTP/1.1"; NULL pointer: another way, see minor */
     struct fields fields;
     struct fields trailers; /* filled in when a chunked body has ended */
     enum body_kind body;

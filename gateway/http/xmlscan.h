@@ -44,13 +44,16 @@ struct xmlscan {
     void *parser;
     struct text *text;
     unsigned depth, attributes;
-    size_t bytes;
+    size_t bytes, fed;
     bool done;
 };
 
 void xmlscan_begin(struct xmlscan *scan, struct span text, const struct xmlscan_limits *limits,
                    struct arena *arena, xmlscan_fn *fn, void *ctx);
-/* Reads about `bytes` more. True when all is done. The scan stays where it is in memory. */
+/*
+ * Reads about `bytes` more, some 64 KiB at the least. True when all is done. The scan stays
+ * where it is in memory.
+ */
 MUST_USE bool xmlscan_run(struct xmlscan *scan, size_t bytes);
 bool xmlscan_failed(const struct xmlscan *scan);
 const char *xmlscan_error(const struct xmlscan *scan);

@@ -113,6 +113,28 @@ static void stream_done(struct session *s)
     else
         idle_enter(s);
 }
+/* ---- handshakes ---- */
+
+static bool is_shaking_hands(const struct session *s)
+{
+    return s->channel.tls != NULL && !tls_info(s->channel.tls)->established;
+}
+
+/* Who connects and says nothing, as monitors do, has failed at nothing. */
+static void tell_failed_handshake(const struct session *s, const char *late)
+{
+    if (!is_shaking_hands(s) || (late == NULL && s->channel.received == 0))
+        return;
+    struct connection_fault fault = { .kind = CONNECTION_TLS_FAILED,
+                                      .peer = s->peer,
+                                      .reason = "tls-failed",
+                                      .detail = tls_failure(s->channel.tls),
+                                      .sni = tls_info(s->channel.tls)->sni };
+    if (fault.detail == NULL)
+        fault.detail = late != NULL ? late : "connection ended";
+    s->host->fault(s->channel.worker, &fault);
+}
+
 /* ---- events ---- */
 
 /*
@@ -223,6 +245,7 @@ static void on_readable(struct channel *channel)
         return;
     }
     if (n <= 0) {
+        tell_failed_handshake(s, NULL);
         input_ended(s, n == 0);
         worker_flush(worker);
         return;
@@ -252,7 +275,10 @@ static void on_drained(struct channel *channel)
 
 static void on_broken(struct channel *channel)
 {
-    session_end(CONTAINER(channel, struct session, channel), STREAM_GONE);
+    struct session *s = CONTAINER(channel, struct session, channel);
+
+    tell_failed_handshake(s, NULL);
+    session_end(s, STREAM_GONE);
 }
 
 static const struct channel_events session_channel_events = {
@@ -323,6 +349,7 @@ static void head_late(struct session *s)
 {
     bool silent = s->stash.len == 0;
 
+    tell_failed_handshake(s, "handshake took too long");
     stash_free(&s->stash, &s->channel.worker->slabs);
     /* An idle connection is closed without a word (RFC 9112 section 9.5), a slow head is told.
      */
@@ -412,7 +439,10 @@ void session_accept(struct worker *worker, const struct session_host *host, int 
     struct session *s = counted && room_for_one(worker, host) ? session_new(worker) : NULL;
 
     if (s == NULL) {
-        ++*host->refused;
+        struct connection_fault fault = { .kind = CONNECTION_REFUSED,
+                                          .peer = *peer,
+                                          .reason = counted ? "connections" : "conns-per-ip" };
+        host->fault(worker, &fault);
         if (counted && host->cap != NULL)
             peer_cap_leave(host->cap, peer);
         if (tls != NULL)

@@ -277,6 +277,7 @@ static int answer_done(struct h2_stream *h)
 static int on_reset_sent(struct h2_session *s, const nghttp2_frame *frame)
 {
     struct h2_stream *h = nghttp2_session_get_stream_user_data(s->ng, frame->hd.stream_id);
+    s->resets[s->reset_count++ % RESETS_REMEMBERED] = frame->hd.stream_id;
     bool ours = frame->rst_stream.error_code == NGHTTP2_NO_ERROR || (h != NULL && h->ours);
 
     if (ours || budget_spend(&s->frames.budgets, FLOOD_PROVOKED, h2_now_us(s)))

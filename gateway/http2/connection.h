@@ -23,6 +23,7 @@ enum {
     H2_LINGER_MS = 500,
     H2_LINGER_BYTES = 256 * 1024,
     H2_DRAIN_MS = 500, /* for requests that were sent before GOAWAY was seen */
+    RESETS_REMEMBERED = 64,
     TICK_MIN_MS = 20,
     TICK_MAX_MS = 1000,
 };
@@ -58,6 +59,11 @@ struct h2_session {
     bool leaving;           /* the flow wants the connection to end with its answer */
     uint64_t mark, mark_ms; /* progress of the channel; 0: not watched */
     uint64_t begun_ms, drain_ms;
+    int32_t newest;                    /* the highest stream so far */
+    uint64_t recent;                   /* bit i: stream `newest` - 2 i was opened */
+    int32_t resets[RESETS_REMEMBERED]; /* streams that we reset: a ring */
+    unsigned reset_count;
+    uint32_t error; /* of the connection, found by us; 0: none */
 };
 
 struct h2_stream {

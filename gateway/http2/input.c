@@ -10,6 +10,48 @@ static struct h2_stream *stream_at(const struct h2_session *s, int32_t id)
     return nghttp2_session_get_stream_user_data(s->ng, id);
 }
 
+/* ---- streams that are over ---- */
+
+static void note_opened(struct h2_session *s, int32_t id)
+{
+    int32_t ahead = (id - s->newest) / 2;
+
+    s->recent = (ahead < 64 ? s->recent << ahead : 0) | 1;
+    s->newest = id;
+}
+
+static bool was_opened(const struct h2_session *s, int32_t id)
+{
+    int32_t behind = (s->newest - id) / 2;
+
+    return behind >= 64 || ((s->recent >> behind) & 1);
+}
+
+/* What was on its way when our RST_STREAM was is passed over (RFC 9113 section 5.1). */
+static bool was_reset_by_us(const struct h2_session *s, int32_t id)
+{
+    for (unsigned i = 0; i < RESETS_REMEMBERED; i++) {
+        if (s->resets[i] == id)
+            return true;
+    }
+    return false;
+}
+
+/* nghttp2 lets two errors pass: HEADERS on a stream that is over, and PRIORITY on none. */
+static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *user)
+{
+    struct h2_session *s = user;
+
+    (void)ng;
+    if (hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0)
+        s->error = NGHTTP2_PROTOCOL_ERROR;
+    if (hd->type == NGHTTP2_HEADERS && hd->stream_id <= s->newest &&
+        stream_at(s, hd->stream_id) == NULL && !was_reset_by_us(s, hd->stream_id))
+        s->error =
+            was_opened(s, hd->stream_id) ? NGHTTP2_STREAM_CLOSED : NGHTTP2_PROTOCOL_ERROR;
+    return s->error == 0 ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
 /* ---- heads ---- */
 
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
@@ -26,6 +68,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
         s->block = h;
         return 0;
     }
+    note_opened(s, id);
     bool full = s->channel.worker->streams >= s->host->worker_streams;
     struct h2_stream *h = full ? NULL : h2_stream_open(s, id);
     if (h == NULL) /* it may come again (RFC 9113 section 8.7) */
@@ -112,13 +155,6 @@ static void read_trailers(struct h2_stream *h, bool ended)
     body_done(h);
 }
 
-/* RFC 9113 still knows the form of it; a stream that depends on itself is a sign of trouble. */
-static bool depends_on_itself(const nghttp2_frame *frame)
-{
-    return (frame->hd.flags & NGHTTP2_FLAG_PRIORITY) != 0 &&
-           frame->headers.pri_spec.stream_id == frame->hd.stream_id;
-}
-
 static int on_headers(struct h2_session *s, const nghttp2_frame *frame)
 {
     struct h2_stream *h = s->block;
@@ -127,9 +163,6 @@ static int on_headers(struct h2_session *s, const nghttp2_frame *frame)
     s->block = NULL;
     if (h == NULL)
         return 0;
-    if (depends_on_itself(frame))
-        return nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, h->id,
-                                         NGHTTP2_PROTOCOL_ERROR);
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
         read_head(h, ended);
     else
@@ -152,6 +185,20 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
             body_done(h);
     }
     return 0;
+}
+
+/* Messages that RFC 9113 section 8.1.1 calls malformed. What HTTP/1 refuses for other reasons
+ * is just answered. */
+static bool is_malformed(enum http_error error)
+{
+    static const bool malformed[HTTP_ERROR_COUNT] = {
+        [HTTP_SYNTAX] = true,     [HTTP_METHOD] = true,           [HTTP_TARGET] = true,
+        [HTTP_FIELD_NAME] = true, [HTTP_FIELD_VALUE] = true,      [HTTP_FIELD_REPEATED] = true,
+        [HTTP_HOST] = true,       [HTTP_LENGTH] = true,           [HTTP_FRAMING] = true,
+        [HTTP_PSEUDO] = true,     [HTTP_CONNECTION_FIELD] = true, [HTTP_TRAILER] = true,
+    };
+
+    return malformed[error];
 }
 
 /* ---- bodies ---- */
@@ -196,7 +243,7 @@ void h2_deliver(struct h2_stream *h)
         return;
     stream->worker->current = stream;
     if (h->failed != HTTP_OK) {
-        h->malformed |= http_error_status(h->failed) == 400;
+        h->malformed |= is_malformed(h->failed);
         h->wanted = false;
         stream->events->body_error(stream, h->failed);
     } else if (h->body_whole) {
@@ -249,7 +296,7 @@ void h2_begin(struct h2_stream *h)
         stream->events->begin(stream);
         return;
     }
-    h->malformed = http_error_status(h->failed) == 400;
+    h->malformed = is_malformed(h->failed);
     stream->events->refused(stream, h->failed);
 }
 
@@ -271,6 +318,7 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
 
 void h2_input_callbacks(nghttp2_session_callbacks *callbacks)
 {
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);

@@ -379,7 +379,7 @@ static void settle(struct task *task)
 
 /* ---- input ---- */
 
-/* nghttp2 gave up by itself. */
+/* nghttp2 gave up by itself, or we found what it passes over. */
 static void on_refusal(struct h2_session *s, ssize_t code)
 {
     if (code == NGHTTP2_ERR_FLOODED) {
@@ -389,7 +389,9 @@ static void on_refusal(struct h2_session *s, ssize_t code)
     }
     bool memory = code == NGHTTP2_ERR_NOMEM;
     h2_session_confess(s, memory ? HTTP_MEMORY : HTTP_H2_PROTOCOL);
-    say_goaway(s, memory ? NGHTTP2_INTERNAL_ERROR : NGHTTP2_PROTOCOL_ERROR);
+    if (s->error == 0)
+        s->error = memory ? NGHTTP2_INTERNAL_ERROR : NGHTTP2_PROTOCOL_ERROR;
+    say_goaway(s, s->error);
     close_down(s);
 }
 

@@ -37,6 +37,17 @@ void peer_cap_open(struct peer_cap *cap);
 bool peer_cap_enter(struct peer_cap *cap, const struct addr *addr);
 void peer_cap_leave(struct peer_cap *cap, const struct addr *addr);
 
+/* Why a connection came to nothing. */
+enum connection_kind { CONNECTION_REFUSED, CONNECTION_TLS_FAILED };
+struct connection_fault {
+    enum connection_kind kind;
+    struct addr peer;
+    const char *reason; /* slug */
+    const char *detail; /* constant text, or NULL */
+    struct span sni;    /* as far as it was heard */
+    struct span list;   /* address list that denied it, or empty */
+};
+
 struct listener {
     struct watch watch;
     struct timer pause;

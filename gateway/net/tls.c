@@ -115,7 +115,7 @@ static void failed(struct tls *tls)
 
 const char *tls_failure(const struct tls *tls)
 {
-    return tls->failure != NULL ? tls->failure : "no failure";
+    return tls->failure;
 }
 
 /* ---- making and freeing ---- */
@@ -305,34 +305,82 @@ void tls_shutdown(struct tls *tls)
 
 /* ---- what is known ---- */
 
-static bool keep_client(struct tls *tls, X509 *certificate, struct span subject)
+/* What is written to `bio`, once, with the lengths of its parts. */
+static bool keep_client(struct tls *tls, const char *text, const size_t lens[4])
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned len = 0;
-    if (X509_digest(certificate, EVP_sha256(), digest, &len) != 1)
-        return false;
-    tls->client = malloc(FINGERPRINT_BYTES + subject.len);
+    struct span *parts[] = { &tls->info.client_fingerprint, &tls->info.client_serial,
+                             &tls->info.client_subject, &tls->info.client_issuer };
+    size_t at = 0;
+
+    tls->client = malloc(lens[0] + lens[1] + lens[2] + lens[3]);
     if (tls->client == NULL)
         return false;
-    struct text text = text_fixed(tls->client, FINGERPRINT_BYTES + subject.len);
-    text_hex(&text, digest, len);
-    text_add(&text, subject);
-    INVARIANT(!text.overflow);
-    tls->info.client_fingerprint = span_of(tls->client, FINGERPRINT_BYTES);
-    tls->info.client_subject = span_of(tls->client + FINGERPRINT_BYTES, subject.len);
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        memcpy(tls->client + at, text + at, lens[i]);
+        *parts[i] = span_of(tls->client + at, lens[i]);
+        at += lens[i];
+    }
     return true;
 }
 
-static void describe_client(struct tls *tls, X509 *certificate)
+static bool write_fingerprint(BIO *bio, const X509 *certificate)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    char hex[2 * EVP_MAX_MD_SIZE];
+    struct text text = text_fixed(hex, sizeof hex);
+    unsigned len = 0;
+
+    if (X509_digest(certificate, EVP_sha256(), digest, &len) != 1)
+        return false;
+    text_hex(&text, digest, len);
+    return BIO_write(bio, text.p, (int)text.len) == (int)text.len;
+}
+
+/* RFC 5280 section 4.1.2.2: at most 20 octets; a longer one is cut. */
+static bool write_serial(BIO *bio, const X509 *certificate)
+{
+    enum { SERIAL_HEX_MAX = 40 };
+    BIGNUM *number = ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), NULL);
+    char *hex = number != NULL ? BN_bn2hex(number) : NULL;
+    size_t len = hex != NULL ? strnlen(hex, SERIAL_HEX_MAX) : 0;
+    bool good = len > 0 && BIO_write(bio, hex, (int)len) == (int)len;
+
+    OPENSSL_free(hex);
+    BN_free(number);
+    return good;
+}
+
+static bool write_name(BIO *bio, const X509_NAME *name)
+{
+    return X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0;
+}
+
+static size_t written_since(BIO *bio, size_t *before)
+{
+    size_t all = BIO_ctrl_pending(bio), since = all - *before;
+
+    *before = all;
+    return since;
+}
+
+static void describe_client(struct tls *tls, const X509 *certificate)
 {
     BIO *bio = BIO_new(BIO_s_mem());
-    char *subject = NULL;
-    const X509_NAME *name = X509_get_subject_name(certificate);
-    if (bio != NULL && X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0) {
-        long len = BIO_get_mem_data(bio, &subject);
-        tls->info.client_cert =
-            len >= 0 && keep_client(tls, certificate, span_of(subject, (size_t)len));
+    size_t lens[4] = { 0 }, before = 0;
+    char *text = NULL;
+    bool good = bio != NULL && write_fingerprint(bio, certificate);
+
+    if (good) {
+        lens[0] = written_since(bio, &before);
+        good = write_serial(bio, certificate);
+        lens[1] = written_since(bio, &before);
+        good = good && write_name(bio, X509_get_subject_name(certificate));
+        lens[2] = written_since(bio, &before);
+        good = good && write_name(bio, X509_get_issuer_name(certificate));
+        lens[3] = written_since(bio, &before);
     }
+    tls->info.client_cert =
+        good && BIO_get_mem_data(bio, &text) > 0 && keep_client(tls, text, lens);
     BIO_free(bio);
     ERR_clear_error();
 }

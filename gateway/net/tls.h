@@ -25,11 +25,13 @@ struct tls_info {
     bool established, resumed;
     struct span version; /* "TLSv1.3" */
     struct span cipher;
-    struct span sni;                /* lower case; empty when none was sent */
-    struct span alpn;               /* "h2", "http/1.1" or empty */
-    int site;                       /* index of the tls_site that was chosen by SNI */
-    bool client_cert;               /* a verified one */
-    struct span client_subject;     /* RFC 2253 */
+    struct span sni;            /* lower case; empty when none was sent */
+    struct span alpn;           /* "h2", "http/1.1" or empty */
+    int site;                   /* index of the tls_site that was chosen by SNI */
+    bool client_cert;           /* a verified one */
+    struct span client_subject; /* RFC 2253; the same of its issuer */
+    struct span client_issuer;
+    struct span client_serial;      /* hex, upper case */
     struct span client_fingerprint; /* SHA-256 of the DER, lower-case hex */
 };
 
@@ -49,7 +51,8 @@ ssize_t tls_read(struct tls *tls, char *plain, size_t size);
 MUST_USE enum err tls_write(struct tls *tls, struct span plain);
 void tls_shutdown(struct tls *tls); /* close_notify */
 const struct tls_info *tls_info(struct tls *tls);
-/* Why it failed, as constant text for the log: "no shared cipher", "hostname mismatch". */
+/* Why it failed, as constant text for the log: "no shared cipher", "hostname mismatch"; NULL:
+ * it did not. */
 const char *tls_failure(const struct tls *tls);
 
 #endif

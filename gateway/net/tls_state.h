@@ -91,7 +91,7 @@ struct tls {
     const char *failure; /* NULL: none so far */
     bool established, ended, failed, shut;
     bool info_done;
-    char *sni, *client; /* owned; `client` is fingerprint and subject */
+    char *sni, *client; /* owned; `client` is fingerprint, serial, subject and issuer */
     struct tls_info info;
 };
 

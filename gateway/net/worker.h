@@ -20,6 +20,14 @@ enum {
 
 struct channel;
 
+/* What was not let in, in this second: its records have a rate. */
+struct refusals {
+    uint64_t began_ms;
+    unsigned written;
+    uint64_t suppressed;
+    struct timer timer; /* tells of what was suppressed, when nothing else does */
+};
+
 struct worker {
     struct loop loop;
     struct slab_pool slabs; /* connections' incomplete input, unsent output, arenas */
@@ -36,19 +44,19 @@ struct worker {
     size_t cork_len, wire_len;
     struct channel *cork_owner; /* NULL: empty */
 
-    size_t connections, streams;    /* alive now */
-    size_t held_bytes;              /* request and response bodies held for inspection */
-    struct siphash_key held_key;    /* random: nobody can choose whom to share a counter with */
-    size_t held_share[HELD_SHARES]; /* of held_bytes, by client */
+    struct refusals refusals;    /* gateway/connection_log.h */
+    size_t connections, streams; /* alive now */
+    size_t held_bytes;           /* request and response bodies held for inspection */
+    struct siphash_key held_key; /* random: nobody can choose whom to share a counter with */
 
     const struct config *config; /* gateway/chain/config.h */
     struct slots *slots;         /* gateway/store/slots.h: the whole, for queries of death */
     struct worker_shared
         *shared;              /* gateway/store/slots.h: this worker's slot in shared memory */
     struct ring_writer *ring; /* gateway/audit/ring.h; NULL when audit is off */
-    struct commits *commits;  /* gateway/audit/commit.h; NULL: answers do not wait */
-    struct repeats *flood;    /* gateway/audit/flood.h; NULL: every refusal is recorded */
     struct snapshots *snapshots;      /* gateway/store/snapshot.h */
+    struct redis *redis;              /* gateway/store/redis.h; NULL: nothing is shared */
+    struct exact *exact;              /* ratelimit/exact.h */
     void **locals;                    /* gateway/chain: per stage instance */
     struct upstream_local *upstreams; /* gateway/upstream: per upstream of the configuration */
     struct stream *current;           /* being worked on now: what a crash is blamed on */
@@ -56,6 +64,7 @@ struct worker {
     struct session *free_sessions;
     struct session *sessions;               /* all alive, linked */
     struct session *idle_first, *idle_last; /* those between requests, oldest first */
+    size_t held_share[HELD_SHARES];         /* of held_bytes, by client; last: it is large */
 };
 
 #endif

@@ -26,8 +26,6 @@ static void start(struct service *service)
     if (service->role == ROLE_RECORDER) {
         spawn.fds[ROLE_FD_RINGS] = memory_find(master, "audit");
         spawn.fds[ROLE_FD_WAKE] = master->wake_fd;
-        spawn.fds[ROLE_FD_SEAL] = master->seal_fd;
-        spawn.fds[ROLE_FD_WRITTEN] = master->written_fd;
     } else {
         spawn.fds[ROLE_FD_CONTROL] = listen_control_fd(master);
         spawn.fds[ROLE_FD_SLOTS] = master->slots_fd;
@@ -99,7 +97,7 @@ static bool reaped(struct service *service, int32_t pid, int status)
     *shown_pid(service) = 0;
     if (service->settings_fd < 0)
         return true;
-    if (asked && WIFEXITED(status)) {
+    if (WIFEXITED(status) && (asked || WEXITSTATUS(status) == EXIT_AGAIN)) {
         start(service);
         return true;
     }

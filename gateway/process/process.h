@@ -45,6 +45,9 @@ enum role process_find(struct span name);
 /* Both tables in Markdown, as SECURITY.md has them. */
 void process_write_markdown(struct text *out);
 
+/* How a service ends that asks to be started anew at once, with the rights it has dropped. */
+enum { EXIT_AGAIN = 75 };
+
 /*
  * Descriptors of an exec'd role. 3 is its socket pair to the master; its end means that the
  * role is to finish. What a role does not have is closed.
@@ -56,8 +59,6 @@ enum role_fd {
     ROLE_FD_RINGS = 6,    /* recorder: memfd, struct rings */
     ROLE_FD_WAKE = 7,     /* recorder: eventfd */
     ROLE_FD_SLOTS = 8,    /* steward: memfd, struct slots */
-    ROLE_FD_SEAL = 9,     /* recorder: memfd, struct seal_memory */
-    ROLE_FD_WRITTEN = 10, /* recorder: eventfd */
     ROLE_FD_END
 };
 

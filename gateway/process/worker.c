@@ -9,11 +9,11 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "gateway/audit/commit.h"
-#include "gateway/audit/flood.h"
+#include "gateway/audit/ring.h"
 #include "gateway/base/cidrset.h"
 #include "gateway/base/log.h"
 #include "gateway/chain/chain.h"
+#include "gateway/connection_log.h"
 #include "gateway/flow.h"
 #include "gateway/http1/session.h"
 #include "gateway/http2/session.h"
@@ -21,6 +21,7 @@
 #include "gateway/process/settings.h"
 #include "gateway/store/slots.h"
 #include "gateway/store/snapshot.h"
+#include "gateway/store/store.h"
 #include "gateway/upstream/upstream.h"
 
 enum {
@@ -46,8 +47,6 @@ struct serving {
     struct h2_host h2;
     struct peer_cap cap;
     struct ring_writer ring;
-    struct commits commits;
-    struct repeats flood;
     struct snapshots snapshots;
     struct arena arena; /* the worker's own */
     struct door *doors;
@@ -59,13 +58,14 @@ struct serving {
 /* ---- accepting ---- */
 
 static bool refused_at_the_door(struct serving *serving, const struct listener *listener,
-                                const struct addr *peer)
+                                const struct connection_fault *fault)
 {
     const struct config *config = serving->worker.config;
     /* Behind a proxy the peer is the proxy: lists are asked again when the client is known. */
-    if (listener->proxy_protocol || cidrs_contain(&config->server.trusted_proxies, peer))
+    if (listener->proxy_protocol ||
+        cidrs_contain(&config->server.trusted_proxies, &fault->peer))
         return false;
-    return chain_connect(config, &serving->worker, peer).action == ACTION_DENY;
+    return chain_connect(config, &serving->worker, &fault->peer).action == ACTION_DENY;
 }
 
 static void on_accepted(struct listener *listener, int fd, const struct addr *peer)
@@ -74,13 +74,13 @@ static void on_accepted(struct listener *listener, int fd, const struct addr *pe
     struct worker_counters *counters = &serving->worker.shared->counters;
     counters->connections_accepted++;
     struct tls *tls = NULL;
-    bool refused = refused_at_the_door(serving, listener, peer);
-    if (!refused && listener->tls) {
-        tls = tls_accept(serving->worker.config->tls);
-        refused = tls == NULL;
-    }
-    if (refused) {
-        counters->connections_refused++;
+    struct connection_fault fault = { .kind = CONNECTION_REFUSED, .peer = *peer };
+    if (refused_at_the_door(serving, listener, &fault))
+        fault.reason = "address-denied";
+    else if (listener->tls && (tls = tls_accept(serving->worker.config->tls)) == NULL)
+        fault.reason = "memory";
+    if (fault.reason != NULL) {
+        connection_log(&serving->worker, &fault);
         (void)close(fd);
         return;
     }
@@ -246,7 +246,7 @@ static void fill_host(struct serving *serving)
         .body_min_rate = limits->body_min_rate,
         .arena_ceiling = limits->request_memory,
         .preserve_encoded = serving->worker.config->preserve_encoded,
-        .refused = &serving->worker.shared->counters.connections_refused,
+        .fault = connection_log,
         .connections = (size_t)limits->connections,
     };
 }
@@ -327,21 +327,6 @@ static void attach_shared(struct serving *serving)
                                           .ring = &start->rings->ring[start->ring_slot],
                                           .wake_fd = start->recorder_fd };
     worker->ring = &serving->ring;
-    worker->flood = &serving->flood;
-    struct siphash_key key;
-    memcpy(&key, worker->config->boot_key, sizeof(key));
-    /* Who asks for every transaction gets every transaction. */
-    bool all = (worker->config->audit.record & AUDIT_ALL) != 0;
-    flood_init(worker->flood, all ? 0 : (uint64_t)worker->config->audit.flood, &key);
-}
-
-static enum err open_commits(struct serving *serving)
-{
-    struct worker *worker = &serving->worker;
-    if (worker->ring == NULL)
-        return OK;
-    worker->commits = &serving->commits;
-    return commits_open(&serving->commits, worker, worker->ring, serving->start->written_fd);
 }
 
 static enum err set_up(struct serving *serving)
@@ -352,7 +337,6 @@ static enum err set_up(struct serving *serving)
     random_bytes(&worker->held_key, sizeof(worker->held_key));
     TRY(loop_init(&worker->loop));
     TRY(open_signals(serving));
-    TRY(open_commits(serving));
     TRY(open_memory(worker, &config->server.limits));
     TRY(open_snapshots(serving));
     fill_host(serving);
@@ -367,7 +351,9 @@ static enum err set_up(struct serving *serving)
                                .user = user[0] != '\0' ? user : NULL,
                                .off = config->server.sandbox != 0 };
     TRY(sandbox_drop(&sandbox));
+    TRY(store_attach(worker, config->store));
     TRY(chain_attach(worker, config));
+    store_start(worker);
     TRY(upstreams_attach(worker, config->upstreams, config->upstream_count));
     TRY(crash_open(worker, config->boot_key));
     TRY(open_doors(serving));
@@ -415,5 +401,6 @@ void worker_main(const struct worker_start *start)
     (void)close(start->report_fd);
     sandbox_probe(ROLE_WORKER);
     serve(serving);
+    connection_log_flush(&serving->worker);
     _exit(0);
 }

@@ -14,13 +14,22 @@ static const struct {
     const char *name;
     size_t offset;
 } counter_table[] = {
-    COUNTER(connections_accepted), COUNTER(connections_refused),
-    COUNTER(connections_open),     COUNTER(requests),
-    COUNTER(requests_refused),     COUNTER(requests_denied),
-    COUNTER(requests_replied),     COUNTER(requests_forwarded),
-    COUNTER(upstream_failures),    COUNTER(upstream_retries),
-    COUNTER(records_lost),         COUNTER(request_bytes),
-    COUNTER(response_bytes),       COUNTER(h2_connections),
+    COUNTER(connections_accepted),
+    COUNTER(connections_refused),
+    COUNTER(connections_open),
+    COUNTER(tls_failures),
+    COUNTER(connection_records_suppressed),
+    COUNTER(requests),
+    COUNTER(requests_refused),
+    COUNTER(requests_denied),
+    COUNTER(requests_replied),
+    COUNTER(requests_forwarded),
+    COUNTER(upstream_failures),
+    COUNTER(upstream_retries),
+    COUNTER(records_lost),
+    COUNTER(request_bytes),
+    COUNTER(response_bytes),
+    COUNTER(h2_connections),
 };
 #undef COUNTER
 

@@ -9,11 +9,12 @@
 #include "gateway/http2/budget.h"
 
 enum { SLOTS_MAX = 64, DEATHS_MAX = 256, DEATHS_TO_REFUSE = 2, DEATH_LIFETIME_S = 86400 };
-enum { SLOTS_LAYOUT = 1, BOOT_KEY_BYTES = 32, IDS_LISTEN_BYTES = 1024 };
+enum { SLOTS_LAYOUT = 2, BOOT_KEY_BYTES = 32, IDS_LISTEN_BYTES = 1024 };
 
 /* Counters of one worker; the steward adds them up. Names appear in metrics and `status`. */
 struct worker_counters {
     uint64_t connections_accepted, connections_refused, connections_open;
+    uint64_t tls_failures, connection_records_suppressed;
     uint64_t requests, requests_refused, requests_denied, requests_replied, requests_forwarded;
     uint64_t upstream_failures, upstream_retries, records_lost;
     uint64_t request_bytes, response_bytes;

@@ -87,10 +87,23 @@ bool compile_ip_match_from_file(const struct operator_source *source, const void
     return build(source, list, prepared);
 }
 
+/* An IPv4-mapped address is in the set as IPv4, or as the IPv6 that is written. */
+static bool in_set(struct span set, struct span text)
+{
+    struct addr addr;
+    if (!addr_parse(text, &addr))
+        return false;
+    if (cidrset_contains(set, &addr))
+        return true;
+    if (addr.family != ADDR_V4 || span_index(text, ':') < 0)
+        return false;
+    struct addr mapped = { .family = ADDR_V6, .bytes = { [10] = 0xff, [11] = 0xff } };
+    memcpy(mapped.bytes + 12, addr.bytes, 4);
+    return cidrset_contains(set, &mapped);
+}
+
 bool eval_ip_match(const struct operator_call *call, struct operator_match *match)
 {
     const struct span *set = call->prepared;
-    struct addr addr;
-    return addr_parse(call->value, &addr) && cidrset_contains(*set, &addr) &&
-           matched_all(match, call);
+    return in_set(*set, call->value) && matched_all(match, call);
 }

@@ -21,6 +21,7 @@ enum {
     SECLANG_FILE_BYTES_MAX = 16 * 1024 * 1024,
     SECLANG_LINE_BYTES_MAX = 1024 * 1024, /* of a directive, its continuations joined */
     SECLANG_INCLUDE_DEPTH_MAX = 16,
+    SECLANG_FILES_MAX = 1024,
     SECLANG_CHAIN_MAX = 64,
     SECLANG_TARGETS_MAX = 1024,  /* of one rule, exclusions counted */
     SECLANG_ACTIONS_MAX = 512,   /* of one rule */
@@ -127,7 +128,6 @@ struct sec_step {
         STEP_SETSID,
         STEP_SETRSC,
         STEP_SANITISE, /* sanitiseArg and its family: `name` names what is masked in records */
-        STEP_APPEND_NOTE, /* prepend, append, exec: refused at load, never here */
     } kind;
     enum sec_collection collection;
     struct macro name;  /* of the variable, without the collection */
@@ -138,8 +138,11 @@ struct sec_step {
     struct span tag;               /* ByTag, ByMsg: pattern's text */
     const struct sec_regex *regex; /* ByTag, ByMsg: as a regular expression */
     struct sec_target target;      /* ruleRemoveTarget* */
-    int option;                    /* other ctl: enum engine_mode, on/off, limit in value */
-    enum variable sanitise;        /* STEP_SANITISE: VAR_ARGS, VAR_REQUEST_HEADERS, ... */
+    int option;                    /* other ctl: enum engine_mode; on 1, off 0 */
+    uint64_t number;               /* ctl of a limit */
+    enum variable sanitise; /* STEP_SANITISE: VAR_ARGS, VAR_REQUEST_HEADERS, VAR_MATCHED_VARS */
+    bool sanitise_bytes;    /* sanitiseMatchedBytes: only the bytes that matched */
+    unsigned keep_first, keep_last; /* and of those not the first and the last n */
 };
 
 enum sec_disruptive {
@@ -184,15 +187,19 @@ struct sec_rule {
     bool log, audit_log;    /* resolved */
     struct macro message, log_data;
     struct span version, revision, severity_name;
-    int severity; /* 0 emergency .. 7 debug; -1 none */
+    int severity; /* 0 emergency .. 7 debug; -1 none (then the name is empty) */
     unsigned maturity, accuracy;
     const struct span *tags; /* may hold macros: expanded by the log */
     const struct macro *tag_macros;
     unsigned tag_count;
-    bool removed; /* by SecRuleRemove*: stays for the tools, is never run */
+    bool removed;  /* by SecRuleRemove*: stays for the tools, is in no phase's list */
+    bool left_out; /* uses what is not supported: the same, and a warning told so */
 };
 
-/* What stands in one phase's list: rule heads and markers in file order. */
+/*
+ * What stands in one phase's list: rule heads and markers in file order. A marker stands in
+ * every phase; `skipAfter` may name a rule's id as well, behind which a marker stands then.
+ */
 struct sec_item {
     struct sec_rule *rule; /* NULL: a marker */
     struct span marker;
@@ -221,7 +228,9 @@ struct sec_program {
     struct sec_rule **rules; /* all heads and links, in file order */
     unsigned rule_count;
     struct sec_settings settings;
-    uint64_t hash; /* of every file read, for caches and records */
+    unsigned left_out; /* heads that are left out */
+    uint64_t hash;     /* of every file read, lists of words too: for caches and records */
+    struct sec_owned *owned; /* what seclang_free releases */
 };
 
 /* Where a program comes from: files in this order, each read whole. */

@@ -139,6 +139,73 @@ def test_garbage_on_the_tls_port(gateway):
         assert client.ask(host="a.test").status == 200
 
 
+def test_failed_handshakes_are_on_record(config, authority, other_authority):
+    """One record each, with why; and a counter."""
+    good, evil = authority.issue("rec-ann", client=True), other_authority.issue("rec-eve", client=True)
+    serial = authority.serial  # of the last one issued by it
+    with Sallyport(merge(config, {"server": {"workers": 1}})) as gateway:
+        def attempt(made, name):
+            try:
+                with gateway.tls_client(made, name) as client:
+                    client.ask(host=name)
+            except Exception:
+                pass
+        expected = []
+        for detail, name, made in [
+                ("no site for this server name", "unknown.test", context()),
+                ("peer did not return a certificate", "ids.test", context()),
+                ("certificate", "ids.test", context(pair=evil)),
+                ("no application protocol", "a.test", context(alpn=["ftp"])),
+                ("unsupported protocol", "new.test", context(version=V12))]:
+            attempt(made, name)
+            expected.append((detail, name))
+        with Client(gateway.address("https")) as client:
+            client.send(request(host="a.test"))
+            client.sock.settimeout(5)
+            try:
+                client.sock.recv(100)
+            except ConnectionError:
+                pass
+        expected.append(("http request", None))
+        records = eventually(lambda: len(gateway.refusals()) == len(expected) and gateway.refusals(), 10, "records")
+        for record, (detail, name) in zip(records, expected):
+            assert detail in record["sallyport"]["detail"], record
+            assert record["event"]["reason"] == "tls-failed" and record["source"]["ip"] == "127.0.0.1"
+            if name not in (None, "unknown.test"):
+                assert record["tls"]["client"]["server_name"] == name
+        assert gateway.status()["counters"]["tls_failures"] == len(expected)
+        # A good one leaves what it was let in with.
+        with gateway.tls_client(context(alpn=["http/1.1"], pair=good), "ids.test") as client:
+            assert client.ask(host="ids.test", path="/who").status == 200
+        record = eventually(lambda: [r for r in gateway.records() if r.get("url", {}).get("path") == "/who"])[0]
+        client = record["tls"]["client"]
+        assert client["subject"] == "CN=rec-ann" and client["issuer"] == "CN=Test ca"
+        assert len(client["hash"]["sha256"]) == 64 and int(client["x509"]["serial_number"], 16) == serial
+        assert record["tls"]["next_protocol"] == "http/1.1" and client["server_name"] == "ids.test"
+
+
+def test_a_flood_of_failed_handshakes_cannot_fill_the_log(config):
+    with Sallyport(merge(config, {"server": {"workers": 1}})) as gateway:
+        count = 60
+        for _ in range(count):
+            with Client(gateway.address("https")) as client:
+                client.send(b"GET / HTTP/1.1\r\n\r\n")
+                try:
+                    client.sock.recv(100)
+                except ConnectionError:
+                    pass
+
+        def told():
+            found = gateway.refusals()
+            suppressed = sum(r["sallyport"].get("suppressed", 0) for r in found)
+            real = [r for r in found if r["event"]["reason"] == "tls-failed"]
+            return len(real) + suppressed == count and (len(real), suppressed)
+        written, suppressed = eventually(told, 10, "all told of")
+        assert suppressed > 0 and written < count
+        counters = gateway.status()["counters"]
+        assert counters["tls_failures"] == count and counters["connection_records_suppressed"] == suppressed
+
+
 # ---- ALPN -------------------------------------------------------------------------------------------
 
 

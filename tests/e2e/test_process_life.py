@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import (BINARY, ENVIRONMENT, Cut, Load, Sallyport, command, eventually, has_faults, plain, silent,
+from harness import (BINARY, ENVIRONMENT, Cut, Load, Sallyport, command, eventually, has_faults, merge, plain, silent,
                      statistics)
 
 ROLES = ["master", "generation", "worker", "recorder", "steward"]
@@ -366,6 +366,51 @@ def test_audit_file_is_reopened(origin):
         gateway.new_records(1)
         with open(gateway.audit_path + ".1") as file:
             assert len(file.readlines()) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has a folder that the recorder may not write to")
+def test_audit_file_is_made_anew_in_a_folder_of_roots(origin):
+    with Sallyport(plain(origin), start=False) as gateway:
+        folder = os.path.join(gateway.folder, "log")
+        os.mkdir(folder, 0o755)
+        gateway.audit_path = os.path.join(folder, "audit.jsonl")
+        gateway.configure(merge(plain(origin), {"audit": {"file": "log/audit.jsonl"}}))
+        gateway.start()
+        total = 0
+        for _ in range(3):
+            gateway.seen = 0
+            gateway.ask()
+            gateway.new_records(1)
+            recorder = gateway.one("recorder")
+            os.rename(gateway.audit_path, gateway.audit_path + f".{total}")
+            total += 1
+            gateway.signal(signal.SIGUSR1)
+            eventually(lambda: os.path.exists(gateway.audit_path), 10, "a new file")
+            eventually(lambda: gateway.role("recorder") not in ([], [recorder]), 10, "a new recorder")
+        assert steady(gateway)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the same")
+def test_no_record_is_lost_while_the_file_is_made_anew(origin):
+    with Sallyport(plain(origin), start=False) as gateway:
+        folder = os.path.join(gateway.folder, "log")
+        os.mkdir(folder, 0o755)
+        gateway.audit_path = os.path.join(folder, "audit.jsonl")
+        gateway.configure(merge(plain(origin), {"audit": {"file": "log/audit.jsonl"}}))
+        gateway.start()
+        with Load(gateway, threads=2) as load:
+            for number in range(3):
+                time.sleep(0.2)
+                os.rename(gateway.audit_path, gateway.audit_path + f".{number}")
+                gateway.signal(signal.SIGUSR1)
+                eventually(lambda: os.path.exists(gateway.audit_path), 10, "a new file")
+        assert not load.failures
+
+        def written():
+            return sum(len(open(os.path.join(folder, name)).readlines()) for name in os.listdir(folder))
+        eventually(lambda: written() >= load.done, 10, "all records")
+        time.sleep(0.1)
+        assert written() == load.done
 
 
 # ---- the control socket's file -------------------------------------------------------------------------

@@ -180,8 +180,10 @@ static bool try_value(struct reference *ref, const struct sec_rule *rule,
 static struct span transform(struct reference *ref, const struct transform *row,
                              struct span value)
 {
-    for (unsigned i = 0; i < (row->times == 0 ? 1 : row->times); i++)
-        value = row->apply(value, must(arena_alloc(ref->arena, value.len + 1)));
+    for (unsigned i = 0; row->apply != NULL && i < row->times; i++) {
+        size_t room = transform_room(row, value.len) + 1;
+        value = row->apply(value, must(arena_alloc(ref->arena, room)));
+    }
     return value;
 }
 
@@ -235,7 +237,7 @@ static bool phase_is_over(const struct reference *ref, enum sec_phase phase)
 
 void reference_phase(struct reference *ref, enum sec_phase phase)
 {
-    struct span skip_to = { 0 }; /* the marker, or the rule, behind which to go on */
+    struct span skip_to = { 0 }; /* the marker behind which to go on */
     unsigned skip = 0;
     if (phase_is_over(ref, phase))
         return;
@@ -247,9 +249,7 @@ void reference_phase(struct reference *ref, enum sec_phase phase)
         const struct sec_item *item = &ref->program->items[phase][i];
         const struct sec_rule *rule = item->rule;
         if (skip_to.p != NULL) {
-            struct span name =
-                rule == NULL ? item->marker : number_text(ref->arena, (int64_t)rule->id);
-            if (span_equal(name, skip_to))
+            if (rule == NULL && span_equal(item->marker, skip_to))
                 skip_to.p = NULL;
         } else if (rule == NULL || rule->removed) {
             continue;

@@ -257,7 +257,6 @@ void reference_steps(struct reference *ref, const struct sec_rule *rule)
             control(ref, step);
             break;
         case STEP_SANITISE: /* of records */
-        case STEP_APPEND_NOTE:
             break;
         }
     }

@@ -2,33 +2,9 @@
 #include "tests/reference/transaction.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "gateway/base/text.h"
 #include "tests/reference/parts.h"
-
-void *must(void *ptr)
-{
-    INVARIANT(ptr != NULL);
-    return ptr;
-}
-
-struct span number_text(struct arena *arena, int64_t number)
-{
-    char digits[24];
-    int len = snprintf(digits, sizeof digits, "%lld", (long long)number);
-    return arena_copy(arena, span_of(digits, (size_t)len));
-}
-
-struct span join(struct arena *arena, struct span a, struct span b, struct span c)
-{
-    struct text text = text_growing(arena, a.len + b.len + c.len + 1);
-    text_add(&text, a);
-    text_add(&text, b);
-    text_add(&text, c);
-    INVARIANT(!text.overflow);
-    return text_span(&text);
-}
 
 void transaction_add(struct transaction *txn, enum variable var, struct span name,
                      struct span value)
@@ -138,7 +114,7 @@ static struct span origin_form(struct span target)
 
 static void add_line(struct transaction *txn, const struct request *req)
 {
-    struct span protocol = req->minor == 0 ? SPAN("HTTP/1.0") : SPAN("HTTP/1.1");
+    struct span protocol = req->protocol.p == NULL ? SPAN("HTTP/2.0") : req->protocol;
     struct span uri = origin_form(req->target), path = uri;
     ssize_t mark = span_index(uri, '?');
     if (mark >= 0)

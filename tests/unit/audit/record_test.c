@@ -21,19 +21,38 @@ static const struct trail_entry trail[] = {
       .us = 41,
       .resumes = 2 },
 };
+static const struct span finding_tags[] = { SPAN_INIT("attack-sqli"),
+                                            SPAN_INIT("paranoia-level/1") };
 static const struct finding findings[] = {
     { .rule = SPAN_INIT("942100"),
       .field = SPAN_INIT("args:q"),
       .message = SPAN_INIT("SQL \"injection\""),
       .sample = SPAN_INIT("1' or '1'='1"),
       .offset = 4,
+      .severity = "critical",
+      .tags = finding_tags,
+      .tag_count = ARRAY_LEN(finding_tags),
+      .logdata = SPAN_INIT("Matched Data: 1' or '1'='1"),
       .score = 5 },
     { .rule = SPAN_INIT("920"),
       .field = SPAN_INIT("args:password"),
       .sample = SPAN_INIT("hunter2"),
+      .logdata = SPAN_INIT("Matched Data: hunter2"),
       .score = 3 },
 };
 static char buffer[RECORD_BYTES_MAX];
+
+static const struct tls_info tls = { .established = true,
+                                     .resumed = true,
+                                     .version = SPAN_INIT("TLSv1.3"),
+                                     .cipher = SPAN_INIT("TLS_AES_256_GCM_SHA384"),
+                                     .sni = SPAN_INIT("shop.example.com"),
+                                     .alpn = SPAN_INIT("h2"),
+                                     .client_cert = true,
+                                     .client_subject = SPAN_INIT("CN=ann"),
+                                     .client_issuer = SPAN_INIT("CN=ca"),
+                                     .client_serial = SPAN_INIT("0A"),
+                                     .client_fingerprint = SPAN_INIT("00ff") };
 
 static struct record usual(void)
 {
@@ -53,8 +72,10 @@ static struct record usual(void)
         .user_agent = SPAN("curl/7.88\x1b[31m\xff"),
         .scheme = SPAN("https"),
         .referrer = SPAN("https://x.example/?token=hunter2"),
-        .tls_version = SPAN("TLSv1.3"),
-        .tls_cipher = SPAN("TLS_AES_256_GCM_SHA384"),
+        .tls = &tls,
+        .list = SPAN("bad"),
+        .limit = SPAN("10/s"),
+        .scores = { .set = { true, true }, .value = { 8, -1 } },
         .site = "shop",
         .route = "/search/**",
         .action = "block",
@@ -146,6 +167,13 @@ static void test_every_field(void **state)
         { "user.name", "alice" },
         { "tls.version", "1.3" },
         { "tls.cipher", "TLS_AES_256_GCM_SHA384" },
+        { "tls.next_protocol", "h2" },
+        { "tls.resumed", "true" },
+        { "tls.client.server_name", "shop.example.com" },
+        { "tls.client.subject", "CN=ann" },
+        { "tls.client.issuer", "CN=ca" },
+        { "tls.client.x509.serial_number", "0A" },
+        { "tls.client.hash.sha256", "00ff" },
         { "trace.id", "0af7651916cd43dd8448eb211c80319c" },
         { "rule.id", "942100" },
         { "sallyport.site", "shop" },
@@ -178,7 +206,14 @@ static void test_every_field(void **state)
         { "sallyport.matches.0.offset", "4" },
         { "sallyport.matches.0.score", "5" },
         { "sallyport.matches_dropped", "1" },
+        { "sallyport.matches.0.severity", "critical" },
+        { "sallyport.matches.0.tags.0", "attack-sqli" },
+        { "sallyport.matches.0.tags.1", "paranoia-level/1" },
+        { "sallyport.matches.0.logdata", "Matched Data: 1' or '1'='1" },
         { "sallyport.score.inbound", "8" },
+        { "sallyport.score.outbound", "-1" },
+        { "sallyport.list", "bad" },
+        { "sallyport.limit.name", "10/s" },
     };
     struct record record = usual();
     struct span line;
@@ -205,6 +240,8 @@ static void test_secrets_stay_behind(void **state)
                             SPAN("https://x.example/?token=<redacted:")));
     assert_true(
         span_starts(span_text(at(root, "sallyport.matches.1.sample")), SPAN("<redacted:")));
+    assert_true(
+        span_starts(span_text(at(root, "sallyport.matches.1.logdata")), SPAN("<redacted:")));
     json_decref(root);
 }
 
@@ -249,11 +286,18 @@ static void test_the_longest_line_fits(void **state)
         memset(long_text, fills[i], sizeof(long_text));
         memset(name, fills[i], sizeof(name) - 1);
         struct span text = span_of(long_text, sizeof(long_text));
+        struct span tags[17];
+        for (size_t k = 0; k < ARRAY_LEN(tags); k++)
+            tags[k] = text;
         for (size_t k = 0; k < FINDINGS_MAX; k++)
             many[k] = (struct finding){ .rule = text,
                                         .field = SPAN("args:q"),
                                         .message = text,
                                         .sample = text,
+                                        .severity = name,
+                                        .tags = tags,
+                                        .tag_count = ARRAY_LEN(tags),
+                                        .logdata = text,
                                         .offset = UINT32_MAX,
                                         .score = INT32_MIN };
         for (size_t k = 0; k < TRAIL_MAX; k++)
@@ -264,6 +308,16 @@ static void test_the_longest_line_fits(void **state)
                                              false,
                                              UINT32_MAX,
                                              UINT16_MAX };
+        const struct tls_info long_tls = { .version = text,
+                                           .cipher = text,
+                                           .sni = text,
+                                           .alpn = text,
+                                           .resumed = true,
+                                           .client_cert = true,
+                                           .client_subject = text,
+                                           .client_issuer = text,
+                                           .client_serial = text,
+                                           .client_fingerprint = text };
         struct record record = {
             .id = text,
             .forwarded = text,
@@ -275,8 +329,10 @@ static void test_the_longest_line_fits(void **state)
             .user_agent = text,
             .scheme = text,
             .referrer = text,
-            .tls_version = text,
-            .tls_cipher = text,
+            .tls = &long_tls,
+            .list = text,
+            .limit = text,
+            .scores = { { true, true }, { INT64_MIN, INT64_MIN } },
             .traceparent = text,
             .site = name,
             .route = name,

@@ -130,10 +130,25 @@ static void test_records(void **state)
         { "a", "request_head", "pass", NULL, true, 1, 0 },
         { "b", "request_body", "fail", "stage-failed", false, 1, 2 },
     };
+    static const struct span tags[] = { SPAN_INIT("t") };
+    static const struct tls_info tls = { .resumed = true,
+                                         .version = SPAN_INIT("x"),
+                                         .cipher = SPAN_INIT("x"),
+                                         .sni = SPAN_INIT("x"),
+                                         .alpn = SPAN_INIT("x"),
+                                         .client_cert = true,
+                                         .client_subject = SPAN_INIT("x"),
+                                         .client_issuer = SPAN_INIT("x"),
+                                         .client_serial = SPAN_INIT("x"),
+                                         .client_fingerprint = SPAN_INIT("x") };
     static struct finding findings[] = {
         { .rule = SPAN_INIT("1"),
           .field = SPAN_INIT("args:q"),
           .message = SPAN_INIT("m"),
+          .severity = "critical",
+          .tags = tags,
+          .tag_count = ARRAY_LEN(tags),
+          .logdata = SPAN_INIT("l"),
           .score = 5 },
         { .rule = SPAN_INIT("1"), .field = SPAN_INIT("args:q") },
     };
@@ -157,8 +172,10 @@ static void test_records(void **state)
             .user_agent = span_of(agent, sizeof(agent)),
             .scheme = SPAN("x"),
             .referrer = SPAN("x"),
-            .tls_version = SPAN("x"),
-            .tls_cipher = SPAN("x"),
+            .tls = &tls,
+            .list = SPAN("x"),
+            .limit = SPAN("x"),
+            .scores = { { true, true }, { 1, 2 } },
             .site = "x",
             .route = "x",
             .action = actions[i],
@@ -187,6 +204,32 @@ static void test_records(void **state)
             .wall_us = UINT64_MAX,
         };
         expect_record(&most);
+    }
+}
+
+static void test_connections(void **state)
+{
+    (void)state;
+    static const char *const reasons[] = { "tls-failed",     "conns-per-ip", "connections",
+                                           "address-denied", "memory",       "suppressed" };
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+        struct connection_record least = { .reason = reasons[i] };
+        struct connection_record most = {
+            .peer = { .bytes = { 1 }, .port = 7, .family = ADDR_V6 },
+            .reason = reasons[i],
+            .detail = "x",
+            .sni = SPAN("x"),
+            .list = SPAN("x"),
+            .suppressed = 3,
+            .config_hash = SPAN("x"),
+            .node = SPAN("x"),
+        };
+        struct text line = text_fixed(buffer, sizeof(buffer));
+        record_connection(&line, &least);
+        expect_valid(&line, "connection");
+        line = text_fixed(buffer, sizeof(buffer));
+        record_connection(&line, &most);
+        expect_valid(&line, "connection");
     }
 }
 
@@ -226,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_records),
         cmocka_unit_test(test_gaps),
+        cmocka_unit_test(test_connections),
         cmocka_unit_test(test_the_reader_can_object),
     };
     return cmocka_run_group_tests(tests, load_schema, free_schema);

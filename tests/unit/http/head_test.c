@@ -23,7 +23,7 @@ static const struct refusal refusals[] = {
     /* the request line */
     { "nginx: HTTP/0.9", SPAN_INIT("GET /\r\n\r\n"), HTTP_SYNTAX },
     { "HTTP/0.9 with a space", SPAN_INIT("GET / \r\n\r\n"), HTTP_SYNTAX },
-    { "version 0.9 spelled", SPAN_INIT("GET / HTTP/0.9\r\n" H END), HTTP_VERSION },
+    { "version 0.9 spelled", SPAN_INIT("GET / HTTP/0.9\r\n" H END), HTTP_SYNTAX },
     { "version 1.2", SPAN_INIT("GET / HTTP/1.2\r\n" H END), HTTP_VERSION },
     { "version 2.0", SPAN_INIT("PRI * HTTP/2.0\r\n\r\n"), HTTP_VERSION },
     { "version 1.10", SPAN_INIT("GET / HTTP/1.10\r\n" H END), HTTP_SYNTAX },
@@ -41,6 +41,8 @@ static const struct refusal refusals[] = {
       HTTP_METHOD },
     { "method with a colon", SPAN_INIT("GE:T / HTTP/1.1\r\n" H END), HTTP_METHOD },
     { "method with obs-text", SPAN_INIT("G\xc3\x8bT / HTTP/1.1\r\n" H END), HTTP_METHOD },
+    { "CONNECT without a port", SPAN_INIT("CONNECT a HTTP/1.1\r\n" H END), HTTP_TARGET },
+    { "CONNECT to a path", SPAN_INIT("CONNECT / HTTP/1.1\r\n" H END), HTTP_TARGET },
     { "caddy: CONNECT", SPAN_INIT("CONNECT a:443 HTTP/1.1\r\n" H END), HTTP_METHOD_REFUSED },
     { "TRACE", SPAN_INIT("TRACE / HTTP/1.1\r\n" H END), HTTP_METHOD_REFUSED },
     { "NUL in the target", SPAN_INIT("GET /\0 HTTP/1.1\r\n" H END), HTTP_SYNTAX },

@@ -362,6 +362,41 @@ static void much_may_be_pipelined_behind_a_body_on_tls(void **state)
     tls_client_free(client);
 }
 
+static void failed_handshakes_are_told_once(void **state)
+{
+    static const struct {
+        struct span said;
+        const char *detail; /* NULL: nothing is told */
+    } rows[] = {
+        { SPAN_INIT(""), NULL },
+        { SPAN_INIT("GET / HTTP/1.1\r\n\r\n"), "http request" },
+        { SPAN_INIT("\x16\x03\x01\x00\x02"), "connection ended" },
+    };
+    struct tls_server *server = server_new(true, NULL);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        plane.faults = 0;
+        int fd = plane_client_with(&plane, tls_accept(server), false);
+        assert_true(plane_say(&plane, fd, rows[i].said) || rows[i].detail != NULL);
+        plane_hang_up(&fd);
+        plane_turns(&plane, 6);
+        assert_int_equal(plane.faults, rows[i].detail != NULL);
+        if (rows[i].detail != NULL)
+            assert_string_equal(plane.fault.detail, rows[i].detail);
+        assert_int_equal(plane.worker.connections, 0);
+    }
+    plane.host.tls_ms = 30;
+    plane.faults = 0;
+    int fd = plane_client_with(&plane, tls_accept(server), false);
+    plane_sleep(&plane, 100);
+    assert_int_equal(plane.faults, 1);
+    assert_int_equal(plane.fault.kind, CONNECTION_TLS_FAILED);
+    assert_string_equal(plane.fault.detail, "handshake took too long");
+    plane_hang_up(&fd);
+    tls_server_free(server);
+}
+
 /* ---- clients that leave ---- */
 
 static void a_client_may_leave_at_every_byte(void **state)
@@ -813,6 +848,7 @@ int main(void)
         CASE(a_refused_head_is_answered_and_ends_the_connection),
         CASE(much_may_be_pipelined_behind_a_body),
         CASE(much_may_be_pipelined_behind_a_body_on_tls),
+        CASE(failed_handshakes_are_told_once),
         CASE(a_client_may_leave_at_every_byte),
         CASE(a_half_closed_client_gets_its_answer),
         CASE(a_paused_client_that_leaves_is_noticed_once),

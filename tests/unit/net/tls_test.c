@@ -222,7 +222,7 @@ static void test_garbage(void **state)
         end_open(&server_end, tls_accept(server));
         tls_input(server_end.tls, rows[i]);
         assert_int_equal(tls_read(server_end.tls, plain, sizeof(plain)), TLS_FAILED);
-        assert_string_not_equal(tls_failure(server_end.tls), "no failure");
+        assert_non_null(tls_failure(server_end.tls));
         assert_int_equal(tls_read(server_end.tls, plain, sizeof(plain)), TLS_FAILED);
         assert_int_equal(tls_write(server_end.tls, SPAN("x")), ERR_TLS);
         assert_int_equal(ERR_peek_error(), 0);

@@ -66,6 +66,15 @@ static void open_config(struct plane *plane)
     limits->response_buffer = 64 * 1024;
 }
 
+static void on_fault(struct worker *worker, const struct connection_fault *fault)
+{
+    struct plane *plane = CONTAINER(worker, struct plane, worker);
+
+    plane->refused += fault->kind == CONNECTION_REFUSED;
+    plane->fault = *fault;
+    plane->faults++;
+}
+
 void plane_open(struct plane *plane, const struct stream_events *events)
 {
     memset(plane, 0, sizeof *plane);
@@ -78,7 +87,7 @@ void plane_open(struct plane *plane, const struct stream_events *events)
     plane->host = (struct session_host){
         .events = events,
         .accepted = &plane->accepted,
-        .refused = &plane->refused,
+        .fault = on_fault,
         .proxy_peers = &plane->proxy_peers,
         .head_bytes = 15 * 1024,
         .uri_bytes = 8 * 1024,

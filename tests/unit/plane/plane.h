@@ -9,6 +9,7 @@
 
 #include "gateway/chain/config.h"
 #include "gateway/http1/session.h"
+#include "gateway/net/listener.h"
 #include "gateway/net/worker.h"
 #include "gateway/store/slots.h"
 #include "gateway/upstream/pool.h"
@@ -29,6 +30,8 @@ struct plane {
     char paths[PLANE_SERVERS][64];
     int listeners[PLANE_SERVERS]; /* -1: nobody listens there */
     uint64_t accepted, refused;
+    struct connection_fault fault; /* the last one */
+    unsigned faults;
     const char *peer; /* whom the next client seems to be; NULL: 192.0.2.7 */
 };
 

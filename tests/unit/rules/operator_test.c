@@ -108,6 +108,8 @@ static const struct {
     { "ipMatch", SPAN_INIT("192.0.2.9/24"), SPAN_INIT("192.0.2.77"), 0, 10 },
     { "ipMatch", SPAN_INIT(" 192.0.2.1 ,\t2001:db8::/32"), SPAN_INIT("2001:db8::5"), 0, 11 },
     { "ipMatch", SPAN_INIT("192.0.2.1"), SPAN_INIT("::ffff:192.0.2.1"), 0, 16 },
+    { "ipMatch", SPAN_INIT("::/80"), SPAN_INIT("::ffff:192.0.2.1"), 0, 16 },
+    { "ipMatch", SPAN_INIT("::/80"), SPAN_INIT("192.0.2.1"), NO, 0 },
     { "ipMatch", SPAN_INIT("192.0.2.1"), SPAN_INIT("192.0.2.2"), NO, 0 },
     { "ipMatch", SPAN_INIT("0.0.0.0/0"), SPAN_INIT("::1"), NO, 0 },
     { "ipMatch", SPAN_INIT("0.0.0.0/0"), SPAN_INIT("1.2.3.4.5"), NO, 0 },

@@ -198,25 +198,33 @@ static void test_traits(void **state)
     static const struct {
         char byte;
         uint32_t trait;
-    } rows[] = { { '%', TRAIT_ESCAPE },     { '+', TRAIT_ESCAPE }, { '&', TRAIT_AMPERSAND },
-                 { '\\', TRAIT_BACKSLASH }, { '\0', TRAIT_NUL },   { '*', TRAIT_STAR },
-                 { 'A', TRAIT_UPPER },      { 'Z', TRAIT_UPPER },  { ' ', TRAIT_SPACE },
-                 { '\t', TRAIT_SPACE },     { '\r', TRAIT_SPACE }, { (char)0xa0, TRAIT_SPACE },
-                 { '.', TRAIT_PATH },       { '/', TRAIT_PATH },   { '\\', TRAIT_PATH } };
+    } rows[] = {
+        { '%', TRAIT_ESCAPE },      { '+', TRAIT_ESCAPE },      { '&', TRAIT_AMPERSAND },
+        { '\\', TRAIT_BACKSLASH },  { '\0', TRAIT_NUL },        { '*', TRAIT_STAR },
+        { 'A', TRAIT_UPPER },       { 'Z', TRAIT_UPPER },       { ' ', TRAIT_SPACE },
+        { '\t', TRAIT_SPACE },      { '\r', TRAIT_SPACE },      { (char)0xa0, TRAIT_SPACE },
+        { '.', TRAIT_PATH },        { '/', TRAIT_PATH },        { '\\', TRAIT_PATH },
+        { (char)0x80, TRAIT_HIGH }, { (char)0xff, TRAIT_HIGH }, { '-', TRAIT_COMMENT },
+        { '#', TRAIT_COMMENT },     { '"', TRAIT_QUOTE },       { '\'', TRAIT_QUOTE },
+        { ',', TRAIT_QUOTE },       { ';', TRAIT_SHELL },       { '^', TRAIT_SHELL },
+        { 'x', TRAIT_X },           { 'X', TRAIT_X },           { '<', TRAIT_MARKUP },
+        { '=', TRAIT_MARKUP }
+    };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        for (size_t len = 1; len <= 50; len++) {
+        for (size_t len = 1; len <= 150; len++) {
             for (size_t at = 0; at < len; at++) {
-                char value[50];
+                char value[150];
                 memset(value, 'a', sizeof(value));
-                assert_int_equal(traits_of(span_of(value, len)), 0);
+                assert_int_equal(traits_of(span_of(value, len)), TRAIT_ANY);
                 value[at] = rows[i].byte;
                 assert_true(traits_of(span_of(value, len)) & rows[i].trait);
             }
         }
     }
-    assert_int_equal(traits_of(SPAN("the_usual-value:1234567890~{}()<>'\"")) &
-                         ~(uint32_t)(TRAIT_UPPER | TRAIT_SPACE | TRAIT_PATH),
-                     0);
+    assert_int_equal(traits_of(span_of(NULL, 0)), TRAIT_ANY);
+    assert_int_equal(traits_of(SPAN("the_usual_value:1234567890~{}()>!?|$@`")) &
+                         ~(uint32_t)(TRAIT_UPPER | TRAIT_SPACE | TRAIT_PATH | TRAIT_SHELL),
+                     TRAIT_ANY);
     assert_null(transform_find(SPAN("")));
     assert_null(transform_find(SPAN("url_decod")));
 }

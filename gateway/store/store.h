@@ -1,0 +1,46 @@
+/*
+ * The store that nodes share: `store:` of the configuration, opened at load, connected to in
+ * each worker.
+ */
+#ifndef SALLYPORT_STORE_H
+#define SALLYPORT_STORE_H
+
+#include "conf/option.h"
+#include "gateway/store/redis.h"
+
+enum { STORE_KEY_BYTES = 32, STORE_NODES_MAX = 1024 };
+
+enum on_failure { FAILURE_LOCAL, FAILURE_ALLOW, FAILURE_DENY };
+
+struct store_conf {
+    struct span redis, user, prefix;
+    struct secret password, secret;
+    int64_t database, nodes;
+    struct duration timeout;
+    int on_failure; /* enum on_failure */
+    struct {
+        struct path ca, cert, key;
+        bool verify;
+        struct span name;
+    } tls;
+};
+extern const struct option store_options[];
+
+struct store {
+    struct redis_server server;
+    struct span prefix;
+    uint8_t key[STORE_KEY_BYTES]; /* of the HMACs under which things are kept */
+    unsigned nodes;               /* that share the limits when each counts alone */
+    enum on_failure on_failure;
+};
+
+struct complaint;
+/* NULL when nothing is shared, and after a complaint. */
+const struct store *store_open(const struct store_conf *conf, struct arena *arena,
+                               struct complaint *complaint);
+
+/* worker->redis, before the stages attach and may give it scripts; then it connects. */
+MUST_USE enum err store_attach(struct worker *worker, const struct store *store);
+void store_start(struct worker *worker);
+
+#endif

@@ -1,0 +1,491 @@
+/*
+ * One decision over all limits of a request: all are asked before any is charged, so that a
+ * refusal by the hourly one does not use up the daily one.
+ *
+ * What the store said of a key last stands in the local table, as a lower bound: a key that is
+ * known to be spent costs the store no question, and when the store is gone each node goes on
+ * from there with its share of the limit. What it counts meanwhile goes along with the next
+ * question as the floor, so that counts meet again when the store is back, and when it comes
+ * back empty.
+ */
+#include "gateway/base/siphash.h"
+#include "gateway/chain/edit.h"
+#include "gateway/chain/reply.h"
+#include "gateway/chain/scope.h"
+#include "ratelimit/exact.h"
+#include "ratelimit/limit.h"
+
+/* ---- what is to be asked ---- */
+
+static bool holds(struct txn *txn, const struct expr *when, bool undecided)
+{
+    if (when == NULL)
+        return true;
+    txn->undecided = false;
+    struct expr_source source = scope_source(txn);
+    bool yes = expr_eval(when, &source);
+    return txn->undecided ? undecided : yes;
+}
+
+static const struct tats *table_of(const struct rate_limits *conf, const struct limit *limit)
+{
+    return limit->kind == KIND_QUOTA ? &conf->quotas : &conf->table;
+}
+
+/* What cannot be told counts: as a request that the limit is for, at the highest price. */
+static uint64_t cost_of(const struct limit_rule *rule, struct txn *txn)
+{
+    const struct limit_cost *costs = rule->costs.items;
+    for (size_t i = 0; i < rule->costs.count; i++)
+        if (holds(txn, costs[i].when, true))
+            return (uint64_t)costs[i].cost;
+    return (uint64_t)rule->cost;
+}
+
+static bool is_asked(const struct limit *limit, enum key_stage stage, struct txn *txn)
+{
+    if (limit->plan.stage != stage)
+        return false;
+    if (limit->v6_bits < KEY_NETWORK_BITS && txn->client.family != ADDR_V6)
+        return false;
+    return holds(txn, limit->rule->when, true);
+}
+
+/*
+ * The clock of a quota stands still within a window, and jumps further than any quota goes to
+ * the next. In the store a window is a key of its own, which ends with it.
+ */
+static void set_window(struct limit_item *item, const struct clock *clock)
+{
+    int64_t begin_s;
+    calendar_window(item->limit->calendar, (int64_t)(clock->wall_us / 1000000), &begin_s,
+                    &item->ends_s);
+    item->now = (uint64_t)(item->ends_s / 60) << QUOTA_SHIFT;
+}
+
+static enum key_found add_item(const struct rate_limits *conf, const struct limit *limit,
+                               struct call *c, struct limits_state *state)
+{
+    struct key key;
+    enum key_found found =
+        key_write(&key, &limit->plan, limit->id, (enum on_missing)limit->rule->on_missing,
+                  limit->v6_bits, c->txn);
+    if (found != KEY_FOUND)
+        return found;
+    struct limit_item *item = &state->items[state->count];
+    *item = (struct limit_item){ .limit = limit, .now = c->txn->clock->mono_ns };
+    item->cost = limit->rule->costs.count > 0 ? cost_of(limit->rule, c->txn)
+                                              : (uint64_t)limit->rule->cost;
+    if (item->cost == 0 && limit->rule->response_cost.len == 0)
+        return KEY_SKIPPED;
+    if (limit->kind == KIND_QUOTA)
+        set_window(item, c->txn->clock);
+    item->key =
+        (struct tat_key){ .place = siphash(&conf->place, key.bytes, key.len),
+                          .fingerprint = siphash(&conf->fingerprint, key.bytes, key.len) };
+    if (limit->exact) {
+        if (limit->kind == KIND_QUOTA) {
+            memcpy(key.bytes + key.len, &item->ends_s, sizeof(item->ends_s));
+            key.len += sizeof(item->ends_s);
+        }
+        exact_name(c->txn->worker->exact, span_of(key.bytes, key.len), item->shared);
+        state->exact++;
+    }
+    state->count++;
+    return found;
+}
+
+static enum key_found gather(struct call *c, enum key_stage stage, struct limits_state *state)
+{
+    const struct rate_limits *conf = c->conf;
+    state->count = state->exact = 0;
+    if (conf->at[stage] == 0)
+        return KEY_FOUND;
+    state->items = arena_alloc(c->txn->arena, conf->at[stage] * sizeof(*state->items));
+    if (state->items == NULL)
+        return KEY_FAILED;
+    for (unsigned i = 0; i < conf->count; i++) {
+        const struct limit *limit = &conf->limits[i];
+        if (!is_asked(limit, stage, c->txn))
+            continue;
+        enum key_found found = add_item(conf, limit, c, state);
+        if (found == KEY_REJECTED || found == KEY_FAILED)
+            return found;
+    }
+    return KEY_FOUND;
+}
+
+/* ---- asking ---- */
+
+static uint64_t cost_ns(const struct limit_item *item, const struct gcra *gcra)
+{
+    return item->cost * gcra->interval_ns;
+}
+
+/* This node's share of a limit, for as long as every node counts alone. */
+static struct gcra share_of(const struct limit_item *item, unsigned nodes)
+{
+    const struct limit *limit = item->limit;
+    struct gcra share = limit->gcra;
+    uint64_t burst = limit->burst / nodes, span;
+    if (nodes <= 1)
+        return share;
+    if (burst < item->cost)
+        burst = item->cost;
+    if (__builtin_mul_overflow(share.interval_ns, nodes, &share.interval_ns) ||
+        __builtin_mul_overflow(share.interval_ns, burst, &span) || span > GCRA_SPAN_MAX_NS)
+        return limit->gcra;
+    share.tolerance_ns = span;
+    return share;
+}
+
+/* How a limit is counted for this request. */
+struct counting {
+    const struct rate_limits *conf;
+    struct call *c;
+    unsigned nodes; /* above 1: the store is gone, and exact ones are shares */
+};
+
+static struct gcra gcra_of(const struct counting *by, const struct limit_item *item)
+{
+    return item->limit->exact ? share_of(item, by->nodes) : item->limit->gcra;
+}
+
+/* Until the same would pass: of a quota, the end of its window. */
+static uint64_t wait_of(const struct counting *by, const struct limit_item *item,
+                        uint64_t wait_ns)
+{
+    const uint64_t second = UINT64_C(1000000000);
+    if (item->limit->kind == KIND_RATE)
+        return wait_ns;
+    if (item->limit->kind == KIND_SLOTS)
+        return second; /* nobody knows; soon */
+    int64_t left = item->ends_s - (int64_t)(by->c->txn->clock->wall_us / 1000000);
+    return left > 0 ? (uint64_t)left * second : second;
+}
+
+/* Of several that refuse, the one that does so longest is told. */
+static void worst(const struct counting *by, struct limit_answer *answer,
+                  const struct limit_item *item, uint64_t wait_ns, uint64_t remaining)
+{
+    uint64_t wait = wait_of(by, item, wait_ns);
+    if (answer->limit == NULL || wait > answer->wait_ns)
+        *answer = (struct limit_answer){ item->limit, wait, remaining };
+}
+
+static struct verdict refuse(const struct counting *by, const struct limit_answer *answer,
+                             const char *store)
+{
+    struct call *c = by->c;
+    fact_set_limit(c, answer->limit->name);
+    fact_set_limit_left(c, answer->remaining);
+    fact_set_limit_store(c, store);
+    return deny_with(REASON_RATE_LIMIT, limit_refusal(c->txn, by->conf, answer));
+}
+
+static void watch(const struct counting *by, const struct limit *limit)
+{
+    fact_set_limit_shadow(by->c, limit->name);
+}
+
+/* The limits that would refuse, as far as is known here. Takes nothing. */
+static struct limit_answer look(const struct counting *by, const struct limits_state *state)
+{
+    struct limit_answer answer = { .limit = NULL };
+    for (unsigned i = 0; i < state->count; i++) {
+        const struct limit_item *item = &state->items[i];
+        struct gcra gcra = gcra_of(by, item);
+        /* A penalty is the store's to take, so it is asked in any case. */
+        if (item->limit->shadow || (item->limit->exact && item->limit->rule->penalty > 0))
+            continue;
+        if (item->limit->kind == KIND_SLOTS) {
+            if (!slots_free(by->conf, item))
+                worst(by, &answer, item, 0, 0);
+            continue;
+        }
+        uint64_t tat = tats_get(table_of(by->conf, item->limit), item->key);
+        struct gcra_answer said = gcra_ask(&gcra, tat, item->now, cost_ns(item, &gcra));
+        if (!said.allowed)
+            worst(by, &answer, item, said.wait_ns, said.remaining);
+    }
+    return answer;
+}
+
+static void punish(const struct counting *by, const struct limits_state *state,
+                   const struct limit *denier)
+{
+    for (unsigned i = 0; i < state->count; i++) {
+        const struct limit_item *item = &state->items[i];
+        if (item->limit == denier && denier->rule->penalty > 0)
+            tats_charge(table_of(by->conf, denier), item->key, &denier->gcra, item->now,
+                        (uint64_t)denier->rule->penalty * denier->gcra.interval_ns);
+    }
+}
+
+static void refund(const struct counting *by, const struct limits_state *state, unsigned taken,
+                   bool exact)
+{
+    while (taken-- > 0) {
+        const struct limit_item *item = &state->items[taken];
+        struct gcra gcra = gcra_of(by, item);
+        /* A slot goes back with the request, which is over soon. */
+        if (!item->limit->shadow && (exact || !item->limit->exact) &&
+            item->limit->kind != KIND_SLOTS)
+            tats_refund(table_of(by->conf, item->limit), item->key, cost_ns(item, &gcra));
+    }
+}
+
+/* OK with `said` filled in, or an error: then it cannot be told. */
+static enum err take_one(const struct counting *by, const struct limit_item *item,
+                         struct gcra_answer *said)
+{
+    if (item->limit->kind == KIND_SLOTS) {
+        enum err err = slots_take(by->c->local, by->conf, item, by->c->txn);
+        *said = (struct gcra_answer){ .allowed = err == OK };
+        return err == ERR_LIMIT ? OK : err;
+    }
+    struct gcra gcra = gcra_of(by, item);
+    return tats_take(table_of(by->conf, item->limit), item->key, &gcra, item->now,
+                     cost_ns(item, &gcra), said);
+}
+
+/*
+ * Takes of every limit that counts here. `exact`: the shared ones too, for the store is gone.
+ */
+static struct verdict take(const struct counting *by, const struct limits_state *state,
+                           bool exact)
+{
+    for (unsigned i = 0; i < state->count; i++) {
+        const struct limit_item *item = &state->items[i];
+        struct gcra_answer said;
+        if (item->limit->exact && !exact)
+            continue;
+        enum err err = take_one(by, item, &said);
+        if (err == OK && said.allowed)
+            continue;
+        if (err == OK && item->limit->shadow) {
+            watch(by, item->limit);
+            continue;
+        }
+        refund(by, state, i, exact); /* another worker was faster between asking and taking */
+        if (err != OK)
+            return fail(REASON_STAGE_FAILED);
+        struct limit_answer answer = { .limit = NULL };
+        worst(by, &answer, item, said.wait_ns, said.remaining);
+        punish(by, state, item->limit);
+        return refuse(by, &answer, exact && item->limit->exact ? "fallback" : "local");
+    }
+    return pass();
+}
+
+static struct verdict decide_here(const struct counting *by, const struct limits_state *state)
+{
+    if (state->count > 1) {
+        struct limit_answer answer = look(by, state);
+        if (answer.limit != NULL) {
+            punish(by, state, answer.limit);
+            return refuse(by, &answer, answer.limit->exact ? "fallback" : "local");
+        }
+    }
+    return take(by, state, true);
+}
+
+/* ---- the store ---- */
+
+static struct counting counting_for(struct call *c)
+{
+    return (struct counting){ .conf = c->conf, .c = c, .nodes = 1 };
+}
+
+static struct verdict decide_without_store(struct call *c, struct limits_state *state)
+{
+    const struct store *store = c->txn->config->store;
+    struct counting by = counting_for(c);
+    by.nodes = store->nodes;
+    switch (store->on_failure) {
+    case FAILURE_DENY:
+        return fail(REASON_LIMIT_STORE);
+    case FAILURE_ALLOW:
+        return take(&by, state, false);
+    case FAILURE_LOCAL:
+        break;
+    }
+    return decide_here(&by, state);
+}
+
+/* The store's word on one key: what is left, as the limit has it. */
+static uint64_t left_units(const struct limit *limit, uint64_t ahead)
+{
+    uint64_t tolerance = limit->burst * limit->interval_units;
+    return ahead < tolerance ? tolerance - ahead : 0;
+}
+
+static void remember(const struct counting *by, const struct limit_item *item, uint64_t sent_ns,
+                     uint64_t ahead)
+{
+    const struct limit *limit = item->limit;
+    uint64_t taken = ahead * limit->unit;
+    uint64_t from = limit->kind == KIND_QUOTA ? item->now : sent_ns;
+    if (taken > limit->gcra.tolerance_ns)
+        taken = limit->gcra.tolerance_ns;
+    tats_store(table_of(by->conf, limit), item->key, from + taken, item->now);
+}
+
+static struct limit_answer read_answer(const struct counting *by,
+                                       const struct limits_state *state,
+                                       const struct exact_answer *said)
+{
+    struct limit_answer answer = { .limit = NULL };
+    const struct limit_item *first = NULL;
+    unsigned at = 0;
+    for (unsigned i = 0; i < state->count && at < said->count; i++) {
+        const struct limit_item *item = &state->items[i];
+        const struct limit *limit = item->limit;
+        if (!limit->exact)
+            continue;
+        uint64_t ahead = said->items[at].ahead, left = left_units(limit, ahead);
+        uint64_t step = item->cost * limit->interval_units;
+        bool taken = said->items[at++].taken;
+        remember(by, item, said->sent_ns, ahead);
+        if (limit->shadow) {
+            if (!taken)
+                watch(by, limit);
+            continue;
+        }
+        if (first == NULL)
+            first = item;
+        if (!said->granted && left < step)
+            worst(by, &answer, item, (step - left) * limit->unit, left / limit->interval_units);
+    }
+    if (!said->granted && answer.limit == NULL && first != NULL)
+        worst(by, &answer, first, first->limit->gcra.interval_ns, 0); /* just free again */
+    return answer;
+}
+
+static struct verdict on_answer(struct call *c)
+{
+    struct limits_state *state = c->state;
+    struct counting by = counting_for(c);
+    if (c->error != OK)
+        return decide_without_store(c, state);
+    struct limit_answer answer = read_answer(&by, state, c->answer);
+    if (answer.limit != NULL)
+        return refuse(&by, &answer, "exact");
+    return take(&by, state, false);
+}
+
+static void fill_exact(const struct counting *by, const struct limit_item *item,
+                       struct exact_item *into)
+{
+    const struct limit *limit = item->limit;
+    uint64_t tat = tats_get(table_of(by->conf, limit), item->key);
+    uint64_t floor = tat > item->now ? (tat - item->now) / limit->unit : 0;
+    int64_t wall_s = (int64_t)(by->c->txn->clock->wall_us / 1000000);
+    *into =
+        (struct exact_item){ .step = item->cost * limit->interval_units,
+                             .tolerance = limit->burst * limit->interval_units,
+                             .penalty = (uint64_t)limit->rule->penalty * limit->interval_units,
+                             .shadow = limit->shadow };
+    memcpy(into->name, item->shared, sizeof(into->name));
+    into->floor = floor < into->tolerance ? floor : into->tolerance;
+    if (limit->kind == KIND_QUOTA)
+        into->expires_s = (uint64_t)(item->ends_s - wall_s) + 60;
+}
+
+static struct verdict ask_store(struct call *c, struct limits_state *state,
+                                const struct counting *by)
+{
+    struct exact_item items[ASK_ITEMS_MAX];
+    unsigned count = 0;
+    for (unsigned i = 0; i < state->count; i++) {
+        if (!state->items[i].limit->exact)
+            continue;
+        INVARIANT(count < ASK_ITEMS_MAX);
+        fill_exact(by, &state->items[i], &items[count++]);
+    }
+    struct op *op = exact_ask(c->txn->worker->exact, items, count);
+    return op != NULL ? wait_for(c, op, on_answer) : decide_without_store(c, state);
+}
+
+/* ---- what the answer costs ---- */
+
+static void remember_later(struct call *c, const struct limits_state *state)
+{
+    struct limit_later *later = c->txn->facts.limit_later;
+    for (unsigned i = 0; i < state->count; i++) {
+        if (state->items[i].limit->rule->response_cost.len == 0)
+            continue;
+        if (later == NULL) {
+            later = arena_new(c->txn->arena, struct limit_later);
+            fact_set_limit_later(c, later);
+        }
+        if (later != NULL && later->count < ARRAY_LEN(later->items))
+            later->items[later->count++] = state->items[i];
+    }
+}
+
+/* More than a full burst or quota is not owed: who was let in once comes in again some day. */
+static void charge(const struct counting *by, const struct limit_item *item, uint64_t cost)
+{
+    const struct limit *limit = item->limit;
+    struct exact *exact = by->c->txn->worker->exact;
+    struct exact_item shared;
+    uint64_t most = limit->burst;
+    cost = cost < most ? cost : most;
+    if (!limit->exact || !exact_usable(exact)) {
+        tats_charge(table_of(by->conf, limit), item->key, &limit->gcra, item->now,
+                    cost * limit->gcra.interval_ns);
+        return;
+    }
+    fill_exact(by, item, &shared);
+    shared.step = cost * limit->interval_units;
+    exact_charge(exact, &shared);
+}
+
+struct verdict limits_charge(struct call *c)
+{
+    const struct limit_later *later = c->txn->facts.limit_later;
+    struct counting by = counting_for(c);
+    for (unsigned i = 0; later != NULL && i < later->count; i++) {
+        const struct limit_item *item = &later->items[i];
+        struct span name = item->limit->rule->response_cost;
+        const struct field *field = fields_find(&c->rsp->fields, name);
+        uint64_t cost = 0;
+        if (field == NULL)
+            continue;
+        if (!edit_field(c->txn, EDIT_RESPONSE, EDIT_DROP, name, SPAN("")))
+            return fail(REASON_MEMORY);
+        if (span_uint(field->value, &cost) && cost > 0)
+            charge(&by, item, cost);
+    }
+    return pass();
+}
+
+struct verdict limits_ask(struct call *c, enum key_stage stage)
+{
+    struct limits_state *state = c->state;
+    switch (gather(c, stage, state)) {
+    case KEY_FAILED:
+        return fail(REASON_MEMORY);
+    case KEY_REJECTED:
+        return deny(REASON_LIMIT_KEY);
+    case KEY_SKIPPED:
+    case KEY_FOUND:
+        break;
+    }
+    if (state->count == 0)
+        return pass();
+    if (((const struct rate_limits *)c->conf)->costs_later)
+        remember_later(c, state);
+    struct counting by = counting_for(c);
+    if (state->exact == 0)
+        return decide_here(&by, state);
+    if (!exact_usable(c->txn->worker->exact))
+        return decide_without_store(c, state);
+    struct limit_answer known = look(&by, state);
+    if (known.limit != NULL) {
+        punish(&by, state, known.limit);
+        return refuse(&by, &known, known.limit->exact ? "exact" : "local");
+    }
+    return ask_store(c, state, &by);
+}

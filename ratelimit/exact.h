@@ -1,0 +1,77 @@
+/*
+ * Limits that several nodes share: asked of Redis in batches, one call for what came up in a
+ * turn of the loop. Requests with the same keys are one question, "how many of these n may
+ * pass?", so that however often a key stands in a batch, never more is granted than there is.
+ * All limits of a request are looked at before any is charged, in one script, by the clock of
+ * the server.
+ *
+ * Times on the wire are in eighths of a microsecond since the day in STORE_EPOCH_S: integers
+ * that a double of Lua holds exactly until 2060.
+ */
+#ifndef SALLYPORT_RATELIMIT_EXACT_H
+#define SALLYPORT_RATELIMIT_EXACT_H
+
+#include "gateway/chain/op.h"
+#include "gateway/store/store.h"
+
+enum {
+    UNIT_NS = 125,
+    STORE_EPOCH_S = 1760000000,
+    ASK_ITEMS_MAX = 48,
+    ASKS_MAX = 8192, /* requests that wait at a time, in one worker */
+    EXACT_NAME_BYTES = 16,
+};
+#define EXACT_UNITS_MAX (UINT64_C(1) << 51) /* nine years: sums stay below 2^53 */
+
+struct exact_item {
+    char name[EXACT_NAME_BYTES]; /* HMAC of the key */
+    uint64_t step;               /* units: cost * interval */
+    uint64_t tolerance;
+    uint64_t penalty;   /* taken by one that is refused */
+    uint64_t floor;     /* ahead of now, at the least: what this node knows of it */
+    uint64_t expires_s; /* not 0: a counter that ends by then, in place of a clock */
+    bool shadow;        /* refuses nothing */
+    bool charge;        /* taken as far as it goes, nothing is asked */
+};
+
+/* In the waiter's arena. */
+struct exact_answer {
+    bool granted;
+    uint64_t sent_ns; /* mono: not after the script ran */
+    unsigned count;
+    struct {
+        uint64_t ahead; /* units: what is taken, after this */
+        bool taken;     /* for shadows: whether it would have passed */
+    } items[];
+};
+
+struct exact;
+
+/* For the worker, once: the script is kept on its connection. NULL: out of memory. */
+struct exact *exact_attach(struct worker *worker, const struct store *store);
+void exact_detach(struct exact *exact);
+bool exact_usable(const struct exact *exact);
+/* The store's name of a key. */
+void exact_name(const struct exact *exact, struct span key, char name[EXACT_NAME_BYTES]);
+/*
+ * An op whose value is a struct exact_answer, or whose error says that the store cannot decide.
+ * NULL: too many wait already.
+ */
+struct op *exact_ask(struct exact *exact, const struct exact_item *items, unsigned count);
+
+/* Takes one item's step, as far as it goes; nobody waits, and if the store is gone it is lost.
+ */
+void exact_charge(struct exact *exact, const struct exact_item *item);
+
+/*
+ * Whether it is a reply to these groups: as many integers as they have, each in its bounds.
+ */
+struct redis_value;
+struct exact_group {
+    unsigned count;
+    uint64_t want;
+};
+MUST_USE bool exact_reply_valid(const struct redis_value *value,
+                                const struct exact_group *groups, unsigned group_count);
+
+#endif

@@ -1,0 +1,232 @@
+/* Properties of requests that limits count by: one row each. */
+#include "ratelimit/key.h"
+
+#include <sodium.h>
+
+#include "gateway/chain/scope.h"
+#include "gateway/http/message.h"
+#include "gateway/http/params.h"
+
+/* Where a value comes from; `missing` and `failed` are not values. */
+struct value {
+    struct span text;
+    bool missing, failed;
+};
+
+struct key_kind {
+    struct span name; /* with a colon: what follows names the header, cookie, argument */
+    enum key_stage stage;
+    struct value (*get)(struct txn *txn, struct span name);
+};
+
+static struct value value_if_any(struct span text)
+{
+    return (struct value){ .text = text, .missing = text.len == 0 };
+}
+
+/* ---- the properties ---- */
+
+static struct value get_site(struct txn *txn, struct span name)
+{
+    (void)name;
+    return (struct value){ .text = span_text(txn->site->name) };
+}
+
+static struct value get_route(struct txn *txn, struct span name)
+{
+    (void)name;
+    return (struct value){ .text = span_text(txn->route->name) };
+}
+
+static struct value get_method(struct txn *txn, struct span name)
+{
+    (void)name;
+    return value_if_any(txn->req->method);
+}
+
+static struct value get_host(struct txn *txn, struct span name)
+{
+    (void)name;
+    return value_if_any(txn->req->host);
+}
+
+/* What routes are found by, so that /a;x and /a count as one. */
+static struct value get_path(struct txn *txn, struct span name)
+{
+    (void)name;
+    const struct request *req = txn->req;
+    return value_if_any(req->path_plain.len > 0 ? req->path_plain : req->path);
+}
+
+static struct value get_user(struct txn *txn, struct span name)
+{
+    (void)name;
+    return value_if_any(txn->facts.user);
+}
+
+/* Two lines of one name: which of them the backend reads is not known here. */
+static struct value get_header(struct txn *txn, struct span name)
+{
+    const struct field *field = fields_find(&txn->req->fields, name);
+    if (field == NULL || fields_next(&txn->req->fields, field) != NULL)
+        return (struct value){ .missing = true };
+    return value_if_any(field->value);
+}
+
+static struct value only_one(struct txn *txn, enum scope_params which, struct span name)
+{
+    const struct params *params = scope_params(txn, which);
+    if (params == NULL)
+        return (struct value){ .failed = txn->arena->exhausted, .missing = true };
+    struct value found = { .missing = true };
+    for (unsigned i = 0; i < params->count; i++) {
+        if (!span_equal(params->items[i].name, name))
+            continue;
+        if (!found.missing)
+            return (struct value){ .missing = true };
+        found = (struct value){ .text = params->items[i].value };
+    }
+    return found;
+}
+
+static struct value get_cookie(struct txn *txn, struct span name)
+{
+    return only_one(txn, SCOPE_COOKIES, name);
+}
+
+static struct value get_query(struct txn *txn, struct span name)
+{
+    return only_one(txn, SCOPE_QUERY, name);
+}
+
+static struct value get_field(struct txn *txn, struct span name)
+{
+    return only_one(txn, SCOPE_FORM, name);
+}
+
+/*
+ * A property that another stage writes as a fact is one more row here, and counts from the
+ * place on where that stage stands.
+ */
+static const struct key_kind kinds[] = {
+    { SPAN_INIT("client.ip"), KEY_AT_HEAD, NULL },
+    { SPAN_INIT("site"), KEY_AT_HEAD, get_site },
+    { SPAN_INIT("route"), KEY_AT_HEAD, get_route },
+    { SPAN_INIT("method"), KEY_AT_HEAD, get_method },
+    { SPAN_INIT("host"), KEY_AT_HEAD, get_host },
+    { SPAN_INIT("path"), KEY_AT_HEAD, get_path },
+    { SPAN_INIT("header:"), KEY_AT_HEAD, get_header },
+    { SPAN_INIT("cookie:"), KEY_AT_HEAD, get_cookie },
+    { SPAN_INIT("query:"), KEY_AT_HEAD, get_query },
+    { SPAN_INIT("user"), KEY_AT_SUBJECT, get_user },
+    { SPAN_INIT("field:"), KEY_AT_BODY, get_field },
+};
+
+const char *key_names(void)
+{
+    return "client.ip, site, route, method, host, path, user, header:NAME, cookie:NAME, "
+           "query:NAME, field:NAME";
+}
+
+/* ---- at load ---- */
+
+static bool find_kind(struct span text, struct key_part *part)
+{
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        const struct key_kind *kind = &kinds[i];
+        bool named = kind->name.p[kind->name.len - 1] == ':';
+        if (named ? text.len > kind->name.len && span_starts(text, kind->name)
+                  : span_equal(text, kind->name)) {
+            *part = (struct key_part){ .kind = kind };
+            if (named)
+                part->name = span_sub(text, kind->name.len, text.len);
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *key_plan_parse(struct key_plan *plan, struct span text)
+{
+    struct span rest = text.len > 0 ? text : SPAN("client.ip"), part;
+    bool route = false;
+    *plan = (struct key_plan){ .count = 0 };
+    while (span_cut(&rest, '+', &part)) {
+        if (plan->count == KEY_PROPERTIES_MAX)
+            return "a limit counts by at most four properties";
+        struct key_part *into = &plan->parts[plan->count++];
+        if (!find_kind(span_trim(part), into))
+            return "a limit counts by client.ip, site, route, method, host, path, user, "
+                   "header:NAME, cookie:NAME, query:NAME, field:NAME, or several joined by +";
+        if (into->kind->stage > plan->stage)
+            plan->stage = into->kind->stage;
+        plan->by_address = plan->by_address || into->kind->get == NULL;
+        route = route || into->kind->get == get_route;
+    }
+    /* Every site has a route of the name "default". */
+    if (route && !find_kind(SPAN("site"), &plan->parts[plan->count++]))
+        return "a route is of a site";
+    return NULL;
+}
+
+/* ---- on the request path ---- */
+
+/* Mark and length stand before each part, so that no two lists of parts read the same. */
+static void add(struct key *key, char mark, const void *bytes, size_t len)
+{
+    INVARIANT(len <= KEY_VALUE_BYTES && sizeof(key->bytes) - key->len >= len + 2);
+    key->bytes[key->len++] = mark;
+    key->bytes[key->len++] = (char)len;
+    if (len > 0)
+        memcpy(key->bytes + key->len, bytes, len);
+    key->len += len;
+}
+
+static void add_address(struct key *key, const struct addr *client, unsigned v6_bits)
+{
+    struct addr addr = *client;
+    if (addr.family == ADDR_V6)
+        addr_mask(&addr, v6_bits);
+    add(key, addr.family == ADDR_V6 ? '6' : '4', addr.bytes, sizeof(addr.bytes));
+}
+
+static void add_value(struct key *key, struct span text)
+{
+    unsigned char digest[crypto_hash_sha256_BYTES];
+    if (text.len <= KEY_VALUE_BYTES) {
+        add(key, 'v', text.p, text.len);
+        return;
+    }
+    (void)crypto_hash_sha256(digest, (const unsigned char *)text.p, text.len);
+    add(key, 'h', digest, sizeof(digest));
+}
+
+enum key_found key_write(struct key *key, const struct key_plan *plan,
+                         const uint8_t id[KEY_ID_BYTES], enum on_missing on_missing,
+                         unsigned v6_bits, struct txn *txn)
+{
+    _Static_assert(KEY_VALUE_BYTES >= crypto_hash_sha256_BYTES, "a digest is a value");
+    memcpy(key->bytes, id, KEY_ID_BYTES);
+    key->len = KEY_ID_BYTES;
+    for (unsigned i = 0; i < plan->count; i++) {
+        const struct key_part *part = &plan->parts[i];
+        if (part->kind->get == NULL) {
+            add_address(key, &txn->client, v6_bits);
+            continue;
+        }
+        struct value value = part->kind->get(txn, part->name);
+        if (value.failed)
+            return KEY_FAILED;
+        if (!value.missing)
+            add_value(key, value.text);
+        else if (on_missing == MISSING_SKIP)
+            return KEY_SKIPPED;
+        else if (on_missing == MISSING_REJECT)
+            return KEY_REJECTED;
+        else if (on_missing == MISSING_ADDRESS && !plan->by_address)
+            add_address(key, &txn->client, KEY_NETWORK_BITS);
+        else
+            add(key, '-', "", 0);
+    }
+    return KEY_FOUND;
+}

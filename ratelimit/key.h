@@ -1,0 +1,59 @@
+/*
+ * What a limit counts by: one or several properties of a request, in the bytes that are hashed.
+ *
+ *     client.ip   header:X-Tenant   client.ip+field:username   user+route
+ *
+ * A property that a client writes may be written twice, and gateway and backend may then read
+ * different ones: such a value counts as missing, as one that is not there does. Long values
+ * are hashed, so that a key is bounded whatever a client sends.
+ */
+#ifndef SALLYPORT_RATELIMIT_KEY_H
+#define SALLYPORT_RATELIMIT_KEY_H
+
+#include "gateway/chain/txn.h"
+
+enum {
+    KEY_PROPERTIES_MAX = 4,
+    KEY_PARTS_MAX = KEY_PROPERTIES_MAX + 1, /* a route's site is one more */
+    KEY_ID_BYTES = 16,
+    KEY_VALUE_BYTES = 32, /* longer ones become a SHA-256 */
+    KEY_BYTES_MAX = KEY_ID_BYTES + KEY_PARTS_MAX * (2 + KEY_VALUE_BYTES) + 8,
+    KEY_NETWORK_BITS = 64, /* of IPv6: what one client has at the least */
+};
+
+/* When all parts are known: this is where in the chain the limit is asked. */
+enum key_stage { KEY_AT_HEAD, KEY_AT_SUBJECT, KEY_AT_BODY };
+
+enum on_missing { MISSING_ADDRESS, MISSING_BUCKET, MISSING_SKIP, MISSING_REJECT };
+
+struct key_kind;
+
+struct key_part {
+    const struct key_kind *kind;
+    struct span name; /* of the header, cookie, argument */
+};
+
+struct key_plan {
+    struct key_part parts[KEY_PARTS_MAX];
+    unsigned count;
+    enum key_stage stage;
+    bool by_address; /* client.ip is one of the parts */
+};
+
+struct key {
+    size_t len;
+    char bytes[KEY_BYTES_MAX];
+};
+
+enum key_found { KEY_FOUND, KEY_SKIPPED, KEY_REJECTED, KEY_FAILED };
+
+/* NULL, or what is wrong with the text. An empty text is client.ip. */
+const char *key_plan_parse(struct key_plan *plan, struct span text);
+/* `v6_bits` of an IPv6 client count. */
+enum key_found key_write(struct key *key, const struct key_plan *plan,
+                         const uint8_t id[KEY_ID_BYTES], enum on_missing on_missing,
+                         unsigned v6_bits, struct txn *txn);
+/* For manuals and complaints: all properties, comma-separated. */
+const char *key_names(void);
+
+#endif

@@ -1,0 +1,138 @@
+/*
+ * Limits as configured and as asked: shared by the files of the limits stage.
+ *
+ *   limits.c   options, what is checked at load, the stages
+ *   key.c      what is counted by
+ *   policy.c   names and the fields that tell clients
+ *   engine.c   one decision over several limits
+ *   slots.c    requests at a time
+ *   calendar.c windows of quotas
+ *   exact.c    limits that nodes share, asked in batches
+ */
+#ifndef SALLYPORT_RATELIMIT_LIMIT_H
+#define SALLYPORT_RATELIMIT_LIMIT_H
+
+#include "gateway/store/store.h"
+#include "ratelimit/calendar.h"
+#include "ratelimit/key.h"
+#include "ratelimit/table.h"
+
+enum {
+    LIMITS_ENTRIES = 1 << 21, /* keys at a time, 16 bytes each */
+    LIMITS_MAX = 16,          /* in one list */
+    LIMITS_NETS = 3,          /* an address limit, and the two for wider IPv6 networks */
+    COSTS_MAX = 16,
+    QUOTA_ENTRIES = 1 << 18,
+    QUOTA_SHIFT = 34, /* what is used, below the minute in which the window ends */
+    SLOTS_PER_KEY_MAX = 256,
+    SLOT_LEASE_MS = 2000, /* a slot whose worker is gone is free after this */
+    SLOT_RENEW_MS = 500,
+    LIMIT_NAME_BYTES = 64,
+};
+
+enum limit_action { LIMIT_DENY, LIMIT_CLOSE, LIMIT_LOG };
+enum limit_store { LIMIT_AUTO, LIMIT_LOCAL, LIMIT_EXACT };
+enum limit_kind { KIND_RATE, KIND_QUOTA, KIND_SLOTS };
+enum limit_fields { FIELDS_DRAFT, FIELDS_LEGACY, FIELDS_GITHUB, FIELDS_NONE };
+
+struct limit_cost {
+    struct expr *when;
+    int64_t cost;
+};
+
+/* As configured. Lists are inherited as they are, so the last members are shared by all heirs.
+ */
+struct limit_rule {
+    struct keyed_rate rate;
+    struct span per, name;
+    int64_t burst, cost, penalty;
+    struct list costs; /* of struct limit_cost */
+    struct expr *when;
+    int on_missing, action, store;
+    bool shadow, networks;
+    int64_t quota, anchor;
+    int window; /* enum window */
+    struct span zone;
+    int64_t concurrency;
+    struct span response_cost; /* field of the answer */
+};
+
+/* Ready to be asked. */
+struct limit {
+    const struct limit_rule *rule;
+    enum limit_kind kind;
+    struct gcra gcra; /* QUOTA: of an interval of 1, with the window's end for a clock */
+    struct calendar *calendar; /* QUOTA */
+    uint64_t unit;             /* of the local table's numbers in one of the store's */
+    uint64_t burst, scale;     /* scale: times the rule's rate and burst */
+    uint64_t interval_units;   /* for the store: exact.h */
+    struct key_plan plan;
+    uint8_t id[KEY_ID_BYTES]; /* of where the rule stands, never of what it says */
+    unsigned v6_bits;         /* below KEY_NETWORK_BITS: asked for IPv6 clients only */
+    bool shadow;              /* counts and records, refuses nothing */
+    bool exact;
+    struct span name, policy; /* policy: the field's value */
+};
+
+struct rate_limits {
+    struct list rules;
+    int fields; /* enum limit_fields */
+    struct limit *limits;
+    unsigned count;
+    unsigned at[KEY_AT_BODY + 1]; /* how many are asked where */
+    bool costs_later;             /* some rule has response_cost */
+    struct tats table, quotas;
+    struct siphash_key place, fingerprint;
+};
+
+/* What came of one limit for one request. */
+struct limit_item {
+    const struct limit *limit;
+    struct tat_key key;
+    uint64_t cost;
+    uint64_t now;    /* RATE: monotonic, ns; QUOTA: the window */
+    int64_t ends_s;  /* QUOTA: the window, wall clock */
+    char shared[16]; /* the store's name for it */
+};
+
+struct limit_answer {
+    const struct limit *limit; /* that denies; NULL: none */
+    uint64_t wait_ns, remaining;
+};
+
+/* policy.c */
+bool limit_name_ok(struct span name);
+/* Name and policy; false when memory ran out. */
+bool limit_describe(struct limit *limit, struct arena *arena);
+const struct reply *limit_refusal(struct txn *txn, const struct rate_limits *conf,
+                                  const struct limit_answer *answer);
+
+/* engine.c: state of one stage in one transaction. */
+struct limits_state {
+    struct limit_item *items;
+    unsigned count, exact;
+};
+/* Limits that the answer charges, too: by the stages that asked, for the one that charges. */
+struct limit_later {
+    unsigned count;
+    struct limit_item items[LIMITS_MAX * LIMITS_NETS];
+};
+struct verdict limits_ask(struct call *c, enum key_stage stage);
+/* With the answer's head: what it says that the request has cost. */
+struct verdict limits_charge(struct call *c);
+
+/* slots.c: in each worker, the slots that its requests hold. */
+struct slots_held {
+    struct worker *worker;
+    struct slot_held *first;
+    struct timer renew;
+};
+void slots_attach(struct slots_held *held, struct worker *worker);
+void slots_detach(struct slots_held *held);
+/* Whether one of `limit`'s slots is free, as far as can be seen. */
+bool slots_free(const struct rate_limits *conf, const struct limit_item *item);
+/* Takes one, until the transaction's arena goes. ERR_LIMIT: all are taken. */
+MUST_USE enum err slots_take(struct slots_held *held, const struct rate_limits *conf,
+                             const struct limit_item *item, struct txn *txn);
+
+#endif

@@ -1,0 +1,116 @@
+/*
+ * Requests at a time. A limit of N has N slots for each key, entries of the table that all
+ * workers share; who holds one renews it, and one that nobody renews is free after
+ * SLOT_LEASE_MS: so a worker, or a whole gateway, that is killed gives back what it held.
+ */
+#include "ratelimit/limit.h"
+
+enum { NS_PER_MS = 1000000 };
+
+struct slot_held {
+    struct slot_held *prev, *next;
+    struct slots_held *list;
+    const struct tats *table;
+    struct tat_key key;
+};
+
+/* A slot is a bucket that one request fills for the time of a lease. */
+static const struct gcra lease = {
+    .interval_ns = (uint64_t)SLOT_LEASE_MS * NS_PER_MS,
+    .tolerance_ns = (uint64_t)SLOT_LEASE_MS * NS_PER_MS,
+};
+
+static struct tat_key key_of(struct tat_key key, unsigned slot)
+{
+    key.place += slot * UINT64_C(0x9e3779b97f4a7c15);
+    key.fingerprint += slot;
+    return key;
+}
+
+static uint64_t now_of(const struct worker *worker)
+{
+    return worker->loop.clock.mono_ns;
+}
+
+bool slots_free(const struct rate_limits *conf, const struct limit_item *item)
+{
+    for (unsigned i = 0; i < item->limit->burst; i++)
+        if (tats_get(&conf->table, key_of(item->key, i)) <= item->now)
+            return true;
+    return false;
+}
+
+static void unlink_slot(struct slot_held *slot)
+{
+    *(slot->prev != NULL ? &slot->prev->next : &slot->list->first) = slot->next;
+    if (slot->next != NULL)
+        slot->next->prev = slot->prev;
+}
+
+static void release(void *owned)
+{
+    struct slot_held *slot = owned;
+    if (slot->list == NULL)
+        return; /* the worker is closing */
+    unlink_slot(slot);
+    tats_store(slot->table, slot->key, 0, now_of(slot->list->worker));
+}
+
+static enum err hold(struct slots_held *held, const struct rate_limits *conf,
+                     struct tat_key key, struct txn *txn)
+{
+    struct slot_held *slot = arena_new(txn->arena, struct slot_held);
+    if (slot == NULL)
+        return ERR_MEMORY;
+    *slot = (struct slot_held){
+        .next = held->first, .list = held, .table = &conf->table, .key = key
+    };
+    if (!arena_defer(txn->arena, release, slot))
+        return ERR_MEMORY;
+    if (held->first != NULL)
+        held->first->prev = slot;
+    held->first = slot;
+    if (held->renew.deadline_ms == 0)
+        timer_set(&held->worker->loop, &held->renew, SLOT_RENEW_MS);
+    return OK;
+}
+
+enum err slots_take(struct slots_held *held, const struct rate_limits *conf,
+                    const struct limit_item *item, struct txn *txn)
+{
+    for (unsigned i = 0; i < item->limit->burst; i++) {
+        struct gcra_answer said;
+        struct tat_key key = key_of(item->key, i);
+        if (tats_get(&conf->table, key) > item->now)
+            continue;
+        TRY(tats_take(&conf->table, key, &lease, item->now, lease.interval_ns, &said));
+        if (!said.allowed)
+            continue;
+        return hold(held, conf, key, txn); /* what is not held is free again soon */
+    }
+    return ERR_LIMIT;
+}
+
+static void on_renew(struct timer *timer)
+{
+    struct slots_held *held = CONTAINER(timer, struct slots_held, renew);
+    uint64_t now = now_of(held->worker);
+    for (struct slot_held *slot = held->first; slot != NULL; slot = slot->next)
+        if (tats_get(slot->table, slot->key) > 0)
+            tats_store(slot->table, slot->key, now + lease.interval_ns, now);
+    timer->deadline_ms = 0;
+    if (held->first != NULL)
+        timer_set(&held->worker->loop, timer, SLOT_RENEW_MS);
+}
+
+void slots_attach(struct slots_held *held, struct worker *worker)
+{
+    *held = (struct slots_held){ .worker = worker, .renew = { .fire = on_renew } };
+}
+
+void slots_detach(struct slots_held *held)
+{
+    for (struct slot_held *slot = held->first; slot != NULL; slot = slot->next)
+        slot->list = NULL;
+    timer_remove(&held->worker->loop, &held->renew);
+}

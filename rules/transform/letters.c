@@ -1,0 +1,150 @@
+/*
+ * SecLang's transformations that look at one byte at a time: case, white space, NUL, parity.
+ */
+#include "rules/transform/drive.h"
+#include "rules/transform/rows.h"
+
+/* A byte for a byte. */
+typedef char map_fn(char c);
+
+static inline struct span map(struct span in, char *room, map_fn *fn)
+{
+    unsigned changed = 0;
+    for (size_t i = 0; i < in.len; i++) {
+        room[i] = fn(in.p[i]);
+        changed |= (unsigned)(uint8_t)(room[i] ^ in.p[i]);
+    }
+    return changed != 0 ? span_of(room, in.len) : in;
+}
+
+static inline char lower(char c)
+{
+    return (char)(c | ((uint8_t)(c - 'A') < 26) << 5);
+}
+
+struct span sec_lowercase(struct span in, char *room)
+{
+    return map(in, room, lower);
+}
+
+static inline char upper(char c)
+{
+    return (char)(c & ~(((uint8_t)(c - 'a') < 26) << 5));
+}
+
+struct span sec_uppercase(struct span in, char *room)
+{
+    return map(in, room, upper);
+}
+
+static inline char zero_parity(char c)
+{
+    return (char)(c & 0x7f);
+}
+
+struct span sec_parity_zero(struct span in, char *room)
+{
+    return map(in, room, zero_parity);
+}
+
+/* The eighth bit so that all are even in number; mod_security2 counts it among those it reckons
+ * from. */
+static inline char even_parity(char c)
+{
+    return (char)((c & 0x7f) | __builtin_parity((uint8_t)c) << 7);
+}
+
+struct span sec_parity_even(struct span in, char *room)
+{
+    return map(in, room, even_parity);
+}
+
+static inline char odd_parity(char c)
+{
+    return (char)((c & 0x7f) | !__builtin_parity((uint8_t)c) << 7);
+}
+
+struct span sec_parity_odd(struct span in, char *room)
+{
+    return map(in, room, odd_parity);
+}
+
+static inline char blank_for_nul(char c)
+{
+    return c == '\0' ? ' ' : c;
+}
+
+struct span sec_replace_nulls(struct span in, char *room)
+{
+    return map(in, room, blank_for_nul);
+}
+
+/* ---- what is left out -----------------------------------------------------------------------
+ */
+
+static size_t nul_step(const char *p, const char *end, char **out)
+{
+    (void)p, (void)end, (void)out;
+    return 1;
+}
+
+struct span sec_remove_nulls(struct span in, char *room)
+{
+    return drive_from(in, room, '\0', nul_step);
+}
+
+/* mod_security2 counts Latin-1's no-break space, wherever the byte stands. */
+static bool is_wide_white(char c)
+{
+    return is_white(c) || (uint8_t)c == 0xa0;
+}
+
+static size_t white_step(const char *p, const char *end, char **out)
+{
+    (void)end, (void)out;
+    return is_wide_white(*p);
+}
+
+struct span sec_remove_whitespace(struct span in, char *room)
+{
+    return drive(in, room, white_step);
+}
+
+static size_t run_step(const char *p, const char *end, char **out)
+{
+    const char *at = p;
+    while (at < end && is_wide_white(*at))
+        at++;
+    if (at == p || (at == p + 1 && *p == ' '))
+        return 0;
+    *(*out)++ = ' ';
+    return (size_t)(at - p);
+}
+
+struct span sec_compress_whitespace(struct span in, char *room)
+{
+    return drive(in, room, run_step);
+}
+
+/* These answer a part of the input: no byte is copied. */
+struct span sec_trim_left(struct span in, char *room)
+{
+    (void)room;
+    size_t i = 0;
+    while (i < in.len && is_white(in.p[i]))
+        i++;
+    return i == 0 ? in : span_of(in.p + i, in.len - i);
+}
+
+struct span sec_trim_right(struct span in, char *room)
+{
+    (void)room;
+    while (in.len > 0 && is_white(in.p[in.len - 1]))
+        in.len--;
+    return in;
+}
+
+struct span sec_trim(struct span in, char *room)
+{
+    return sec_trim_right(sec_trim_left(in, room), room);
+}

@@ -1,0 +1,169 @@
+/*
+ * SecLang's transformations that know a little of a language: comments of SQL, HTML and C,
+ * command lines, names of PHP's variables.
+ */
+#include "rules/transform/drive.h"
+#include "rules/transform/rows.h"
+
+static bool starts(const char *p, const char *end, struct span text)
+{
+    return (size_t)(end - p) >= text.len && memcmp(p, text.p, text.len) == 0;
+}
+
+/* ---- comments -------------------------------------------------------------------------------
+ */
+
+static size_t replace_step(const char *p, const char *end, char **out)
+{
+    if (!starts(p, end, SPAN("/*")))
+        return 0;
+    *(*out)++ = ' ';
+    const char *closing = memmem(p + 2, (size_t)(end - p) - 2, "*/", 2);
+    return (size_t)((closing != NULL ? closing + 2 : end) - p);
+}
+
+struct span sec_replace_comments(struct span in, char *room)
+{
+    return drive_from(in, room, '/', replace_step);
+}
+
+/* The longer ones first. */
+static const struct span comment_marks[] = {
+    SPAN_INIT("<!--"), SPAN_INIT("-->"), SPAN_INIT("/*"),
+    SPAN_INIT("*/"),   SPAN_INIT("--"),  SPAN_INIT("#"),
+};
+
+static size_t mark_step(const char *p, const char *end, char **out)
+{
+    (void)out;
+    for (size_t i = 0; i < ARRAY_LEN(comment_marks); i++) {
+        if (starts(p, end, comment_marks[i]))
+            return comment_marks[i].len;
+    }
+    return 0;
+}
+
+struct span sec_remove_comments_char(struct span in, char *room)
+{
+    return drive(in, room, mark_step);
+}
+
+/* Where what was opened before `p` ends: behind its close, or NULL. Either close will do. */
+static const char *comment_end(const char *p, const char *end)
+{
+    for (; p < end; p++) {
+        if (starts(p, end, SPAN("*/")))
+            return p + 2;
+        if (starts(p, end, SPAN("-->")))
+            return p + 3;
+    }
+    return NULL;
+}
+
+/*
+ * As mod_security2 does it, which its tests expect to the byte: the byte behind a comment is
+ * copied unseen, a NUL where there is none; `--` and `#` end the value; a comment that is not
+ * closed becomes a space.
+ */
+struct span sec_remove_comments(struct span in, char *room)
+{
+    const char *p = in.p, *end = span_end(in);
+    char *out = room;
+    while (p < end) {
+        bool html = starts(p, end, SPAN("<!--"));
+        if (html || starts(p, end, SPAN("/*"))) {
+            p = comment_end(p + (html ? 4 : 2), end);
+            if (p == NULL) {
+                *out++ = ' ';
+                break;
+            }
+            *out++ = p < end ? *p : '\0';
+            p++;
+        } else if (*p == '#' || starts(p, end, SPAN("--"))) {
+            break;
+        } else {
+            *out++ = *p++;
+        }
+    }
+    return made(in, room, out);
+}
+
+/* ---- cmdLine --------------------------------------------------------------------------------
+ */
+
+/*
+ * What shells do not see goes: quotes, backslashes and carets; runs of white space, commas and
+ * semicolons are one space, none before a slash or a parenthesis; letters in lower case.
+ */
+struct span sec_cmd_line(struct span in, char *room)
+{
+    char *out = room;
+    bool space = false;
+    for (size_t i = 0; i < in.len; i++) {
+        char c = ascii_lower(in.p[i]);
+        if (c == '"' || c == '\'' || c == '\\' || c == '^')
+            continue;
+        if (c == ' ' || c == ',' || c == ';' || c == '\t' || c == '\r' || c == '\n') {
+            if (!space)
+                *out++ = ' ';
+            space = true;
+            continue;
+        }
+        if ((c == '/' || c == '(') && space)
+            out--;
+        space = false;
+        *out++ = c;
+    }
+    return made(in, room, out);
+}
+
+/* ---- phpArgsNames ---------------------------------------------------------------------------
+ */
+
+/*
+ * One index, `[x]`, at `*p`: copied without the white space of an empty one. False: it is not
+ * closed, and nothing was copied.
+ */
+static bool php_index(const char **p, const char *end, char **out)
+{
+    const char *at = *p + 1;
+    const char *closing = at < end ? memchr(at, ']', (size_t)(end - at)) : NULL;
+    if (closing == NULL)
+        return false;
+    if (closing == at + 1 && is_white(*at))
+        at = closing;
+    *(*out)++ = '[';
+    memcpy(*out, at, (size_t)(closing - at));
+    *out += closing - at;
+    *(*out)++ = ']';
+    *p = closing + 1;
+    return true;
+}
+
+/*
+ * The name under which PHP files an argument: spaces before it go, space and dot in it are
+ * underscores, what is behind the last index goes, and a bracket that is not closed is an
+ * underscore. Without a name there is no variable.
+ */
+struct span sec_php_args_names(struct span in, char *room)
+{
+    const char *p = in.p, *end = span_end(in);
+    char *out = room;
+    while (p < end && *p == ' ')
+        p++;
+    for (; p < end && *p != '['; p++)
+        *out++ = *p == ' ' || *p == '.' ? '_' : *p;
+    if (p == end || out == room)
+        return made(in, room, out);
+    if (!php_index(&p, end, &out)) {
+        *out++ = '_';
+        p++;
+        if (p < end)
+            memcpy(out, p, (size_t)(end - p));
+        out += end - p;
+        return made(in, room, out);
+    }
+    while (p < end && *p == '[' && php_index(&p, end, &out))
+        continue;
+    return made(in, room, out);
+}

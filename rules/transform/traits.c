@@ -1,0 +1,169 @@
+/*
+ * Traits: which classes of bytes stand in a value, 16 bytes at a time.
+ *
+ * A byte has a trait when the row of its low nibble and the column of its high nibble both have
+ * the bit: two table look-ups by PSHUFB for eight traits. TRAIT_UPPER, TRAIT_SPACE and
+ * TRAIT_SHELL take in a few neighbours that way, which costs a walk and nothing else.
+ */
+#include <tmmintrin.h>
+
+#include "rules/transform.h"
+
+#define BIT(trait) ((trait) < 256 ? (trait) : (trait) >> 8)
+
+enum {
+    ALL_LOW = TRAIT_UPPER,         /* A to Z and the six beside them: any low nibble */
+    ALL_LOW_TWO = BIT(TRAIT_HIGH), /* of the second table */
+    COMMENT = BIT(TRAIT_COMMENT),
+    QUOTE = BIT(TRAIT_QUOTE),
+    SHELL = BIT(TRAIT_SHELL),
+    LETTER_X = BIT(TRAIT_X),
+    MARKUP = BIT(TRAIT_MARKUP),
+};
+
+struct table {
+    uint8_t rows[16], columns[16];
+};
+
+static const struct table first_traits = {
+    .rows = {
+        [0x0] = ALL_LOW | TRAIT_NUL | TRAIT_SPACE,
+        [0x1] = ALL_LOW,
+        [0x2] = ALL_LOW,
+        [0x3] = ALL_LOW,
+        [0x4] = ALL_LOW,
+        [0x5] = ALL_LOW | TRAIT_ESCAPE,
+        [0x6] = ALL_LOW | TRAIT_AMPERSAND,
+        [0x7] = ALL_LOW,
+        [0x8] = ALL_LOW,
+        [0x9] = ALL_LOW | TRAIT_SPACE,
+        [0xa] = ALL_LOW | TRAIT_SPACE | TRAIT_STAR,
+        [0xb] = ALL_LOW | TRAIT_SPACE | TRAIT_ESCAPE,
+        [0xc] = ALL_LOW | TRAIT_SPACE | TRAIT_BACKSLASH | TRAIT_PATH,
+        [0xd] = ALL_LOW | TRAIT_SPACE,
+        [0xe] = ALL_LOW | TRAIT_PATH,
+        [0xf] = ALL_LOW | TRAIT_PATH,
+    },
+    .columns = {
+        [0x0] = TRAIT_NUL | TRAIT_SPACE,
+        [0x2] = TRAIT_ESCAPE | TRAIT_AMPERSAND | TRAIT_STAR | TRAIT_SPACE | TRAIT_PATH,
+        [0x4] = TRAIT_UPPER,
+        [0x5] = TRAIT_UPPER | TRAIT_BACKSLASH | TRAIT_PATH,
+        [0xa] = TRAIT_SPACE,
+    },
+};
+
+static const struct table second_traits = {
+    .rows = {
+        [0x0] = ALL_LOW_TWO,
+        [0x1] = ALL_LOW_TWO,
+        [0x2] = ALL_LOW_TWO | QUOTE,
+        [0x3] = ALL_LOW_TWO | COMMENT,
+        [0x4] = ALL_LOW_TWO,
+        [0x5] = ALL_LOW_TWO,
+        [0x6] = ALL_LOW_TWO,
+        [0x7] = ALL_LOW_TWO | QUOTE,
+        [0x8] = ALL_LOW_TWO | LETTER_X,
+        [0x9] = ALL_LOW_TWO,
+        [0xa] = ALL_LOW_TWO,
+        [0xb] = ALL_LOW_TWO | SHELL,
+        [0xc] = ALL_LOW_TWO | QUOTE | MARKUP,
+        [0xd] = ALL_LOW_TWO | COMMENT | MARKUP,
+        [0xe] = ALL_LOW_TWO | SHELL,
+        [0xf] = ALL_LOW_TWO,
+    },
+    .columns = {
+        [0x2] = COMMENT | QUOTE,
+        [0x3] = SHELL | MARKUP,
+        [0x5] = SHELL | LETTER_X,
+        [0x7] = LETTER_X,
+        [0x8] = ALL_LOW_TWO,
+        [0x9] = ALL_LOW_TWO,
+        [0xa] = ALL_LOW_TWO,
+        [0xb] = ALL_LOW_TWO,
+        [0xc] = ALL_LOW_TWO,
+        [0xd] = ALL_LOW_TWO,
+        [0xe] = ALL_LOW_TWO,
+        [0xf] = ALL_LOW_TWO,
+    },
+};
+
+/* What was seen so far of both tables. */
+struct seen {
+    __m128i first, second;
+};
+
+static inline __m128i load(const void *p)
+{
+    return _mm_loadu_si128((const __m128i *)p);
+}
+
+static inline __m128i look_up(const struct table *table, __m128i low, __m128i high)
+{
+    return _mm_and_si128(_mm_shuffle_epi8(load(table->rows), low),
+                         _mm_shuffle_epi8(load(table->columns), high));
+}
+
+static inline void see(struct seen *seen, __m128i bytes)
+{
+    const __m128i nibble = _mm_set1_epi8(0x0f);
+    __m128i low = _mm_and_si128(bytes, nibble);
+    __m128i high = _mm_and_si128(_mm_srli_epi16(bytes, 4), nibble);
+    seen->first = _mm_or_si128(seen->first, look_up(&first_traits, low, high));
+    seen->second = _mm_or_si128(seen->second, look_up(&second_traits, low, high));
+}
+
+/* All bytes in one: of the first table in the low half, of the second in the high one. */
+static inline uint32_t gather(const struct seen *seen)
+{
+    __m128i both = _mm_or_si128(_mm_unpacklo_epi64(seen->first, seen->second),
+                                _mm_unpackhi_epi64(seen->first, seen->second));
+    both = _mm_or_si128(both, _mm_srli_epi64(both, 32));
+    both = _mm_or_si128(both, _mm_srli_epi64(both, 16));
+    both = _mm_or_si128(both, _mm_srli_epi64(both, 8));
+    return ((uint32_t)_mm_cvtsi128_si32(both) & 0xff) |
+           ((uint32_t)_mm_cvtsi128_si32(_mm_srli_si128(both, 8)) & 0xff) << 8;
+}
+
+/* Fewer than 16 bytes, as 16: what is looked at twice changes nothing. */
+static inline __m128i short_bytes(const char *p, size_t len)
+{
+    uint64_t first = 0, last = 0;
+    if (len >= 8) {
+        memcpy(&first, p, 8);
+        memcpy(&last, p + len - 8, 8);
+        return _mm_set_epi64x((long long)last, (long long)first);
+    }
+    if (len >= 4) {
+        uint32_t head, tail;
+        memcpy(&head, p, 4);
+        memcpy(&tail, p + len - 4, 4);
+        return _mm_set_epi32((int)tail, (int)head, (int)tail, (int)head);
+    }
+    char all[4] = { p[0], p[len / 2], p[len - 1], p[0] };
+    int four;
+    memcpy(&four, all, 4);
+    return _mm_set1_epi32(four);
+}
+
+uint32_t traits_of(struct span s)
+{
+    if (s.len == 0)
+        return TRAIT_ANY;
+    struct seen seen = { _mm_setzero_si128(), _mm_setzero_si128() };
+    if (s.len < 16) {
+        see(&seen, short_bytes(s.p, s.len));
+        return gather(&seen) | TRAIT_ANY;
+    }
+    const char *p = s.p, *last = span_end(s) - 16;
+    for (; last - p >= 48; p += 64) {
+        see(&seen, load(p));
+        see(&seen, load(p + 16));
+        see(&seen, load(p + 32));
+        see(&seen, load(p + 48));
+    }
+    for (; p < last; p += 16)
+        see(&seen, load(p));
+    see(&seen, load(last));
+    return gather(&seen) | TRAIT_ANY;
+}
