@@ -236,6 +236,7 @@ struct question {
     const struct manual_part *parts;
     size_t count;
     struct span path; /* as it was asked */
+    enum manual_form form;
 };
 
 static void list_rows(struct text *out, const struct option *rows)
@@ -345,7 +346,9 @@ static bool explain_in(const struct question *q, const struct manual_part *part,
                        struct span rest)
 {
     const struct option *row = descend(part->rows, part->more, part->shape == MANUAL_MAP, rest);
-    if (row != NULL)
+    if (row != NULL && q->form == MANUAL_JSON)
+        manual_row_json(q->out, q->path, row);
+    else if (row != NULL)
         explain_row(q, row);
     return row != NULL;
 }
@@ -370,7 +373,10 @@ static bool explain(const struct question *q, struct span path, unsigned depth)
 {
     const struct manual_part *whole = manual_find(q->parts, q->count, path);
     if (whole != NULL) {
-        explain_part(q, whole);
+        if (q->form == MANUAL_JSON)
+            manual_part_json(q->out, q->path, whole);
+        else
+            explain_part(q, whole);
         return true;
     }
     /* The part with the longest path that the question begins with. */
@@ -388,8 +394,8 @@ static bool explain(const struct question *q, struct span path, unsigned depth)
 }
 
 bool manual_explain(struct text *out, const struct manual_part *parts, size_t count,
-                    struct span path)
+                    struct span path, enum manual_form form)
 {
-    struct question q = { out, parts, count, path };
+    struct question q = { out, parts, count, path, form };
     return explain(&q, path, LIKE_DEPTH_MAX);
 }

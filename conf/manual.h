@@ -29,8 +29,16 @@ struct manual_part {
 void manual_write_markdown(struct text *out, const struct manual_part *parts, size_t count);
 /* JSON Schema draft 2020-12 for the whole file. */
 void manual_write_schema(struct text *out, const struct manual_part *parts, size_t count);
-/* One option by its dotted path ("sites.waf.mode"); false when there is none. */
+/*
+ * One option by its dotted path ("sites.waf.mode"), for people or as a JSON object; false when
+ * there is none.
+ */
+enum manual_form { MANUAL_TEXT, MANUAL_JSON };
 bool manual_explain(struct text *out, const struct manual_part *parts, size_t count,
+                    struct span path, enum manual_form form);
+/* manual_find.c. What was meant by a path that is none: the nearest one, or those that end with
+ * the same word. Nothing when nothing is near. */
+void manual_suggest(struct text *out, const struct manual_part *parts, size_t count,
                     struct span path);
 
 #endif

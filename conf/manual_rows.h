@@ -8,6 +8,9 @@
 
 /* "duration, 1s to 1h", "one of block, detect, off". */
 void manual_type(struct text *out, const struct option *row);
+/* manual_json.c */
+void manual_row_json(struct text *out, struct span path, const struct option *row);
+void manual_part_json(struct text *out, struct span path, const struct manual_part *part);
 /* The part directly under `path` whose last word is `name`. */
 bool manual_is_child(const struct manual_part *part, struct span path);
 /* "waf" of "sites.waf". */

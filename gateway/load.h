@@ -30,5 +30,6 @@ const struct manual_part *load_manual(size_t *count);
 void load_print(struct text *out, const struct config *config);
 /* `check --print pipeline`: each route's chain, in order, with effective modes. */
 void load_print_pipeline(struct text *out, const struct config *config);
+void load_print_pipeline_json(struct text *out, const struct config *config);
 
 #endif

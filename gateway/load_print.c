@@ -3,6 +3,7 @@
  * options that the manual, the schema and `config explain` are made from.
  */
 #include "conf/schema.h"
+#include "gateway/base/json.h"
 #include "gateway/chain/chain.h"
 #include "gateway/load.h"
 #include "gateway/load_site.h"
@@ -112,16 +113,16 @@ static const char *mode_name(enum mode mode)
     return "";
 }
 
+static const char *const handler_names[] = {
+    [HANDLER_UPSTREAM] = "upstream", [HANDLER_RESPOND] = "respond",
+    [HANDLER_REDIRECT] = "redirect", [HANDLER_INTERNAL] = "internal",
+    [HANDLER_NONE] = "404",
+};
+
 static void print_handler(struct text *out, const struct route *route)
 {
-    static const char *const names[] = {
-        [HANDLER_UPSTREAM] = "upstream", [HANDLER_RESPOND] = "respond",
-        [HANDLER_REDIRECT] = "redirect", [HANDLER_INTERNAL] = "internal",
-        [HANDLER_NONE] = "404",
-    };
-
     text_lit(out, "    -> ");
-    text_add(out, span_text(names[route->handler]));
+    text_add(out, span_text(handler_names[route->handler]));
     for (size_t i = 0; route->handler == HANDLER_UPSTREAM && i < route->upstream->server_count;
          i++) {
         text_char(out, ' ');
@@ -165,4 +166,67 @@ void load_print_pipeline(struct text *out, const struct config *config)
         for (size_t n = 0; n < site->route_count; n++)
             print_route(out, &site->routes[n]);
     }
+}
+
+/* ---- the pipeline, for programs ---- */
+
+static void put_stage(struct json *j, const struct stage_instance *stage, enum phase phase)
+{
+    json_begin_object(j, NULL);
+    json_text(j, "phase", span_text(phase_name(phase)));
+    json_text(j, "stage", span_text(stage->type->name));
+    json_text(j, "mode", span_text(mode_name(stage->mode)));
+    json_text(j, "on_error",
+              stage->common->on_error == ON_ERROR_PASS ? SPAN("pass") : SPAN("deny"));
+    json_end_object(j);
+}
+
+static void put_handler(struct json *j, const struct route *route)
+{
+    json_text(j, "handler", span_text(handler_names[route->handler]));
+    if (route->handler == HANDLER_UPSTREAM) {
+        json_begin_array(j, "servers");
+        for (size_t i = 0; i < route->upstream->server_count; i++)
+            json_text(j, NULL, route->upstream->servers[i].label);
+        json_end_array(j);
+    }
+    if (route->handler == HANDLER_RESPOND)
+        json_int(j, "status", route->respond_status);
+    if (route->handler == HANDLER_REDIRECT)
+        json_text(j, "to", route->redirect_to);
+}
+
+static void put_route(struct json *j, const struct route *route)
+{
+    json_begin_object(j, NULL);
+    json_text(j, "path", span_text(route->name));
+    json_begin_array(j, "stages");
+    for (unsigned phase = 0; phase < PHASE_COUNT; phase++) {
+        for (unsigned i = 0; i < route->chain_count[phase]; i++)
+            put_stage(j, &route->chain[phase][i], (enum phase)phase);
+    }
+    json_end_array(j);
+    put_handler(j, route);
+    json_end_object(j);
+}
+
+void load_print_pipeline_json(struct text *out, const struct config *config)
+{
+    struct json j = json_writer(out);
+
+    json_begin_object(&j, NULL);
+    json_begin_array(&j, "sites");
+    for (size_t i = 0; i < config->site_count; i++) {
+        const struct site *site = &config->sites[i];
+        json_begin_object(&j, NULL);
+        json_text(&j, "site", span_text(site->name));
+        json_begin_array(&j, "routes");
+        for (size_t n = 0; n < site->route_count; n++)
+            put_route(&j, &site->routes[n]);
+        json_end_array(&j);
+        json_end_object(&j);
+    }
+    json_end_array(&j);
+    json_end_object(&j);
+    text_char(out, '\n');
 }

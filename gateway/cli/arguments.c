@@ -79,6 +79,10 @@ bool arguments_parse(const struct verb *verb, int argc, char **argv,
             arguments->operands[arguments->operand_count++] = argument;
             continue;
         }
+        if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0) {
+            arguments->values[FLAG_HELP] = "";
+            return true; /* nothing else matters */
+        }
         const struct flag *flag = flag_find(verb, argument, &value);
         if (flag == NULL) {
             (void)usage_error("`%s` has no option %s; `sallyport help %s` lists them",

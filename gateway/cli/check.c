@@ -37,7 +37,10 @@ int verb_check(const struct arguments *arguments)
     int code;
     if (print != NULL && loaded.config != NULL) {
         struct text out = text_growing(&loaded.arena, OUTPUT_BYTES);
-        load_print_pipeline(&out, loaded.config);
+        if (json)
+            load_print_pipeline_json(&out, loaded.config);
+        else
+            load_print_pipeline(&out, loaded.config);
         code = print_all(STDOUT_FILENO, text_span(&out)) ? EXIT_GOOD : EXIT_TROUBLE;
         if (loaded.diags.count > 0)
             loaded_print(&loaded, STDERR_FILENO, json);

@@ -21,6 +21,7 @@ enum flag_id {
     FLAG_STRICT,
     FLAG_CONTROL,
     FLAG_WAIT,
+    FLAG_HELP, /* of every verb, in no table */
     FLAG_COUNT
 };
 
@@ -57,6 +58,10 @@ int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool print_all(int fd, struct span bytes);
 /* -o json; false and a message when it is neither that nor human. */
 MUST_USE bool output_is_json(const struct arguments *arguments, bool *json);
+
+/* Configuration text, such as load_print writes, as one JSON document. */
+MUST_USE bool yaml_to_json(struct text *out, struct span yaml);
+int help_verb(const struct verb *verb);
 
 int verb_run(const struct arguments *arguments);
 int verb_check(const struct arguments *arguments);

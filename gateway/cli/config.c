@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gateway/base/json.h"
 #include "gateway/cli/cli.h"
 #include "gateway/cli/loaded.h"
 #include "gateway/process/process.h"
@@ -13,15 +14,24 @@
 static int config_print(struct text *out, const struct arguments *arguments)
 {
     const char *path = arguments->values[FLAG_CONFIG];
+    bool json;
+    if (!output_is_json(arguments, &json))
+        return EXIT_BAD;
     if (path == NULL)
         return usage_error("`config print` needs -c FILE");
     struct loaded loaded;
     loaded_open(&loaded, path);
     if (loaded.diags.count > 0)
-        loaded_print(&loaded, STDERR_FILENO, false);
+        loaded_print(&loaded, STDERR_FILENO, json);
     int code = loaded.config != NULL ? EXIT_GOOD : EXIT_BAD;
-    if (loaded.config != NULL)
+    if (loaded.config != NULL && json) {
+        struct text yaml = text_growing(&loaded.arena, OUTPUT_BYTES);
+        load_print(&yaml, loaded.config);
+        if (yaml.overflow || !yaml_to_json(out, text_span(&yaml)))
+            code = EXIT_TROUBLE;
+    } else if (loaded.config != NULL) {
         load_print(out, loaded.config);
+    }
     loaded_close(&loaded);
     return code;
 }
@@ -37,7 +47,8 @@ static int config_schema(struct text *out, const struct arguments *arguments)
 
 static int config_manual(struct text *out, const struct arguments *arguments)
 {
-    (void)arguments;
+    if (arguments->values[FLAG_OUTPUT] != NULL)
+        return usage_error("`config manual` is a page; `config schema` is for programs");
     size_t count;
     const struct manual_part *parts = load_manual(&count);
     manual_write_markdown(out, parts, count);
@@ -45,11 +56,21 @@ static int config_manual(struct text *out, const struct arguments *arguments)
 }
 
 /* A diagnostic's code, as `check` prints it. */
-static bool explain_code(struct text *out, struct span name)
+static bool explain_code(struct text *out, struct span name, bool json)
 {
     enum diag_code code;
     if (!diag_code_find(name, &code))
         return false;
+    if (json) {
+        struct json j = json_writer(out);
+        json_begin_object(&j, NULL);
+        json_text(&j, "code", span_text(diag_code_text(code)));
+        json_text(&j, "cause", span_text(diag_code_cause(code)));
+        json_text(&j, "remedy", span_text(diag_code_remedy(code)));
+        json_end_object(&j);
+        text_char(out, '\n');
+        return true;
+    }
     text_format(out, "%s: %s\n\n  %s\n", diag_code_text(code), diag_code_cause(code),
                 diag_code_remedy(code));
     return true;
@@ -63,11 +84,19 @@ static int config_explain(struct text *out, const struct arguments *arguments)
         return usage_error(
             "`config explain` needs a key, such as server.limits.body, or a code, "
             "such as SP0103");
+    bool json;
+    if (!output_is_json(arguments, &json))
+        return EXIT_BAD;
     struct span name = span_text(arguments->operands[1]);
-    if (explain_code(out, name) || manual_explain(out, parts, count, name))
+    if (explain_code(out, name, json) ||
+        manual_explain(out, parts, count, name, json ? MANUAL_JSON : MANUAL_TEXT))
         return EXIT_GOOD;
-    return usage_error("no option \"%s\"; `sallyport config manual` has them all",
-                       arguments->operands[1]);
+    char buffer[2048];
+    struct text hint = text_fixed(buffer, sizeof(buffer));
+    manual_suggest(&hint, parts, count, name);
+    if (hint.len == 0)
+        text_lit(&hint, "`sallyport config manual` has them all");
+    return usage_error("no option \"%s\"; %.*s", arguments->operands[1], (int)hint.len, hint.p);
 }
 
 /* For SECURITY.md. */

@@ -19,7 +19,7 @@ static void print_flag(const struct flag *flag)
     (void)printf("  %-26.*s %s\n", (int)text.len, text.p, flag->help);
 }
 
-static int help_verb(const struct verb *verb)
+int help_verb(const struct verb *verb)
 {
     (void)printf("sallyport %s", verb->name);
     for (const struct flag *flag = verb->flags; flag->id != FLAG_NONE; flag++) {

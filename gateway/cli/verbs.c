@@ -54,7 +54,7 @@ const struct verb verbs[] = {
     { .name = "config",
       .operands = "print|schema|explain KEY-OR-CODE|manual|processes",
       .summary = "The effective configuration, or what may stand in one.",
-      .flags = { CONFIG },
+      .flags = { CONFIG, OUTPUT },
       .run = verb_config },
     { .name = "version",
       .summary = "Versions of this program and of its libraries.",
@@ -106,5 +106,7 @@ int cli_main(int argc, char **argv)
         return no_such_verb(name);
     if (!arguments_parse(verb, argc - 2, argv + 2, &arguments))
         return EXIT_BAD;
+    if (arguments.values[FLAG_HELP] != NULL)
+        return help_verb(verb);
     return verb->run(&arguments);
 }

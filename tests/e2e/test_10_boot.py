@@ -135,6 +135,45 @@ def test_config_print_schema_explain(tmp_path):
     assert "No option of this name" in command("config", "explain", "SP0103").stdout
 
 
+def test_config_as_json(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(MINIMAL + "    limits: ['10/s']\n    routes:\n      - {path: /a/**, waf: {mode: detect}}\n")
+    said = json.loads(command("config", "print", "-c", path, "-o", "json").stdout)
+    site = said["sites"][0]
+    assert site["upstream"]["servers"][0]["weight"] == 1 and site["websocket"] is True
+    assert site["routes"][0]["path"] == "/a/**" and site["routes"][0]["waf"]["mode"] == "detect"
+    # What is printed for people says the same.
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(command("config", "print", "-c", path).stdout)
+    assert json.loads(command("config", "print", "-c", printed, "-o", "json").stdout) == said
+    assert json.loads(command("config", "schema", "-o", "json").stdout)
+    row = json.loads(command("config", "explain", "server.workers", "-o", "json").stdout)
+    assert row["key"] == "server.workers" and row["default"] == "0" and row["help"]
+    assert json.loads(command("config", "explain", "SP0103", "-o", "json").stdout)["code"] == "SP0103"
+    assert command("config", "manual", "-o", "json").returncode == 2
+    assert command("config", "explain", "server.workers", "-o", "xml").returncode == 2
+    chain = json.loads(command("check", "-c", path, "--print", "pipeline", "-o", "json").stdout)
+    routes = chain["sites"][0]["routes"]
+    assert [route["path"] for route in routes] == ["/a/**", "default"]
+    assert {"phase": "request_head", "stage": "waf", "mode": "detect", "on_error": "deny"} in routes[0]["stages"]
+    assert routes[1]["handler"] == "upstream" and routes[1]["servers"]
+
+
+def test_explain_knows_what_was_meant():
+    for asked, meant in (("server.limit.body", "server.limits.body"), ("conns_per_ip", "server.limits.conns_per_ip"),
+                         ("sites.waf.rulset", "sites.waf.ruleset")):
+        done = command("config", "explain", asked)
+        assert done.returncode == 2 and "did you mean" in done.stderr and meant in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["run", "check", "reload", "stop", "status", "config", "version", "help"])
+def test_help_behind_any_verb(verb):
+    for flag in ("--help", "-h"):
+        for arguments in ([verb, flag], [verb, flag, "--no-such-flag"]):
+            done = command(*arguments)
+            assert done.returncode == 0 and done.stdout.startswith(f"sallyport {verb}") and not done.stderr
+
+
 def test_run_refuses_a_bad_file(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text(MINIMAL.replace("upstream", "upsteam"))

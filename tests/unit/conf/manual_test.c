@@ -100,13 +100,61 @@ static void answers_questions(void **state)
     struct fixture *f = fixture_new();
     for (size_t i = 0; i < ARRAY_LEN(questions); i++) {
         struct text t = text_growing(&f->arena, 1024);
-        bool found = manual_explain(&t, parts, ARRAY_LEN(parts), span_text(questions[i].path));
+        bool found = manual_explain(&t, parts, ARRAY_LEN(parts), span_text(questions[i].path),
+                                    MANUAL_TEXT);
         if (found != (questions[i].answer != NULL))
             fail_msg("%s: %d\n%.*s", questions[i].path, found, (int)t.len, t.p);
         if (found && span_find(text_span(&t), span_text(questions[i].answer)) < 0)
             fail_msg("%s:\n%.*s", questions[i].path, (int)t.len, t.p);
     }
     fixture_free(f);
+}
+
+/* The same questions have an answer for programs. */
+static void answers_as_json(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new();
+    for (size_t i = 0; i < ARRAY_LEN(questions); i++) {
+        struct text t = text_growing(&f->arena, 1024);
+        bool found = manual_explain(&t, parts, ARRAY_LEN(parts), span_text(questions[i].path),
+                                    MANUAL_JSON);
+        assert_int_equal(found, questions[i].answer != NULL);
+        if (!found)
+            continue;
+        json_t *said = json_loadb(t.p, t.len, JSON_REJECT_DUPLICATES, NULL);
+        assert_non_null(said);
+        assert_string_equal(json_string_value(json_object_get(said, "key")), questions[i].path);
+        json_decref(said);
+    }
+    struct text t = text_growing(&f->arena, 1024);
+    assert_true(
+        manual_explain(&t, parts, ARRAY_LEN(parts), SPAN("sites.waf.mode"), MANUAL_JSON));
+    assert_true(span_find(text_span(&t), SPAN("\"default\":\"block\"")) > 0);
+    assert_true(span_find(text_span(&t), SPAN("{\"name\":\"detect\"")) > 0);
+    fixture_free(f);
+}
+
+static void offers_what_may_be_meant(void **state)
+{
+    static const struct {
+        const char *path, *hint;
+    } rows[] = {
+        { "sites.hots", "did you mean \"sites.host\"?" },
+        { "site.host", "did you mean \"sites.host\"?" },
+        { "sites.waf.thresold", "did you mean \"sites.waf.threshold\"?" },
+        { "inbound", "did you mean sites.waf.threshold.inbound, sites.routes.inbound?" },
+        { "quite.another.thing", "" },
+        { "", "" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char buffer[2048];
+        struct text hint = text_fixed(buffer, sizeof(buffer));
+        manual_suggest(&hint, parts, ARRAY_LEN(parts), span_text(rows[i].path));
+        assert_text(text_span(&hint), rows[i].hint);
+    }
 }
 
 static json_t *schema_of(struct fixture *f)
@@ -175,5 +223,6 @@ static void writes_a_schema(void **state)
 
 int main(void)
 {
-    return RUN(TEST(writes_the_reference), TEST(answers_questions), TEST(writes_a_schema));
+    return RUN(TEST(writes_the_reference), TEST(answers_questions), TEST(answers_as_json),
+               TEST(offers_what_may_be_meant), TEST(writes_a_schema));
 }
