@@ -143,7 +143,8 @@ static void offers_what_may_be_meant(void **state)
         { "sites.hots", "did you mean \"sites.host\"?" },
         { "site.host", "did you mean \"sites.host\"?" },
         { "sites.waf.thresold", "did you mean \"sites.waf.threshold\"?" },
-        { "inbound", "did you mean sites.waf.threshold.inbound, sites.routes.inbound?" },
+        { "inbound", "did you mean sites.waf.threshold.inbound, sites.stage.threshold.inbound, "
+                     "sites.routes.inbound?" },
         { "quite.another.thing", "" },
         { "", "" },
     };
@@ -153,7 +154,7 @@ static void offers_what_may_be_meant(void **state)
         char buffer[2048];
         struct text hint = text_fixed(buffer, sizeof(buffer));
         manual_suggest(&hint, parts, ARRAY_LEN(parts), span_text(rows[i].path));
-        assert_text(text_span(&hint), rows[i].hint);
+        assert_span(text_span(&hint), span_text(rows[i].hint));
     }
 }
 
