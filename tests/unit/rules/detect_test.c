@@ -102,12 +102,10 @@ static void check(struct span value)
 static void test_sequences(void **state)
 {
     (void)state;
-    static const char *const parts[] = { "union", "null", "select", "or",   "order", "by",
-                                         "hello", "a.b",  "like",   "into", "1",     "0b2",
-                                         "1e",    ".",    "-",      "/",    "=",     ",",
-                                         " ",     ":",    "'",      "(",    "--",    "#",
-                                         "<a ",   "?",    "if",     "in",   "all",   "case",
-                                         "0x",    "@",    ";",      "href=" };
+    static const char *const parts[] = {
+        "union", "null", "select", "order by", "a.b", "like", "1",  "0b2", "1e", ".",
+        "-",     "/",    "=",      ",",        " ",   "'",    "--", "<a ", "?",  "href=",
+    };
     for (size_t code = 0;
          code < ARRAY_LEN(parts) * ARRAY_LEN(parts) * ARRAY_LEN(parts) * ARRAY_LEN(parts);
          code++) {
