@@ -130,14 +130,15 @@ $(B)/modsec-driver: $(B)/tests/conformance/modsec_driver.o $(CONFORMANCE_HELP)
 
 $(B)/fuzz/%_fuzz: $(B)/fuzz/%_fuzz.o $(LIBRARY)
 	@echo 'LD $@'
-	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer $^ $(LIBS) -o $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer $^ $(LIBRARY) $(LIBS) -o $@
 
 $(B)/fuzz/%_replay: $(B)/fuzz/%_fuzz.o $(B)/fuzz/replay.o $(LIBRARY)
 	@echo 'LD $@'
-	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBRARY) $(LIBS) -o $@
 
-# The session's fuzzer needs what its unit tests share.
-$(B)/fuzz/session_fuzz $(B)/fuzz/session_replay: $(B)/tests/unit/plane/plane.o
+# The sessions' fuzzers need what their unit tests share; it stands behind the library, which is
+# named again.
+$(B)/fuzz/session_fuzz $(B)/fuzz/session_replay $(B)/fuzz/h2_fuzz $(B)/fuzz/h2_replay: $(B)/tests/unit/plane/plane.o
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
