@@ -39,10 +39,9 @@ void add_argument(struct transaction *txn, enum variable var, struct span name,
     transaction_add(txn, VAR_ARGS_NAMES, name, name);
 }
 
-/* A malformed escape stays as it is. */
-static struct span decode(struct transaction *txn, struct span text, bool *malformed)
+struct span decode_escapes(struct arena *arena, struct span text, bool plus, bool *malformed)
 {
-    char *out = must(arena_alloc(txn->arena, text.len + 1));
+    char *out = must(arena_alloc(arena, text.len + 1));
     size_t len = 0;
     for (size_t i = 0; i < text.len; i++) {
         int high = i + 1 < text.len ? hex_value(text.p[i + 1]) : -1;
@@ -50,10 +49,11 @@ static struct span decode(struct transaction *txn, struct span text, bool *malfo
         if (text.p[i] == '%' && high >= 0 && low >= 0) {
             out[len++] = (char)(high << 4 | low);
             i += 2;
-        } else {
-            *malformed |= text.p[i] == '%';
-            out[len++] = text.p[i] == '+' ? ' ' : text.p[i];
+            continue;
         }
+        if (text.p[i] == '%' && malformed != NULL)
+            *malformed = true;
+        out[len++] = plus && text.p[i] == '+' ? ' ' : text.p[i];
     }
     return span_of(out, len);
 }
@@ -68,8 +68,9 @@ bool add_arguments(struct transaction *txn, enum variable var, struct span text,
             continue;
         if (!span_cut(&value, '=', &name) || value.p == NULL)
             value = SPAN("");
-        name = decode(txn, name, &malformed);
-        add_argument(txn, var, name, decode(txn, value, &malformed));
+        name = decode_escapes(txn->arena, name, true, &malformed);
+        value = decode_escapes(txn->arena, value, true, &malformed);
+        add_argument(txn, var, name, value);
     }
     return malformed;
 }

@@ -11,6 +11,9 @@ void add_argument(struct transaction *txn, enum variable var, struct span name,
 bool add_arguments(struct transaction *txn, enum variable var, struct span text,
                    char separator);
 
+/* A malformed escape stays as it is, and sets `*malformed` where that is not NULL. */
+struct span decode_escapes(struct arena *arena, struct span text, bool plus, bool *malformed);
+
 static inline bool is_multipart_flag(enum variable var)
 {
     return var >= VAR_MULTIPART_STRICT_ERROR && var <= VAR_MULTIPART_FILE_LIMIT_EXCEEDED;

@@ -112,6 +112,10 @@ static struct span origin_form(struct span target)
     return SPAN("/");
 }
 
+/*
+ * REQUEST_FILENAME and REQUEST_BASENAME are decoded once, as they are in both ModSecurities by
+ * the time that attacks are looked for; REQUEST_URI is as it came.
+ */
 static void add_line(struct transaction *txn, const struct request *req)
 {
     struct span protocol = req->protocol.p == NULL ? SPAN("HTTP/2.0") : req->protocol;
@@ -119,6 +123,7 @@ static void add_line(struct transaction *txn, const struct request *req)
     ssize_t mark = span_index(uri, '?');
     if (mark >= 0)
         path.len = (size_t)mark;
+    path = decode_escapes(txn->arena, path, false, NULL);
     size_t base = path.len;
     while (base > 0 && path.p[base - 1] != '/' && path.p[base - 1] != '\\')
         base--;
