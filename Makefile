@@ -224,6 +224,11 @@ conformance-modsecurity: ## the same through libmodsecurity
 	@$(MAKE) --no-print-directory $(BUILD)/release/modsec-driver VARIANT=release
 	@$(CONFORM) --driver $(BUILD)/release/modsec-driver
 
+conformance-compare: ## the same requests through both evaluators, and what only one of them logs
+	@$(MAKE) --no-print-directory $(BUILD)/release/ftw-driver $(BUILD)/release/modsec-driver VARIANT=release
+	@$(PYTHON) tests/conformance/compare --crs "$(CRS)" $(if $(SETUP),--setup "$(SETUP)") \
+		--tests "$(TESTS)" --ours $(BUILD)/release/ftw-driver --theirs $(BUILD)/release/modsec-driver
+
 cover: ## line coverage of the unit tests and the corpora, in build/cover/report.txt
 	@$(MAKE) --no-print-directory unit-binaries replay-binaries VARIANT=cover
 	@tests/cover.sh $(UNITS)
@@ -257,7 +262,8 @@ help: ## this list
 	@echo 'make and git are all that must be there before: run and test install the rest by apt.'
 
 FORCE:
-conformance_targets := conformance conformance-reference conformance-modsecurity
+conformance_targets := conformance conformance-reference conformance-modsecurity \
+	conformance-compare
 .PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
 	replay-binaries fuzz fuzz-binaries e2e language-tests bench cover layers words format-check format \
 	docs-check lint help FORCE

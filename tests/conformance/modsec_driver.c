@@ -70,7 +70,7 @@ static void pass_request(Transaction *txn, const struct wire *wire, struct arena
     const struct request *req = &wire->req;
     msc_process_connection(txn, "127.0.0.1", 40000, "127.0.0.1", 80);
     msc_process_uri(txn, text_of(arena, req->target), text_of(arena, req->method),
-                    req->minor == 0 ? "1.0" : "1.1");
+                    text_of(arena, span_sub(req->protocol, 5, req->protocol.len)));
     for (unsigned i = 0; i < req->fields.count; i++) {
         const struct field *field = &req->fields.items[i];
         msc_add_n_request_header(txn, (const unsigned char *)field->name.p, field->name.len,
