@@ -6,6 +6,7 @@
 #include "gateway/http/decode.h"
 
 #include <brotli/decode.h>
+#include <stdlib.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -280,23 +281,54 @@ static bool fail(struct decode *d, enum decode_error error)
     return false;
 }
 
+struct decode_memory {
+    char *p;
+    size_t size;
+    size_t *held;
+};
+
+static void memory_free(void *ptr)
+{
+    struct decode_memory *memory = ptr;
+
+    if (memory->held != NULL)
+        *memory->held -= memory->size;
+    free(memory->p);
+}
+
+static bool memory_begin(struct decode *d)
+{
+    d->memory = arena_new(d->arena, struct decode_memory);
+    if (d->memory == NULL || !arena_defer(d->arena, memory_free, d->memory))
+        return fail(d, DECODE_MEMORY);
+    d->memory->held = d->limits.held;
+    return true;
+}
+
 /* Room for one byte past the limit: whether there is one is what is asked. */
 static bool reserve(struct decode *d)
 {
+    struct decode_memory *memory = d->memory;
     size_t most = d->limits.bytes < SIZE_MAX ? d->limits.bytes + 1 : SIZE_MAX;
-    size_t size = d->size == 0 ? OUT_FIRST : d->size > most / 2 ? most : d->size * 2;
 
-    if (d->len < d->size)
+    if (d->len < memory->size)
         return true;
+    size_t size = memory->size == 0         ? OUT_FIRST
+                  : memory->size > most / 2 ? most
+                                            : memory->size * 2;
     if (size > most)
         size = most;
-    char *out = arena_alloc(d->arena, size);
-    if (out == NULL)
+    size_t more = size - memory->size;
+    if (memory->held != NULL &&
+        (*memory->held > d->limits.held_max || more > d->limits.held_max - *memory->held))
         return fail(d, DECODE_MEMORY);
-    if (d->len > 0)
-        memcpy(out, d->out, d->len);
-    d->out = out;
-    d->size = size;
+    char *p = realloc(memory->p, size);
+    if (p == NULL)
+        return fail(d, DECODE_MEMORY);
+    memory->p = p;
+    memory->size = size;
+    if (memory->held != NULL)
+        *memory->held += more;
     return true;
 }
 
@@ -315,8 +347,9 @@ static bool within_bounds(struct decode *d)
 
 static bool coding_begin(struct decode *d)
 {
-    d->len = d->size = d->taken = 0;
-    d->out = NULL;
+    d->len = d->taken = 0;
+    if (!memory_begin(d))
+        return false;
     if (d->input.len == 0)
         return fail(d, DECODE_TRUNCATED);
     enum coding coding = d->codings.items[d->codings.count - 1];
@@ -333,7 +366,7 @@ static void coding_end(struct decode *d)
         fail(d, DECODE_TRAILING);
         return;
     }
-    d->input = d->output = d->len > 0 ? span_of(d->out, d->len) : SPAN("");
+    d->input = d->output = d->len > 0 ? span_of(d->memory->p, d->len) : SPAN("");
     d->stream = NULL;
     d->codings.count--;
 }
@@ -354,8 +387,8 @@ static size_t decode_step(struct decode *d, size_t bytes)
     if ((d->stream == NULL && !coding_begin(d)) || !reserve(d))
         return 0;
     size_t len = d->len, taken = d->taken;
-    size_t room = d->size - d->len < bytes ? d->size - d->len : bytes;
-    enum step step = decoders[coding].step(d, d->out + d->len, room);
+    size_t left = d->memory->size - d->len, room = left < bytes ? left : bytes;
+    enum step step = decoders[coding].step(d, d->memory->p + d->len, room);
     size_t made = d->len - len, read = d->taken - taken;
     if (!within_bounds(d))
         return made;

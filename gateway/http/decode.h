@@ -3,7 +3,9 @@
  * zlib's frame), br, zstd; up to DECODE_CODINGS_MAX on top of one another, `identity` left out.
  *
  * What comes out is bounded twice: in bytes, and as a multiple of what went in. Both hold for
- * each coding. Anything behind the end of a coded body is refused: the backend may read it.
+ * each coding. Output is not in the arena, which is for what is small, but lives as long, and
+ * is counted with the bodies that are held. Anything behind the end of a coded body is refused:
+ * the backend may read it.
  */
 #ifndef SALLYPORT_DECODE_H
 #define SALLYPORT_DECODE_H
@@ -33,6 +35,9 @@ const char *decode_error_text(enum decode_error error);
 struct decode_limits {
     size_t bytes;   /* of output */
     unsigned ratio; /* output for each byte of input */
+    /* What all bodies of a worker hold together, and may; NULL: nobody counts. */
+    size_t *held;
+    size_t held_max;
 };
 
 struct codings {
@@ -43,6 +48,8 @@ struct codings {
 /* Of all Content-Encoding lines. DECODE_OK or DECODE_UNKNOWN. */
 MUST_USE enum decode_error codings_of(struct codings *codings, const struct fields *fields);
 
+struct decode_memory;
+
 struct decode {
     struct span output; /* when done and `error` is DECODE_OK; the input without codings */
     enum decode_error error;
@@ -50,10 +57,10 @@ struct decode {
     struct codings codings; /* those that are left, the last one next */
     struct decode_limits limits;
     struct arena *arena;
-    struct span input; /* of this coding */
-    void *stream;      /* NULL: this coding has not begun */
-    char *out;
-    size_t len, size, taken;
+    struct span input;            /* of this coding */
+    void *stream;                 /* NULL: this coding has not begun */
+    struct decode_memory *memory; /* of the output; given back with the arena */
+    size_t len, taken;
     bool raw; /* deflate without zlib's frame */
 };
 

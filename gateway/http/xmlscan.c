@@ -127,7 +127,7 @@ static void parser_free(void *parser)
 
 static XML_Parser parser_new(struct xmlscan *scan)
 {
-    XML_Parser parser = XML_ParserCreate(NULL);
+    XML_Parser parser = XML_ParserCreate(scan->limits.utf8 ? "UTF-8" : NULL);
     unsigned long salt;
 
     if (parser == NULL)

@@ -28,6 +28,7 @@ enum xmlscan_finding {
 struct xmlscan_limits {
     unsigned depth, attributes;
     size_t text_bytes;
+    bool utf8; /* it was decoded to UTF-8, and what its declaration says of that is past */
 };
 
 typedef bool xmlscan_fn(void *ctx, struct span name, struct span value, enum xmlscan_kind kind);

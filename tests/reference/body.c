@@ -123,7 +123,9 @@ static bool take_xml(void *ctx, struct span name, struct span value, enum xmlsca
 
 static void read_xml(struct transaction *txn, struct span body)
 {
-    const struct xmlscan_limits limits = { DEPTH_MAX, ARGUMENTS_MAX, ALL_AT_ONCE };
+    const struct xmlscan_limits limits = { .depth = DEPTH_MAX,
+                                           .attributes = ARGUMENTS_MAX,
+                                           .text_bytes = ALL_AT_ONCE };
     struct xmlscan scan;
     xmlscan_begin(&scan, body, &limits, txn->arena, take_xml, txn);
     while (!xmlscan_run(&scan, ALL_AT_ONCE)) {

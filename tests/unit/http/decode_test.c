@@ -185,6 +185,30 @@ static void test_bounds(void **state)
     assert_int_equal(d.error, DECODE_OVER_RATIO);
 }
 
+/* What the worker holds is counted, bounded, and given back. */
+static void test_held(void **state)
+{
+    struct codings br = { { CODING_BR }, 1 };
+    size_t held = 1000;
+    struct decode_limits limits = {
+        .bytes = MEGABYTE, .ratio = 1000000, .held = &held, .held_max = 1000 + MEGABYTE + 1
+    };
+
+    (void)state;
+    decode_begin(&d, &br, SPAN(BROTLI_MEGABYTE), &limits, fresh_arena());
+    assert_true(decode_run(&d, SIZE_MAX));
+    assert_int_equal(d.error, DECODE_OK);
+    assert_int_equal(held, limits.held_max);
+    (void)fresh_arena();
+    assert_int_equal(held, 1000);
+    limits.held_max--;
+    decode_begin(&d, &br, SPAN(BROTLI_MEGABYTE), &limits, fresh_arena());
+    assert_true(decode_run(&d, SIZE_MAX));
+    assert_int_equal(d.error, DECODE_MEMORY);
+    (void)fresh_arena();
+    assert_int_equal(held, 1000);
+}
+
 /* A window that would take more memory than we give. */
 static void test_window(void **state)
 {
@@ -262,6 +286,6 @@ static void test_memory(void **state)
 int main(void)
 {
     return finish(RUN(TEST(test_each), TEST(test_members), TEST(test_stacked),
-                      TEST(test_errors), TEST(test_bounds), TEST(test_window), TEST(test_names),
-                      TEST(test_memory)));
+                      TEST(test_errors), TEST(test_bounds), TEST(test_held), TEST(test_window),
+                      TEST(test_names), TEST(test_memory)));
 }

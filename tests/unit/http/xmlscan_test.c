@@ -52,6 +52,10 @@ static void test_values(void **state)
     SCAN("\xff\xfe<\0a\0>\0'\0<\0/\0a\0>\0");
     assert_int_equal(scan.findings, 0);
     assert_told("t='|");
+    struct xmlscan_limits decoded = roomy;
+    decoded.utf8 = true;
+    scan_with(SPAN("<?xml version=\"1.0\" encoding=\"utf-16\"?><a>\xc3\xa9</a>"), &decoded);
+    assert_told("t=\xc3\xa9|");
 }
 
 struct bad_case {
