@@ -191,7 +191,7 @@ static void test_held(void **state)
     struct codings br = { { CODING_BR }, 1 };
     size_t held = 1000;
     struct decode_limits limits = {
-        .bytes = MEGABYTE, .ratio = 1000000, .held = &held, .held_max = 1000 + MEGABYTE + 1
+        .bytes = MEGABYTE, .ratio = 1000000, .held = &held, .held_max = 1000 + MEGABYTE
     };
 
     (void)state;
