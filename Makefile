@@ -109,6 +109,10 @@ $(B)/language-tests: $(B)/tests/conformance/language.o $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
+$(B)/rules-micro: $(B)/tests/bench/rules_micro.o $(LIBRARY)
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+
 REFERENCE := $(B)/libreference.a
 $(REFERENCE): $(REFERENCE_SOURCES:%.c=$(B)/%.o)
 	@echo 'AR $@'
@@ -229,6 +233,10 @@ conformance-compare: ## the same requests through both evaluators, and what only
 	@$(PYTHON) tests/conformance/compare --crs "$(CRS)" $(if $(SETUP),--setup "$(SETUP)") \
 		--tests "$(TESTS)" --ours $(BUILD)/release/ftw-driver --theirs $(BUILD)/release/modsec-driver
 
+rules-micro: ## nanoseconds per value of transformations, detection and word lists
+	@$(MAKE) --no-print-directory $(BUILD)/release/rules-micro VARIANT=release
+	@$(BUILD)/release/rules-micro
+
 cover: ## line coverage of the unit tests and the corpora, in build/cover/report.txt
 	@$(MAKE) --no-print-directory unit-binaries replay-binaries VARIANT=cover
 	@tests/cover.sh $(UNITS)
@@ -265,5 +273,5 @@ FORCE:
 conformance_targets := conformance conformance-reference conformance-modsecurity \
 	conformance-compare
 .PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
-	replay-binaries fuzz fuzz-binaries e2e language-tests bench cover layers words format-check format \
+	replay-binaries fuzz fuzz-binaries e2e language-tests bench rules-micro cover layers words format-check format \
 	docs-check lint help FORCE
