@@ -4,8 +4,8 @@
  * bar or white space; in quotes `\'` is a quote and `\\` a backslash, and nothing else may
  * follow a backslash.
  *
- * As mod_security2 reads them, and stricter where it lets a mistake pass: something must stand
- * between two separators, and nothing may follow a closing quote but a separator.
+ * As mod_security2 reads them; where it lets a mistake pass that cannot be misread, so does
+ * this, with a warning.
  */
 #include "rules/seclang/parser.h"
 
@@ -94,6 +94,31 @@ static size_t value_end(const struct pair_reader *reader, size_t at)
     return end;
 }
 
+/*
+ * From behind a pair to the next name. Behind a value mod_security2 takes any number of
+ * separators, and none: rules that have run for years hold both.
+ */
+static enum read_pair end_pair(struct pair_reader *reader, const struct pair *pair, size_t at)
+{
+    struct span text = reader->rest;
+    bool lenient = pair->value.p != NULL;
+    unsigned commas = 0;
+    for (at = space_at(text, at); at < text.len && separates(text.p[at]);
+         at = space_at(text, at + 1)) {
+        if (commas++ > 0 && !lenient)
+            return bad(reader, at, 1, "a name is missing before %");
+    }
+    if (at < text.len && commas == 0) {
+        if (!lenient)
+            return bad(reader, at, 1, "a comma is missing before %");
+        note(reader->parser, DIAG_SECLANG_SYNTAX,
+             word_place_of(reader->word, span_sub(text, at, 1)), "a comma is missing before %",
+             span_sub(text, at, 1));
+    }
+    reader->rest = span_sub(text, at, text.len);
+    return PAIR_READ;
+}
+
 enum read_pair pair_next(struct pair_reader *reader, struct pair *pair)
 {
     size_t at = space_at(reader->rest, 0);
@@ -121,18 +146,5 @@ enum read_pair pair_next(struct pair_reader *reader, struct pair *pair)
         }
     }
     pair->whole = span_sub(text, 0, at);
-
-    at = space_at(text, at);
-    if (at < text.len && !separates(text.p[at]))
-        return bad(reader, at, 1, "a comma is missing before %");
-    if (at < text.len) {
-        size_t next = space_at(text, at + 1);
-        bool last = next == text.len;
-        /* mod_security2 lets a comma stand behind the last action. */
-        if (!last && separates(text.p[next]))
-            return bad(reader, next, 1, "a name is missing before %");
-        at = next;
-    }
-    reader->rest = span_sub(text, at, text.len);
-    return PAIR_READ;
+    return end_pair(reader, pair, at);
 }

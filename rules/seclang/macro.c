@@ -5,6 +5,7 @@
  * mod_security2 expands a macro that it cannot resolve to nothing, at run time: a comparison
  * with nothing is true too often. Here it is an error, and in messages a warning.
  */
+#include "conf/suggest.h"
 #include "rules/seclang/parser.h"
 
 struct cutting {
@@ -30,6 +31,22 @@ static bool add(struct cutting *cut, const struct macro_part *part)
     cut->parts = parts;
     cut->parts[cut->count - 1] = *part;
     return true;
+}
+
+static void tell_unknown(const struct cutting *cut, struct span inside, struct span name,
+                         const char *reason)
+{
+    struct text hint = text_growing(cut->parser->arena, 64);
+    struct suggestion suggestion = suggest_for(name);
+    for (unsigned i = 0; reason == NULL && i < VAR_COUNT; i++)
+        suggest_consider(&suggestion, span_text(variable_rows[i].name));
+    suggest_write(&hint, &suggestion);
+    if (reason != NULL)
+        text_add(&hint, span_text(reason));
+    else if (hint.len == 0)
+        text_lit(&hint, "in a pattern a percent sign that begins no macro is written \\x25");
+    fault_hint(cut->parser, DIAG_SECLANG_NAME, word_place_of(cut->word, inside),
+               "unknown variable in the macro %", inside, text_span(&hint));
 }
 
 /* What stands between the braces, as a variable. False: it is none, which was told. */
@@ -58,10 +75,7 @@ static bool resolve(const struct cutting *cut, struct span inside, struct macro_
         return false;
     }
     if (cut->use == MACRO_VALUE)
-        fault_hint(
-            cut->parser, DIAG_SECLANG_NAME, place, "unknown variable in the macro %", inside,
-            known == NAME_REFUSED ? span_text(ref.reason)
-                                  : SPAN("write \\x25{ in a pattern that means the text"));
+        tell_unknown(cut, inside, name, known == NAME_REFUSED ? ref.reason : NULL);
     else
         note(cut->parser, DIAG_SECLANG_NAME, place,
              "unknown variable in the macro %, which stays as it is", inside);

@@ -87,6 +87,9 @@ static void split(struct operand *operand)
     struct span rest = span_sub(text, at, text.len);
     if (!span_starts(rest, SPAN("@"))) {
         operand->argument = rest;
+        if (span_starts(span_trim(rest), SPAN("@")))
+            note(operand->parser, DIAG_SECLANG_VALUE, word_place_of(operand->word, rest),
+                 "% is taken as a pattern: white space stands before the @", rest);
         return;
     }
     size_t end = 0;
