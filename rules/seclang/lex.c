@@ -235,7 +235,7 @@ static enum lexed read_words(struct lexer *lexer, struct cursor *c, unsigned lin
         word->line = line;
         if (!find_word(lexer, c, word))
             return LEXED_FAULT;
-        if (count++ == SECLANG_WORDS_MAX) {
+        if (count++ == SECLANG_WORDS_MAX + 1) { /* the name is not counted */
             (void)fault_at(lexer, word, "there are too many words in this line");
             return LEXED_FAULT;
         }

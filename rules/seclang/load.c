@@ -1,6 +1,7 @@
 /*
  * Loading: sources and what they include, one file after the other, and the end of it.
  */
+#include <errno.h>
 #include <glob.h>
 #include <unistd.h>
 
@@ -136,6 +137,13 @@ static bool wild(struct span path)
            span_index(path, '[') >= 0;
 }
 
+/* A folder that is not there has no files; one that cannot be read might have some. */
+static int folder_failed(const char *path, int error)
+{
+    (void)path;
+    return error != ENOENT && error != ENOTDIR;
+}
+
 static void read_pattern(const struct naming *naming)
 {
     struct parser *parser = naming->parser;
@@ -150,7 +158,7 @@ static void read_pattern(const struct naming *naming)
         return;
     }
     /* no threads yet: NOLINTNEXTLINE(concurrency-mt-unsafe) */
-    int failed = glob(pattern, GLOB_ERR, NULL, &found);
+    int failed = glob(pattern, 0, folder_failed, &found);
     if (failed == GLOB_NOMATCH && naming->optional)
         return;
     if (failed != 0) {

@@ -29,30 +29,36 @@ static struct loaded l;
 
 static void expect_errors(const struct row *rows, size_t count)
 {
+    unsigned failed = 0;
     for (size_t i = 0; i < count; i++) {
         load_text(&l, rows[i].text, false);
         if (l.err != ERR_CONFIG || l.diags.errors != 1 ||
             find(&l.diags, SEVERITY_ERROR, &rows[i]) == NULL) {
             show_diags(&l);
-            fail_msg("%s: wants %u:%u %s", rows[i].text, rows[i].line, rows[i].column,
-                     rows[i].message);
+            print_error("%s: wants %u:%u %s\n", rows[i].text, rows[i].line, rows[i].column,
+                        rows[i].message);
+            failed++;
         }
         unload(&l);
     }
+    assert_int_equal(failed, 0);
 }
 
 static void expect_warnings(const struct row *rows, size_t count, bool skip)
 {
+    unsigned failed = 0;
     for (size_t i = 0; i < count; i++) {
         load_text(&l, rows[i].text, skip);
         if (l.err != OK || l.diags.warnings != 1 ||
             find(&l.diags, SEVERITY_WARNING, &rows[i]) == NULL) {
             show_diags(&l);
-            fail_msg("%s: wants %u:%u %s", rows[i].text, rows[i].line, rows[i].column,
-                     rows[i].message);
+            print_error("%s: wants %u:%u %s\n", rows[i].text, rows[i].line, rows[i].column,
+                        rows[i].message);
+            failed++;
         }
         unload(&l);
     }
+    assert_int_equal(failed, 0);
 }
 
 static void lines_and_directives(void **state)
@@ -62,7 +68,7 @@ static void lines_and_directives(void **state)
         { "SecRulee ARGS a id:1", 1, 1, "unknown directive \"SecRulee\"", "\"SecRule\"" },
         { "SecRule ARGS \"a id:1", 1, 15, "never closed", NULL },
         { "SecRule ARGS", 1, 1, "another number of arguments", "takes 2 to 3, and here are 1" },
-        { "SecRule ARGS \"a\"b\" id:1", 1, 21, "another number", "\\\"" },
+        { "SecRule ARGS \"a\"b\" id:1", 1, 20, "another number", "\\\"" },
         { "SecRule ARGS a id:1 x", 1, 21, "another number", "here are 4" },
         { "SecMarker a b", 1, 13, "another number", NULL },
         { "SecResponseBodyMimeType", 1, 1, "another number", "takes 1 or more" },
@@ -90,7 +96,7 @@ static void targets_and_operators(void **state)
     static const struct row rows[] = {
         { "SecRule ARG a id:1", 1, 9, "unknown variable \"ARG\"", "\"ARGS\"" },
         { "SecRule ARGS|!ARGZ:x a id:1", 1, 15, "unknown variable \"ARGZ\"", NULL },
-        { "SecRule &REQUEST_URI @gt id:1\n", 1, 9, "& counts values", NULL },
+        { "SecRule &REQUEST_URI a id:1", 1, 9, "& counts values", NULL },
         { "SecRule REQUEST_URI:x a id:1", 1, 9, "takes no name", NULL },
         { "SecRule !ARGS:x a id:1", 1, 9, "only takes away", NULL },
         { "SecRule \"\" a id:1", 1, 10, "no target", NULL },
@@ -174,7 +180,7 @@ static void actions(void **state)
         { ACTION("id:1,ctl:requestBodyProcessor=YAML"), 1, 47, "URLENCODED", NULL },
         { ACTION("id:1,ctl:requestBodyLimit=1k"), 1, 43, "a number", NULL },
         { ACTION("id:1,ctl:hashEngine=On"), 1, 22, "rule 1 cannot run", NULL },
-        { ACTION("id:1,msg:'a\\\\b'"), 1, 29, "a backslash stands before", NULL },
+        { ACTION("id:1,msg:'a\\\\b'"), 1, 28, "a backslash stands before", NULL },
         { ACTION("id:1,msg:'a"), 1, 26, "never closed", NULL },
         { ACTION("id:1,deny log"), 1, 27, "a comma is missing before \"l\"", NULL },
         { ACTION("id:1,deny,,log"), 1, 27, "a name is missing", NULL },
