@@ -35,6 +35,7 @@
 
 enum {
     REALM_BYTES_MAX = 128,
+    COSTS_MAX = 16, /* ways of hashing among the users; the last ones count as one */
     /* user, colon, password */
     CREDENTIALS_BYTES_MAX = HTPASSWD_NAME_BYTES_MAX + 1 + PASSWORD_BYTES_MAX,
 };
@@ -47,6 +48,7 @@ struct user_row { /* an item of `users` */
 struct user {
     struct span name;
     struct password_hash hash;
+    struct user *next;
 };
 
 struct basic_conf {
@@ -57,7 +59,8 @@ struct basic_conf {
     bool forward_credentials;
 
     struct table by_name; /* to struct user */
-    const struct user *first;
+    struct user *all;
+    const struct user *typical; /* its hash stands for those of unknown users */
     struct span challenge;
 };
 
@@ -170,8 +173,8 @@ static bool add_user(struct basic_conf *conf, struct span name, struct span hash
     *wrong = "the user stands twice";
     if (table_put(&conf->by_name, name, user) != OK)
         return false;
-    if (conf->first == NULL)
-        conf->first = user;
+    user->next = conf->all;
+    conf->all = user;
     return true;
 }
 
@@ -260,6 +263,31 @@ static bool gather_users(struct basic_conf *conf, struct setup *setup)
     return good;
 }
 
+/* The hash as most users have it: by the time that its check takes, names that exist cannot be
+ * told from others, but for those of the few. */
+static const struct user *typical_of(const struct user *all)
+{
+    struct {
+        const struct user *user;
+        size_t count;
+    } groups[COSTS_MAX] = { 0 };
+    size_t most = 0;
+
+    for (const struct user *user = all; user != NULL; user = user->next) {
+        struct span cost = password_cost(&user->hash);
+        size_t i = 0;
+        while (i + 1 < COSTS_MAX && groups[i].user != NULL &&
+               (groups[i].user->hash.kind != user->hash.kind ||
+                !span_equal(password_cost(&groups[i].user->hash), cost)))
+            i++;
+        groups[i].user = user;
+        groups[i].count++;
+    }
+    for (size_t i = 1; i < COSTS_MAX; i++)
+        most = groups[i].count > groups[most].count ? i : most;
+    return groups[most].user;
+}
+
 static bool basic_idle(const void *base)
 {
     const struct basic_conf *conf = base;
@@ -269,7 +297,7 @@ static bool basic_idle(const void *base)
 static enum err open_basic(void *base, struct setup *setup)
 {
     struct basic_conf *conf = base;
-    conf->first = NULL;
+    conf->all = NULL;
     if (basic_idle(conf))
         return OK;
     if (password_init() != OK) {
@@ -279,7 +307,8 @@ static enum err open_basic(void *base, struct setup *setup)
     bool challenge = make_challenge(conf, setup), pass_good = pass_valid(conf, setup);
     if (!gather_users(conf, setup) || !challenge || !pass_good)
         return ERR_CONFIG;
-    if (conf->first == NULL) {
+    conf->typical = typical_of(conf->all);
+    if (conf->typical == NULL) {
         /* Nobody could ever sign in: surely not what was meant. */
         complain(setup->complaint, SEVERITY_ERROR, "there is not one user");
         return ERR_CONFIG;
@@ -393,7 +422,7 @@ static struct verdict check(struct call *c, struct span name, struct span passwo
     const struct basic_local *local = c->local;
     struct basic_state *state = c->state;
     const struct user *user = table_get(&conf->by_name, name);
-    const struct user *judged_by = user != NULL ? user : conf->first;
+    const struct user *judged_by = user != NULL ? user : conf->typical;
 
     struct cred_tag tag =
         credcache_tag(local->shared->cache, name, span_text(judged_by->hash.text), password);

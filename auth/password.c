@@ -197,6 +197,27 @@ const char *password_hash_read(struct span text, struct password_hash *hash)
     return NULL;
 }
 
+struct span password_cost(const struct password_hash *hash)
+{
+    struct span all = span_text(hash->text);
+    /* Parts before the salt; without "rounds=" SHA-crypt has one less. */
+    static const unsigned parts[] = { [PASSWORD_ARGON2ID] = 4,
+                                      [PASSWORD_BCRYPT] = 3,
+                                      [PASSWORD_SHA512] = 3,
+                                      [PASSWORD_SHA256] = 3,
+                                      [PASSWORD_YESCRYPT] = 3 };
+    bool sha = hash->kind == PASSWORD_SHA512 || hash->kind == PASSWORD_SHA256;
+    bool told = !sha || span_find(all, SPAN("$rounds=")) >= 0;
+    unsigned left = told ? parts[hash->kind] : parts[hash->kind] - 1;
+    size_t len = 0;
+
+    while (len < all.len && (all.p[len] != '$' || --left > 0))
+        len++;
+    struct span cost = span_sub(all, 0, len);
+    /* $2a$, $2b$ and $2y$ are one algorithm. */
+    return hash->kind == PASSWORD_BCRYPT ? span_sub(cost, 4, cost.len) : cost;
+}
+
 /* ---- checking -----------------------------------------------------------------------------
  */
 

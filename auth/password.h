@@ -35,6 +35,9 @@ MUST_USE enum err password_init(void);
 /* NULL when `text` is a hash that we take; else a sentence that says what to do. */
 const char *password_hash_read(struct span text, struct password_hash *hash);
 
+/* What two hashes that take the same time have in common: kind and cost, as text. */
+struct span password_cost(const struct password_hash *hash);
+
 /* What a thread needs to check: large, and wiped after use. */
 struct password_scratch;
 struct password_scratch *password_scratch_new(void); /* NULL: out of memory */

@@ -12,6 +12,7 @@
 #include "gateway/chain/edit.h"
 #include "gateway/chain/reply.h"
 #include "gateway/chain/scope.h"
+#include "gateway/store/slots.h"
 #include "ratelimit/exact.h"
 #include "ratelimit/limit.h"
 
@@ -245,8 +246,12 @@ static enum err take_one(const struct counting *by, const struct limit_item *ite
         return err == ERR_LIMIT ? OK : err;
     }
     struct gcra gcra = gcra_of(by, item);
-    return tats_take(table_of(by->conf, item->limit), item->key, &gcra, item->now,
-                     cost_ns(item, &gcra), said);
+    enum err err = tats_take(table_of(by->conf, item->limit), item->key, &gcra, item->now,
+                             cost_ns(item, &gcra), said);
+    struct worker_shared *shared = by->c->txn->worker->shared;
+    if (err == OK && said->evicted && shared != NULL)
+        shared->counters.limits_evicted++;
+    return err;
 }
 
 /*

@@ -22,6 +22,7 @@ struct gcra_answer {
     uint64_t tat;       /* allowed: what is to be stored */
     uint64_t wait_ns;   /* refused: until the same would pass, if nothing else is taken */
     uint64_t remaining; /* refused: requests of cost 1 that would pass now */
+    bool evicted;       /* allowed: another key that still counted was forgotten for it */
 };
 
 /* `count` requests in `per_ms`, `burst` at once; none may be 0. ERR_RANGE: not representable.

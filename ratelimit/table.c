@@ -107,6 +107,12 @@ static bool stands_twice(const struct tats *tats, struct tat_key key, union tat_
     return false;
 }
 
+/* Whether the place belonged to another key that still counted. */
+static bool evicts(const struct found *found, uint64_t now_ns)
+{
+    return !found->match && found->seen.fingerprint != FREE && found->seen.tat > now_ns;
+}
+
 /* True when `taken` stands in the table for good; false: try again. */
 static bool settle(const struct tats *tats, struct tat_key key, const struct found *found,
                    union tat_entry taken, uint64_t now_ns)
@@ -118,7 +124,7 @@ static bool settle(const struct tats *tats, struct tat_key key, const struct fou
     if (stands_twice(tats, key, found->entry) &&
         swap(found->entry, taken, (union tat_entry){ { .fingerprint = GIVEN_BACK } }))
         return false;
-    if (found->seen.tat > now_ns)
+    if (evicts(found, now_ns))
         __atomic_fetch_add(&tats->head->evicted, 1, __ATOMIC_RELAXED);
     return true;
 }
@@ -143,8 +149,10 @@ enum err tats_take(const struct tats *tats, struct tat_key key, const struct gcr
             return OK;
         }
         union tat_entry taken = { { .fingerprint = fingerprint_of(key), .tat = answer->tat } };
-        if (settle(tats, key, &found, taken, now_ns))
+        if (settle(tats, key, &found, taken, now_ns)) {
+            answer->evicted = evicts(&found, now_ns);
             return OK;
+        }
     }
     return ERR_BUSY;
 }

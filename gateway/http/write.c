@@ -127,6 +127,8 @@ static char *put_framing(char *p, struct wire_framing framing, bool may_frame)
         p = put_lit(p, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
     else if (!framing.keep_alive || framing.body == BODY_CLOSE)
         p = put_lit(p, "Connection: close\r\n");
+    else if (framing.keep_told)
+        p = put_lit(p, "Connection: keep-alive\r\n");
     if (may_frame && framing.body == BODY_LENGTH) {
         p = put_lit(p, "Content-Length: ");
         p = put_number(p, framing.length);

@@ -12,6 +12,7 @@ struct wire_framing {
     enum body_kind body; /* NONE: no framing field at all */
     uint64_t length;
     bool keep_alive; /* false: `Connection: close` */
+    bool keep_told;  /* `Connection: keep-alive`: HTTP/1.0 takes silence for close */
     bool websocket;  /* `Connection: Upgrade` and `Upgrade: websocket` */
 };
 

@@ -49,6 +49,7 @@ static void send_head(struct stream *stream, const struct response *rsp,
         s->keep_alive = false; /* an early answer: the rest of the body is not waited for */
     framing.keep_alive = framing.keep_alive && s->keep_alive;
     s->keep_alive = framing.keep_alive;
+    framing.keep_told = framing.keep_alive && stream->req.minor == 0;
 
     char *room = channel_room(&s->channel, RESPONSE_HEAD_MAX);
     struct text out = text_fixed(room, RESPONSE_HEAD_MAX);

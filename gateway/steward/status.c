@@ -29,6 +29,7 @@ static const struct {
     COUNTER(records_lost),
     COUNTER(request_bytes),
     COUNTER(response_bytes),
+    COUNTER(limits_evicted),
     COUNTER(h2_connections),
 };
 #undef COUNTER

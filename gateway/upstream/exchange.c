@@ -25,6 +25,11 @@ static const struct upstream *upstream_of(const struct exchange *x)
 
 /* ---- memory and deadlines ---- */
 
+static int64_t idle_of(const struct exchange *x)
+{
+    return x->state == EXCHANGE_TUNNEL ? upstream_of(x)->tunnel.ms : upstream_of(x)->idle.ms;
+}
+
 /* The next deadline, never later than the total one. */
 static void set_deadline(struct exchange *x, int64_t ms)
 {
@@ -238,7 +243,7 @@ static bool take_head(struct exchange *x, struct span *input)
     }
     if (x->rsp.websocket) {
         x->state = EXCHANGE_TUNNEL;
-        set_deadline(x, TUNNEL_IDLE_MS);
+        set_deadline(x, upstream_of(x)->tunnel.ms);
     } else {
         x->state = EXCHANGE_BODY;
         body_begin(&x->reader, x->rsp.body, x->rsp.length, x->arena);
@@ -332,8 +337,7 @@ static void on_readable(struct channel *channel)
     if (n > 0) {
         x->answered = true;
         if (x->state != EXCHANGE_WAITING)
-            set_deadline(x, x->state == EXCHANGE_TUNNEL ? TUNNEL_IDLE_MS
-                                                        : upstream_of(x)->idle.ms);
+            set_deadline(x, idle_of(x));
     }
     if (had > 0)
         memcpy(worker->scratch, x->stash.p, had);
@@ -372,7 +376,7 @@ static void on_timer(struct timer *timer)
     struct exchange *x = CONTAINER(timer, struct exchange, timer);
     struct worker *worker = x->worker;
 
-    if (x->conn == NULL || x->paused)
+    if (x->conn == NULL)
         return;
     int64_t total = upstream_of(x)->total.ms;
     bool overall = total > 0 && x->state != EXCHANGE_TUNNEL &&
@@ -380,6 +384,8 @@ static void on_timer(struct timer *timer)
     /* While the request is on its way, upstream is late only when it does not take what is
      * there: a slow client has deadlines of its own. */
     const struct channel *channel = &x->conn->channel;
+    if (!overall && x->paused)
+        return;
     if (!overall && x->state == EXCHANGE_WAITING && !x->finished &&
         (channel->unsent == 0 || channel->sent != x->mark)) {
         x->mark = x->conn->channel.sent;
@@ -422,7 +428,7 @@ void exchange_send(struct exchange *x, struct span bytes)
     if (chunked)
         channel_write(channel, SPAN("\r\n"));
     if (x->state == EXCHANGE_TUNNEL && !x->paused)
-        set_deadline(x, TUNNEL_IDLE_MS);
+        set_deadline(x, upstream_of(x)->tunnel.ms);
 }
 
 void exchange_finish(struct exchange *x, const struct fields *trailers)
@@ -456,10 +462,13 @@ void exchange_pause(struct exchange *x, bool paused)
         return;
     x->paused = paused;
     if (paused) {
+        /* Whoever makes it wait has deadlines of its own; the total one goes on. */
         timer_clear(&x->timer);
+        if (upstream_of(x)->total.ms > 0 && x->state != EXCHANGE_TUNNEL)
+            set_deadline(x, INT64_MAX);
         return;
     }
-    set_deadline(x, x->state == EXCHANGE_TUNNEL ? TUNNEL_IDLE_MS : upstream_of(x)->idle.ms);
+    set_deadline(x, idle_of(x));
     channel_reading(&x->conn->channel, true);
     loop_post(&x->worker->loop, &x->task);
 }

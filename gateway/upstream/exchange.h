@@ -22,7 +22,6 @@ enum {
     UPSTREAM_FIELDS = 200,
     UPSTREAM_INTERIM_MAX = 8, /* 1xx answers before the final one */
     REQUEST_HEAD_MAX = 48 * 1024,
-    TUNNEL_IDLE_MS = 600 * 1000,
 };
 
 struct exchange;

@@ -44,5 +44,9 @@ enum err forward_prepare(struct request *req, struct arena *arena,
     TRY(fields_add(fields, arena, SPAN("X-Forwarded-Host"), req->host));
     TRY(fields_add(fields, arena, SPAN("X-Real-IP"), client));
     TRY(fields_add(fields, arena, SPAN("X-Request-Id"), facts->id));
-    return fields_add(fields, arena, SPAN("Via"), SPAN("1.1 sallyport"));
+    /* RFC 9110 section 7.6.3: the version of the message that came. */
+    struct span via = req->http2        ? SPAN("2 sallyport")
+                      : req->minor == 0 ? SPAN("1.0 sallyport")
+                                        : SPAN("1.1 sallyport");
+    return fields_add(fields, arena, SPAN("Via"), via);
 }

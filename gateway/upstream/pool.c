@@ -226,7 +226,7 @@ void pool_keep(struct server_conn *conn)
     conn->exchange = NULL;
     conn->channel.events = &idle_events;
     conn->timer.fire = idle_late;
-    timer_set(&worker->loop, &conn->timer, KEPT_IDLE_MS);
+    timer_set(&worker->loop, &conn->timer, (uint64_t)conn->server->upstream->conf->kept.ms);
     channel_reading(&conn->channel, true);
     conn->prev = NULL;
     conn->next = server->idle;

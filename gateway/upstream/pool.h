@@ -8,7 +8,7 @@
 
 #include "gateway/upstream/upstream.h"
 
-enum { KEPT_IDLE_MS = 60 * 1000, EJECTIONS_MAX = 10 };
+enum { EJECTIONS_MAX = 10 };
 
 struct exchange;
 struct server_local;

@@ -54,6 +54,12 @@ static const struct option timeout_options[] = {
                  .min = 1, .max = 86400000, .help = "Between two reads of the answer's body."),
     OPTION_NAMED("total", struct upstream_conf, timeout.total, OPT_DURATION, .fallback = "0s",
                  .help = "For the whole exchange, tunnels excepted; 0s: no such limit."),
+    OPTION_NAMED("tunnel", struct upstream_conf, timeout.tunnel, OPT_DURATION,
+                 .fallback = "10m", .min = 1, .max = 86400000,
+                 .help = "Of a WebSocket tunnel without a byte in either direction."),
+    OPTION_NAMED("kept", struct upstream_conf, timeout.kept, OPT_DURATION, .fallback = "60s",
+                 .min = 1, .max = 86400000,
+                 .help = "Of a kept connection without a request; less than the server's own."),
     OPTIONS_END,
 };
 
@@ -199,6 +205,8 @@ enum err upstream_open(struct upstream *upstream, const struct upstream_conf *co
         .response = conf->timeout.response,
         .idle = conf->timeout.idle,
         .total = conf->timeout.total,
+        .tunnel = conf->timeout.tunnel,
+        .kept = conf->timeout.kept,
         .keepalive = conf->keepalive,
         .retries = conf->retries,
         .passive_fails = conf->passive.mode == 0 ? (int)conf->passive.fails : 0,

@@ -24,6 +24,7 @@ struct upstream {
     size_t server_count;
     int balance;
     struct duration connect, response, idle, total; /* timeouts; response: to the first byte */
+    struct duration tunnel, kept;                   /* without a byte; without a request */
     int64_t keepalive;                              /* kept connections per server and worker */
     int64_t retries;
     int passive_fails;           /* failures in a row that eject a server; 0: never */
@@ -43,7 +44,7 @@ struct upstream_conf {
     struct list servers; /* of struct server_item */
     int balance;
     struct {
-        struct duration connect, response, idle, total;
+        struct duration connect, response, idle, total, tunnel, kept;
     } timeout;
     int64_t keepalive, retries;
     struct {

@@ -171,6 +171,12 @@ static void answers_come_back_in_their_framing(void **state)
           "Content-Length", false },
         { "GET / HTTP/1.0\r\nHost: h\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nok", "\r\n\r\nok",
           "chunked", true },
+        { "GET / HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\n", OK_ANSWER,
+          "Connection: keep-alive\r\n", "close", false },
+        { "GET / HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\n",
+          "HTTP/1.1 200 OK\r\n\r\nok", "Connection: close\r\n", "keep-alive", true },
+        { "GET / HTTP/1.0\r\nHost: h\r\n\r\n", OK_ANSWER, "Connection: close\r\n", "keep-alive",
+          true },
         { "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n",
           "Content-Length: 77\r\n", "\r\n\r\n2", false },
         { "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n",
@@ -563,6 +569,23 @@ static void a_tunnel_carries_and_ends(void **state)
     part();
 }
 
+static void a_silent_tunnel_ends(void **state)
+{
+    enum plane_over over;
+
+    (void)state;
+    plane.upstream.tunnel.ms = 50;
+    ask(WEBSOCKET);
+    (void)received();
+    reply(SWITCHED);
+    assert_true(span_has(heard(&over), "101 "));
+    assert_int_equal(over, PLANE_OPEN);
+    plane_sleep(&plane, 150);
+    (void)heard(&over);
+    assert_int_not_equal(over, PLANE_OPEN);
+    part();
+}
+
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, open_plane, close_plane)
 
 int main(void)
@@ -575,5 +598,6 @@ int main(void)
                CASE(a_short_answer_is_a_visible_cut), CASE(an_answer_waits_for_a_stage),
                CASE(a_client_may_leave_while_a_stage_waits),
                CASE(an_early_answer_is_given_while_the_upload_goes_on),
-               CASE(slow_ends_hold_the_fast_ones_back), CASE(a_tunnel_carries_and_ends));
+               CASE(slow_ends_hold_the_fast_ones_back), CASE(a_tunnel_carries_and_ends),
+               CASE(a_silent_tunnel_ends));
 }

@@ -120,6 +120,26 @@ static void refuses_all_others_alike(void **state)
     kit_close(&kit);
 }
 
+/* Whoever tries names must not tell from the time which of them exist: it is that of most
+ * users, wherever the others stand. */
+static void unknown_users_take_the_time_of_most(void **state)
+{
+    static const char *const orders[] = {
+        "{realm: Staff, users: {a: \"" HASH_2B "\", b: \"" DEAR "\", c: \"" DEAR "\"}}",
+        "{realm: Staff, users: {b: \"" DEAR "\", c: \"" DEAR "\", a: \"" HASH_2B "\"}}",
+    };
+    enum { DEAR_AT_LEAST_NS = 30 * 1000 * 1000 }; /* it takes some 200 ms, the other one 1 ms */
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
+        open_with(orders[i]);
+        uint64_t before = clock_mono_ns();
+        assert_challenged(ask_with(basic(SPAN("nobody:x"))), REASON_AUTH_FAILED);
+        assert_true(clock_mono_ns() - before > DEAR_AT_LEAST_NS);
+        kit_close(&kit);
+    }
+}
+
 static void refuses_the_malformed(void **state)
 {
     (void)state;
@@ -420,8 +440,9 @@ int main(void)
         return 1;
     return RUN(TEST(asks_who_brings_nothing), TEST(lets_in_who_is_right),
                TEST(takes_any_spelling_of_the_scheme), TEST(refuses_all_others_alike),
-               TEST(refuses_the_malformed), TEST(two_fields_are_no_credentials),
-               TEST(bounds_the_credentials), TEST(what_was_right_is_remembered),
+               TEST(unknown_users_take_the_time_of_most), TEST(refuses_the_malformed),
+               TEST(two_fields_are_no_credentials), TEST(bounds_the_credentials),
+               TEST(what_was_right_is_remembered),
                TEST(upstream_sees_the_name_and_not_the_password),
                TEST(detect_lets_nobody_pass_as_somebody), TEST(a_full_queue_is_busy),
                TEST(stages_of_a_worker_share_a_pool), TEST(reads_a_file_of_users),

@@ -41,6 +41,28 @@ static void knows_right_from_wrong(void **state)
     }
 }
 
+static void hashes_of_one_cost_are_alike(void **state)
+{
+    static const struct {
+        const char *text, *cost;
+    } rows[] = {
+        { HASH_ARGON2ID, "$argon2id$v=19$m=64,t=1,p=1" },
+        { HASH_2B, "04" },
+        { HASH_2Y, "04" },
+        { HASH_SHA512, "$6$rounds=1000" },
+        { HASH_SHA512_PLAIN, "$6" },
+        { HASH_SHA256, "$5$rounds=1000" },
+        { HASH_YESCRYPT, "$y$j75" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct password_hash hash;
+        assert_null(password_hash_read(span_text(rows[i].text), &hash));
+        assert_span(password_cost(&hash), span_text(rows[i].cost));
+    }
+}
+
 static void bounds_the_password(void **state)
 {
     (void)state;
@@ -137,6 +159,7 @@ int main(void)
 {
     if (password_init() != OK)
         return 1;
-    return RUN(TEST(knows_right_from_wrong), TEST(bounds_the_password), TEST(caps_the_cost),
-               TEST(refuses_the_malformed), TEST(names_the_remedy_for_weak_kinds));
+    return RUN(TEST(knows_right_from_wrong), TEST(hashes_of_one_cost_are_alike),
+               TEST(bounds_the_password), TEST(caps_the_cost), TEST(refuses_the_malformed),
+               TEST(names_the_remedy_for_weak_kinds));
 }

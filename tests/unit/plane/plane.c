@@ -45,6 +45,8 @@ static void open_config(struct plane *plane)
                                          .connect = { .ms = 2000 },
                                          .response = { .ms = 2000 },
                                          .idle = { .ms = 2000 },
+                                         .tunnel = { .ms = 2000 },
+                                         .kept = { .ms = 60000 },
                                          .keepalive = 8,
                                          .retries = 2 };
     plane->route = (struct route){ .name = "default",

@@ -38,7 +38,9 @@ static bool take(const struct tats *tats, struct tat_key key, const struct gcra 
                  uint64_t now)
 {
     struct gcra_answer answer;
+    uint64_t before = tats_evicted(tats);
     assert_int_equal(tats_take(tats, key, limit, now, limit->interval_ns, &answer), OK);
+    assert_int_equal(answer.evicted, tats_evicted(tats) - before);
     return answer.allowed;
 }
 

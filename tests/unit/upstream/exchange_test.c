@@ -306,6 +306,39 @@ static void an_empty_answer_ends_after_a_pause(void **state)
     }
 }
 
+/* Who makes it wait cannot make it wait for ever. */
+static void the_total_time_goes_on_in_a_pause(void **state)
+{
+    (void)state;
+    plane.upstream.total.ms = 50;
+    get();
+    seen.pause_at_head = true;
+    int fd = taken("GET");
+    say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    assert_int_equal(seen.heads, 1);
+    plane_sleep(&plane, 20);
+    assert_int_equal(seen.errors, 0);
+    plane_sleep(&plane, 100);
+    assert_int_equal(seen.errors, 1);
+    assert_int_equal(seen.error, ERR_TIMEOUT);
+    plane_hang_up(&fd);
+    plane_turns(&plane, 2);
+}
+
+static void a_kept_connection_has_its_time(void **state)
+{
+    (void)state;
+    plane.upstream.kept.ms = 40;
+    get();
+    int fd = taken("GET");
+    say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    assert_int_equal(seen.ends, 1);
+    assert_int_equal(kept(), 1);
+    plane_sleep(&plane, 120);
+    assert_int_equal(kept(), 0);
+    plane_hang_up(&fd);
+}
+
 /* Upstream has said all and gone while we were paused: what it said still counts. */
 static void an_answer_survives_the_end_of_its_connection(void **state)
 {
@@ -599,7 +632,8 @@ int main(void)
     return RUN(CASE(answers_end_where_their_framing_says),
                CASE(bad_answers_are_errors_and_close_the_connection),
                CASE(interim_answers_and_heads_are_bounded),
-               CASE(a_trickled_head_has_one_deadline), CASE(an_empty_answer_ends_after_a_pause),
+               CASE(a_trickled_head_has_one_deadline), CASE(the_total_time_goes_on_in_a_pause),
+               CASE(a_kept_connection_has_its_time), CASE(an_empty_answer_ends_after_a_pause),
                CASE(an_answer_survives_the_end_of_its_connection),
                CASE(a_dead_kept_connection_costs_a_safe_request_nothing),
                CASE(what_is_not_idempotent_or_streamed_is_never_sent_twice),

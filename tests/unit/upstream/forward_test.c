@@ -8,6 +8,10 @@
 #include "tests/unit/check.h"
 
 static char out_bytes[32 * 1024];
+static struct {
+    bool http2;
+    uint8_t minor;
+} version = { .minor = 1 };
 
 /* The head as upstream receives it; `extra` are the client's field lines. */
 static struct span forwarded(struct arena *arena, const char *extra, const char *client)
@@ -27,6 +31,8 @@ static struct span forwarded(struct arena *arena, const char *extra, const char 
     struct span copy = arena_copy(arena, text_span(&text));
     assert_int_equal(request_parse(&req, copy, arena, &limits), HTTP_OK);
     req.scheme = SPAN("https");
+    req.http2 = version.http2;
+    req.minor = version.minor;
     assert_true(addr_parse(span_text(client), &facts.client));
     assert_true(addr_parse(SPAN("192.0.2.7"), &facts.peer));
     assert_int_equal(forward_prepare(&req, arena, &facts), OK);
@@ -60,6 +66,25 @@ static void the_client_is_told_once_and_by_us(void **state)
     assert_true(span_has(head, "\r\nX-Forwarded-Host: shop.example\r\n"));
     assert_true(span_has(head, "\r\nX-Request-Id: 0193-id\r\n"));
     assert_true(span_has(head, "\r\nVia: 1.1 sallyport\r\n"));
+}
+
+static void via_tells_the_version_that_came(void **state)
+{
+    static const struct {
+        bool http2;
+        uint8_t minor;
+        const char *via;
+    } rows[] = { { false, 1, "Via: 1.1 sallyport\r\n" },
+                 { false, 0, "Via: 1.0 sallyport\r\n" },
+                 { true, 1, "Via: 2 sallyport\r\n" } };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        version.http2 = rows[i].http2;
+        version.minor = rows[i].minor;
+        assert_true(span_has(forwarded(*state, "", "192.0.2.7"), rows[i].via));
+    }
+    version.http2 = false;
+    version.minor = 1;
 }
 
 static void a_trusted_hop_stands_behind_the_client(void **state)
@@ -129,8 +154,9 @@ static void memory_that_runs_out_is_told(void **state)
 
 int main(void)
 {
-    return RUN(
-        CASE(the_client_is_told_once_and_by_us), CASE(a_trusted_hop_stands_behind_the_client),
-        CASE(no_spelling_of_our_fields_gets_through),
-        CASE(other_fields_stay_and_hop_by_hop_ones_do_not), CASE(memory_that_runs_out_is_told));
+    return RUN(CASE(the_client_is_told_once_and_by_us), CASE(via_tells_the_version_that_came),
+               CASE(a_trusted_hop_stands_behind_the_client),
+               CASE(no_spelling_of_our_fields_gets_through),
+               CASE(other_fields_stay_and_hop_by_hop_ones_do_not),
+               CASE(memory_that_runs_out_is_told));
 }
