@@ -2,57 +2,72 @@
  * What transformations are made of.
  *
  * Most are a step function driven over the value: it looks at the bytes at `p`, and either
- * writes what they stand for and answers how many it took, or answers 0 and the driver copies
- * one byte. A step never writes more bytes than it takes, so the output fits in the room of the
- * input, and every step that takes something changes the value.
+ * writes what they stand for and answers how many it took, or answers 0 and the byte stays. A
+ * step never writes more bytes than it takes, so the output fits in the room of the input, and
+ * every step that takes something changes the value.
  */
 #ifndef SALLYPORT_RULES_DRIVE_H
 #define SALLYPORT_RULES_DRIVE_H
 
 #include "gateway/base/span.h"
 
-/* Bytes taken from `p` (never past `end`), 0 for "copy one". Writes at `*out` and moves it. */
+/* Bytes taken from `p` (never past `end`), 0: the byte stays. Writes at `*out` and moves it. */
 typedef size_t step_fn(const char *p, const char *end, char **out);
 
-static inline struct span drive(struct span in, char *room, step_fn *step)
+/* Runs are short where there is much to change: a call of memcpy would cost more than they do.
+ */
+static inline char *copy_run(char *out, const char *from, const char *to)
 {
-    const char *p = in.p, *end = span_end(in);
-    char *out = room;
-    bool changed = false;
-    while (p < end) {
-        size_t taken = step(p, end, &out);
-        changed |= taken != 0;
-        if (taken == 0)
-            *out++ = *p++;
-        else
-            p += taken;
+    size_t len = (size_t)(to - from);
+    if (len >= 16) {
+        memcpy(out, from, len);
+        return out + len;
     }
-    return changed ? span_range(room, out) : in;
+    while (from < to)
+        *out++ = *from++;
+    return out;
 }
 
-/* The same where only `trigger` can begin a step: what is between is copied at once. */
-static inline struct span drive_from(struct span in, char *room, char trigger, step_fn *step)
+/* A run of bytes that stay is copied at once, when a step behind it takes something. */
+static inline struct span drive(struct span in, char *room, step_fn *step)
 {
-    const char *p = in.p, *end = span_end(in);
+    const char *p = in.p, *end = span_end(in), *run = p;
     char *out = room;
-    bool changed = false;
     while (p < end) {
-        const char *at = memchr(p, trigger, (size_t)(end - p));
-        size_t plain = (size_t)((at != NULL ? at : end) - p);
-        if (plain > 0) {
-            memcpy(out, p, plain);
-            out += plain;
-            p += plain;
+        char *behind = out + (p - run); /* the step writes there, before the run is copied */
+        size_t taken = step(p, end, &behind);
+        if (taken == 0) {
+            p++;
             continue;
         }
-        size_t taken = step(p, end, &out);
-        changed |= taken != 0;
-        if (taken == 0)
-            *out++ = *p++;
-        else
-            p += taken;
+        (void)copy_run(out, run, p);
+        out = behind;
+        run = p += taken;
     }
-    return changed ? span_range(room, out) : in;
+    if (run == in.p)
+        return in;
+    return span_range(room, copy_run(out, run, end));
+}
+
+/* The same where only `trigger` can begin a step. */
+static inline struct span drive_from(struct span in, char *room, char trigger, step_fn *step)
+{
+    const char *p = in.p, *end = span_end(in), *run = p;
+    char *out = room;
+    while (p < end && (p = memchr(p, trigger, (size_t)(end - p))) != NULL) {
+        char *behind = out + (p - run);
+        size_t taken = step(p, end, &behind);
+        if (taken == 0) {
+            p++;
+            continue;
+        }
+        (void)copy_run(out, run, p);
+        out = behind;
+        run = p += taken;
+    }
+    if (run == in.p)
+        return in;
+    return span_range(room, copy_run(out, run, end));
 }
 
 /* What was made, or `in` where that is the same. */
@@ -62,6 +77,13 @@ static inline struct span made(struct span in, const char *room, const char *out
     return span_equal(result, in) ? in : result;
 }
 
+/* hex_value, inline: escapes are all that some values have. */
+static inline int hex_digit(char c)
+{
+    unsigned digit = (uint8_t)c - (unsigned)'0', letter = ((uint8_t)c | 0x20u) - 'a';
+    return digit < 10 ? (int)digit : letter < 6 ? (int)letter + 10 : -1;
+}
+
 /* `digits` hexadecimal digits at `p`; -1 when there are fewer. */
 static inline int32_t fixed_hex(const char *p, const char *end, int digits)
 {
@@ -69,7 +91,7 @@ static inline int32_t fixed_hex(const char *p, const char *end, int digits)
     if (end - p < digits)
         return -1;
     for (int i = 0; i < digits; i++) {
-        int digit = hex_value(p[i]);
+        int digit = hex_digit(p[i]);
         if (digit < 0)
             return -1;
         value = value << 4 | digit;

@@ -1,6 +1,8 @@
 /*
  * SecLang's transformations that look at one byte at a time: case, white space, NUL, parity.
  */
+#include <emmintrin.h>
+
 #include "rules/transform/drive.h"
 #include "rules/transform/rows.h"
 
@@ -17,6 +19,17 @@ static inline struct span map(struct span in, char *room, map_fn *fn)
     return changed != 0 ? span_of(room, in.len) : in;
 }
 
+/* 16 bytes at `p` in lower case at `out`; whether one was not. */
+static inline bool lower_16(const char *p, char *out)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i upper = _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8('A' - 1)),
+                                  _mm_cmplt_epi8(bytes, _mm_set1_epi8('Z' + 1)));
+    bytes = _mm_or_si128(bytes, _mm_and_si128(upper, _mm_set1_epi8(0x20)));
+    _mm_storeu_si128((__m128i *)(void *)out, bytes);
+    return _mm_movemask_epi8(upper) != 0;
+}
+
 static inline char lower(char c)
 {
     return (char)(c | ((uint8_t)(c - 'A') < 26) << 5);
@@ -24,7 +37,13 @@ static inline char lower(char c)
 
 struct span sec_lowercase(struct span in, char *room)
 {
-    return map(in, room, lower);
+    if (in.len < 16)
+        return map(in, room, lower);
+    bool changed = false;
+    for (size_t i = 0; i + 16 < in.len; i += 16)
+        changed |= lower_16(in.p + i, room + i);
+    changed |= lower_16(in.p + in.len - 16, room + in.len - 16);
+    return changed ? span_of(room, in.len) : in;
 }
 
 static inline char upper(char c)
