@@ -180,12 +180,40 @@ static struct flow *flow_new(struct stream *stream)
     return flow;
 }
 
+static void admitted(struct commit_wait *wait, bool written)
+{
+    struct flow *flow = CONTAINER(wait, struct flow, commit);
+    struct worker *worker = flow->txn.worker;
+
+    (void)written;
+    worker->current = flow->stream;
+    step_read_head(flow);
+    worker_flush(worker);
+}
+
+/* While records cannot be written, `audit.on_full` says what becomes of requests. */
+static void admit(struct flow *flow)
+{
+    struct worker *worker = flow->txn.worker;
+    enum pressure pressure =
+        worker->ring != NULL ? ring_pressure(worker->ring->rings) : PRESSURE_NONE;
+
+    if (pressure == PRESSURE_CLOSED) {
+        flow_refuse(flow, REASON_AUDIT);
+    } else if (pressure == PRESSURE_HOLD && worker->commits != NULL) {
+        flow->commit.done = admitted;
+        commit_hold(worker->commits, &flow->commit);
+    } else {
+        step_read_head(flow);
+    }
+}
+
 static void on_begin(struct stream *stream)
 {
     struct flow *flow = flow_new(stream);
 
     if (flow != NULL)
-        step_read_head(flow);
+        admit(flow);
 }
 
 static void on_refused(struct stream *stream, enum http_error error)
@@ -442,9 +470,10 @@ static void on_ended(struct stream *stream, enum stream_end end)
         return;
     if (end != STREAM_DONE && flow->cut == NULL && !flow->recorded)
         flow->cut = end == STREAM_SLOW ? "client-slow" : "client-gone";
+    commit_cancel(&flow->commit);
     exchange_abort(&flow->exchange);
     txn_abort(&flow->txn);
-    flow_record(flow);
+    (void)flow_record(flow);
     held_free(&flow->held);
     held_free(&flow->answer_held);
 }

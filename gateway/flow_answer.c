@@ -5,16 +5,59 @@
 #include "gateway/chain/reply.h"
 #include "gateway/flow_state.h"
 
+/* How long an answer waits for its record to be written, where requests are not to wait for the
+ * disk. */
+enum { WRITE_WAIT_MS = 2000 };
+
+static void send_local(struct flow *flow)
+{
+    struct stream *stream = flow->stream;
+    bool bodyless = stream->req.method_id == METHOD_HEAD;
+    struct wire_framing framing = { .body = BODY_LENGTH,
+                                    .length = flow->answer_body.len,
+                                    .keep_alive = !flow->last };
+
+    flow->head_sent = true;
+    stream->ops->send_head(stream, &flow->answer, framing);
+    if (!bodyless)
+        stream->ops->send_body(stream, flow->answer_body);
+    stream->ops->send_end(stream, NULL);
+}
+
+static void record_written(struct commit_wait *wait, bool written)
+{
+    struct flow *flow = CONTAINER(wait, struct flow, commit);
+    struct worker *worker = flow->txn.worker;
+
+    worker->current = flow->stream;
+    if (!written && flow->txn.config->audit.on_full == ON_FULL_FAIL_CLOSED) {
+        flow->cut = "audit";
+        flow->stream->ops->cut(flow->stream);
+    } else {
+        send_local(flow);
+    }
+    worker_flush(worker);
+}
+
+/* True when the answer goes out from record_written. */
+static bool wait_for_record(struct flow *flow)
+{
+    const struct audit_conf *audit = &flow->txn.config->audit;
+    struct commits *commits = flow->txn.worker->commits;
+
+    if (audit->durability == DURABILITY_BUFFERED || commits == NULL)
+        return false;
+    flow->commit.done = record_written;
+    commit_wait(commits, &flow->commit, audit->on_full == ON_FULL_BLOCK ? 0 : WRITE_WAIT_MS);
+    return true;
+}
+
 /* The record is committed before the first byte: what was refused is on record even if we fall
  * now. */
 static void local_head_done(struct txn *txn, struct verdict verdict)
 {
     struct flow *flow = txn->flow;
     struct stream *stream = flow->stream;
-    bool bodyless = stream->req.method_id == METHOD_HEAD;
-    struct wire_framing framing = { .body = BODY_LENGTH,
-                                    .length = flow->answer_body.len,
-                                    .keep_alive = !flow->last };
 
     (void)verdict; /* a refusal is not itself refused: only the fields that stages add count
                       here */
@@ -23,12 +66,8 @@ static void local_head_done(struct txn *txn, struct verdict verdict)
         return;
     }
     flow->status = flow->answer.status;
-    flow_record(flow);
-    flow->head_sent = true;
-    stream->ops->send_head(stream, &flow->answer, framing);
-    if (!bodyless)
-        stream->ops->send_body(stream, flow->answer_body);
-    stream->ops->send_end(stream, NULL);
+    if (!flow_record(flow) || !wait_for_record(flow))
+        send_local(flow);
 }
 
 void flow_answer(struct flow *flow, enum reason reason, const struct reply *reply)

@@ -2,10 +2,17 @@
  * The last step of a transaction: its record. Only what `audit.record` selects is written, so a
  * plain request on a quiet configuration costs nothing here.
  */
+#include "gateway/audit/flood.h"
 #include "gateway/chain/chain.h"
 #include "gateway/flow_state.h"
 #include "gateway/net/tls.h"
 #include "gateway/store/slots.h"
+
+static bool is_about_sign_in(enum reason reason)
+{
+    return reason == REASON_AUTH_REQUIRED || reason == REASON_AUTH_FAILED ||
+           reason == REASON_AUTH_REFUSED;
+}
 
 /* What went on though nobody looked at it, or though a stage could not decide, is on record
  * like what was objected to: nobody would find it otherwise. */
@@ -32,8 +39,7 @@ static bool is_selected(const struct flow *flow)
         return true;
     bool denied = txn->decided == ACTION_DENY || txn->decided == ACTION_FAIL;
     bool limited = reason == REASON_RATE_LIMIT || txn->facts.limit_shadow.len > 0;
-    bool auth = reason == REASON_AUTH_REQUIRED || reason == REASON_AUTH_FAILED ||
-                reason == REASON_AUTH_REFUSED || txn->facts.user.len > 0;
+    bool auth = is_about_sign_in(reason) || txn->facts.user.len > 0;
     return ((audit->record & AUDIT_BLOCKED) && denied) ||
            ((audit->record & AUDIT_DETECTED) &&
             (txn->detected || (!denied && passed_unchecked(flow)))) ||
@@ -134,7 +140,15 @@ static void fill_outcome(struct record *record, const struct flow *flow)
         record->upstream_us = (uint32_t)((flow->answered_ns - flow->forwarded_ns) / 1000);
 }
 
-static void write_record(struct flow *flow)
+/* Refusals of which a flood may be told in sum; each attempt to sign in counts by itself. */
+static bool is_repeatable(const struct flow *flow)
+{
+    const struct txn *txn = &flow->txn;
+    return txn->decided == ACTION_DENY && !is_about_sign_in(txn->reason) &&
+           txn->facts.user.len == 0;
+}
+
+static bool write_record(struct flow *flow)
 {
     struct txn *txn = &flow->txn;
     struct worker *worker = txn->worker;
@@ -163,10 +177,15 @@ static void write_record(struct flow *flow)
 
     fill_request(&record, flow);
     fill_outcome(&record, flow);
+    if (is_repeatable(flow) && worker->flood != NULL &&
+        flood_absorbs(worker->flood, worker->ring->ring, &record))
+        return false;
     struct text line = text_fixed(worker->record, RECORD_BYTES_MAX);
     record_write(&line, &record, &txn->config->audit.redaction);
-    if (!ring_commit(worker->ring, class_of(flow), text_span(&line)))
-        worker->shared->counters.records_lost++;
+    if (ring_commit(worker->ring, class_of(flow), text_span(&line)))
+        return true;
+    worker->shared->counters.records_lost++;
+    return false;
 }
 
 static void count(const struct flow *flow)
@@ -182,12 +201,12 @@ static void count(const struct flow *flow)
     counters->status_class[class < 6 ? class : 0]++;
 }
 
-void flow_record(struct flow *flow)
+bool flow_record(struct flow *flow)
 {
     if (flow->recorded)
-        return;
+        return false;
     flow->recorded = true;
-    if (is_selected(flow))
-        write_record(flow);
+    bool written = is_selected(flow) && write_record(flow);
     count(flow);
+    return written;
 }

@@ -4,6 +4,7 @@
 #ifndef SALLYPORT_FLOW_STATE_H
 #define SALLYPORT_FLOW_STATE_H
 
+#include "gateway/audit/commit.h"
 #include "gateway/chain/txn.h"
 #include "gateway/held.h"
 #include "gateway/http/stream.h"
@@ -34,6 +35,7 @@ struct flow {
     bool streaming;       /* the request's body is being passed on */
     bool last;            /* the connection ends with this answer */
     bool head_sent, throttled, recorded;
+    struct commit_wait commit; /* for the record to be written, or to be admitted at all */
 };
 
 /*
@@ -54,7 +56,8 @@ void flow_drained(struct stream *stream);
 /* Answers that will be inspected come in codings that can be taken off. */
 MUST_USE enum err flow_reduce_codings(struct flow *flow);
 
-/* One record, at most once per transaction; before the first byte of a local answer. */
-void flow_record(struct flow *flow);
+/* One record, at most once per transaction; before the first byte of a local answer. True when
+ * it is in the ring. */
+bool flow_record(struct flow *flow);
 
 #endif

@@ -90,6 +90,15 @@ static void load_audit(struct site_load *sl, const struct top_conf *top)
 
     audit->on = top->audit.mode == 0;
     audit->file = top->audit.file;
+    audit->durability = top->audit.durability;
+    audit->on_full = top->audit.on_full;
+    audit->flood = top->audit.flood;
+    audit->reserve = top->audit.reserve;
+    audit->rotate_size = top->audit.rotate.size;
+    audit->rotate_every = top->audit.rotate.every;
+    audit->compress = top->audit.rotate.compress;
+    audit->keep_age = top->audit.keep.age;
+    audit->keep_size = top->audit.keep.size;
     audit->redaction.params = top->audit.redact.fields.items;
     audit->redaction.param_count = top->audit.redact.fields.count;
     memcpy(&audit->redaction.key, sl->config->boot_key + 16, sizeof audit->redaction.key);

@@ -44,6 +44,21 @@ static const struct choice verify_choices[] = {
     { NULL, 0, NULL },
 };
 
+static const struct choice durability_choices[] = {
+    { "buffered", DURABILITY_BUFFERED,
+      "Decisions are in shared memory before they are answered: no process but the master can "
+      "lose them." },
+    { "write", DURABILITY_WRITE, "They are in the file before they are answered." },
+    { "sync", DURABILITY_SYNC, "They are on the disk before they are answered." },
+    { NULL, 0, NULL },
+};
+static const struct choice on_full_choices[] = {
+    { "drop-low", ON_FULL_DROP_LOW, "Forwarded requests go unrecorded, and are counted." },
+    { "block", ON_FULL_BLOCK, "New requests wait until there is room." },
+    { "fail-closed", ON_FULL_FAIL_CLOSED, "New requests are refused until there is room." },
+    { NULL, 0, NULL },
+};
+
 /* ---- checks ---- */
 
 bool listen_parse(struct span text, struct addr *addr)
@@ -230,6 +245,28 @@ static const struct option redact_rows[] = {
     OPTIONS_END,
 };
 
+static const struct option rotate_rows[] = {
+    OPTION_NAMED("size", struct top_conf, audit.rotate.size, OPT_SIZE, .fallback = "256MiB",
+                 .max = 1024 * GIB, .flags = OPTION_SHORTHAND,
+                 .help = "A file of this size is complete, and another begins; 0: never."),
+    OPTION_NAMED("every", struct top_conf, audit.rotate.every, OPT_DURATION, .fallback = "0s",
+                 .max = 366 * DAY_MS, .help = "So is one of this age; 0s: never."),
+    OPTION_NAMED("compress", struct top_conf, audit.rotate.compress, OPT_BOOL,
+                 .fallback = "true", .help = "Complete files are compressed by zstd."),
+    OPTIONS_END,
+};
+
+static const struct option keep_rows[] = {
+    OPTION_NAMED("age", struct top_conf, audit.keep.age, OPT_DURATION, .fallback = "0s",
+                 .max = 36600 * DAY_MS,
+                 .help = "Complete files that are older are deleted; 0s: never."),
+    OPTION_NAMED("size", struct top_conf, audit.keep.size, OPT_SIZE, .fallback = "0",
+                 .max = 1024 * 1024 * GIB,
+                 .help =
+                     "Over this size in sum the oldest complete ones are deleted; 0: never."),
+    OPTIONS_END,
+};
+
 const struct option audit_rows[] = {
     OPTION_NAMED("mode", struct top_conf, audit.mode, OPT_ENUM, .fallback = "on",
                  .choices = switch_choices, .help = "Whether records are written."),
@@ -239,6 +276,29 @@ const struct option audit_rows[] = {
         "record", struct top_conf, audit.record, OPT_TEXTS, .check = check_record,
         .fallback = "blocked, detected, limited, auth, admin",
         .help = "Which transactions: any of all, blocked, detected, limited, auth, admin."),
+    OPTION_NAMED("durability", struct top_conf, audit.durability, OPT_ENUM,
+                 .fallback = "buffered", .choices = durability_choices,
+                 .help = "How far the record of a refusal or another answer of the gateway's "
+                         "own has come before that answer is sent."),
+    OPTION_NAMED("on_full", struct top_conf, audit.on_full, OPT_ENUM, .fallback = "drop-low",
+                 .choices = on_full_choices,
+                 .help = "What gives way when records cannot be written."),
+    OPTION_NAMED("reserve", struct top_conf, audit.reserve, OPT_SIZE, .fallback = "16MiB",
+                 .max = 64 * GIB,
+                 .help = "Set aside beside the file for when the disk is full; 0: nothing."),
+    OPTION_NAMED(
+        "flood", struct top_conf, audit.flood, OPT_INT, .fallback = "50", .max = 1000000,
+        .help = "Refusals that are alike (client, reason, rule, route) recorded one by "
+                "one in a second; more are counted in one line. 0, or `record: all`: "
+                "each has its own."),
+    { .name = "rotate",
+      .kind = OPT_OBJECT,
+      .options = rotate_rows,
+      .help = "When a file is complete." },
+    { .name = "keep",
+      .kind = OPT_OBJECT,
+      .options = keep_rows,
+      .help = "When complete files are deleted." },
     { .name = "redact",
       .kind = OPT_OBJECT,
       .options = redact_rows,

@@ -17,6 +17,18 @@ struct top_conf {
         int mode; /* 0 on, 1 off */
         struct path file;
         struct texts record;
+        int durability, on_full;
+        int64_t flood;
+        uint64_t reserve;
+        struct {
+            uint64_t size;
+            struct duration every;
+            bool compress;
+        } rotate;
+        struct {
+            struct duration age;
+            uint64_t size;
+        } keep;
         struct {
             struct texts fields;
         } redact;

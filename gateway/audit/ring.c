@@ -13,7 +13,14 @@
 #include "gateway/audit/record.h"
 #include "gateway/base/clock.h"
 
-enum { FRAME_BYTES = 8, FRAME_MARK = 0x5a115e9d };
+enum { FRAME_BYTES = 8, FRAME_MARK = 0x5a115e9d /* plus the record's class */ };
+
+/* How much of the ring a class may fill. */
+static const size_t room_of[RECORD_CLASSES] = {
+    [RECORD_FORWARDED] = RING_BYTES / 4 * 3,
+    [RECORD_DETECTED] = RING_BYTES / 8 * 7,
+    [RECORD_DECIDED] = RING_BYTES,
+};
 
 _Static_assert((RING_BYTES & (RING_BYTES - 1)) == 0, "positions are masked");
 _Static_assert(RECORD_BYTES_MAX + FRAME_BYTES <= RING_BYTES, "the longest record fits");
@@ -45,6 +52,8 @@ enum err ring_claim(struct rings *rings, int32_t pid, unsigned *slot)
         ring->head = ring->tail = 0;
         memset(ring->lost, 0, sizeof(ring->lost));
         memset(ring->lost_told, 0, sizeof(ring->lost_told));
+        memset(ring->flood, 0, sizeof(ring->flood));
+        ring->waits = 0;
         ring->pid = pid;
         __atomic_store_n(&ring->state, RING_LIVE, __ATOMIC_RELEASE);
         *slot = i;
@@ -68,6 +77,9 @@ bool ring_free(struct ring *ring)
     if (ring->head != ring->tail ||
         memcmp(ring->lost, ring->lost_told, sizeof(ring->lost)) != 0)
         return false;
+    for (unsigned i = 0; i < FLOOD_SLOTS; i++)
+        if (ring->flood[i].count != ring->flood[i].told)
+            return false;
     __atomic_store_n(&ring->state, RING_FREE, __ATOMIC_RELEASE);
     return true;
 }
@@ -101,20 +113,37 @@ static void wake(struct ring_writer *writer)
     (void)written;
 }
 
+void ring_kick(struct ring_writer *writer)
+{
+    if (writer->wake_fd < 0 || __atomic_exchange_n(&writer->rings->kicked, 1, __ATOMIC_ACQ_REL))
+        return;
+    uint64_t one = 1;
+    ssize_t written = write(writer->wake_fd, &one, sizeof(one));
+    (void)written;
+}
+
+enum pressure ring_pressure(const struct rings *rings)
+{
+    uint32_t pressure = __atomic_load_n(&rings->pressure, __ATOMIC_RELAXED);
+    return pressure <= PRESSURE_CLOSED ? (enum pressure)pressure : PRESSURE_NONE;
+}
+
 bool ring_commit(struct ring_writer *writer, enum record_class class, struct span record)
 {
     struct ring *ring = writer->ring;
     uint64_t head = ring->head;
     uint64_t used = head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
-    size_t size = frame_size(record.len);
+    size_t size = frame_size(record.len), room = room_of[class];
+    bool unwanted =
+        class == RECORD_FORWARDED && ring_pressure(writer->rings) == PRESSURE_DROP_LOW;
 
-    if (record.len == 0 || record.len > RECORD_BYTES_MAX || used > RING_BYTES ||
-        size > RING_BYTES - used) {
+    if (unwanted || record.len == 0 || record.len > RECORD_BYTES_MAX || used > room ||
+        size > room - used) {
         __atomic_store_n(&ring->lost[class], ring->lost[class] + 1, __ATOMIC_RELAXED);
         wake(writer);
         return false;
     }
-    struct frame frame = { .len = (uint32_t)record.len, .mark = FRAME_MARK };
+    struct frame frame = { .len = (uint32_t)record.len, .mark = FRAME_MARK + class };
     memcpy(ring->bytes + position(head), &frame, sizeof(frame));
     put(ring, head + FRAME_BYTES, record.p, record.len);
     __atomic_store_n(&ring->head, head + size, __ATOMIC_RELEASE);
@@ -134,7 +163,8 @@ static struct span damaged(char *scratch)
     return text_span(&line);
 }
 
-bool ring_peek(const struct ring *ring, uint64_t *cursor, struct span *record, char *scratch)
+bool ring_peek(const struct ring *ring, uint64_t *cursor, struct ring_record *record,
+               char *scratch)
 {
     uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE);
     uint64_t ready = head - *cursor;
@@ -144,22 +174,27 @@ bool ring_peek(const struct ring *ring, uint64_t *cursor, struct span *record, c
     struct frame frame = { 0 };
     if (ready >= FRAME_BYTES && ready <= RING_BYTES && position(*cursor) % FRAME_BYTES == 0)
         memcpy(&frame, ring->bytes + position(*cursor), sizeof(frame));
-    if (frame.mark != FRAME_MARK || frame.len == 0 || frame.len > RECORD_BYTES_MAX ||
+    uint32_t class = frame.mark - FRAME_MARK;
+    if (class >= RECORD_CLASSES || frame.len == 0 || frame.len > RECORD_BYTES_MAX ||
         frame_size(frame.len) > ready) {
         *cursor = head;
-        *record = damaged(scratch);
+        *record = (struct ring_record){ .line = damaged(scratch),
+                                        .class = RECORD_DECIDED,
+                                        .damaged = true };
         return true;
     }
 
+    record->class = (enum record_class) class;
+    record->damaged = false;
     size_t from = position(*cursor + FRAME_BYTES), first = RING_BYTES - from;
     *cursor += frame_size(frame.len);
     if (first >= frame.len) {
-        *record = span_of(ring->bytes + from, frame.len);
+        record->line = span_of(ring->bytes + from, frame.len);
         return true;
     }
     memcpy(scratch, ring->bytes + from, first);
     memcpy(scratch + first, ring->bytes, frame.len - first);
-    *record = span_of(scratch, frame.len);
+    record->line = span_of(scratch, frame.len);
     return true;
 }
 

@@ -10,63 +10,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "gateway/audit/record.h"
-#include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 
-enum { SINK_FILE_MODE = 0640, GAP_BYTES = 1024 };
-
-static bool write_all(int fd, struct span bytes)
-{
-    while (bytes.len > 0) {
-        ssize_t written = write(fd, bytes.p, bytes.len);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return false;
-        bytes = span_sub(bytes, (size_t)written, bytes.len);
-    }
-    return true;
-}
-
-/* A line without its end is what a crash leaves: nobody shall read it as one with the next. */
-static enum err fence(int fd)
-{
-    struct stat st;
-    char last = '\n';
-    if (fstat(fd, &st) != 0)
-        return ERR_SYSTEM;
-    if (!S_ISREG(st.st_mode) || st.st_size == 0)
-        return OK;
-    if (pread(fd, &last, 1, st.st_size - 1) != 1)
-        return ERR_READ;
-    if (last == '\n')
-        return OK;
-
-    static const uint64_t unknown[RECORD_CLASSES];
-    char buffer[GAP_BYTES];
-    struct text line = text_fixed(buffer, sizeof(buffer));
-    struct clock now;
-    clock_read(&now);
-    text_char(&line, '\n');
-    record_gap(&line, now.wall_us, "torn-line", unknown);
-    text_char(&line, '\n');
-    return !line.overflow && write_all(fd, text_span(&line)) ? OK : ERR_WRITE;
-}
+enum { SINK_FILE_MODE = 0640 };
 
 static enum err open_file(const char *path, int *out)
 {
     int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, SINK_FILE_MODE);
     if (fd < 0)
         return ERR_OPEN;
-    enum err err = fence(fd);
-    if (err != OK) {
-        (void)close(fd);
-        return err;
-    }
     *out = fd;
     return OK;
 }
@@ -88,22 +42,25 @@ enum err sink_open(struct sink *sink, const char *path)
     return OK;
 }
 
-enum err sink_line(struct sink *sink, struct span line)
+struct text sink_room(struct sink *sink)
 {
-    if (line.len >= SINK_BATCH_BYTES - sink->len)
-        return ERR_LIMIT;
-    /*
-     * Checked in our copy: the line may stand in memory that a hostile worker writes, and a
-     * line end in it would let that worker speak for others.
-     */
-    char *to = sink->buffer + sink->len;
-    if (line.len > 0)
-        memcpy(to, line.p, line.len);
-    if (memchr(to, '\n', line.len) != NULL || memchr(to, '\r', line.len) != NULL)
-        return ERR_SYNTAX;
-    to[line.len] = '\n';
-    sink->len += line.len + 1;
-    return OK;
+    return text_fixed(sink->buffer + sink->len, SINK_BATCH_BYTES - sink->len);
+}
+
+void sink_add(struct sink *sink, size_t len)
+{
+    INVARIANT(len <= SINK_BATCH_BYTES - sink->len);
+    sink->len += len;
+}
+
+struct span sink_rest(const struct sink *sink)
+{
+    return span_of(sink->buffer + sink->partial, sink->len - sink->partial);
+}
+
+void sink_forget(struct sink *sink)
+{
+    sink->len = sink->partial = 0;
 }
 
 /* Takes the first `done` bytes off the buffer, but for the line that they end within. */

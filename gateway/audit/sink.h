@@ -1,6 +1,6 @@
 /*
- * Where the recorder writes: an append-only file or standard output, in batches. A torn last
- * line left by a crash is fenced by a newline and a record that says so. SIGUSR1 reopens.
+ * Where the recorder writes: an append-only file or standard output, in batches. What the lines
+ * are, where the file's end may be torn, and when it is changed for another: journal.h.
  */
 #ifndef SALLYPORT_SINK_H
 #define SALLYPORT_SINK_H
@@ -19,11 +19,16 @@ struct sink {
 };
 
 MUST_USE enum err sink_open(struct sink *sink, const char *path);
+/* What is in the buffer goes to the new file, from the start of its first line on. */
 MUST_USE enum err sink_reopen(struct sink *sink);
-/* Adds a line; the newline is ours. ERR_LIMIT: flush first. ERR_SYNTAX: it has a line end
- * inside. */
-MUST_USE enum err sink_line(struct sink *sink, struct span line);
+/* Room for one line behind what is in the buffer; sink_add takes what was written there. */
+struct text sink_room(struct sink *sink);
+void sink_add(struct sink *sink, size_t len);
 MUST_USE enum err sink_flush(struct sink *sink);
+/* What is in the buffer and not in the file. */
+struct span sink_rest(const struct sink *sink);
+/* It went elsewhere. */
+void sink_forget(struct sink *sink);
 void sink_close(struct sink *sink);
 
 #endif

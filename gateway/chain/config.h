@@ -46,6 +46,15 @@ struct audit_conf {
     bool on;
     struct path file; /* empty: standard output */
     uint32_t record;  /* bits: enum audit_select */
+    int durability;   /* enum durability */
+    int on_full;      /* enum on_full */
+    int64_t flood;    /* refusals of one kind recorded one by one in a second; 0: all */
+    uint64_t reserve; /* bytes set aside for a full disk */
+    uint64_t rotate_size;
+    struct duration rotate_every; /* 0: never, and so above */
+    bool compress;
+    struct duration keep_age;
+    uint64_t keep_size; /* 0: all, and so above */
     struct redaction redaction;
 };
 enum audit_select {

@@ -54,6 +54,8 @@ struct worker {
     struct worker_shared
         *shared;              /* gateway/store/slots.h: this worker's slot in shared memory */
     struct ring_writer *ring; /* gateway/audit/ring.h; NULL when audit is off */
+    struct commits *commits;  /* gateway/audit/commit.h; NULL: answers do not wait */
+    struct repeats *flood;    /* gateway/audit/flood.h; NULL: every refusal is recorded */
     struct snapshots *snapshots;      /* gateway/store/snapshot.h */
     struct redis *redis;              /* gateway/store/redis.h; NULL: nothing is shared */
     struct exact *exact;              /* ratelimit/exact.h */

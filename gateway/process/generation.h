@@ -69,7 +69,7 @@ struct home {
     struct ticket_keys *tickets;
     struct mapping mappings[MAPPINGS_MAX];
     unsigned mapping_count;
-    int wake_fd;
+    int wake_fd, written_fd; /* eventfds: to the recorder, and from it */
     int listen_fds[LISTEN_MAX];
     struct span *list_blocks;
 

@@ -42,6 +42,7 @@ static void become_worker(struct home *home, const struct crew *crew, int contro
         .rings = home->rings,
         .ring_slot = crew->ring_slot,
         .recorder_fd = home->wake_fd,
+        .written_fd = home->written_fd,
         .peers = home->peers,
         .control_fd = control_fd,
         .listen_fds = home->listen_fds,

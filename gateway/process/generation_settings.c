@@ -64,6 +64,15 @@ static void send_recorder(struct home *home)
         refuse(home, SPAN("error: out of memory\n"));
     settings->layout = SETTINGS_LAYOUT;
     settings->sandbox_off = config->server.sandbox != 0;
+    const struct audit_conf *audit = &config->audit;
+    settings->durability = (uint32_t)audit->durability;
+    settings->on_full = (uint32_t)audit->on_full;
+    settings->spill_bytes = audit->reserve;
+    settings->rotate_bytes = audit->rotate_size;
+    settings->rotate_ms = (uint64_t)audit->rotate_every.ms;
+    settings->compress = audit->compress;
+    settings->keep_ms = (uint64_t)audit->keep_age.ms;
+    settings->keep_bytes = audit->keep_size;
     if (!settings_put(settings->audit_path, sizeof(settings->audit_path),
                       config->audit.file.text) ||
         !settings_put(settings->user, sizeof(settings->user), config->server.user))
@@ -71,6 +80,9 @@ static void send_recorder(struct home *home)
     if (config->audit.file.text.len > 0)
         try_audit_file(home);
     send(home, MESSAGE_RECORDER, settings, sizeof(*settings), &home->wake_fd);
+    struct message message = { .kind = MESSAGE_WRITTEN };
+    if (ask(home, &message, NULL, 0, &home->written_fd) != 0 || home->written_fd < 0)
+        refuse(home, SPAN("error: the master has no descriptor for the recorder's word\n"));
 }
 
 static bool watched(const struct list_conf *list)
@@ -114,7 +126,7 @@ static void send_steward(struct home *home)
 
 void settings_send(struct home *home)
 {
-    home->wake_fd = -1;
+    home->wake_fd = home->written_fd = -1;
     if (home->config->audit.on)
         send_recorder(home);
     send_steward(home);

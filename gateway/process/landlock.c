@@ -19,6 +19,7 @@ enum {
     LL_WRITE_FILE = 1 << 1,
     LL_READ_FILE = 1 << 2,
     LL_READ_DIR = 1 << 3,
+    LL_REMOVE_FILE = 1 << 5,
     LL_MAKE_REG = 1 << 8,
     LL_FIRST = (1 << 13) - 1, /* all rights of version 1 */
     LL_REFER = 1 << 13,       /* 2 */
@@ -70,7 +71,8 @@ static uint64_t rights_of(enum file_access access)
     case FILES_READ:
         return LL_READ_FILE | LL_READ_DIR;
     case FILES_WRITE:
-        return LL_READ_FILE | LL_READ_DIR | LL_WRITE_FILE | LL_MAKE_REG;
+        return LL_READ_FILE | LL_READ_DIR | LL_WRITE_FILE | LL_MAKE_REG | LL_REMOVE_FILE |
+               LL_TRUNCATE;
     case FILES_ALL:
     case FILES_NONE:
         break;

@@ -163,7 +163,8 @@ static enum err open_master(struct master *master)
     TRY(open_signals(master));
     TRY(memory_open(master));
     master->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (master->wake_fd < 0)
+    master->written_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (master->wake_fd < 0 || master->written_fd < 0)
         return ERR_SYSTEM;
     for (size_t i = 0; i < LISTENING_MAX; i++)
         master->listening[i].fd = -1;

@@ -276,6 +276,10 @@ static void handle(struct generation *generation, const struct message *message,
         if (loading)
             handle_request(generation, message);
         return;
+    case MESSAGE_WRITTEN:
+        if (loading)
+            answer(generation, 0, generation->master->written_fd);
+        return;
     case MESSAGE_RECORDER:
     case MESSAGE_STEWARD:
         if (loading)

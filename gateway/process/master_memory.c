@@ -8,16 +8,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "gateway/audit/seal.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/siphash.h"
 #include "gateway/process/master.h"
 
 /* Names of the core; stages' regions go when no configuration names them any more. */
 static const struct span kept_names[] = {
-    SPAN_INIT("slots"),
-    SPAN_INIT("audit"),
-    SPAN_INIT("peers"),
-    SPAN_INIT("tickets"),
+    SPAN_INIT("slots"),   SPAN_INIT("audit"), SPAN_INIT("peers"),
+    SPAN_INIT("tickets"), SPAN_INIT("seal"),
 };
 
 /* Sealed in size: a worker that is taken over cannot shrink it under the others' feet. */
@@ -43,6 +42,8 @@ static bool same(const struct region *region, const struct message *message)
 
 int memory_get(struct master *master, const struct message *message, int *fd)
 {
+    if (master->seal_fd >= 0 && strcmp(message->name, "seal") == 0)
+        return EPERM; /* who serves the network has no business with the keys of the chain */
     if (message->name[0] == '\0' || message->number == 0 || message->number > REGION_BYTES_MAX)
         return EINVAL;
     struct region *free = NULL;
@@ -113,11 +114,18 @@ enum err memory_open(struct master *master)
 {
     for (size_t i = 0; i < REGIONS_MAX; i++)
         master->regions[i].fd = -1;
+    master->seal_fd = -1;
     struct message slots = { .kind = MESSAGE_MEMORY,
                              .layout = SLOTS_LAYOUT,
                              .number = sizeof(struct slots),
                              .name = "slots" };
-    if (memory_get(master, &slots, &master->slots_fd) != 0)
+    /* Of the audit chain: the recorder maps it, and no generation asks for it. */
+    struct message seal = { .kind = MESSAGE_MEMORY,
+                            .layout = SEAL_LAYOUT,
+                            .number = sizeof(struct seal_memory),
+                            .name = "seal" };
+    if (memory_get(master, &slots, &master->slots_fd) != 0 ||
+        memory_get(master, &seal, &master->seal_fd) != 0)
         return ERR_MEMORY;
     void *p = mmap(NULL, sizeof(struct slots), PROT_READ | PROT_WRITE, MAP_SHARED,
                    master->slots_fd, 0);

@@ -26,6 +26,8 @@ static void start(struct service *service)
     if (service->role == ROLE_RECORDER) {
         spawn.fds[ROLE_FD_RINGS] = memory_find(master, "audit");
         spawn.fds[ROLE_FD_WAKE] = master->wake_fd;
+        spawn.fds[ROLE_FD_SEAL] = master->seal_fd;
+        spawn.fds[ROLE_FD_WRITTEN] = master->written_fd;
     } else {
         spawn.fds[ROLE_FD_CONTROL] = listen_control_fd(master);
         spawn.fds[ROLE_FD_SLOTS] = master->slots_fd;

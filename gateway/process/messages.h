@@ -19,6 +19,8 @@ enum message_kind {
     MESSAGE_MEMORY,   /* `name`, `layout`, size in `number`: answered with a memfd */
     MESSAGE_RECORDER, /* run it with these settings (1 descriptor: a sealed memfd); answered
                          with the eventfd that wakes it */
+    MESSAGE_WRITTEN,  /* answered with the eventfd by which the recorder tells that it has
+                         written */
     MESSAGE_STEWARD,  /* the same for the steward; answered */
     MESSAGE_WORKER,   /* slot in `number`, pid in `layout` (1: the steward's end of its control
                          socket) */

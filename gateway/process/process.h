@@ -59,6 +59,8 @@ enum role_fd {
     ROLE_FD_RINGS = 6,    /* recorder: memfd, struct rings */
     ROLE_FD_WAKE = 7,     /* recorder: eventfd */
     ROLE_FD_SLOTS = 8,    /* steward: memfd, struct slots */
+    ROLE_FD_SEAL = 9,     /* recorder: memfd, struct seal_memory */
+    ROLE_FD_WRITTEN = 10, /* recorder: eventfd */
     ROLE_FD_END
 };
 

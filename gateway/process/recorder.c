@@ -3,6 +3,9 @@
  * file. A record leaves its ring only when it is written, so a recorder that is killed costs
  * nothing but time: the next one goes on where the tail stands. Rings of workers that are gone
  * are emptied and freed.
+ *
+ * While neither the file nor what is reserved beside it takes anything, `audit.on_full` says
+ * what becomes of the requests; the recorder tells the workers so, and takes it back by itself.
  */
 #include <errno.h>
 #include <poll.h>
@@ -13,9 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "gateway/audit/record.h"
+#include "gateway/audit/flood.h"
+#include "gateway/audit/journal.h"
 #include "gateway/audit/ring.h"
-#include "gateway/audit/sink.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/process/process.h"
@@ -30,15 +33,25 @@ enum {
     FINISH_MS = 2000,   /* for workers to end, once the master is gone */
     LAST_SECONDS = 10, /* a file that blocks cannot keep it alive without a master for longer */
     GAP_BYTES = 1024,
+    FLOODS_MAX = 256, /* told in one batch */
+    FLOOD_BYTES = FLOOD_LINE_BYTES + 512,
 };
 
 struct recorder {
     struct rings *rings;
-    struct sink sink;
-    uint64_t cursor[RING_SLOTS]; /* behind what is in the sink's buffer */
+    struct journal journal;
+    const struct recorder_settings *settings;
+    uint64_t now_us;
+    uint64_t cursor[RING_SLOTS]; /* behind what is in the journal's buffer */
     uint64_t told[RING_SLOTS][RECORD_CLASSES];
-    bool follows[RING_SLOTS]; /* cursor and told are of the ring's present life */
-    uint64_t buffered;        /* records in the sink's buffer */
+    uint64_t dropped[RECORD_CLASSES]; /* here, while the disk was full; not told yet */
+    bool follows[RING_SLOTS];         /* cursor and told are of the ring's present life */
+    uint64_t buffered;                /* records in the journal's buffer */
+    struct {
+        unsigned ring;
+        struct flood_news news;
+    } floods[FLOODS_MAX]; /* in the buffer, too */
+    unsigned flood_count;
     int signals_fd;
     bool again; /* the next one may open what this one may not */
     char scratch[RECORD_BYTES_MAX];
@@ -52,11 +65,27 @@ static bool in_use(const struct ring *ring)
     return state == RING_LIVE || state == RING_ORPHAN;
 }
 
+/* Those who wait for `tail` to move. */
+static void tell_waiters(struct recorder *recorder)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < RING_SLOTS; i++) {
+        if (__atomic_load_n(&recorder->rings->ring[i].waits, __ATOMIC_RELAXED) == 0)
+            continue;
+        uint64_t one = 1;
+        ssize_t written = write(ROLE_FD_WRITTEN, &one, sizeof(one));
+        (void)written;
+        return;
+    }
+}
+
 /* What is in the file may leave the rings. False: nothing leaves, and it is tried again. */
 static bool flush(struct recorder *recorder)
 {
-    if (sink_flush(&recorder->sink) != OK)
+    if (journal_flush(&recorder->journal) != OK) {
+        recorder->rings->write_errors++;
         return false;
+    }
     for (unsigned i = 0; i < RING_SLOTS; i++) {
         if (!recorder->follows[i])
             continue;
@@ -64,7 +93,11 @@ static bool flush(struct recorder *recorder)
         ring_release(ring, recorder->cursor[i]);
         memcpy(ring->lost_told, recorder->told[i], sizeof(ring->lost_told));
     }
+    for (unsigned i = 0; i < recorder->flood_count; i++)
+        flood_told(&recorder->rings->ring[recorder->floods[i].ring], &recorder->floods[i].news);
+    recorder->flood_count = 0;
     recorder->rings->sequence += recorder->buffered;
+    recorder->rings->flushes += recorder->buffered > 0;
     recorder->buffered = 0;
     return true;
 }
@@ -72,11 +105,11 @@ static bool flush(struct recorder *recorder)
 /* False: the file takes nothing now, and the line is not in the buffer. */
 static bool put(struct recorder *recorder, struct span line)
 {
-    enum err err = sink_line(&recorder->sink, line);
+    enum err err = journal_line(&recorder->journal, line);
     if (err == ERR_LIMIT) {
         if (!flush(recorder))
             return false;
-        err = sink_line(&recorder->sink, line);
+        err = journal_line(&recorder->journal, line);
     }
     if (err != OK)
         log_error("record dropped: its line is not well-formed", F_ERR(err));
@@ -84,8 +117,17 @@ static bool put(struct recorder *recorder, struct span line)
     return true;
 }
 
-/* What a full ring lost since last told. */
-static bool put_gap(struct recorder *recorder, unsigned slot)
+static bool put_gap(struct recorder *recorder, const char *reason,
+                    const uint64_t lost[RECORD_CLASSES])
+{
+    char buffer[GAP_BYTES];
+    struct text line = text_fixed(buffer, sizeof(buffer));
+    record_gap(&line, recorder->now_us, reason, lost);
+    return put(recorder, text_span(&line));
+}
+
+/* What a full ring lost since last told. While the disk is full it is added up. */
+static bool put_ring_gap(struct recorder *recorder, unsigned slot)
 {
     const struct ring *ring = &recorder->rings->ring[slot];
     uint64_t lost[RECORD_CLASSES], now[RECORD_CLASSES];
@@ -95,17 +137,42 @@ static bool put_gap(struct recorder *recorder, unsigned slot)
         lost[class] = now[class] - recorder->told[slot][class];
         any = any || lost[class] != 0;
     }
-    if (!any)
+    if (!any || recorder->journal.spilling)
         return false;
-    char buffer[GAP_BYTES];
-    struct text line = text_fixed(buffer, sizeof(buffer));
-    struct clock clock;
-    clock_read(&clock);
-    record_gap(&line, clock.wall_us, "ring-full", lost);
-    if (!put(recorder, text_span(&line)))
+    if (!put_gap(recorder, "ring-full", lost))
         return false;
     memcpy(recorder->told[slot], now, sizeof(now));
     return true;
+}
+
+static bool put_floods(struct recorder *recorder, unsigned slot)
+{
+    struct ring *ring = &recorder->rings->ring[slot];
+    bool all = __atomic_load_n(&ring->state, __ATOMIC_ACQUIRE) == RING_ORPHAN, any = false;
+    for (unsigned i = 0; i < FLOOD_SLOTS && recorder->flood_count < FLOODS_MAX; i++) {
+        char buffer[FLOOD_BYTES];
+        struct text line = text_fixed(buffer, sizeof(buffer));
+        struct flood_news news;
+        if (!flood_line(ring, i, recorder->now_us, all, &line, &news))
+            continue;
+        bool waiting = false; /* told in this batch already */
+        for (unsigned k = 0; k < recorder->flood_count; k++)
+            waiting = waiting ||
+                      (recorder->floods[k].ring == slot && recorder->floods[k].news.slot == i);
+        if (waiting || !put(recorder, text_span(&line)))
+            continue;
+        recorder->floods[recorder->flood_count].ring = slot;
+        recorder->floods[recorder->flood_count++].news = news;
+        any = true;
+    }
+    return any;
+}
+
+/* Forwarded requests give way while only reserved room is left. */
+static bool is_dropped(const struct recorder *recorder, const struct ring_record *record)
+{
+    return recorder->journal.spilling && record->class == RECORD_FORWARDED &&
+           recorder->settings->on_full == ON_FULL_DROP_LOW;
 }
 
 static bool drain_ring(struct recorder *recorder, unsigned slot)
@@ -114,13 +181,56 @@ static bool drain_ring(struct recorder *recorder, unsigned slot)
     bool any = false;
     for (int i = 0; i < TURN_RECORDS; i++) {
         uint64_t cursor = recorder->cursor[slot];
-        struct span line;
-        if (!ring_peek(ring, &cursor, &line, recorder->scratch) || !put(recorder, line))
+        struct ring_record record;
+        if (!ring_peek(ring, &cursor, &record, recorder->scratch))
             break;
+        if (is_dropped(recorder, &record)) {
+            recorder->dropped[record.class]++;
+            recorder->rings->dropped[record.class]++;
+        } else if (!put(recorder, record.line)) {
+            break;
+        }
         recorder->cursor[slot] = cursor;
         any = true;
     }
-    return put_gap(recorder, slot) || any;
+    any = put_floods(recorder, slot) || any;
+    return put_ring_gap(recorder, slot) || any;
+}
+
+/* ---- a full disk ---- */
+
+static enum pressure pressure_now(const struct recorder *recorder)
+{
+    const struct journal *journal = &recorder->journal;
+    if (!journal->spilling && !journal->stuck)
+        return PRESSURE_NONE;
+    /* Reserved room is for what is on its way when the others are asked to wait. */
+    bool short_of_room = journal->stuck || journal->spill.len > journal->spill.room / 2;
+    switch ((enum on_full)recorder->settings->on_full) {
+    case ON_FULL_DROP_LOW:
+        return PRESSURE_DROP_LOW;
+    case ON_FULL_BLOCK:
+        return short_of_room ? PRESSURE_HOLD : PRESSURE_NONE;
+    case ON_FULL_FAIL_CLOSED:
+        return short_of_room ? PRESSURE_CLOSED : PRESSURE_NONE;
+    }
+    return PRESSURE_NONE;
+}
+
+static void tell_pressure(struct recorder *recorder)
+{
+    enum pressure pressure = pressure_now(recorder);
+    struct rings *rings = recorder->rings;
+    if (!recorder->journal.spilling &&
+        recorder->dropped[RECORD_FORWARDED] + recorder->dropped[RECORD_DETECTED] > 0 &&
+        put_gap(recorder, "disk-full", recorder->dropped))
+        memset(recorder->dropped, 0, sizeof(recorder->dropped));
+    rings->file_bytes = recorder->journal.bytes;
+    rings->spilled = recorder->journal.spilling ? recorder->journal.spill.len : 0;
+    if (__atomic_load_n(&rings->pressure, __ATOMIC_RELAXED) == pressure)
+        return;
+    __atomic_store_n(&rings->pressure, pressure, __ATOMIC_RELEASE);
+    tell_waiters(recorder);
 }
 
 static bool process_gone(int32_t pid)
@@ -132,6 +242,10 @@ static bool process_gone(int32_t pid)
 static bool turn(struct recorder *recorder, bool look_for_dead)
 {
     bool any = false;
+    struct clock clock;
+    clock_read(&clock);
+    recorder->now_us = clock.wall_us;
+    __atomic_store_n(&recorder->rings->kicked, 0, __ATOMIC_RELEASE);
     for (unsigned slot = 0; slot < RING_SLOTS; slot++) {
         struct ring *ring = &recorder->rings->ring[slot];
         if (!in_use(ring))
@@ -145,8 +259,12 @@ static bool turn(struct recorder *recorder, bool look_for_dead)
             ring_orphan(recorder->rings, slot);
         any = drain_ring(recorder, slot) || any;
     }
-    if (!flush(recorder))
+    bool flushed = flush(recorder);
+    tell_pressure(recorder);
+    journal_tick(&recorder->journal, recorder->now_us);
+    if (!flushed)
         return any;
+    tell_waiters(recorder);
     for (unsigned slot = 0; slot < RING_SLOTS; slot++)
         if (recorder->follows[slot] && ring_free(&recorder->rings->ring[slot]))
             recorder->follows[slot] = false;
@@ -172,7 +290,7 @@ static void reopen(struct recorder *recorder)
     struct signalfd_siginfo info;
     while (read(recorder->signals_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
         continue;
-    enum err err = sink_reopen(&recorder->sink);
+    enum err err = journal_reopen(&recorder->journal, recorder->now_us);
     /* A file moved away in a folder of root's: a new process opens it before it drops root. */
     recorder->again = err == ERR_OPEN && errno == EACCES;
     if (recorder->again)
@@ -221,7 +339,7 @@ static void run(struct recorder *recorder)
     for (bool go_on = true; go_on;) {
         bool any = turn(recorder, idle == 0 || idle >= IDLE_TURNS);
         idle = any ? 0 : idle + 1;
-        if (recorder->sink.failing)
+        if (recorder->journal.stuck)
             go_on = wait_for_work(recorder, RETRY_MS);
         else if (idle < IDLE_TURNS)
             go_on = wait_for_work(recorder, ACTIVE_MS);
@@ -256,9 +374,9 @@ static void finish(struct recorder *recorder, int32_t master)
         struct timespec pause = { .tv_nsec = ACTIVE_MS * 1000000L };
         (void)nanosleep(&pause, NULL);
     }
-    while (turn(recorder, true) && !recorder->sink.failing && !workers_left(recorder))
+    while (turn(recorder, true) && !recorder->journal.stuck && !workers_left(recorder))
         continue;
-    sink_close(&recorder->sink);
+    journal_close(&recorder->journal, recorder->now_us);
 }
 
 /* ---- set-up ---- */
@@ -275,18 +393,39 @@ static enum err open_signals(struct recorder *recorder)
     return recorder->signals_fd >= 0 ? OK : ERR_SYSTEM;
 }
 
-static enum err map_rings(struct recorder *recorder)
+static enum err map(int fd, size_t size, void **out)
 {
     struct stat info;
-    if (fstat(ROLE_FD_RINGS, &info) != 0 || info.st_size < (off_t)sizeof(struct rings))
+    if (fstat(fd, &info) != 0 || info.st_size < (off_t)size)
         return ERR_PROTOCOL;
-    void *p =
-        mmap(NULL, sizeof(struct rings), PROT_READ | PROT_WRITE, MAP_SHARED, ROLE_FD_RINGS, 0);
-    (void)close(ROLE_FD_RINGS);
-    if (p == MAP_FAILED)
-        return ERR_MEMORY;
-    recorder->rings = p;
-    return OK;
+    *out = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    (void)close(fd);
+    return *out != MAP_FAILED ? OK : ERR_MEMORY;
+}
+
+static enum err open_journal(struct recorder *recorder)
+{
+    const struct recorder_settings *settings = recorder->settings;
+    const struct journal_conf conf = {
+        .path = settings->audit_path[0] != '\0' ? settings->audit_path : NULL,
+        .sync = settings->durability == DURABILITY_SYNC,
+        .spill_bytes = settings->spill_bytes,
+        .rotate_bytes = settings->rotate_bytes,
+        .rotate_us = settings->rotate_ms * 1000,
+    };
+    void *rings, *seal;
+    TRY(map(ROLE_FD_RINGS, sizeof(struct rings), &rings));
+    TRY(map(ROLE_FD_SEAL, sizeof(struct seal_memory), &seal));
+    recorder->rings = rings;
+    struct clock clock;
+    clock_read(&clock);
+    recorder->now_us = clock.wall_us;
+    enum err err = journal_open(&recorder->journal, &conf, seal, clock.wall_us);
+    if (err != OK) { /* the next one tries again; until then the policy holds */
+        recorder->journal.stuck = true;
+        tell_pressure(recorder);
+    }
+    return err;
 }
 
 /* The folder of the file: a reopened one is made there. */
@@ -316,12 +455,10 @@ int recorder_main(void)
     struct recorder *recorder = calloc(1, sizeof(*recorder));
     if (recorder == NULL)
         return 1;
-    err = map_rings(recorder);
+    recorder->settings = settings;
+    err = open_signals(recorder);
     if (err == OK)
-        err = open_signals(recorder);
-    if (err == OK)
-        err = sink_open(&recorder->sink,
-                        settings->audit_path[0] != '\0' ? settings->audit_path : NULL);
+        err = open_journal(recorder);
     if (err == OK)
         err = close_sandbox(settings);
     if (err != OK) {

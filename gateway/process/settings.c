@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gateway/audit/ring.h"
+
 bool settings_put(char *to, size_t size, struct span text)
 {
     to[0] = '\0';
@@ -57,7 +59,8 @@ enum err recorder_settings_open(int fd, const struct recorder_settings **setting
     TRY(map(fd, sizeof(**settings), &bytes));
     const struct recorder_settings *s = (const void *)bytes.p;
     if (s->layout != SETTINGS_LAYOUT || bytes.len != sizeof(*s) ||
-        !ends(s->audit_path, sizeof(s->audit_path)) || !ends(s->user, sizeof(s->user)))
+        !ends(s->audit_path, sizeof(s->audit_path)) || !ends(s->user, sizeof(s->user)) ||
+        s->durability > DURABILITY_SYNC || s->on_full > ON_FULL_FAIL_CLOSED)
         return ERR_PROTOCOL;
     (void)close(fd);
     *settings = s;

@@ -8,12 +8,15 @@
 
 #include "gateway/base/span.h"
 
-enum { SETTINGS_LAYOUT = 1, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
+enum { SETTINGS_LAYOUT = 2, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
 enum { WATCHED_LISTS_MAX = 256 };
 
 struct recorder_settings {
     uint32_t layout;
-    bool sandbox_off;
+    bool sandbox_off, compress;
+    uint32_t durability, on_full;       /* enum durability, enum on_full */
+    uint64_t spill_bytes, rotate_bytes; /* 0: none, never */
+    uint64_t rotate_ms, keep_ms, keep_bytes;
     char audit_path[SETTINGS_PATH_BYTES]; /* empty: standard output */
     char user[SETTINGS_TEXT_BYTES];       /* empty: keep */
 };

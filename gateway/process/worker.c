@@ -9,7 +9,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "gateway/audit/ring.h"
+#include "gateway/audit/commit.h"
+#include "gateway/audit/flood.h"
 #include "gateway/base/cidrset.h"
 #include "gateway/base/log.h"
 #include "gateway/chain/chain.h"
@@ -47,6 +48,8 @@ struct serving {
     struct h2_host h2;
     struct peer_cap cap;
     struct ring_writer ring;
+    struct commits commits;
+    struct repeats flood;
     struct snapshots snapshots;
     struct arena arena; /* the worker's own */
     struct door *doors;
@@ -327,6 +330,21 @@ static void attach_shared(struct serving *serving)
                                           .ring = &start->rings->ring[start->ring_slot],
                                           .wake_fd = start->recorder_fd };
     worker->ring = &serving->ring;
+    worker->flood = &serving->flood;
+    struct siphash_key key;
+    memcpy(&key, worker->config->boot_key, sizeof(key));
+    /* Who asks for every transaction gets every transaction. */
+    bool all = (worker->config->audit.record & AUDIT_ALL) != 0;
+    flood_init(worker->flood, all ? 0 : (uint64_t)worker->config->audit.flood, &key);
+}
+
+static enum err open_commits(struct serving *serving)
+{
+    struct worker *worker = &serving->worker;
+    if (worker->ring == NULL)
+        return OK;
+    worker->commits = &serving->commits;
+    return commits_open(&serving->commits, worker, worker->ring, serving->start->written_fd);
 }
 
 static enum err set_up(struct serving *serving)
@@ -337,6 +355,7 @@ static enum err set_up(struct serving *serving)
     random_bytes(&worker->held_key, sizeof(worker->held_key));
     TRY(loop_init(&worker->loop));
     TRY(open_signals(serving));
+    TRY(open_commits(serving));
     TRY(open_memory(worker, &config->server.limits));
     TRY(open_snapshots(serving));
     fill_host(serving);

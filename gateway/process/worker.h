@@ -19,7 +19,8 @@ struct worker_start {
     struct slots *slots;
     struct rings *rings; /* NULL: audit is off */
     unsigned ring_slot;
-    int recorder_fd; /* eventfd */
+    int recorder_fd; /* eventfd that wakes the recorder */
+    int written_fd;  /* eventfd by which it tells that it has written */
     struct peer_counts *peers;
     int control_fd;                 /* snapshots come here */
     const int *listen_fds;          /* as config->listen */

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 
+import schema
 from origin import Origin, echo, says, silent  # noqa: F401 (tests take them from here)
 from wire import Client, Cut, Fault, chunked, request, response  # noqa: F401
 
@@ -96,7 +97,7 @@ class Sallyport:
         self.environment = {**ENVIRONMENT, **(env or {})}
         self.arguments = arguments or ["run", "-c", self.config_path]
         self.stderr, self.ports, self.process = [], {}, None
-        self.seen = self.marks = 0
+        self.seen = self.marks = self.checked = 0
         for name, content in (files or {}).items():
             self.write(name, content)
         if config is not None:
@@ -251,15 +252,18 @@ class Sallyport:
         return json.loads(done.stdout)
 
     def lines(self):
-        """All lines so far, each parsed strictly. What a killed recorder left of a line is fenced by a record that
-        says so, and written anew."""
+        """All lines so far, each parsed strictly and checked against the schema."""
         try:
             with open(self.audit_path, "rb") as file:
                 data = file.read()
         except FileNotFoundError:
             return []
-        lines = data[:data.rfind(b"\n") + 1].splitlines()
-        return [json.loads(line) for line, behind in zip(lines, lines[1:] + [b""]) if b'"torn-line"' not in behind]
+        found = [json.loads(line) for line in data[:data.rfind(b"\n") + 1].splitlines()]
+        for line in found[self.checked:]:
+            wrong = schema.trouble(line)
+            assert wrong is None, wrong
+        self.checked = len(found)
+        return found
 
     def records(self):
         """Those of transactions."""

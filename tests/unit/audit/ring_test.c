@@ -60,7 +60,7 @@ static void test_records_come_out_as_they_went_in(void **state)
     struct ring *ring = &rings->ring[slot];
     struct ring_writer writer = writer_on(slot);
     uint64_t sent = 0, seen = 0, cursor = ring->tail;
-    struct span record;
+    struct ring_record record;
 
     srandom(1);
     assert_false(ring_peek(ring, &cursor, &record, scratch));
@@ -70,7 +70,7 @@ static void test_records_come_out_as_they_went_in(void **state)
                 sent++;
         for (long k = random() % 40; k > 0 && ring_peek(ring, &cursor, &record, scratch); k--) {
             struct span expected = record_of(seen, buffer);
-            assert_true(span_equal(record, expected));
+            assert_true(span_equal(record.line, expected));
             seen++;
         }
         ring_release(ring, cursor);
@@ -91,25 +91,67 @@ static void test_a_full_ring_counts_by_class(void **state)
     assert_false(ring_commit(&writer, RECORD_DECIDED, span_of(big, sizeof(big))));
     assert_false(ring_commit(&writer, RECORD_DECIDED, span_of(big, 0)));
     assert_int_equal(ring->lost[RECORD_DECIDED], 2);
+    /* Each class has its share; the last of the ring is for decisions alone. */
     unsigned fitted = 0;
+    while (ring_commit(&writer, RECORD_FORWARDED, span_of(big, RECORD_BYTES_MAX)))
+        fitted++;
+    assert_int_equal(fitted, RING_BYTES / 4 * 3 / (RECORD_BYTES_MAX + 8));
+    assert_int_equal(ring->lost[RECORD_FORWARDED], 1);
     while (ring_commit(&writer, RECORD_DETECTED, span_of(big, RECORD_BYTES_MAX)))
         fitted++;
-    assert_int_equal(fitted, RING_BYTES / (RECORD_BYTES_MAX + 8));
+    assert_int_equal(fitted, RING_BYTES / 8 * 7 / (RECORD_BYTES_MAX + 8));
     assert_int_equal(ring->lost[RECORD_DETECTED], 1);
-    assert_int_equal(ring->lost[RECORD_FORWARDED], 0);
+    while (ring_commit(&writer, RECORD_DECIDED, span_of(big, RECORD_BYTES_MAX)))
+        fitted++;
+    assert_int_equal(fitted, RING_BYTES / (RECORD_BYTES_MAX + 8));
+    assert_int_equal(ring->lost[RECORD_DECIDED], 3);
     /* The rest takes a record that fills it to the last byte, and not one more. */
     size_t left = RING_BYTES - (size_t)(ring->head - ring->tail);
-    assert_false(ring_commit(&writer, RECORD_FORWARDED, span_of(big, left - 7)));
-    assert_true(ring_commit(&writer, RECORD_FORWARDED, span_of(big, left - 8)));
+    assert_false(ring_commit(&writer, RECORD_DECIDED, span_of(big, left - 7)));
+    assert_true(ring_commit(&writer, RECORD_DECIDED, span_of(big, left - 8)));
     assert_int_equal(ring->head - ring->tail, RING_BYTES);
 
-    struct span record;
+    struct ring_record record;
     uint64_t cursor = ring->tail;
     for (unsigned i = 0; i <= fitted; i++)
         assert_true(ring_peek(ring, &cursor, &record, scratch));
     assert_false(ring_peek(ring, &cursor, &record, scratch));
     ring_release(ring, cursor);
     assert_true(ring_commit(&writer, RECORD_FORWARDED, SPAN("again")));
+}
+
+static void test_classes_come_out(void **state)
+{
+    (void)state;
+    unsigned slot;
+    assert_int_equal(ring_claim(rings, 7, &slot), OK);
+    struct ring_writer writer = writer_on(slot);
+    struct ring_record record;
+    uint64_t cursor = 0;
+    for (int class = 0; class < RECORD_CLASSES; class ++)
+        assert_true(ring_commit(&writer, (enum record_class) class, SPAN("x")));
+    for (int class = 0; class < RECORD_CLASSES; class ++) {
+        assert_true(ring_peek(writer.ring, &cursor, &record, scratch));
+        assert_int_equal(record.class, class);
+        assert_false(record.damaged);
+    }
+}
+
+static void test_pressure(void **state)
+{
+    (void)state;
+    unsigned slot;
+    assert_int_equal(ring_claim(rings, 7, &slot), OK);
+    struct ring_writer writer = writer_on(slot);
+    rings->pressure = PRESSURE_DROP_LOW;
+    assert_false(ring_commit(&writer, RECORD_FORWARDED, SPAN("x")));
+    assert_true(ring_commit(&writer, RECORD_DETECTED, SPAN("x")));
+    assert_int_equal(writer.ring->lost[RECORD_FORWARDED], 1);
+    rings->pressure = PRESSURE_CLOSED;
+    assert_true(ring_commit(&writer, RECORD_FORWARDED, SPAN("x")));
+    assert_int_equal(ring_pressure(rings), PRESSURE_CLOSED);
+    rings->pressure = 77; /* nobody's word */
+    assert_int_equal(ring_pressure(rings), PRESSURE_NONE);
 }
 
 static void test_slots(void **state)
@@ -127,7 +169,7 @@ static void test_slots(void **state)
     ring_orphan(rings, 5);
     assert_false(ring_free(ring)); /* not drained */
     uint64_t cursor = ring->tail;
-    struct span record;
+    struct ring_record record;
     assert_true(ring_peek(ring, &cursor, &record, scratch));
     ring_release(ring, cursor);
     ring->lost[RECORD_DECIDED] = 3;
@@ -188,10 +230,10 @@ static void test_hostile_contents(void **state)
         ring->head = cases[i].head;
         ring->tail = cases[i].tail;
         uint64_t cursor = ring->tail;
-        struct span record;
+        struct ring_record record;
         assert_true(ring_peek(ring, &cursor, &record, scratch));
         assert_int_equal(cursor, ring->head);
-        json_t *line = json_loadb(record.p, record.len, 0, NULL);
+        json_t *line = json_loadb(record.line.p, record.line.len, 0, NULL);
         assert_non_null(line);
         assert_string_equal(
             json_string_value(json_object_get(json_object_get(line, "event"), "reason")),
@@ -228,7 +270,7 @@ static void test_a_killed_producer_leaves_whole_records(void **state)
             produce(slot);
 
         uint64_t seen = 0, cursor = ring->tail;
-        struct span record;
+        struct ring_record record;
         struct timespec start, now;
         long life_us = 500 + random() % 8000;
         bool killed = false;
@@ -246,7 +288,7 @@ static void test_a_killed_producer_leaves_whole_records(void **state)
             bool more = ring_peek(ring, &cursor, &record, scratch);
             if (more) {
                 struct span expected = record_of(seen++, buffer);
-                assert_true(span_equal(record, expected));
+                assert_true(span_equal(record.line, expected));
                 ring_release(ring, cursor);
             } else if (killed) {
                 break;
@@ -283,7 +325,7 @@ static void test_no_wake_up_is_missed(void **state)
     }
     int seen = 0;
     uint64_t cursor = ring->tail, count;
-    struct span record;
+    struct ring_record record;
     while (seen < RECORDS) {
         while (ring_peek(ring, &cursor, &record, scratch))
             seen++;
@@ -309,6 +351,8 @@ int main(void)
                                         close_rings),
         cmocka_unit_test_setup_teardown(test_a_full_ring_counts_by_class, open_rings,
                                         close_rings),
+        cmocka_unit_test_setup_teardown(test_classes_come_out, open_rings, close_rings),
+        cmocka_unit_test_setup_teardown(test_pressure, open_rings, close_rings),
         cmocka_unit_test_setup_teardown(test_slots, open_rings, close_rings),
         cmocka_unit_test_setup_teardown(test_wakes_a_sleeper_once, open_rings, close_rings),
         cmocka_unit_test_setup_teardown(test_hostile_contents, open_rings, close_rings),

@@ -148,6 +148,7 @@ static void test_senders(void **state)
         { MESSAGE_MEMORY, .generation = true },
         { MESSAGE_RECORDER, .generation = true },
         { MESSAGE_STEWARD, .generation = true },
+        { MESSAGE_WRITTEN, .generation = true },
         { MESSAGE_READY, .generation = true },
         { MESSAGE_REFUSED, .generation = true },
         { MESSAGE_ANSWER, .master = true },
