@@ -41,15 +41,15 @@ static int close_plane(void **state)
 static bool next_has(const char *text)
 {
     static char scratch[RECORD_BYTES_MAX];
-    struct span record;
+    struct ring_record record;
 
-    return ring_peek(writer.ring, &cursor, &record, scratch) && span_has(record, text);
+    return ring_peek(writer.ring, &cursor, &record, scratch) && span_has(record.line, text);
 }
 
 static bool none_left(void)
 {
     static char scratch[RECORD_BYTES_MAX];
-    struct span record;
+    struct ring_record record;
 
     return !ring_peek(writer.ring, &cursor, &record, scratch);
 }
