@@ -25,7 +25,6 @@ void h2_section_begin(struct h2_section *section, struct arena *arena,
 {
     *section = (struct h2_section){ .arena = arena, .limits = limits, .trailers = trailers };
     section->lines = text_growing(arena, LINES_FIRST_BYTES);
-    section->cookies = text_growing(arena, LINES_FIRST_BYTES / 4);
 }
 
 /* ---- pseudo-fields ---- */
@@ -158,6 +157,8 @@ static enum http_error add_field(struct h2_section *section, struct span name,
             return HTTP_OK; /* compared later, written once */
     }
     if (id == FIELD_COOKIE && !section->trailers) {
+        if (section->cookies.arena == NULL)
+            section->cookies = text_growing(section->arena, LINES_FIRST_BYTES / 4);
         if (section->cookies.len > 0)
             text_lit(&section->cookies, "; ");
         text_add(&section->cookies, value);
