@@ -228,8 +228,12 @@ static void read_argument(struct control *control)
 
 void read_ctl(struct parser *parser, const struct action_at *at)
 {
+    const struct macro empty = macro_literal(SPAN(""));
     struct control control = {
-        .parser = parser, .at = at, .value = at->pair.value, .step = { .kind = STEP_CTL }
+        .parser = parser,
+        .at = at,
+        .value = at->pair.value,
+        .step = { .kind = STEP_CTL, .name = empty, .value = empty },
     };
     struct span name;
     if (!span_cut(&control.value, '=', &name) || control.value.p == NULL ||

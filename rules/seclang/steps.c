@@ -219,6 +219,7 @@ void read_sanitise(struct parser *parser, const struct action_at *at)
         .sanitise = kinds[at->data].var,
         .sanitise_bytes = kinds[at->data].bytes,
         .name = macro_literal(SPAN("")),
+        .value = macro_literal(SPAN("")),
     };
     if (step.sanitise_bytes && at->pair.value.p != NULL && !read_kept(at->pair.value, &step)) {
         bad(parser, at,
