@@ -17,7 +17,7 @@
 #include "gateway/stages.h"
 #include "gateway/store/snapshot.h"
 
-static const char *const top_keys[] = { "include", "defaults", "sites", NULL };
+static const char *const top_keys[] = { "include", "connect", "defaults", "sites", NULL };
 
 static void complain_at(struct site_load *sl, struct place place, const char *message)
 {
@@ -199,7 +199,7 @@ static bool size_arrays(struct site_load *sl, const struct node *sites)
     while (stages[count] != NULL)
         count++;
     sl->upstream_max = levels;
-    sl->instance_max = levels * count;
+    sl->instance_max = (levels + 1) * count; /* one level more: `connect` */
     config->upstreams = arena_array(sl->load->arena, struct upstream, levels);
     config->instances = arena_array(sl->load->arena, struct stage_instance, sl->instance_max);
     config->sites = arena_array(sl->load->arena, struct site, sites->count + 1);
@@ -320,6 +320,7 @@ static void load_root(struct site_load *sl, const struct node *root, const char 
     sl->schema.scope = &scope;
     struct level defaults;
     load_defaults(sl, node_child(root, SPAN("defaults")), &defaults);
+    load_connect(sl, node_child(root, SPAN("connect")));
     load_sites(sl, sites, &defaults);
     load_tls(sl);
     sl->schema.scope = NULL;

@@ -186,7 +186,7 @@ static void add_stage(struct site_load *sl, struct route *route, const struct le
     bool wants_body = type->wants_body != NULL && type->wants_body(slot->opened);
     bool wants_response = type->wants_response != NULL && type->wants_response(slot->opened);
     for (unsigned phase = 0; phase < PHASE_COUNT; phase++) {
-        if (type->on[phase] == NULL || phase == PHASE_PAGE ||
+        if (type->on[phase] == NULL || phase == PHASE_CONNECT || phase == PHASE_PAGE ||
             (phase == PHASE_REQUEST_BODY && !wants_body) ||
             (phase == PHASE_RESPONSE_BODY && !wants_response))
             continue;
@@ -323,4 +323,82 @@ void load_pages(struct site_load *sl, struct site *site, const struct level *lev
         }
     }
     sl->owner_count = 0;
+}
+
+/* ---- connections ---- */
+
+static const struct stage_type *connect_stage(struct span name)
+{
+    for (size_t i = 0; stages[i] != NULL; i++) {
+        if (stages[i]->on[PHASE_CONNECT] != NULL &&
+            span_equal(span_text(stages[i]->name), name))
+            return stages[i];
+    }
+    return NULL;
+}
+
+/* In the order of the chain, whatever the file's. */
+static void add_connect_stage(struct site_load *sl, const struct stage_type *type,
+                              const struct node *node)
+{
+    struct config *config = sl->config;
+    struct stage_slot *slot = load_slot(sl, type, NULL);
+    struct complaint complaint = load_complaint(sl, node->place, type->name);
+
+    if (slot == NULL)
+        return;
+    struct section sections[] = { { type->options, slot->raw },
+                                  { stage_common_options, &slot->common } };
+    slot->place = node->place;
+    schema_apply(&sl->schema, node, type->name, sections, 2, NULL, true);
+    if (slot->common.mode == MODE_DETECT)
+        complain(&complaint, SEVERITY_ERROR,
+                 "a connection is refused or it is not: here are only block and off");
+    if (slot->common.mode != MODE_BLOCK || config->server.mode != MODE_BLOCK ||
+        !open_slot(sl, type, slot) || (type->idle != NULL && type->idle(slot->opened)))
+        return;
+    config->connect[config->connect_count++] = (struct stage_instance){
+        .type = type,
+        .conf = slot->opened,
+        .common = &slot->common,
+        .mode = MODE_BLOCK,
+        .local = slot->local,
+    };
+}
+
+static void check_connect_keys(struct site_load *sl, const struct node *node)
+{
+    for (const struct node *child = node->child; child != NULL; child = child->next) {
+        if (connect_stage(child->key->text) != NULL)
+            continue;
+        struct complaint complaint = load_complaint(sl, child->key->place, "connect");
+        complain(&complaint, SEVERITY_ERROR,
+                 "nothing named \"%.*s\" is asked about connections", (int)child->key->text.len,
+                 child->key->text.p);
+    }
+}
+
+void load_connect(struct site_load *sl, const struct node *node)
+{
+    struct config *config = sl->config;
+    size_t count = 0;
+
+    if (node == NULL)
+        return;
+    if (node->kind != NODE_MAP) {
+        struct complaint complaint = load_complaint(sl, node->place, "connect");
+        complain(&complaint, SEVERITY_ERROR,
+                 "connect is a mapping, such as connect: {deny: ...}");
+        return;
+    }
+    check_connect_keys(sl, node);
+    while (stages[count] != NULL)
+        count++;
+    config->connect =
+        load_need(sl, arena_array(sl->load->arena, struct stage_instance, count + 1));
+    for (size_t i = 0; i < count && config->connect != NULL; i++) {
+        const struct node *child = node_child(node, span_text(stages[i]->name));
+        if (child != NULL && stages[i]->on[PHASE_CONNECT] != NULL)
+            add_connect_stage(sl, stages[i], child);
+    }
 }

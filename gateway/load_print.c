@@ -44,6 +44,25 @@ const struct manual_part *load_manual(size_t *count)
                                        .summary = "What every site starts from.",
                                        .rows = settings_rows,
                                        .like = "sites" };
+    parts[n++] = (struct manual_part){
+        .path = "connect",
+        .summary =
+            "What is asked about a connection before TLS, whatever site it will be for. A "
+            "denied one is closed without a word. Not about trusted proxies: behind them the "
+            "client is known only by its request.",
+    };
+    for (size_t i = 0; stages[i] != NULL && n < PARTS_MAX; i++) {
+        if (stages[i]->on[PHASE_CONNECT] == NULL)
+            continue;
+        struct text path = text_fixed(paths[n], sizeof paths[n]);
+        text_lit(&path, "connect.");
+        text_add(&path, span_text(stages[i]->name));
+        parts[n] = (struct manual_part){ .path = text_cstring(&path),
+                                         .summary = stages[i]->summary,
+                                         .rows = stages[i]->options,
+                                         .more = stage_common_options };
+        n++;
+    }
     for (size_t i = 0; stages[i] != NULL && n < PARTS_MAX; i++) {
         if (stages[i]->with != NULL)
             continue;
@@ -77,9 +96,23 @@ static void print_level(struct text *out, const struct level *level, unsigned in
     }
 }
 
+/* What is off or empty there is not said: it would come to the same. */
+static void print_connect(struct text *out, const struct config *config)
+{
+    if (config->connect_count > 0)
+        text_lit(out, "connect:\n");
+    for (unsigned i = 0; i < config->connect_count; i++) {
+        const struct stage_instance *stage = &config->connect[i];
+        text_format(out, "  %s:\n", stage->type->name);
+        schema_print(out, stage_common_options, stage->common, 4, false);
+        schema_print(out, stage->type->options, stage->conf, 4, false);
+    }
+}
+
 void load_print(struct text *out, const struct config *config)
 {
     schema_print(out, top_rows, config->top, 0, false);
+    print_connect(out, config);
     text_lit(out, "sites:\n");
     for (size_t i = 0; i < config->site_count; i++) {
         const struct site *site = &config->sites[i];
@@ -139,6 +172,13 @@ static void print_handler(struct text *out, const struct route *route)
     text_char(out, '\n');
 }
 
+static void print_stage(struct text *out, const struct stage_instance *stage, enum phase phase)
+{
+    text_format(out, "    %-14s %-10s %-6s on_error: %s\n", phase_name(phase),
+                stage->type->name, mode_name(stage->mode),
+                stage->common->on_error == ON_ERROR_PASS ? "pass" : "deny");
+}
+
 static void print_route(struct text *out, const struct route *route)
 {
     text_lit(out, "  route ");
@@ -146,11 +186,7 @@ static void print_route(struct text *out, const struct route *route)
     text_char(out, '\n');
     for (unsigned phase = 0; phase < PHASE_COUNT; phase++) {
         for (unsigned i = 0; i < route->chain_count[phase]; i++) {
-            const struct stage_instance *stage = &route->chain[phase][i];
-            text_format(out, "    %-14s %-10s %-6s on_error: %s\n",
-                        phase_name((enum phase)phase), stage->type->name,
-                        mode_name(stage->mode),
-                        stage->common->on_error == ON_ERROR_PASS ? "pass" : "deny");
+            print_stage(out, &route->chain[phase][i], (enum phase)phase);
         }
     }
     print_handler(out, route);
@@ -158,6 +194,10 @@ static void print_route(struct text *out, const struct route *route)
 
 void load_print_pipeline(struct text *out, const struct config *config)
 {
+    if (config->connect_count > 0)
+        text_lit(out, "connections\n");
+    for (unsigned i = 0; i < config->connect_count; i++)
+        print_stage(out, &config->connect[i], PHASE_CONNECT);
     for (size_t i = 0; i < config->site_count; i++) {
         const struct site *site = &config->sites[i];
         text_lit(out, "site ");
@@ -215,6 +255,10 @@ void load_print_pipeline_json(struct text *out, const struct config *config)
     struct json j = json_writer(out);
 
     json_begin_object(&j, NULL);
+    json_begin_array(&j, "connections");
+    for (unsigned i = 0; i < config->connect_count; i++)
+        put_stage(&j, &config->connect[i], PHASE_CONNECT);
+    json_end_array(&j);
     json_begin_array(&j, "sites");
     for (size_t i = 0; i < config->site_count; i++) {
         const struct site *site = &config->sites[i];

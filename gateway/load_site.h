@@ -61,6 +61,8 @@ void load_stages(struct site_load *sl, const struct node *node, struct level *le
 /* The route's chain, phase by phase; of a page without what guards the site's. */
 void load_chain(struct site_load *sl, struct route *route, const struct level *level,
                 bool page);
+/* `connect:`, what is asked about a connection; NULL: nothing. */
+void load_connect(struct site_load *sl, const struct node *node);
 /* A route for each page of the site's stages, before all others. */
 void load_pages(struct site_load *sl, struct site *site, const struct level *level);
 

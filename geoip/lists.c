@@ -161,18 +161,19 @@ struct lookup {
 };
 
 /* A list without a block, which a snapshot never is, answers nothing about anybody. */
-static struct lookup look_up(const struct sources *sources, const struct txn *txn)
+static struct lookup look_up(const struct sources *sources, const struct worker *worker,
+                             const struct addr *addr)
 {
     struct lookup lookup = { .membership = OUTSIDE };
-    if (cidrset_contains(sources->block, &txn->client))
+    if (cidrset_contains(sources->block, addr))
         return (struct lookup){ .membership = INSIDE };
     for (size_t i = 0; i < sources->id_count; i++) {
         uint32_t id = sources->ids[i];
-        struct span block = snapshot_get(txn->worker->snapshots, id);
+        struct span block = snapshot_get(worker->snapshots, id);
         if (block.len == 0)
             lookup.membership = UNKNOWN;
-        else if (cidrset_contains(block, &txn->client))
-            return (struct lookup){ INSIDE, txn->config->lists[id].name };
+        else if (cidrset_contains(block, addr))
+            return (struct lookup){ INSIDE, worker->config->lists[id].name };
     }
     return lookup;
 }
@@ -180,28 +181,40 @@ static struct lookup look_up(const struct sources *sources, const struct txn *tx
 static struct verdict allow_head(struct call *c)
 {
     const struct allow_conf *conf = c->conf;
-    if (look_up(&conf->allowed, c->txn).membership != INSIDE)
+    if (look_up(&conf->allowed, c->worker, &c->txn->client).membership != INSIDE)
         return deny(REASON_ADDRESS_NOT_ALLOWED);
     fact_set_allowed(c, true);
     return pass();
 }
 
-static struct verdict deny_head(struct call *c)
+/* The address itself, whoever asks; `*list` is the one that denies it. */
+static struct verdict judge(const struct deny_conf *conf, const struct worker *worker,
+                            const struct addr *addr, struct span *list)
 {
-    const struct deny_conf *conf = c->conf;
-    if (c->txn->facts.allowed)
-        return pass();
-
-    struct lookup denied = look_up(&conf->denied, c->txn);
-    if (denied.membership == OUTSIDE)
-        return pass();
-    if (look_up(&conf->excepted, c->txn).membership == INSIDE)
+    struct lookup denied = look_up(&conf->denied, worker, addr);
+    if (denied.membership == OUTSIDE ||
+        look_up(&conf->excepted, worker, addr).membership == INSIDE)
         return pass();
     if (denied.membership == UNKNOWN)
         return fail(REASON_STAGE_FAILED);
-
-    fact_set_denied_by(c, denied.list);
+    *list = denied.list;
     return deny(REASON_ADDRESS_DENIED);
+}
+
+static struct verdict deny_head(struct call *c)
+{
+    struct span list = { NULL, 0 };
+    if (c->txn->facts.allowed)
+        return pass();
+    struct verdict verdict = judge(c->conf, c->worker, &c->txn->client, &list);
+    if (verdict.action == ACTION_DENY)
+        fact_set_denied_by(c, list);
+    return verdict;
+}
+
+static struct verdict deny_connect(struct call *c)
+{
+    return judge(c->conf, c->worker, c->peer, &c->denied_by);
 }
 
 const struct stage_type allow_stage = {
@@ -221,5 +234,5 @@ const struct stage_type deny_stage = {
     .conf_size = sizeof(struct deny_conf),
     .open = open_deny,
     .idle = deny_idle,
-    .on = { [PHASE_REQUEST_HEAD] = deny_head },
+    .on = { [PHASE_CONNECT] = deny_connect, [PHASE_REQUEST_HEAD] = deny_head },
 };

@@ -153,6 +153,7 @@ static struct call call_for(struct txn *txn, const struct stage_instance *stage)
 {
     return (struct call){
         .txn = txn,
+        .worker = txn->worker,
         .peer = &txn->peer,
         .req = txn->req,
         .rsp = txn->run.phase >= PHASE_RESPONSE_HEAD ? txn->rsp : NULL,
@@ -392,13 +393,14 @@ static bool peer_is_exempt(const struct config *config, struct worker *worker,
 }
 
 struct verdict chain_connect(const struct config *config, struct worker *worker,
-                             const struct addr *peer)
+                             const struct addr *peer, struct span *denied_by)
 {
     for (unsigned i = 0; i < config->connect_count; i++) {
         const struct stage_instance *stage = &config->connect[i];
         if (peer_is_exempt(config, worker, peer, stage))
             continue;
-        struct call c = { .peer = peer,
+        struct call c = { .worker = worker,
+                          .peer = peer,
                           .conf = stage->conf,
                           .local =
                               worker->locals != NULL ? worker->locals[stage->local] : NULL };
@@ -406,8 +408,11 @@ struct verdict chain_connect(const struct config *config, struct worker *worker,
         INVARIANT(said.action != ACTION_WAIT);
         struct outcome outcome =
             settle(stage->mode, (enum on_error)stage->common->on_error, said);
-        if (outcome.verdict.action != ACTION_PASS)
-            return deny(outcome.verdict.reason);
+        if (outcome.verdict.action == ACTION_PASS)
+            continue;
+        if (denied_by != NULL)
+            *denied_by = c.denied_by;
+        return deny(outcome.verdict.reason);
     }
     return pass();
 }

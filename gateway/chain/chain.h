@@ -15,10 +15,12 @@
 void chain_start(struct txn *txn, enum phase phase, struct span body,
                  void (*done)(struct txn *txn, struct verdict verdict));
 
-/* PHASE_CONNECT has no transaction: PASS or DENY at once, nothing is recorded but the reason.
+/*
+ * PHASE_CONNECT has no transaction: PASS or DENY at once; `denied_by` (may be NULL) is told
+ * which list it was. The caller counts and records.
  */
 struct verdict chain_connect(const struct config *config, struct worker *worker,
-                             const struct addr *peer);
+                             const struct addr *peer, struct span *denied_by);
 
 /* attach and detach of all instances, in each worker. */
 MUST_USE enum err chain_attach(struct worker *worker, const struct config *config);

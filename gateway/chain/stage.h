@@ -14,7 +14,11 @@
 #include "gateway/audit/record.h"
 
 enum phase {
-    PHASE_CONNECT,      /* the peer's address is known; may not wait */
+    /*
+     * The peer's address is known, and nothing else: before TLS, once per connection, for what
+     * `connect:` of the file names. Not asked about trusted proxies. May not wait.
+     */
+    PHASE_CONNECT,
     PHASE_REQUEST_HEAD, /* request parsed, canonical; client, site and route are known */
     PHASE_REQUEST_BODY, /* the whole body in memory; only on routes whose stages want it */
     /*
@@ -68,9 +72,11 @@ struct verdict {
     const struct reply *reply; /* REPLY, or DENY with a body or fields of its own; else NULL */
 };
 
-struct call {                   /* what a stage is given */
-    struct txn *txn;            /* arena, clock, facts, edits, findings. NULL in CONNECT */
+struct call {        /* what a stage is given */
+    struct txn *txn; /* arena, clock, facts, edits, findings. NULL in CONNECT */
+    struct worker *worker;
     const struct addr *peer;    /* of the connection: all that is known in CONNECT */
+    struct span denied_by;      /* CONNECT: set to the list that denies, for the record */
     const struct request *req;  /* canonical: what upstream will receive. NULL in CONNECT */
     const struct response *rsp; /* response phases only */
     const void *conf;           /* options: one per configuration and route */

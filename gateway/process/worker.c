@@ -61,14 +61,17 @@ struct serving {
 /* ---- accepting ---- */
 
 static bool refused_at_the_door(struct serving *serving, const struct listener *listener,
-                                const struct connection_fault *fault)
+                                struct connection_fault *fault)
 {
     const struct config *config = serving->worker.config;
     /* Behind a proxy the peer is the proxy: lists are asked again when the client is known. */
     if (listener->proxy_protocol ||
         cidrs_contain(&config->server.trusted_proxies, &fault->peer))
         return false;
-    return chain_connect(config, &serving->worker, &fault->peer).action == ACTION_DENY;
+    struct verdict said = chain_connect(config, &serving->worker, &fault->peer, &fault->list);
+    if (said.action == ACTION_DENY)
+        fault->reason = reason_row(said.reason)->slug;
+    return said.action == ACTION_DENY;
 }
 
 static void on_accepted(struct listener *listener, int fd, const struct addr *peer)
@@ -78,9 +81,8 @@ static void on_accepted(struct listener *listener, int fd, const struct addr *pe
     counters->connections_accepted++;
     struct tls *tls = NULL;
     struct connection_fault fault = { .kind = CONNECTION_REFUSED, .peer = *peer };
-    if (refused_at_the_door(serving, listener, &fault))
-        fault.reason = "address-denied";
-    else if (listener->tls && (tls = tls_accept(serving->worker.config->tls)) == NULL)
+    if (!refused_at_the_door(serving, listener, &fault) && listener->tls &&
+        (tls = tls_accept(serving->worker.config->tls)) == NULL)
         fault.reason = "memory";
     if (fault.reason != NULL) {
         connection_log(&serving->worker, &fault);

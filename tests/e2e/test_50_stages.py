@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 
-from harness import Client, Load, Sallyport, chunked, command, eventually, plain, request, response, says
+from harness import Client, Cut, Load, Sallyport, chunked, command, eventually, plain, request, response, says
 
 TRUSTED = {"trusted_proxies": ["127.0.0.0/8"]}
 
@@ -45,6 +45,29 @@ def lists(origin):
     ("::ffff:192.0.2.1", 403)])
 def test_deny(lists, address, want):
     assert status(lists, address) == want
+
+
+def test_denied_at_the_door(origin):
+    """`connect`: closed before a byte, on record, for all sites; trusted proxies are let in."""
+    def greeted(gateway, source):
+        with gateway.client(source=source) as client:
+            try:
+                return client.ask().status == 200
+            except (Cut, ConnectionError):
+                return False
+    config = plain(origin, server={"workers": 1, "trusted_proxies": ["127.0.0.5/32"]})
+    config["lists"] = {"doors": {"file": "doors.txt", "watch": True}}
+    config["connect"] = {"deny": {"lists": ["doors"], "ips": ["127.0.0.4", "127.0.0.5"], "except": ["127.0.0.3"]}}
+    with Sallyport(config, files={"doors.txt": "127.0.0.2/31\n"}) as gateway:
+        assert [greeted(gateway, f"127.0.0.{n}") for n in range(1, 6)] == [True, False, True, False, True]
+        records = eventually(lambda: len(gateway.refusals()) == 2 and gateway.refusals())
+        assert [r["source"]["ip"] for r in records] == ["127.0.0.2", "127.0.0.4"]
+        assert all(r["event"]["reason"] == "address-denied" for r in records)
+        assert records[0]["sallyport"]["list"] == "doors" and "list" not in records[1]["sallyport"]
+        assert gateway.status()["counters"]["connections_refused"] == 2
+        gateway.write("doors.txt", "127.0.0.9\n")
+        eventually(lambda: greeted(gateway, "127.0.0.2"), what="the list is read anew")
+        assert not greeted(gateway, "127.0.0.9")
 
 
 def test_deny_is_recorded(lists):

@@ -190,6 +190,28 @@ static void the_least_strict_mode_wins(void **state)
     }
 }
 
+static void connections_are_asked_what_the_file_names(void **state)
+{
+    static const struct {
+        const char *yaml;
+        unsigned count;
+    } rows[] = {
+        { "version: 1\n" SITE, 0 },
+        { "version: 1\nconnect: {deny: [192.0.2.1]}\n" SITE, 1 },
+        { "version: 1\nconnect: {deny: {}}\n" SITE, 0 },
+        { "version: 1\nconnect: {deny: {ips: [192.0.2.1], mode: \"off\"}}\n" SITE, 0 },
+        { "version: 1\nserver: {mode: detect}\nconnect: {deny: [192.0.2.1]}\n" SITE, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct config *config = good(rows[i].yaml);
+        assert_int_equal(config->connect_count, rows[i].count);
+        /* It is no stage of any request. */
+        assert_false(has_stage(route_of(config, "/"), PHASE_REQUEST_HEAD, "deny", MODE_BLOCK));
+    }
+}
+
 static void what_is_wrong_is_said(void **state)
 {
     static const struct {
@@ -198,6 +220,11 @@ static void what_is_wrong_is_said(void **state)
         { "version: 1\n", "there are no sites" },
         { "version: 1\nsites: []\n", "there are no sites" },
         { "version: 2\n" SITE, "version" },
+        { "version: 1\nconnect: {waf: {}}\n" SITE, "nothing named \"waf\" is asked" },
+        { "version: 1\nconnect: {deny: {mode: detect, ips: [192.0.2.1]}}\n" SITE,
+          "here are only block and off" },
+        { "version: 1\nconnect: [deny]\n" SITE, "connect is a mapping" },
+        { "version: 1\nconnect: {deny: [nobody]}\n" SITE, "neither an address nor a list" },
         { "version: 1\nsites:\n  - host: a\n", "a site needs an upstream, or routes" },
         { "version: 1\n" SITE "  - {host: \"*\", upstream: \"http://127.0.0.1:1\"}\n",
           "two sites answer to any host" },
@@ -315,7 +342,8 @@ static void the_pipeline_names_the_stages_in_order(void **state)
 int main(void)
 {
     return RUN(CASE(the_smallest_file_has_safe_defaults), CASE(routes_inherit_and_replace),
-               CASE(the_least_strict_mode_wins), CASE(what_is_wrong_is_said),
+               CASE(the_least_strict_mode_wins),
+               CASE(connections_are_asked_what_the_file_names), CASE(what_is_wrong_is_said),
                CASE(what_is_doubtful_is_warned_of), CASE(all_errors_are_told_in_one_run),
                CASE(protect_needs_no_file), CASE(the_pipeline_names_the_stages_in_order));
 }

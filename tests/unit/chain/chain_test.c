@@ -333,20 +333,21 @@ static void test_connections(void **state)
     struct addr peer = { .bytes = { 192, 0, 2, 1 }, .family = ADDR_V4 };
     config.connect = stages;
     config.connect_count = STAGES;
-    assert_int_equal(chain_connect(&config, &worker, &peer).action, ACTION_PASS);
+    assert_int_equal(chain_connect(&config, &worker, &peer, NULL).action, ACTION_PASS);
     scripts[1].first = deny(REASON_ADDRESS_DENIED);
-    assert_int_equal(chain_connect(&config, &worker, &peer).reason, REASON_ADDRESS_DENIED);
+    assert_int_equal(chain_connect(&config, &worker, &peer, NULL).reason,
+                     REASON_ADDRESS_DENIED);
     stages[1].mode = MODE_DETECT;
-    assert_int_equal(chain_connect(&config, &worker, &peer).action, ACTION_PASS);
+    assert_int_equal(chain_connect(&config, &worker, &peer, NULL).action, ACTION_PASS);
     stages[1].mode = MODE_BLOCK;
     config.arena = &arena;
     commons[1].unless = expression("client.ip in [\"192.0.2.0/24\"]");
-    assert_int_equal(chain_connect(&config, &worker, &peer).action, ACTION_PASS);
+    assert_int_equal(chain_connect(&config, &worker, &peer, NULL).action, ACTION_PASS);
     commons[1].unless = expression("path == \"/x\"");
-    assert_int_equal(chain_connect(&config, &worker, &peer).action, ACTION_DENY);
+    assert_int_equal(chain_connect(&config, &worker, &peer, NULL).action, ACTION_DENY);
     commons[1].unless = NULL;
     scripts[1].first = (fail)(REASON_NONE); /* the macro of cmocka has the same name */
-    assert_int_equal(chain_connect(&config, &worker, &peer).reason, REASON_STAGE_FAILED);
+    assert_int_equal(chain_connect(&config, &worker, &peer, NULL).reason, REASON_STAGE_FAILED);
 }
 
 static unsigned attached, detached;

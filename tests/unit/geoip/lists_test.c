@@ -56,6 +56,34 @@ static void allow_lets_in_its_own_and_nobody_else(void **state)
     }
 }
 
+/* The same lists, of a peer of whom nothing else is known. */
+static void deny_judges_connections(void **state)
+{
+    static const struct {
+        const char *peer;
+        enum action action;
+        const char *list;
+    } rows[] = {
+        { "198.51.100.9", ACTION_DENY, "abusers" },
+        { "203.0.113.7", ACTION_DENY, "" },
+        { "192.0.2.66", ACTION_PASS, "" }, /* excepted */
+        { "203.0.113.8", ACTION_PASS, "" },
+    };
+
+    (void)state;
+    open_with_lists(&deny_stage);
+    assert_true(
+        kit_configure(&kit, "{lists: [abusers], ips: [203.0.113.7], except: [office]}", NULL));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct addr peer;
+        assert_true(addr_parse(span_text(rows[i].peer), &peer));
+        struct call c = { .worker = &kit.worker, .peer = &peer, .conf = kit.instance.conf };
+        assert_int_equal(deny_stage.on[PHASE_CONNECT](&c).action, rows[i].action);
+        assert_span(c.denied_by, span_text(rows[i].list));
+    }
+    kit_close(&kit);
+}
+
 static void an_address_of_no_family_is_not_allowed(void **state)
 {
     (void)state;
@@ -172,7 +200,7 @@ static void nothing_configured_is_idle(void **state)
 
 int main(void)
 {
-    return RUN(TEST(allow_lets_in_its_own_and_nobody_else),
+    return RUN(TEST(allow_lets_in_its_own_and_nobody_else), TEST(deny_judges_connections),
                TEST(an_address_of_no_family_is_not_allowed),
                TEST(deny_refuses_but_for_exceptions), TEST(who_is_allowed_is_not_denied),
                TEST(a_site_adds_to_what_it_inherits), TEST(lists_change_while_we_run),
