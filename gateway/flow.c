@@ -17,6 +17,7 @@
 #include "gateway/chain/chain.h"
 #include "gateway/chain/reply.h"
 #include "gateway/flow_state.h"
+#include "gateway/http/decode.h"
 #include "gateway/http/forwarded.h"
 #include "gateway/net/certs.h"
 #include "gateway/net/tls.h"
@@ -272,6 +273,19 @@ static void hold_body(struct flow *flow)
     flow->stream->ops->read_body(flow->stream, true);
 }
 
+/* It cannot be inspected, whole or at all: a recorded fact, and a refusal where something
+ * enforces. `status` 0: the reason's. */
+static void pass_unseen(struct flow *flow, bool refused, enum reason reason, int status)
+{
+    flow->body_unseen = true;
+    if (!refused || !body_is_enforced(flow->txn.route))
+        step_forward(flow);
+    else if (status != 0)
+        flow_refuse_with_status(flow, reason, status);
+    else
+        flow_refuse(flow, reason);
+}
+
 static void step_read_body(struct flow *flow)
 {
     const struct route *route = flow->txn.route;
@@ -293,19 +307,14 @@ static void step_read_body(struct flow *flow)
         flow_refuse_with_status(flow, REASON_BODY_MALFORMED, 415);
         return;
     }
-    if (!large && !encoded) {
+    if (!large && (!encoded || flow_can_decode(flow))) {
         hold_body(flow);
         return;
     }
-    /* It cannot be inspected, whole or at all: a recorded fact, and a refusal where something
-     * enforces. */
-    flow->body_unseen = true;
-    if (large && body_is_enforced(route))
-        flow_refuse(flow, REASON_BODY_LIMIT);
-    else if (encoded && route->body_policy == BODY_STRICT && body_is_enforced(route))
-        flow_refuse_with_status(flow, REASON_BODY_MALFORMED, 415);
+    if (large)
+        pass_unseen(flow, true, REASON_BODY_LIMIT, 0);
     else
-        step_forward(flow);
+        pass_unseen(flow, route->body_policy == BODY_STRICT, REASON_BODY_MALFORMED, 415);
 }
 
 static void hold_more(struct flow *flow, struct span bytes)
@@ -335,15 +344,38 @@ static void on_body(struct stream *stream, struct span bytes)
         stream->ops->read_body(stream, false);
 }
 
+static void inspect_body(struct flow *flow, struct span body)
+{
+    struct span seen = span_sub(body, 0, flow->txn.route->body_limit);
+
+    flow->body_unseen = seen.len < body.len;
+    chain_start(&flow->txn, PHASE_REQUEST_BODY, seen, request_body_done);
+}
+
+static void body_decoded(struct flow *flow, const struct decode *decode)
+{
+    bool strict = flow->txn.route->body_policy == BODY_STRICT;
+
+    if (decode->error == DECODE_OK)
+        inspect_body(flow, decode->output);
+    else if (decode->error == DECODE_MEMORY)
+        flow_refuse(flow, REASON_BODY_MEMORY);
+    else if (decode->error == DECODE_OVER_BYTES || decode->error == DECODE_OVER_RATIO)
+        pass_unseen(flow, true, REASON_BODY_LIMIT, 0);
+    else
+        pass_unseen(flow, strict, REASON_BODY_MALFORMED, 0);
+}
+
 static void on_body_end(struct stream *stream)
 {
     struct flow *flow = flow_of(stream);
 
     if (flow->holding) {
-        struct span seen = span_sub(held_span(&flow->held), 0, flow->txn.route->body_limit);
         flow->holding = false;
-        flow->body_unseen = seen.len < flow->held.len;
-        chain_start(&flow->txn, PHASE_REQUEST_BODY, seen, request_body_done);
+        if (fields_have(&stream->req.fields, FIELD_CONTENT_ENCODING))
+            flow_decode_body(flow, body_decoded);
+        else
+            inspect_body(flow, held_span(&flow->held));
     } else if (flow->streaming) {
         lent_fields_drop(&flow->txn, &stream->req.trailers);
         edits_guard_trailers(&flow->txn, EDIT_REQUEST, &stream->req.trailers);
@@ -471,6 +503,7 @@ static void on_ended(struct stream *stream, enum stream_end end)
     if (end != STREAM_DONE && flow->cut == NULL && !flow->recorded)
         flow->cut = end == STREAM_SLOW ? "client-slow" : "client-gone";
     commit_cancel(&flow->commit);
+    flow_decode_cut(flow);
     exchange_abort(&flow->exchange);
     txn_abort(&flow->txn);
     (void)flow_record(flow);

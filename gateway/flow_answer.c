@@ -77,6 +77,7 @@ void flow_answer(struct flow *flow, enum reason reason, const struct reply *repl
 
     if (flow->local)
         return;
+    flow_decode_cut(flow);
     exchange_abort(&flow->exchange);
     txn_cancel_phase(&flow->txn);
     flow->local = true;

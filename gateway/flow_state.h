@@ -20,12 +20,13 @@ struct flow {
     struct edit **edits_mark; /* edits from here on are for upstream's answer */
     struct response answer;   /* a local one */
     struct span answer_body;
-    enum http_error refused; /* by the parser */
-    const char *cut;         /* why the answer was cut short */
-    int status;              /* that the client got; 0: none */
-    uint64_t forwarded_ns;   /* when the exchange began */
-    uint64_t answered_ns;    /* when its head was there */
-    bool holding;            /* the request's body is gathered */
+    enum http_error refused;      /* by the parser */
+    const char *cut;              /* why the answer was cut short */
+    int status;                   /* that the client got; 0: none */
+    uint64_t forwarded_ns;        /* when the exchange began */
+    uint64_t answered_ns;         /* when its head was there */
+    struct flow_decode *decoding; /* its content codings are, or were, taken off; or NULL */
+    bool holding;                 /* the request's body is gathered */
     bool body_unseen;
     bool gathering;       /* upstream's body is held */
     bool releasing;       /* what was held goes to the client, as fast as that takes it */
@@ -55,6 +56,16 @@ extern const struct exchange_events flow_forward_events;
 void flow_drained(struct stream *stream);
 /* Answers that will be inspected come in codings that can be taken off. */
 MUST_USE enum err flow_reduce_codings(struct flow *flow);
+
+/* flow_decode.c. Output for each byte of a coded body, and of output in one turn. */
+enum { DECODE_RATIO = 100, DECODE_SLICE = 128 * 1024 };
+struct decode;
+typedef void flow_decoded_fn(struct flow *flow, const struct decode *decode);
+/* Whether we have its content codings. */
+bool flow_can_decode(const struct flow *flow);
+/* Of the body that is held, whole. */
+void flow_decode_body(struct flow *flow, flow_decoded_fn *done);
+void flow_decode_cut(struct flow *flow);
 
 /* One record, at most once per transaction; before the first byte of a local answer. True when
  * it is in the ring. */

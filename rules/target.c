@@ -12,7 +12,9 @@ const struct target_row targets[TARGET_COUNT] = {
     [TARGET_QUERY] = { "query", NULL, "query", CLASS_INPUT, false,
                        "The query string as it came, without `?`." },
     [TARGET_ARGS] = { "args", "arg", "args", CLASS_INPUT, true,
-                      "Values of arguments, decoded: of the query, and of urlencoded forms." },
+                      "Values of arguments, decoded: of the query, of forms, multipart parts "
+                      "and JSON, "
+                      "file names, and attributes of XML." },
     [TARGET_ARG_NAMES] = { "arg_names", NULL, "arg_names", CLASS_INPUT, true,
                            "Names of arguments, decoded." },
     [TARGET_HEADERS] = { "headers", "header", "header", CLASS_FIELD, true,
@@ -23,7 +25,9 @@ const struct target_row targets[TARGET_COUNT] = {
     [TARGET_COOKIES] = { "cookies", "cookie", "cookies", CLASS_INPUT, false,
                          "Values of cookies, not decoded." },
     [TARGET_BODY] = { "body", NULL, "body", CLASS_INPUT, true,
-                      "The text of bodies that are no urlencoded forms." },
+                      "The text of bodies that are no urlencoded forms, and what is decoded of "
+                      "it: "
+                      "text of XML, files in a transfer encoding." },
 };
 
 #define BIT(target) (UINT64_C(1) << (target))
@@ -252,37 +256,69 @@ static bool media_is_text(struct span media)
            media_ends(media, SPAN("graphql")) || media_ends(media, SPAN("yaml"));
 }
 
-/*
- * A form that begins like JSON or XML: frameworks that look at the content and not at its label
- * would read it so, and cutting it at `&` and `=` would take an attack apart.
- */
-static bool looks_structured(struct span body)
+static bool lies_in(struct span part, struct span whole)
 {
-    size_t at = 0;
-    while (at < body.len && (body.p[at] == ' ' || (body.p[at] >= '\t' && body.p[at] <= '\r')))
-        at++;
-    return at < body.len && (body.p[at] == '{' || body.p[at] == '[' || body.p[at] == '<');
+    return part.len == 0 || (part.p >= whole.p && part.p < whole.p + whole.len);
+}
+
+static void collect_argument(struct collector *c, const struct body_value *value)
+{
+    collect(c,
+            (struct value){ .text = value->value,
+                            .name = value->name,
+                            .selects = BIT(TARGET_ARGS),
+                            .target = TARGET_ARGS },
+            TARGET_ARGS);
+    collect_plain(c, TARGET_ARG_NAMES, value->name);
+}
+
+static void collect_text(struct collector *c, struct span text, bool mixed)
+{
+    collect(
+        c,
+        (struct value){
+            .text = text, .selects = BIT(TARGET_BODY), .target = TARGET_BODY, .mixed = mixed },
+        TARGET_BODY);
+}
+
+/* Files, part headers and such stand in the body's text already, unless they were decoded. */
+static void collect_body_value(struct collector *c, const struct body *body,
+                               const struct body_value *value)
+{
+    switch (value->where) {
+    case WHERE_ARGUMENT:
+    case WHERE_FILE_NAME:
+    case WHERE_XML_ATTRIBUTE:
+        collect_argument(c, value);
+        break;
+    case WHERE_NAME:
+        collect_plain(c, TARGET_ARG_NAMES, value->name);
+        break;
+    case WHERE_FILE:
+    case WHERE_PART_HEADER:
+    case WHERE_XML_TEXT:
+    case WHERE_XML_NAMESPACE:
+        if (!lies_in(value->value, body->text))
+            collect_text(c, value->value, value->where == WHERE_FILE);
+        break;
+    case WHERE_RAW:
+        break;
+    }
 }
 
 enum err values_of_body(struct values *values, const struct intake *intake,
-                        const struct request *req, struct span body)
+                        const struct request *req, const struct body *body)
 {
-    struct params args = { .count = 0 };
-    bool form = body_is_form(req);
-    if (form)
-        TRY(parse_args(&args, body, intake));
+    bool raw = !body_is_form(req);
 
-    TRY(values_init(values, intake, 1 + 2 * (size_t)args.count + req->trailers.count));
+    TRY(values_init(values, intake, 1 + 2 * (size_t)body->count + req->trailers.count));
     struct collector c = { values, intake };
-    collect_params(&c, &args, TARGET_ARGS);
-    if (!form || looks_structured(body)) {
-        collect(&c,
-                (struct value){ .text = body,
-                                .selects = BIT(TARGET_BODY),
-                                .target = TARGET_BODY,
-                                .mixed = !media_is_text(media_type(req)) },
-                TARGET_BODY);
+    for (unsigned i = 0; i < body->count; i++) {
+        raw |= body->values[i].where == WHERE_RAW;
+        collect_body_value(&c, body, &body->values[i]);
     }
+    if (raw)
+        collect_text(&c, body->text, !media_is_text(media_type(req)));
     collect_fields(&c, &req->trailers);
     return OK;
 }

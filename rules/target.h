@@ -9,7 +9,7 @@
 #ifndef SALLYPORT_RULES_TARGET_H
 #define SALLYPORT_RULES_TARGET_H
 
-#include "gateway/http/message.h"
+#include "gateway/http/body.h"
 
 enum target {
     TARGET_METHOD,
@@ -98,9 +98,9 @@ struct intake {
  */
 MUST_USE enum err values_of_head(struct values *values, const struct intake *intake,
                                  const struct request *req);
-/* The same of its body, and of its trailer fields. */
+/* The same of its body, which has been read, and of its trailer fields. ERR_MEMORY. */
 MUST_USE enum err values_of_body(struct values *values, const struct intake *intake,
-                                 const struct request *req, struct span body);
+                                 const struct request *req, const struct body *body);
 
 /* Whether the body is labelled as an urlencoded form. */
 bool body_is_form(const struct request *req);

@@ -5,6 +5,7 @@
 #include "gateway/chain/reply.h"
 #include "gateway/chain/scope.h"
 #include "gateway/chain/txn.h"
+#include "rules/bodies.h"
 
 enum {
     SLICE_BYTES = 256 * 1024, /* looked at before others get their turn */
@@ -22,7 +23,9 @@ struct waf_state {
     bool body;        /* the head has been judged: it is the body's turn */
     bool allowed;     /* by a rule: nothing more is asked */
     bool refused;     /* the sum of the scores was objected to */
-    unsigned slices;  /* of this phase */
+    struct body *reading;
+    bool malformed;  /* the body is, and the route is strict */
+    unsigned slices; /* of this phase */
     uint64_t slice;
     struct op turn; /* finished at once: only to let others have a turn */
 };
@@ -148,8 +151,11 @@ static struct verdict judge(struct call *c)
     if (conf->plan->tags && (!state->body || tags.len != state->tags.len) &&
         !edit_lend_field(c->txn, SPAN("X-Sallyport-Tags"), state->tags))
         return fail(REASON_MEMORY);
-    if (verdict.action != ACTION_PASS || state->allowed || state->refused ||
-        state->score < conf->threshold.inbound)
+    if (verdict.action != ACTION_PASS || state->allowed || state->refused)
+        return verdict;
+    if (state->malformed)
+        return deny(REASON_BODY_MALFORMED);
+    if (state->score < conf->threshold.inbound)
         return verdict;
     state->refused = true;
     return deny(REASON_RULE);
@@ -221,15 +227,52 @@ static struct verdict see_head(struct call *c)
     return begin(c, values_of_head(&values, &intake, c->req), &values);
 }
 
-static struct verdict see_body(struct call *c)
+static struct verdict body_read(struct call *c)
 {
     struct waf_state *state = c->state;
+    const struct body *body = state->reading;
     struct intake intake = intake_of(c);
     struct values values;
+    if (body->err != OK)
+        return fail(REASON_MEMORY);
+    if ((body->findings & BODY_FOUND_VALUES) != 0)
+        return fail(REASON_ARGUMENT_LIMIT);
+    state->malformed = bodies_refused(c->txn, body);
+    return begin(c, values_of_body(&values, &intake, c->req, body), &values);
+}
+
+static struct verdict read_more(struct call *c);
+
+static struct verdict read_on(struct call *c)
+{
+    struct waf_state *state = c->state;
+    if (body_run(state->reading, state->slice))
+        return body_read(c);
+    op_init(&state->turn);
+    op_finish(&state->turn, c->txn->worker, OK, NULL);
+    return wait_for(c, &state->turn, read_more);
+}
+
+static struct verdict read_more(struct call *c)
+{
+    return c->error == OK ? read_on(c) : fail(REASON_STAGE_DEADLINE);
+}
+
+/* A body is read at most twice; that takes an eighth of the slices each time. */
+static struct verdict see_body(struct call *c)
+{
+    const struct waf_conf *conf = c->conf;
+    struct waf_state *state = c->state;
+    struct body_limits limits;
     if (state->allowed)
         return pass();
     state->body = true;
-    return begin(c, values_of_body(&values, &intake, c->req, c->body), &values);
+    bodies_limits(&limits, (unsigned)conf->budget.values);
+    state->slice =
+        c->body.len / (SLICES / 8) > SLICE_BYTES ? c->body.len / (SLICES / 8) : SLICE_BYTES;
+    state->reading =
+        body_open(&c->req->fields, c->body, PROCESSOR_AUTO, &limits, c->txn->arena);
+    return state->reading != NULL ? read_on(c) : fail(REASON_MEMORY);
 }
 
 /* ---- the stage ------------------------------------------------------------------------------

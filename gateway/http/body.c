@@ -417,8 +417,9 @@ struct body *body_open(const struct fields *fields, struct span held,
     body->arena = arena;
     body->type = fields_value(fields, FIELD_CONTENT_TYPE);
     body->declared = content_declared(body->type);
-    body->coding_error = codings_of(&codings, fields);
-    if (body->coding_error != DECODE_OK)
+    if (!limits->decoded)
+        body->coding_error = codings_of(&codings, fields);
+    if (limits->decoded || body->coding_error != DECODE_OK)
         codings.count = 0;
     decode_begin(&body->decode, &codings, held, &limits->decode, arena);
     body->state = DECODING;

@@ -49,6 +49,7 @@ struct body_value {
 struct body_limits {
     unsigned values; /* arguments of a form; with all else, no more than a few times that */
     struct decode_limits decode;
+    bool decoded; /* the content codings are off already */
     struct multipart_limits multipart;
     struct jsonscan_limits json;
     struct xmlscan_limits xml;

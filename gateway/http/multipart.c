@@ -38,8 +38,7 @@ bool multipart_strict_error(const struct multipart *m)
 
 bool multipart_refused(const struct multipart *m)
 {
-    return multipart_strict_error(m) || has_class(m, MULTIPART_CLASS_REFUSE) ||
-           (m->findings & MULTIPART_UNMATCHED_BOUNDARY) != 0;
+    return multipart_strict_error(m) || has_class(m, MULTIPART_CLASS_REFUSE);
 }
 
 /* ---- parts ---------------------------------------------------------------------------------
@@ -159,7 +158,7 @@ static bool delimiter_read(struct multipart *m, struct span line)
     return true;
 }
 
-/* Two dashes at the start of a line that is no delimiter. */
+/* Two dashes at the start of a line that is no delimiter: a key in PEM has them, too. */
 static void dashes_read(struct multipart *m, struct span line)
 {
     struct span rest = span_sub(line, 2, line.len);
@@ -225,14 +224,14 @@ static void seek_unmatched(struct multipart *m, const char *from, const char *to
 {
     size_t len = m->boundary.len + 2;
 
-    if ((m->findings & MULTIPART_UNMATCHED_BOUNDARY) != 0)
+    if ((m->findings & MULTIPART_BOUNDARY_INSIDE) != 0)
         return;
     if ((size_t)(from - m->p) >= len) /* one may begin in the slice before */
         from -= len - 1;
     else
         from = m->p + 1;
     if (from < to && memmem(from, (size_t)(to - from), m->delimiter, len) != NULL)
-        multipart_find(m, MULTIPART_UNMATCHED_BOUNDARY);
+        multipart_find(m, MULTIPART_UNMATCHED_BOUNDARY | MULTIPART_BOUNDARY_INSIDE);
 }
 
 /* ---- running -------------------------------------------------------------------------------

@@ -271,8 +271,10 @@ static void what_is_refused_reaches_nobody(void **state)
           "413 ", 5 },
         { "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", "400 ",
           100 },
-        { "POST / HTTP/1.1\r\nHost: h\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx",
+        { "POST / HTTP/1.1\r\nHost: h\r\nContent-Encoding: lzma\r\nContent-Length: 1\r\n\r\nx",
           "415 ", 100 },
+        { "POST / HTTP/1.1\r\nHost: h\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx",
+          "400 ", 100 },
         { "GET / HTTP/1.1\r\n\r\n", "400 ", 100 },
     };
 

@@ -305,9 +305,9 @@ static void forms_and_other_bodies(void **state)
         { "application/x-www-form-urlencoded", "q=ev%69", "pass", NULL },
         { "application/x-www-form-urlencoded", "{\"a\":\"e&vil\"}", "pass", NULL },
         { "application/x-www-form-urlencoded", "{\"a\":\"evil\"}", "rule", "arg_names" },
-        { "application/json", "{\"a\":\"evil\"}", "rule", "body" },
+        { "application/json", "{\"a\":\"\\u0065vil\"}", "rule", "args:a" },
         { "", "x evil", "rule", "body" },
-        { "multipart/form-data; boundary=b", "--b\r\n\r\nevil\r\n--b--", "rule", "body" },
+        { "multipart/form-data; boundary=b", "--b\r\n\r\nevil\r\n--b--", "rule", "args" },
     };
     open_with("{ruleset: none, rules: [{name: a, match: evil}]}");
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
