@@ -80,6 +80,9 @@ ALL_LDFLAGS = -pie -Wl,--as-needed $(LDFLAGS_$(VARIANT)) $(LDFLAGS)
 
 OBJECTS := $(patsubst %.c,$(B)/%.o,$(filter-out $(MAIN),$(SOURCES)))
 LIBRARY := $(B)/libsallyport.a
+# Its table of SQL's words is a local symbol; rules/sql_words.c reads it.
+LIBINJECTION_SQLI := $(B)/libinjection_sqli.o
+OBJECTS += $(LIBINJECTION_SQLI)
 
 all: $(if $(wildcard $(MAIN)),$(B)/sallyport) $(LIBRARY) ## build/release/sallyport (VARIANT=debug, tsan, fuzz or cover for others)
 
@@ -87,6 +90,12 @@ $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo 'CC $<'
 	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+$(LIBINJECTION_SQLI): Makefile
+	@mkdir -p $(@D)
+	@echo 'AR $@'
+	$(Q)ar p "$$($(CC) -print-file-name=libmodsecurity.a)" libinjection_sqli.o > $@
+	$(Q)objcopy --globalize-symbol=sql_keywords --globalize-symbol=char_parse_map $@
 
 # Made anew when the list of objects changes too: a member of a deleted file must not stay.
 $(B)/objects.list: FORCE

@@ -64,7 +64,7 @@ const struct operator_row operators[] = {
     DIGITS_ROW("verifySVNR", eval_verify_svnr),
     { .name = "noMatch", .eval = eval_never },
     { .name = "unconditionalMatch", .eval = eval_always },
-    { .name = "detectSQLi", .eval = eval_detect_sqli },
+    { .name = "detectSQLi", .compile = compile_detect_sqli, .eval = eval_detect_sqli },
     { .name = "detectXSS", .eval = eval_detect_xss },
     REFUSED_ROW("rbl", NEEDS_NETWORK "; bans from feeds and reputation lists do that ahead"),
     REFUSED_ROW("gsbLookup", NEEDS_NETWORK),

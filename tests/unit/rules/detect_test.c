@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "rules/sql_words.h"
+
 int libinjection_sqli(const char *s, size_t len, char fingerprint[]);
 int libinjection_xss(const char *s, size_t len);
 char libinjection_sqli_lookup_word(void *state, int kind, const char *word, size_t len);
@@ -98,21 +100,20 @@ static void check(struct span value)
         fail_msg("\"%.*s\" is rejected, but has script", (int)value.len, value.p);
 }
 
-/* All sequences of up to four of these, which are what the rejects look at. */
-static void test_sequences(void **state)
+/* All sequences of four of these, which are what the rejects look at. */
+static void check_sequences(void)
 {
-    (void)state;
     static const char *const parts[] = {
-        "union", "null", "select", "order by", "a.b", "like", "1",  "0b2", "1e", ".",
-        "-",     "/",    "=",      ",",        " ",   "'",    "--", "<a ", "?",  "href=",
+        "union", "null", "select", "group by", "a.b", "like", "1", "0b2",
+        "1e",    ".",    "-",      "/",        "=",   "&",    " ", "'",
+        "--",    "<a ",  ";",      "href=",    "[",   "\xa0",
     };
-    for (size_t code = 0;
-         code < ARRAY_LEN(parts) * ARRAY_LEN(parts) * ARRAY_LEN(parts) * ARRAY_LEN(parts);
-         code++) {
+    size_t count = ARRAY_LEN(parts);
+    for (size_t code = 0; code < count * count * count * count; code++) {
         char text[64];
         size_t len = 0, rest = code;
-        for (int i = 0; i < 4; i++, rest /= ARRAY_LEN(parts)) {
-            const char *part = parts[rest % ARRAY_LEN(parts)];
+        for (int i = 0; i < 4; i++, rest /= count) {
+            const char *part = parts[rest % count];
             memcpy(text + len, part, strlen(part));
             len += strlen(part);
         }
@@ -120,39 +121,70 @@ static void test_sequences(void **state)
     }
 }
 
+/* `bare`: without the filter of words. */
 static const struct {
     struct span value;
-    bool possible;
+    bool bare, filtered;
 } shapes[] = {
-    { SPAN_INIT(""), false },
-    { SPAN_INIT("hello"), false },
-    { SPAN_INIT("union"), false },
-    { SPAN_INIT("3f2a9be0c4"), false },
-    { SPAN_INIT("2024-01-02 03:04:05.5"), false },
-    { SPAN_INIT("-1"), false },
-    { SPAN_INIT("/index.html"), false },
-    { SPAN_INIT("page-2"), false },
-    { SPAN_INIT("blue shoes"), false },
-    { SPAN_INIT("x=y"), false },
-    { SPAN_INIT("null union"), true },
-    { SPAN_INIT("1 union"), true },
-    { SPAN_INIT("1/*"), true },
-    { SPAN_INIT("1--"), true },
-    { SPAN_INIT("a'"), true },
-    { SPAN_INIT("a b c"), true },
-    { SPAN_INIT("a b 1"), true },
-    { SPAN_INIT("1a-2"), true },
-    { SPAN_INIT("a.1"), true },
+    { SPAN_INIT(""), false, false },
+    { SPAN_INIT("hello"), false, false },
+    { SPAN_INIT("union"), false, false },
+    { SPAN_INIT("3f2a9be0c4"), false, false },
+    { SPAN_INIT("2024-01-02 03:04:05.5"), false, false },
+    { SPAN_INIT("-1"), false, false },
+    { SPAN_INIT("/index.html"), false, false },
+    { SPAN_INIT("page-2"), false, false },
+    { SPAN_INIT("blue shoes"), false, false },
+    { SPAN_INIT("x=y"), false, false },
+    { SPAN_INIT("three blue shoes"), true, false },
+    { SPAN_INIT("json.pages.0.title"), true, false },
+    { SPAN_INIT("https://example.org/a/b?c=d&e=f"), true, false },
+    { SPAN_INIT("3f2a9be0-12ab-4c4c"), true, false },
+    { SPAN_INIT("stra\xc3\x9f"
+                "e 5"),
+      true, false },
+    { SPAN_INIT("a[b];c|d"), true, false },
+    { SPAN_INIT("null union"), true, true },
+    { SPAN_INIT("1 union"), true, true },
+    { SPAN_INIT("2-1union"), true, true },
+    { SPAN_INIT("x y group by"), true, true },
+    { SPAN_INIT("1 && 1"), true, true },
+    { SPAN_INIT("1 || 1"), true, true },
+    { SPAN_INIT("1/*"), true, true },
+    { SPAN_INIT("1--"), true, true },
+    { SPAN_INIT("a'"), true, true },
+    { SPAN_INIT("a\0"), true, true },
 };
 
-static void test_shapes(void **state)
+static void check_shapes(bool filter)
 {
-    (void)state;
+    assert_int_equal(sql_words.ready, filter);
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
-        if (sqli_possible(shapes[i].value) != shapes[i].possible)
+        bool expected = filter ? shapes[i].filtered : shapes[i].bare;
+        if (sqli_possible(shapes[i].value) != expected)
             fail_msg("shape %zu: \"%s\"", i, shapes[i].value.p);
         check(shapes[i].value);
     }
+    check_sequences();
+}
+
+static void test_without_filter(void **state)
+{
+    (void)state;
+    check_shapes(false);
+}
+
+/* Fails where the library's table cannot be found any more: then all is right, but slow. */
+static void test_with_filter(void **state)
+{
+    (void)state;
+    sql_words_prepare();
+    check_shapes(true);
+}
+
+static void test_script(void **state)
+{
+    (void)state;
     assert_false(xss_possible(span_of(NULL, 0)));
     assert_false(sqli_possible(span_of(NULL, 0)));
     assert_true(xss_possible(SPAN("a=b")));
@@ -163,10 +195,9 @@ static void test_shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fingerprints),
-        cmocka_unit_test(test_operators),
-        cmocka_unit_test(test_sequences),
-        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_fingerprints),   cmocka_unit_test(test_operators),
+        cmocka_unit_test(test_without_filter), cmocka_unit_test(test_with_filter),
+        cmocka_unit_test(test_script),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,91 @@
+/*
+ * The table is a local symbol in libinjection's object, which the Makefile makes a global one.
+ * It holds words, phrases (words with a space or a dot between), operators, and the
+ * fingerprints that libinjection fires on: "0" and types in upper case, themselves of type F.
+ */
+#include "rules/sql_words.h"
+
+enum { LOOKUP_WORD = 1, KEYWORDS_MIN = 1000, KEYWORDS_MAX = 100000 };
+
+struct keyword {
+    const char *word;
+    char type;
+};
+
+/* Weak: absent where the object was built in another way. What is behind the table bounds it.
+ */
+extern const struct keyword sql_keywords[] __attribute__((weak));
+extern const struct keyword char_parse_map[] __attribute__((weak));
+char libinjection_sqli_lookup_word(void *state, int kind, const char *word, size_t len);
+
+struct sql_words sql_words;
+
+static size_t table_size(void)
+{
+    if (sql_keywords == NULL || char_parse_map == NULL ||
+        (uintptr_t)char_parse_map <= (uintptr_t)sql_keywords)
+        return 0;
+    uintptr_t bytes = (uintptr_t)char_parse_map - (uintptr_t)sql_keywords;
+    size_t count = bytes / sizeof(struct keyword);
+    bool whole = bytes % sizeof(struct keyword) == 0;
+    return whole && count >= KEYWORDS_MIN && count <= KEYWORDS_MAX ? count : 0;
+}
+
+static bool is_name_byte(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           c == '_';
+}
+
+/* Names and operators, and what stands for itself: none of them makes a statement alone. */
+static bool is_harmless(char type)
+{
+    return type == 'n' || type == 'o';
+}
+
+/* A fingerprint has something that only a word of the table, a quote, a parenthesis, a comment
+ * or a variable can have become. */
+static bool is_telling(const char *fingerprint)
+{
+    return fingerprint[strspn(fingerprint, "0N1O.,:;?[]")] != '\0';
+}
+
+static void add(const char *word, size_t len)
+{
+    uint32_t hash = 0;
+    for (size_t i = len; i-- > 0;)
+        hash = sql_word_hash(hash, word[i]);
+    sql_words.bits[(hash >> 16) / 64] |= UINT64_C(1) << (hash >> 16) % 64;
+}
+
+/* False: the filter's reasoning does not hold for this entry. */
+static bool take(const struct keyword *keyword)
+{
+    const char *word = keyword->word;
+    size_t len = strlen(word), name = 0;
+    if (libinjection_sqli_lookup_word(NULL, LOOKUP_WORD, word, len) != keyword->type)
+        return false;
+    if (keyword->type == 'F')
+        return is_telling(word);
+    while (name < len && is_name_byte(word[name]))
+        name++;
+    if (name == 0) /* an operator; the two that join statements are looked for by themselves */
+        return is_harmless(keyword->type) || strcmp(word, "&&") == 0 || strcmp(word, "||") == 0;
+    if (word[0] >= '0' && word[0] <= '9')
+        return false; /* numbers are not looked up */
+    if (name < len || !is_harmless(keyword->type))
+        add(word, name);
+    return true;
+}
+
+void sql_words_prepare(void)
+{
+    size_t count = table_size();
+    if (sql_words.ready || count == 0)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        if (!take(&sql_keywords[i]))
+            return;
+    }
+    sql_words.ready = true;
+}
