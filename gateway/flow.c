@@ -16,6 +16,7 @@
 
 #include "gateway/chain/chain.h"
 #include "gateway/chain/reply.h"
+#include "gateway/chain/template.h"
 #include "gateway/flow_state.h"
 #include "gateway/http/decode.h"
 #include "gateway/http/forwarded.h"
@@ -101,7 +102,7 @@ static enum http_error strict_path(struct flow *flow)
     struct request *req = txn->req;
     struct uri uri;
 
-    if (!txn->config->preserve_encoded || txn->route->preserve_encoded)
+    if (txn->route == NULL || !txn->config->preserve_encoded || txn->route->preserve_encoded)
         return HTTP_OK;
     enum http_error error = uri_parse(&uri, req->target, req->method_id, false, txn->arena);
     if (error != HTTP_OK)
@@ -109,8 +110,36 @@ static enum http_error strict_path(struct flow *flow)
     req->path = uri.path;
     req->path_wire = uri.path_wire;
     req->path_plain = uri.path_plain;
-    txn->route = route_find(txn->site, req);
+    txn->route = route_find(txn->site, req, txn);
     return HTTP_OK;
+}
+
+/* Plain HTTP of a site that is HTTPS only: before anything is asked, a password say. */
+static void send_to_https(struct flow *flow)
+{
+    struct txn *txn = &flow->txn;
+    const struct request *req = txn->req;
+    struct text to = text_growing(txn->arena, req->path_wire.len + req->query.len + 64);
+    struct reply *reply = reply_new(txn, 308);
+    uint16_t port = config_https_port(txn->config);
+
+    text_lit(&to, "https://");
+    text_add(&to, req->host);
+    if (port != 0 && port != 443) {
+        text_char(&to, ':');
+        text_uint(&to, port);
+    }
+    text_add(&to, req->path_wire);
+    if (req->has_query) {
+        text_char(&to, '?');
+        text_add(&to, req->query);
+    }
+    if (to.overflow || reply == NULL || !reply_field(reply, SPAN("Location"), text_span(&to))) {
+        flow_refuse(flow, REASON_MEMORY);
+        return;
+    }
+    txn->reason = REASON_REDIRECT;
+    flow_answer(flow, REASON_REDIRECT, reply);
 }
 
 static void request_head_done(struct txn *txn, struct verdict verdict)
@@ -150,10 +179,18 @@ static void step_read_head(struct flow *flow)
         flow_refuse(flow, REASON_MISDIRECTED);
         return;
     }
-    txn->route = route_find(txn->site, txn->req);
+    if (txn->site->https_only && span_equal(txn->req->scheme, SPAN("http"))) {
+        send_to_https(flow);
+        return;
+    }
+    txn->route = route_find(txn->site, txn->req, txn);
     error = strict_path(flow);
     if (error != HTTP_OK) {
         refuse_head(flow, error);
+        return;
+    }
+    if (txn->route == NULL) {
+        flow_refuse(flow, REASON_ROUTE);
         return;
     }
     chain_start(txn, PHASE_REQUEST_HEAD, span_of(NULL, 0), request_head_done);
@@ -396,6 +433,48 @@ static void on_body_error(struct stream *stream, enum http_error error)
 
 /* ---- forward ---- */
 
+/*
+ * The request that upstream gets: the client's own, or one with another path and query, so that
+ * the record still tells what was asked for. NULL: no memory.
+ */
+static const struct request *rewritten(struct txn *txn)
+{
+    const struct rewrite *rewrite = &txn->route->rewrite;
+    struct span path = txn->req->path_wire;
+    bool prefix = rewrite->strip.len > 0 || rewrite->add.len > 0;
+
+    if (!prefix && rewrite->path == NULL && rewrite->query == NULL)
+        return txn->req;
+    struct request *req = arena_new(txn->arena, struct request);
+    if (req == NULL)
+        return NULL;
+    *req = *txn->req;
+    if (rewrite->query != NULL) {
+        req->query = template_render(rewrite->query, txn);
+        if (req->query.p == NULL)
+            return NULL;
+        req->has_query = req->query.len > 0;
+    }
+    if (rewrite->path != NULL) {
+        path = template_render(rewrite->path, txn);
+        if (path.p == NULL)
+            return NULL;
+    } else if (prefix) {
+        struct span rest = span_sub(path, rewrite->strip.len, path.len);
+        if (rewrite->strip.len > 0 && span_starts(path, rewrite->strip) &&
+            (rest.len == 0 || rest.p[0] == '/'))
+            path = rest.len == 0 ? SPAN("/") : rest;
+        struct text out = text_growing(txn->arena, rewrite->add.len + path.len + 1);
+        text_add(&out, rewrite->add);
+        text_add(&out, path);
+        path = text_span(&out);
+        if (out.overflow)
+            return NULL;
+    }
+    req->path_wire = path;
+    return req;
+}
+
 static void forward_upstream(struct flow *flow)
 {
     struct txn *txn = &flow->txn;
@@ -416,6 +495,11 @@ static void forward_upstream(struct flow *flow)
         return;
     }
     req->websocket = req->websocket && txn->route->websocket; /* else a 101 was not asked for */
+    const struct request *asked = rewritten(txn);
+    if (asked == NULL) {
+        flow_refuse(flow, REASON_MEMORY);
+        return;
+    }
     x->events = &flow_forward_events;
     x->body = held_span(&flow->held);
     x->streamed = !flow->stream->body_ended;
@@ -430,7 +514,7 @@ static void forward_upstream(struct flow *flow)
     flow->streaming = x->streamed;
     flow->forwarded_ns = txn->clock->mono_ns;
     txn->worker->shared->counters.requests_forwarded++;
-    exchange_start(x, txn->worker, txn->route->upstream, txn->arena, req);
+    exchange_start(x, txn->worker, txn->route->upstream, txn->arena, asked);
     /* On a kept connection the body may follow at once; a new one says when it is ready. */
     if (x->streamed && x->state == EXCHANGE_WAITING)
         flow->stream->ops->read_body(flow->stream, true);
@@ -454,7 +538,8 @@ static void forward_redirect(struct flow *flow)
     const struct route *route = flow->txn.route;
     struct reply *reply = reply_new(&flow->txn, route->redirect_status);
 
-    if (reply == NULL || !reply_field(reply, SPAN("Location"), route->redirect_to)) {
+    struct span to = template_render(route->redirect, &flow->txn);
+    if (to.p == NULL || reply == NULL || !reply_field(reply, SPAN("Location"), to)) {
         flow_refuse(flow, REASON_MEMORY);
         return;
     }

@@ -38,6 +38,12 @@ static const struct choice profile_choices[] = {
     { "intermediate", TLS_INTERMEDIATE, "TLS 1.2 with forward secrecy and AEAD, and 1.3." },
     { NULL, 0, NULL },
 };
+static const struct choice https_choices[] = {
+    { "off", 0, "It is served as HTTPS is." },
+    { "redirect", 1,
+      "Sent to the same address under HTTPS, by 308, before anything is asked." },
+    { NULL, 0, NULL },
+};
 static const struct choice verify_choices[] = {
     { "require", TLS_VERIFY_REQUIRE, "No request without a certificate of this authority." },
     { "optional", TLS_VERIFY_OPTIONAL, "Verified when one is sent." },
@@ -365,6 +371,8 @@ const struct option site_rows[] = {
     OPTION(struct site_conf, host, OPT_TEXTS, .flags = OPTION_REQUIRED,
            .example = "[shop.example.com, \"*.shop.example.com\"]",
            .help = "Names that this site answers to; \"*\" answers to any."),
+    OPTION(struct site_conf, https, OPT_ENUM, .fallback = "off", .choices = https_choices,
+           .help = "What becomes of plain HTTP."),
     { .name = "tls", .kind = OPT_OBJECT, .options = tls_rows, .help = "HTTPS for this site." },
     OPTIONS_END,
 };
@@ -378,6 +386,21 @@ static const struct option off_rows[] = {
     OPTIONS_END,
 };
 
+static const struct option rewrite_rows[] = {
+    OPTION_NAMED("strip_prefix", struct settings, rewrite.strip_prefix, OPT_TEXT,
+                 .example = "/api", .help = "Taken off the path, when it begins with that."),
+    OPTION_NAMED("add_prefix", struct settings, rewrite.add_prefix, OPT_TEXT, .example = "/v1",
+                 .help = "Put before the path, after strip_prefix."),
+    OPTION_NAMED(
+        "path", struct settings, rewrite.path, OPT_TEXT, .example = "\"/archive{path}\"",
+        .help = "The whole path, encoded, in place of both. Knows {path} {query} {host} "
+                "{port} {scheme} {method} {client.ip} {id} {site}."),
+    OPTION_NAMED("query", struct settings, rewrite.query, OPT_TEXT,
+                 .example = "\"from={host}&{query}\"",
+                 .help = "The query, encoded, with the same names."),
+    OPTIONS_END,
+};
+
 const struct option settings_rows[] = {
     OPTION(struct settings, mode, OPT_ENUM, .fallback = "block", .choices = mode_choices,
            .help = "block; detect: judge and record, but let through; off."),
@@ -387,6 +410,11 @@ const struct option settings_rows[] = {
            .help = "Keep the path as it is spelled, encoded slashes included."),
     OPTION(struct settings, websocket, OPT_BOOL, .fallback = "true",
            .help = "Let WebSocket handshakes through."),
+    { .name = "rewrite",
+      .kind = OPT_OBJECT,
+      .options = rewrite_rows,
+      .help = "What upstream is asked for in place of what the client asked for. Routes, rules "
+              "and records see the client's." },
     OPTION(struct settings, bans, OPT_OBJECT, .options = off_rows,
            .help = "Not there yet: only `off`."),
     OPTION(struct settings, bots, OPT_OBJECT, .options = off_rows,
@@ -407,7 +435,10 @@ static const struct option respond_rows[] = {
 
 static const struct option redirect_rows[] = {
     OPTION_NAMED("to", struct route_conf, redirect.to, OPT_TEXT, .flags = OPTION_SHORTHAND,
-                 .help = "Location: a URL or an absolute path."),
+                 .example = "\"https://new.example{path}\"",
+                 .help =
+                     "Location: a URL or an absolute path. Knows {path} {query} {host} {port} "
+                     "{scheme} {method} {client.ip} {id} {site}."),
     OPTION_NAMED("status", struct route_conf, redirect.status, OPT_INT, .fallback = "302",
                  .min = 301, .max = 308, .help = "301, 302, 303, 307 or 308."),
     OPTIONS_END,
@@ -415,7 +446,13 @@ static const struct option redirect_rows[] = {
 
 const struct option route_rows[] = {
     OPTION(struct route_conf, path, OPT_TEXT, .flags = OPTION_REQUIRED, .example = "/api/**",
-           .help = "/x exactly; /x/** that folder and all below; * within a segment."),
+           .help = "/x exactly; /x/** that folder and all below; * within a segment; ~ and a "
+                   "regular expression, looked for in the path."),
+    OPTION(struct route_conf, when, OPT_EXPR, .example = "\"header('x-beta') == '1'\"",
+           .help = "Only requests for which this holds; others go on to the next route."),
+    OPTION(struct route_conf, share, OPT_INT, .fallback = "100", .min = 0, .max = 100,
+           .help = "Percent of the clients that come here, by address; the others go on to the "
+                   "next route."),
     OPTION(struct route_conf, methods, OPT_TEXTS, .help = "Only these methods. Default: any."),
     { .name = "respond",
       .kind = OPT_OBJECT,

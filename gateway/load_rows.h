@@ -48,6 +48,7 @@ struct list_item {
 struct site_conf {
     struct span name;
     struct texts host;
+    int https; /* 0 off, 1 redirect */
     struct {
         struct path cert, key, ocsp;
         int profile; /* enum tls_profile */
@@ -65,6 +66,9 @@ struct settings {
     int body; /* enum body_policy */
     bool preserve_encoded, websocket;
     struct {
+        struct span strip_prefix, add_prefix, path, query;
+    } rewrite;
+    struct {
         int mode;
     } bans, bots; /* only `off` yet */
 };
@@ -73,6 +77,8 @@ struct settings {
 struct route_conf {
     struct span path;
     struct texts methods;
+    struct expr *when;
+    int64_t share;
     struct {
         int64_t status;
         struct span body, type;

@@ -5,9 +5,16 @@
  */
 #include "gateway/load_site.h"
 
-#include "gateway/http/message.h"
+#include "gateway/chain/template.h"
+#include "gateway/http/chars.h"
+#include "gateway/http/uri.h"
 #include "gateway/net/certs.h"
 #include "gateway/stages.h"
+
+static bool span_printable(struct span text)
+{
+    return text.len == 0 || scan_word(text.p, span_end(text)) == span_end(text);
+}
 
 static const char *const level_keys[] = { "upstream", "routes", "name", NULL };
 
@@ -104,6 +111,84 @@ static void set_methods(struct site_load *sl, struct route *route,
     }
 }
 
+static struct template *load_template(struct site_load *sl, struct span text,
+                                      struct place place, const char *option)
+{
+    struct template *template = load_need(sl, arena_new(sl->load->arena, struct template));
+    struct complaint complaint = load_complaint(sl, place, option);
+    const char *why = NULL;
+
+    if (template == NULL || template_parse(template, text, sl->load->arena, &why))
+        return template;
+    complain(&complaint, SEVERITY_ERROR, "%s", why);
+    return NULL;
+}
+
+/* A prefix as it stands on the wire: canonical, without a slash at the end. */
+static struct span load_prefix(struct site_load *sl, struct span text, struct place place,
+                               const char *option)
+{
+    struct complaint complaint = load_complaint(sl, place, option);
+    struct uri uri = { 0 };
+
+    if (text.len == 0)
+        return text;
+    if (text.p[0] != '/' || span_index(text, '?') >= 0 ||
+        uri_parse(&uri, text, METHOD_GET, false, sl->load->arena) != HTTP_OK) {
+        complain(&complaint, SEVERITY_ERROR, "a prefix is a path: /api");
+        return span_of(NULL, 0);
+    }
+    while (uri.path_wire.len > 0 && uri.path_wire.p[uri.path_wire.len - 1] == '/')
+        uri.path_wire.len--;
+    return uri.path_wire;
+}
+
+static void set_rewrite(struct site_load *sl, struct route *route, const struct level *level,
+                        struct place place)
+{
+    struct rewrite *rewrite = &route->rewrite;
+    struct span path = level->settings.rewrite.path, query = level->settings.rewrite.query;
+
+    rewrite->strip =
+        load_prefix(sl, level->settings.rewrite.strip_prefix, place, "rewrite.strip_prefix");
+    rewrite->add =
+        load_prefix(sl, level->settings.rewrite.add_prefix, place, "rewrite.add_prefix");
+    if (path.p != NULL && path.len > 0)
+        rewrite->path = load_template(sl, path, place, "rewrite.path");
+    if (query.p != NULL)
+        rewrite->query = load_template(sl, query, place, "rewrite.query");
+    /* What is literal is checked here; the parts of a request are canonical. */
+    struct complaint complaint = load_complaint(sl, place, "rewrite");
+    if ((path.len > 0 && !span_starts(path, SPAN("/")) && !span_starts(path, SPAN("{path}"))) ||
+        !span_printable(path) || !span_printable(query))
+        complain(&complaint, SEVERITY_ERROR,
+                 "a path begins with / or {path}, and neither it nor a query has spaces");
+}
+
+static void set_path(struct site_load *sl, struct route *route, const struct route_conf *conf,
+                     struct place place)
+{
+    struct complaint complaint = load_complaint(sl, place, "path");
+    struct span why = { 0 };
+
+    if (conf->path.len == 0)
+        return;
+    if (conf->path.p[0] != '~') {
+        if (!path_pattern_parse(conf->path, &route->path))
+            complain(&complaint, SEVERITY_ERROR,
+                     "a path starts with / and has ** only at its end, or is ~ and a regular "
+                     "expression");
+        return;
+    }
+    struct span text = span_sub(conf->path, 1, conf->path.len);
+    const struct expr_scope *scope = sl->schema.scope;
+    int id = scope->pattern(scope->owner, text, sl->load->arena, &why);
+    if (id < 0)
+        complain(&complaint, SEVERITY_ERROR, "%.*s", (int)why.len, why.p);
+    route->path.text = conf->path;
+    route->pattern = (unsigned)(id + 1);
+}
+
 static void set_handler(struct site_load *sl, struct route *route,
                         const struct route_conf *conf, const struct level *level,
                         struct place place)
@@ -121,6 +206,7 @@ static void set_handler(struct site_load *sl, struct route *route,
     if (conf->redirect.to.len > 0) {
         route->handler = HANDLER_REDIRECT;
         route->redirect_to = conf->redirect.to;
+        route->redirect = load_template(sl, conf->redirect.to, place, "redirect.to");
         route->redirect_status = (int)conf->redirect.status;
     }
     /* After another error this would often be its echo: a misspelt `upstream`, say. */
@@ -153,6 +239,8 @@ static void warn_if_unreachable(struct site_load *sl, const struct site *site,
     for (const struct route *before = site->routes; before < route; before++) {
         bool all = before->path.below && before->path.prefix.len == 0;
         bool same = span_equal(before->path.text, route->path.text);
+        if (before->when != NULL || before->withheld > 0 || before->pattern != 0)
+            continue;
         bool methods = before->methods == 0 ||
                        (route->methods != 0 && (route->methods & ~before->methods) == 0);
         if (!methods || !(all || same))
@@ -171,14 +259,15 @@ static void load_route(struct site_load *sl, const struct node *node, const stru
 
     schema_defaults(&sl->schema, route_rows, &conf);
     apply_level(sl, node, "route", &level, route_rows, &conf);
-    struct complaint complaint = load_complaint(sl, node->place, "path");
-    if (conf.path.len > 0 && !path_pattern_parse(conf.path, &route->path))
-        complain(&complaint, SEVERITY_ERROR, "a path starts with / and has ** only at its end");
+    set_path(sl, route, &conf, node->place);
+    route->when = conf.when;
+    route->withheld = (unsigned)(100 - conf.share);
     route->name = arena_cstring(sl->load->arena, conf.path);
     route->site = site;
     load_stages(sl, node, &level, site->name, route->name);
     set_methods(sl, route, &conf, node->place);
     set_handler(sl, route, &conf, &level, node->place);
+    set_rewrite(sl, route, &level, node->place);
     warn_if_unreachable(sl, site, route, node->place);
     finish_route(sl, route, &level);
 }
@@ -195,6 +284,7 @@ static void default_route(struct site_load *sl, const struct node *node,
     route->site = site;
     route->upstream = level->upstream;
     route->handler = level->has_upstream ? HANDLER_UPSTREAM : HANDLER_NONE;
+    set_rewrite(sl, route, level, node->place);
     if (!level->has_upstream && node_child(node, SPAN("routes")) == NULL &&
         sl->load->diags->errors == 0) {
         struct complaint complaint = load_complaint(sl, node->place, "upstream");
@@ -321,6 +411,7 @@ static void load_site(struct site_load *sl, const struct node *node,
     sl->config->site_count++;
     set_hosts(sl, site, conf, node->place);
     set_tls(sl, site, conf, node);
+    site->https_only = conf->https == 1;
     load_stages(sl, node, &level, site->name, NULL);
     load_routes(sl, node, site, &level);
 }

@@ -123,6 +123,8 @@ struct config {
                           const struct addr *addr);
 };
 
+/* Of the first HTTPS listener; 0: there is none. */
+uint16_t config_https_port(const struct config *config);
 /* Index of a list, or -1. */
 int config_list(const struct config *config, struct span name);
 

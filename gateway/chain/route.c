@@ -4,10 +4,13 @@
  */
 #include "gateway/chain/route.h"
 
+#include "gateway/base/siphash.h"
 #include "gateway/chain/config.h"
+#include "gateway/chain/pattern.h"
+#include "gateway/chain/scope.h"
 #include "gateway/http/message.h"
 
-enum { PATTERN_TEXT_MAX = 1024, GLOB_TEXT_MAX = 63 };
+enum { PATTERN_TEXT_MAX = 1024, GLOB_TEXT_MAX = 63, ROUTE_SEED_BYTES = 128 };
 
 /* ---- sites ---- */
 
@@ -44,6 +47,14 @@ int config_list(const struct config *config, struct span name)
         if (span_equal(config->lists[i].name, name))
             return (int)i;
     return -1;
+}
+
+uint16_t config_https_port(const struct config *config)
+{
+    for (size_t i = 0; i < config->listen_count; i++)
+        if (config->listen[i].tls)
+            return config->listen[i].addr.port;
+    return 0;
 }
 
 /* ---- patterns ---- */
@@ -167,15 +178,64 @@ bool path_pattern_matches(const struct path_pattern *pattern, struct span path)
 
 /* ---- routes ---- */
 
-const struct route *route_find(const struct site *site, const struct request *req)
+/* A client stays with its share, whichever worker asks: IPv6 by its network. */
+static bool is_in_share(const struct route *route, const struct txn *txn)
+{
+    if (route->withheld == 0)
+        return true;
+    const struct addr *client = &txn->client;
+    struct siphash_key key;
+    char seed[ROUTE_SEED_BYTES];
+    struct text text = text_fixed(seed, sizeof seed);
+
+    memcpy(&key, txn->config->boot_key, sizeof key);
+    text_add(&text, span_of((const char *)client->bytes, client->family == ADDR_V4 ? 4 : 8));
+    text_add(&text, span_sub(span_text(route->name), 0, ROUTE_SEED_BYTES - 16));
+    return siphash(&key, seed, text.len) % 100 >= route->withheld;
+}
+
+static bool path_fits(const struct route *route, const struct request *req, struct txn *txn)
+{
+    if (route->pattern == 0)
+        return path_pattern_matches(&route->path, req->path_plain);
+    enum pattern_answer said =
+        pattern_match(txn->config->patterns, (int)route->pattern - 1, req->path_plain);
+    txn->undecided |= said == PATTERN_LIMIT;
+    return said == PATTERN_YES;
+}
+
+static bool conditions_hold(const struct route *route, struct txn *txn)
+{
+    if (route->when != NULL) {
+        struct expr_source source = scope_source(txn);
+        if (!expr_eval(route->when, &source))
+            return false;
+    }
+    return is_in_share(route, txn);
+}
+
+const struct route *route_find(const struct site *site, const struct request *req,
+                               struct txn *txn)
 {
     INVARIANT(site->route_count > 0);
     size_t last = site->route_count - 1;
     for (size_t i = 0; i < last; i++) {
         const struct route *route = &site->routes[i];
+        bool conditional = route->pattern != 0 || route->when != NULL || route->withheld > 0;
         if (route->methods != 0 && (route->methods >> req->method_id & 1) == 0)
             continue;
-        if (path_pattern_matches(&route->path, req->path_plain))
+        if (!conditional) {
+            if (path_pattern_matches(&route->path, req->path_plain))
+                return route;
+            continue;
+        }
+        if (txn == NULL)
+            continue;
+        txn->undecided = false;
+        bool fits = path_fits(route, req, txn) && conditions_hold(route, txn);
+        if (txn->undecided)
+            return NULL;
+        if (fits)
             return route;
     }
     return &site->routes[last];

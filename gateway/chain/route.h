@@ -12,6 +12,9 @@ struct level;
 struct site_conf;
 struct upstream;
 struct request;
+struct template;
+struct txn;
+struct expr;
 
 struct stage_instance {
     const struct stage_type *type;
@@ -41,11 +44,21 @@ struct path_pattern {
     bool exact, below;  /* neither: a glob */
 };
 
+/* What upstream gets in place of the path and query that were asked for. */
+struct rewrite {
+    struct span strip, add; /* prefixes of the path, as on the wire */
+    struct template *path;  /* NULL: as it is */
+    struct template *query;
+};
+
 struct route {
     const char *name; /* "path" as configured; "default" */
     const struct site *site;
     struct path_pattern path;
-    uint32_t methods; /* bit per enum method; 0: any */
+    unsigned pattern;        /* id in config->patterns and 1, in place of `path`; 0: none */
+    uint32_t methods;        /* bit per enum method; 0: any */
+    const struct expr *when; /* NULL: always */
+    unsigned withheld;       /* percent of the clients that pass by */
     struct stage_instance *chain[PHASE_COUNT];
     unsigned chain_count[PHASE_COUNT];
     uint32_t state_size; /* of all stages of this route */
@@ -62,7 +75,9 @@ struct route {
     int respond_status;
     struct span respond_body, respond_type;
     struct span redirect_to;
+    struct template *redirect;
     int redirect_status;
+    struct rewrite rewrite;
     const struct level *level; /* the options it was made from: gateway/load_site.h */
 };
 
@@ -74,13 +89,18 @@ struct site {
     struct route *room;   /* where the array begins: pages are put in front */
     size_t route_count;
     bool tls, client_cert_required;
+    bool https_only;              /* plain requests are sent to HTTPS */
     int tls_site;                 /* as the TLS server counts them, or -1 */
     const struct site_conf *conf; /* its options: gateway/load_rows.h */
 };
 
 const struct site *site_find(const struct config *config, struct span host);
-/* Never NULL. First match in order of the file. */
-const struct route *route_find(const struct site *site, const struct request *req);
+/*
+ * First match in order of the file. NULL: a condition could not be decided, and what comes
+ * behind it may be open to more. Without `txn`, routes with conditions match nothing.
+ */
+const struct route *route_find(const struct site *site, const struct request *req,
+                               struct txn *txn);
 MUST_USE bool path_pattern_parse(struct span text, struct path_pattern *pattern);
 bool path_pattern_matches(const struct path_pattern *pattern, struct span path);
 

@@ -127,7 +127,7 @@ static const struct route *route_of(const struct config *config, const char *pat
     struct request req = { .path_plain = span_text(path), .method_id = METHOD_GET };
 
     assert_non_null(config);
-    return route_find(site_find(config, SPAN("x")), &req);
+    return route_find(site_find(config, SPAN("x")), &req, NULL);
 }
 
 static unsigned count_of(const struct route *route, enum phase phase,

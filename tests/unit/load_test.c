@@ -83,7 +83,7 @@ static const struct route *route_of(const struct config *config, const char *pat
     const struct site *site = site_find(config, SPAN("x"));
 
     assert_non_null(site);
-    return route_find(site, &req);
+    return route_find(site, &req, NULL);
 }
 
 static bool has_stage(const struct route *route, enum phase phase, const char *name,
