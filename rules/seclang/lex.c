@@ -275,3 +275,13 @@ enum lexed lex_next(struct lexer *lexer, struct statement *statement)
     }
     return LEXED_END;
 }
+
+struct span rule_text(const struct sec_rule *rule)
+{
+    struct lexer lexer = { .source = rule->place.source, .at = rule->place.offset };
+    unsigned line;
+    struct span text = next_lines(&lexer, &line);
+    while (text.len > 0 && lex_space(text.p[text.len - 1]))
+        text.len--;
+    return text;
+}

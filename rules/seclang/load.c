@@ -199,7 +199,9 @@ void include_directive(struct parser *parser, const struct statement *statement,
 static void read_given(struct parser *parser, const struct seclang_source *given)
 {
     if (given->text.p == NULL) {
-        const struct naming naming = { .parser = parser, .path = given->path };
+        const struct naming naming = { .parser = parser,
+                                       .path = given->path,
+                                       .optional = given->optional };
         read_pattern(&naming);
         return;
     }

@@ -237,6 +237,7 @@ struct sec_program {
 struct seclang_source {
     struct span path; /* of a file or a glob; or the name to show where `text` is given */
     struct span text; /* inline directives; p NULL: read the file */
+    bool optional;    /* it need not be there */
 };
 
 struct seclang_options {
@@ -252,6 +253,8 @@ MUST_USE enum err seclang_load(struct sec_program **program,
                                const struct seclang_source *sources, size_t count,
                                const struct seclang_options *options, struct arena *arena,
                                struct diags *diags);
+/* The rule as it stands in its file, with its continuations: of one link. */
+struct span rule_text(const struct sec_rule *rule);
 /* Releases what is not the arena's: compiled patterns, prepared operators. */
 void seclang_free(struct sec_program *program);
 

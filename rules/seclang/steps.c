@@ -97,6 +97,10 @@ void read_setvar(struct parser *parser, const struct action_at *at)
     struct span value = split_value(text, &name);
     if (!read_variable(parser, at, name, &step))
         return;
+    if (value.len > 1 && span_starts(value, SPAN("'")) && span_ends(value, SPAN("'")))
+        note_hint(parser, DIAG_SECLANG_VALUE, value_place(at, value),
+                  "the quotes of % are part of the value", value,
+                  SPAN("they stand around all of it: setvar:'tx.name=value'"));
     if (span_starts(value, SPAN("+")) || span_starts(value, SPAN("-"))) {
         step.kind = STEP_ADDVAR;
         if (value.p[0] == '+')

@@ -121,6 +121,91 @@ static void a_file_that_everybody_may_write_is_refused_to_root(void **state)
     unload(&l);
 }
 
+/* ---- limits ---- */
+
+/* Files 0 to `depth`, each of which includes the next. */
+static enum err load_nested(unsigned depth)
+{
+    char name[32], text[64];
+    for (unsigned i = 0; i <= depth; i++) {
+        (void)snprintf(name, sizeof name, "n%u", i);
+        (void)snprintf(text, sizeof text, "%s n%u\n", i < depth ? "Include" : "#", i + 1);
+        put(name, text);
+    }
+    load_file("n0");
+    enum err err = l.err;
+    unload(&l);
+    for (unsigned i = 0; i <= depth; i++) {
+        (void)snprintf(name, sizeof name, "n%u", i);
+        (void)remove(path_of(name));
+    }
+    return err;
+}
+
+static void nesting_is_limited(void **state)
+{
+    (void)state;
+    assert_int_equal(load_nested(SECLANG_INCLUDE_DEPTH_MAX), OK);
+    assert_int_equal(load_nested(SECLANG_INCLUDE_DEPTH_MAX + 1), ERR_CONFIG);
+}
+
+static void files_are_limited(void **state)
+{
+    (void)state;
+    struct seclang_source sources[SECLANG_FILES_MAX + 1];
+    put("main.conf", "# nothing\n");
+    for (size_t i = 0; i < ARRAY_LEN(sources); i++)
+        sources[i] = (struct seclang_source){ .path = span_text(path_of("main.conf")) };
+    load_sources(&l, sources, SECLANG_FILES_MAX, false);
+    assert_int_equal(l.err, OK);
+    unload(&l);
+    load_sources(&l, sources, SECLANG_FILES_MAX + 1, false);
+    assert_int_equal(l.err, ERR_CONFIG);
+    unload(&l);
+}
+
+static enum err load_large(size_t size)
+{
+    static char line[1 << 16];
+    FILE *file = fopen(path_of("main.conf"), "w");
+    assert_non_null(file);
+    memset(line, '#', sizeof line);
+    line[sizeof line - 1] = '\n';
+    for (size_t left = size, n; left > 0; left -= n) {
+        n = left < sizeof line ? left : sizeof line;
+        assert_int_equal(fwrite(line, 1, n, file), n);
+    }
+    assert_int_equal(fclose(file), 0);
+    load_file("main.conf");
+    enum err err = l.err;
+    unload(&l);
+    return err;
+}
+
+static void a_file_is_limited(void **state)
+{
+    (void)state;
+    assert_int_equal(load_large(SECLANG_FILE_BYTES_MAX), OK);
+    assert_int_equal(load_large(SECLANG_FILE_BYTES_MAX + 1), ERR_CONFIG);
+}
+
+static void a_source_may_be_absent(void **state)
+{
+    (void)state;
+    static const struct seclang_source sources[] = {
+        { .path = { "/nowhere/*.conf", 15 }, .optional = true },
+        { .path = { "/nowhere/x.conf", 15 }, .optional = true },
+        { .path = { "/nowhere/*.conf", 15 } },
+    };
+    load_sources(&l, sources, 2, false);
+    assert_int_equal(l.err, OK);
+    assert_int_equal(l.program->rule_count, 0);
+    unload(&l);
+    load_sources(&l, sources, 3, false);
+    assert_int_equal(l.err, ERR_CONFIG);
+    unload(&l);
+}
+
 static void sources_are_one_program(void **state)
 {
     (void)state;
@@ -208,6 +293,10 @@ int main(void)
         TEST(includes_are_followed_in_order),
         TEST(files_that_cannot_be_used),
         TEST(a_file_that_everybody_may_write_is_refused_to_root),
+        TEST(nesting_is_limited),
+        TEST(files_are_limited),
+        TEST(a_file_is_limited),
+        TEST(a_source_may_be_absent),
         TEST(sources_are_one_program),
         TEST(the_core_rule_set_loads),
     };

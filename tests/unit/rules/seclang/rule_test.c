@@ -417,6 +417,36 @@ static void sizes_are_limited(void **state)
     }
 }
 
+static void blocks_are_limited(void **state)
+{
+    (void)state;
+    for (unsigned more = 0; more < 2; more++) {
+        static char text[8192];
+        struct text t = text_fixed(text, sizeof text);
+        unsigned depth = 32 + more;
+        for (unsigned i = 0; i < depth; i++)
+            text_lit(&t, "<IfModule mod_security2.c>\n");
+        for (unsigned i = 0; i < depth; i++)
+            text_lit(&t, "</IfModule>\n");
+        load_text(&l, text_cstring(&t), false);
+        assert_int_equal(l.err, more == 0 ? OK : ERR_CONFIG);
+        unload(&l);
+    }
+}
+
+static void a_rule_shows_its_lines(void **state)
+{
+    (void)state;
+    load_good(&l, "# first\nSecRule ARGS a \\\r\n  \"id:9223372036854775807,chain\"\r\n"
+                  "  SecRule TX b\nSecAction id:2");
+    assert_true(rule_at(&l, 0)->id == INT64_MAX);
+    assert_text(rule_text(rule_at(&l, 0)),
+                "SecRule ARGS a \\\r\n  \"id:9223372036854775807,chain\"");
+    assert_text(rule_text(rule_at(&l, 1)), "SecRule TX b");
+    assert_text(rule_text(rule_at(&l, 2)), "SecAction id:2");
+    unload(&l);
+}
+
 static void rules_are_limited(void **state)
 {
     (void)state;
@@ -506,5 +536,6 @@ int main(void)
                TEST(chains_are_tied), TEST(phases_have_their_rules_and_all_markers),
                TEST(texts_go_over_lines_and_links_need_no_actions),
                TEST(a_failed_part_keeps_the_chain), TEST(sizes_are_limited),
-               TEST(rules_are_limited), TEST(memory_ends_cleanly), TEST(settings));
+               TEST(blocks_are_limited), TEST(a_rule_shows_its_lines), TEST(rules_are_limited),
+               TEST(memory_ends_cleanly), TEST(settings));
 }
