@@ -141,7 +141,7 @@ struct outcome {
 static struct outcome load(struct span text, bool skip, struct arena *arena)
 {
     static struct diags diags;
-    const struct seclang_source source = { SPAN("fuzz.conf"), text };
+    const struct seclang_source source = { .path = SPAN("fuzz.conf"), .text = text };
     const struct seclang_options options = { .skip_unsupported = skip };
     struct sec_program *program = NULL;
     diags_init(&diags, arena);

@@ -338,7 +338,8 @@ static void a_duplicate_shows_both(void **state)
 static void a_nul_is_refused(void **state)
 {
     (void)state;
-    const struct seclang_source source = { SPAN("t"), SPAN("SecAction id:1\nSec\0Rule") };
+    const struct seclang_source source = { .path = SPAN("t"),
+                                           .text = SPAN("SecAction id:1\nSec\0Rule") };
     load_sources(&l, &source, 1, false);
     assert_int_equal(l.err, ERR_CONFIG);
     assert_int_equal(l.diags.items[0].place.line, 2);

@@ -210,9 +210,9 @@ static void sources_are_one_program(void **state)
 {
     (void)state;
     const struct seclang_source sources[] = {
-        { SPAN("before"), SPAN("SecDefaultAction phase:2,deny\n") },
-        { SPAN("rules"), SPAN("SecRule ARGS a id:1,block\n") },
-        { SPAN("after"), SPAN("SecRuleRemoveById 1\n") },
+        { .path = SPAN("before"), .text = SPAN("SecDefaultAction phase:2,deny\n") },
+        { .path = SPAN("rules"), .text = SPAN("SecRule ARGS a id:1,block\n") },
+        { .path = SPAN("after"), .text = SPAN("SecRuleRemoveById 1\n") },
     };
     load_sources(&l, sources, 3, false);
     assert_int_equal(l.err, OK);

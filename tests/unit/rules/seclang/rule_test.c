@@ -119,7 +119,7 @@ static void operators_and_their_arguments(void **state)
         assert_int_equal(op->argument.literal, rows[i].literal);
         bool regex = op->row->kind == OPERATOR_REGEX && rows[i].literal;
         assert_true((op->regex != NULL) == regex);
-        bool prepared = op->row->kind == OPERATOR_EVAL && op->row->compile != NULL;
+        bool prepared = op->row->compile != NULL && op->argument.source.len > 0;
         assert_true((op->prepared != NULL) == prepared);
         unload(&l);
     }
@@ -465,9 +465,9 @@ static void memory_ends_cleanly(void **state)
 {
     (void)state;
     const struct seclang_source source = {
-        SPAN("t"),
-        SPAN("SecRule ARGS:/x/ \"@rx (a)\" \"id:1,msg:'%{tx.0}',setvar:tx.a=1\"\n"
-             "SecMarker X\nSecRule ARGS \"@pm a b\" id:2,skipAfter:Y\nSecMarker Y\n")
+        .path = SPAN("t"),
+        .text = SPAN("SecRule ARGS:/x/ \"@rx (a)\" \"id:1,msg:'%{tx.0}',setvar:tx.a=1\"\n"
+                     "SecMarker X\nSecRule ARGS \"@pm a b\" id:2,skipAfter:Y\nSecMarker Y\n")
     };
     const struct seclang_options options = { .skip_unsupported = false };
     bool loaded = false;

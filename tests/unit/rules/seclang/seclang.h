@@ -25,7 +25,7 @@ static inline void load_sources(struct loaded *l, const struct seclang_source *s
 
 static inline void load_text(struct loaded *l, const char *text, bool skip)
 {
-    const struct seclang_source source = { SPAN("test.conf"), span_text(text) };
+    const struct seclang_source source = { .path = SPAN("test.conf"), .text = span_text(text) };
     load_sources(l, &source, 1, skip);
 }
 
