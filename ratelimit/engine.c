@@ -82,8 +82,8 @@ static enum key_found add_item(const struct rate_limits *conf, const struct limi
     if (limit->kind == KIND_QUOTA)
         set_window(item, c->txn->clock);
     item->key =
-        (struct tat_key){ .place = siphash(&conf->place, key.bytes, key.len),
-                          .fingerprint = siphash(&conf->fingerprint, key.bytes, key.len) };
+        (struct cell_key){ .place = siphash(&conf->place, key.bytes, key.len),
+                           .fingerprint = siphash(&conf->fingerprint, key.bytes, key.len) };
     if (limit->exact) {
         if (limit->kind == KIND_QUOTA) {
             memcpy(key.bytes + key.len, &item->ends_s, sizeof(item->ends_s));

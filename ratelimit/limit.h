@@ -88,7 +88,7 @@ struct rate_limits {
 /* What came of one limit for one request. */
 struct limit_item {
     const struct limit *limit;
-    struct tat_key key;
+    struct cell_key key;
     uint64_t cost;
     uint64_t now;    /* RATE: monotonic, ns; QUOTA: the window */
     int64_t ends_s;  /* QUOTA: the window, wall clock */

@@ -11,7 +11,7 @@ struct slot_held {
     struct slot_held *prev, *next;
     struct slots_held *list;
     const struct tats *table;
-    struct tat_key key;
+    struct cell_key key;
 };
 
 /* A slot is a bucket that one request fills for the time of a lease. */
@@ -20,7 +20,7 @@ static const struct gcra lease = {
     .tolerance_ns = (uint64_t)SLOT_LEASE_MS * NS_PER_MS,
 };
 
-static struct tat_key key_of(struct tat_key key, unsigned slot)
+static struct cell_key key_of(struct cell_key key, unsigned slot)
 {
     key.place += slot * UINT64_C(0x9e3779b97f4a7c15);
     key.fingerprint += slot;
@@ -57,7 +57,7 @@ static void release(void *owned)
 }
 
 static enum err hold(struct slots_held *held, const struct rate_limits *conf,
-                     struct tat_key key, struct txn *txn)
+                     struct cell_key key, struct txn *txn)
 {
     struct slot_held *slot = arena_new(txn->arena, struct slot_held);
     if (slot == NULL)
@@ -80,7 +80,7 @@ enum err slots_take(struct slots_held *held, const struct rate_limits *conf,
 {
     for (unsigned i = 0; i < item->limit->burst; i++) {
         struct gcra_answer said;
-        struct tat_key key = key_of(item->key, i);
+        struct cell_key key = key_of(item->key, i);
         if (tats_get(&conf->table, key) > item->now)
             continue;
         TRY(tats_take(&conf->table, key, &lease, item->now, lease.interval_ns, &said));

@@ -34,7 +34,7 @@ static struct gcra limit_of(uint64_t count, uint64_t per_ms, uint64_t burst)
     return limit;
 }
 
-static bool take(const struct tats *tats, struct tat_key key, const struct gcra *limit,
+static bool take(const struct tats *tats, struct cell_key key, const struct gcra *limit,
                  uint64_t now)
 {
     struct gcra_answer answer;
@@ -49,7 +49,7 @@ static void counts_each_key_alone(void **state)
     (void)state;
     struct tats tats = table_of(64);
     struct gcra limit = limit_of(1, 1000, 2);
-    struct tat_key keys[] = { { 4, 0 }, { 5, 1 }, { 0, 2 },
+    struct cell_key keys[] = { { 4, 0 }, { 5, 1 }, { 0, 2 },
                               { 3, 2 }, { 8, 9 }, { UINT64_MAX, 5 } };
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         assert_int_equal(tats_get(&tats, keys[i]), 0);
@@ -70,7 +70,7 @@ static void refunds(void **state)
     (void)state;
     struct tats tats = table_of(64);
     struct gcra limit = limit_of(1, 1000, 1);
-    struct tat_key key = { 1, 77 };
+    struct cell_key key = { 1, 77 };
     tats_refund(&tats, key, limit.interval_ns); /* nothing there */
     assert_true(take(&tats, key, &limit, S));
     assert_false(take(&tats, key, &limit, S));
@@ -85,27 +85,27 @@ static void a_full_set_gives_up_the_oldest(void **state)
     (void)state;
     struct tats tats = table_of(8); /* one set */
     struct gcra limit = limit_of(1, 1000, 10);
-    for (uint64_t i = 0; i < TATS_WAYS; i++)
-        assert_true(take(&tats, (struct tat_key){ i, 100 + i }, &limit, S * (10 + i)));
+    for (uint64_t i = 0; i < CELLS_WAYS; i++)
+        assert_true(take(&tats, (struct cell_key){ i, 100 + i }, &limit, S * (10 + i)));
     assert_int_equal(tats_evicted(&tats), 0);
     /* Now is before the oldest TAT (11 s): what is given up still held something back. */
-    assert_true(take(&tats, (struct tat_key){ 0, 200 }, &limit, 10 * S + 1));
+    assert_true(take(&tats, (struct cell_key){ 0, 200 }, &limit, 10 * S + 1));
     assert_int_equal(tats_evicted(&tats), 1);
-    assert_int_equal(tats_get(&tats, (struct tat_key){ 0, 100 }), 0);
-    assert_true(tats_get(&tats, (struct tat_key){ 1, 101 }) != 0);
+    assert_int_equal(tats_get(&tats, (struct cell_key){ 0, 100 }), 0);
+    assert_true(tats_get(&tats, (struct cell_key){ 1, 101 }) != 0);
     /* Much later all have run out: nothing is lost. */
-    assert_true(take(&tats, (struct tat_key){ 0, 201 }, &limit, 1000 * S));
+    assert_true(take(&tats, (struct cell_key){ 0, 201 }, &limit, 1000 * S));
     assert_int_equal(tats_evicted(&tats), 1);
     /* Asking does not evict. */
-    assert_int_equal(tats_get(&tats, (struct tat_key){ 0, 999 }), 0);
-    assert_true(tats_get(&tats, (struct tat_key){ 0, 201 }) != 0);
+    assert_int_equal(tats_get(&tats, (struct cell_key){ 0, 999 }), 0);
+    assert_true(tats_get(&tats, (struct cell_key){ 0, 201 }) != 0);
 }
 
 static void heals_a_forged_time(void **state)
 {
     (void)state;
     struct tats tats = table_of(8);
-    struct tat_key key = { 0, 50 };
+    struct cell_key key = { 0, 50 };
     struct gcra vast = limit_of(1, 3600 * 1000, 1000), small = limit_of(1, 1000, 2);
     struct gcra_answer answer;
     assert_int_equal(tats_take(&tats, key, &vast, S, 1000 * vast.interval_ns, &answer), OK);
@@ -124,8 +124,8 @@ static void any_memory_is_harmless(void **state)
     memset(memory, 0xff, memory_bytes);
     struct gcra limit = limit_of(1, 1000, 2);
     for (uint64_t i = 0; i < 1000; i++)
-        (void)take(&tats, (struct tat_key){ i, i * i }, &limit, S);
-    (void)take(&tats, (struct tat_key){ 0, UINT64_MAX }, &limit, S);
+        (void)take(&tats, (struct cell_key){ i, i * i }, &limit, S);
+    (void)take(&tats, (struct cell_key){ 0, UINT64_MAX }, &limit, S);
 }
 
 /* ---- several processes --------------------------------------------------------------------
@@ -146,7 +146,7 @@ static void hammer(const struct tats *tats, const struct gcra *limit, struct tal
         tally->last_ns = now;
         if (now >= until)
             return;
-        struct tat_key key = { i % keys, 1000 + i % keys };
+        struct cell_key key = { i % keys, 1000 + i % keys };
         struct gcra_answer answer;
         if (tats_take(tats, key, limit, now, limit->interval_ns, &answer) != OK)
             continue;
@@ -216,8 +216,8 @@ static void a_crowded_set_holds_each_key_once(void **state)
     munmap(tallies, PROCESSES * sizeof(struct tally));
     assert_true(tats_evicted(&tats) > 0);
     const uint64_t *entries = (const uint64_t *)(const void *)((const char *)memory + 64);
-    for (unsigned a = 0; a < TATS_WAYS; a++)
-        for (unsigned b = a + 1; b < TATS_WAYS; b++)
+    for (unsigned a = 0; a < CELLS_WAYS; a++)
+        for (unsigned b = a + 1; b < CELLS_WAYS; b++)
             assert_true(entries[2 * a] != entries[2 * b] || entries[2 * a] <= 1);
 }
 
