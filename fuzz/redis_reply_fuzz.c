@@ -1,11 +1,12 @@
 /*
  * Replies of a hostile Redis server. Whatever comes, it is read within its caps, however it is
  * cut into pieces the same values come out, and what is accepted as an answer to a batch of
- * limits has the numbers in the bounds that the code behind relies on.
+ * limits, or as a ban, has the numbers in the bounds that the code behind relies on.
  */
 #include <stdlib.h>
 
 #include "gateway/store/redis_reply.h"
+#include "ratelimit/bans.h"
 #include "ratelimit/exact.h"
 
 static uint64_t fold(uint64_t sum, uint64_t value)
@@ -37,6 +38,17 @@ static uint64_t fold_value(uint64_t sum, const struct redis_value *value, unsign
         return sum;
     }
     return sum;
+}
+
+static void try_as_ban(const struct redis_value *value)
+{
+    struct ban_event event;
+    if (!ban_share_read(value, 1795269600, &event))
+        return;
+    INVARIANT(ban_net_ok(&event.net) && event.cause < CAUSE_COUNT);
+    INVARIANT(event.until_s <= 1795269600 + BAN_LONGEST_S);
+    for (const char *p = event.reason; *p != '\0'; p++)
+        INVARIANT(*p >= ' ' && *p < 0x7f && p < event.reason + sizeof(event.reason));
 }
 
 static void try_as_answer(const struct redis_value *value)
@@ -74,6 +86,7 @@ static uint64_t read_in_steps(const uint8_t *data, size_t size, size_t step)
         while (err == OK && (err = redis_parser_next(parser, &value)) == OK && value != NULL) {
             sum = fold_value(sum, value, 0);
             try_as_answer(value);
+            try_as_ban(value);
         }
     }
     redis_parser_free(parser);

@@ -415,8 +415,6 @@ const struct option settings_rows[] = {
       .options = rewrite_rows,
       .help = "What upstream is asked for in place of what the client asked for. Routes, rules "
               "and records see the client's." },
-    OPTION(struct settings, bans, OPT_OBJECT, .options = off_rows,
-           .help = "Not there yet: only `off`."),
     OPTION(struct settings, bots, OPT_OBJECT, .options = off_rows,
            .help = "Not there yet: only `off`."),
     OPTIONS_END,

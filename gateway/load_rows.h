@@ -70,7 +70,7 @@ struct settings {
     } rewrite;
     struct {
         int mode;
-    } bans, bots; /* only `off` yet */
+    } bots; /* only `off` yet */
 };
 
 /* What a route has of its own. */

@@ -9,12 +9,14 @@
 #include "auth/basic.h"
 #include "auth/headers.h"
 #include "geoip/lists.h"
+#include "ratelimit/bans.h"
 #include "ratelimit/limits.h"
 #include "rules/restrict.h"
 #include "rules/waf.h"
 
 const struct stage_type *const stages[] = {
     &allow_stage,          /* geoip/lists: who is always let in, or the only ones let in */
+    &bans_stage,           /* ratelimit/bans: who is kept out for a while */
     &deny_stage,           /* geoip/lists: address lists */
     &restrict_stage,       /* rules/restrict: methods, sizes, counts */
     &limits_stage,         /* ratelimit/limits: token buckets by address */

@@ -21,6 +21,9 @@ enum flag_id {
     FLAG_STRICT,
     FLAG_CONTROL,
     FLAG_WAIT,
+    FLAG_FOR,
+    FLAG_REASON,
+    FLAG_FORCE,
     FLAG_HELP, /* of every verb, in no table */
     FLAG_COUNT
 };
@@ -68,6 +71,7 @@ int verb_check(const struct arguments *arguments);
 int verb_reload(const struct arguments *arguments);
 int verb_stop(const struct arguments *arguments);
 int verb_status(const struct arguments *arguments);
+int verb_ban(const struct arguments *arguments);
 int verb_config(const struct arguments *arguments);
 int verb_version(const struct arguments *arguments);
 int verb_help(const struct arguments *arguments);

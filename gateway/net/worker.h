@@ -58,6 +58,7 @@ struct worker {
     struct repeats *flood;    /* gateway/audit/flood.h; NULL: every refusal is recorded */
     struct snapshots *snapshots;      /* gateway/store/snapshot.h */
     struct redis *redis;              /* gateway/store/redis.h; NULL: nothing is shared */
+    struct ban_share *ban_share;      /* ratelimit/bans.h */
     struct exact *exact;              /* ratelimit/exact.h */
     void **locals;                    /* gateway/chain: per stage instance */
     struct upstream_local *upstreams; /* gateway/upstream: per upstream of the configuration */

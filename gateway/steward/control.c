@@ -45,7 +45,7 @@ static void client_send(struct client *client)
     client_close(client);
 }
 
-static struct json answer_begin(struct client *client, bool ok)
+struct json answer_begin(struct client *client, bool ok)
 {
     client->out = text_growing(&client->arena, 4096);
     struct json j = json_writer(&client->out);
@@ -55,7 +55,7 @@ static struct json answer_begin(struct client *client, bool ok)
 }
 
 /* Whatever happens next, the client is told this and nothing else. */
-static void answer_end(struct client *client, struct json *j)
+void answer_end(struct client *client, struct json *j)
 {
     json_end_object(j);
     text_char(&client->out, '\n');
@@ -68,7 +68,7 @@ static void answer_end(struct client *client, struct json *j)
         client_send(client);
 }
 
-static void answer_error(struct client *client, const char *error)
+void answer_error(struct client *client, const char *error)
 {
     struct json j = answer_begin(client, false);
     json_text(&j, "error", span_text(error));
@@ -129,10 +129,8 @@ static const struct {
     const char *name;
     void (*run)(struct client *client, const json_t *request);
 } commands[] = {
-    { "status", do_status },
-    { "version", do_version },
-    { "reload", do_reload },
-    { "stop", do_stop },
+    { "status", do_status }, { "version", do_version }, { "reload", do_reload },
+    { "stop", do_stop },     { "ban", bans_command },
 };
 
 static void run(struct client *client, struct span line)

@@ -135,6 +135,7 @@ static enum err set_up(struct steward *steward)
     bool has_control = fcntl(ROLE_FD_CONTROL, F_GETFD) >= 0;
     TRY(control_open(steward, has_control ? ROLE_FD_CONTROL : -1));
     TRY(lists_open(steward));
+    TRY(bans_open(steward));
     steward->ending.fire = on_ending;
     steward->master.on_event = on_message;
     return loop_add(&steward->loop, &steward->master, ROLE_FD_MASTER, EPOLLIN);

@@ -4,6 +4,7 @@
  *   steward.c  life, messages from the master
  *   control.c  the control socket: who asks, and the table of commands
  *   status.c   the answer to `status`
+ *   bans.c     who is kept out: the list, the evidence, bans by hand
  *   watch.c    watched list files to snapshots
  */
 #ifndef SALLYPORT_STEWARD_H
@@ -71,6 +72,7 @@ struct steward {
     uint32_t last_cookie;
     struct member members[SLOTS_MAX];
     struct list *lists;
+    struct ban_keeper *bans; /* bans.c; NULL: none */
     struct arena arena;
     int landlock_abi; /* asked before the sandbox closed */
     bool finishing;
@@ -83,6 +85,16 @@ void control_outcome(struct steward *steward, uint32_t cookie, struct span diagn
 /* Answers whoever waits, takes nobody new. */
 void control_finish(struct steward *steward);
 bool control_idle(const struct steward *steward);
+
+/* The answers of control.c; each client gets one. */
+struct json answer_begin(struct client *client, bool ok);
+void answer_end(struct client *client, struct json *j);
+void answer_error(struct client *client, const char *error);
+
+/* bans.c */
+struct json_t;
+MUST_USE enum err bans_open(struct steward *steward);
+void bans_command(struct client *client, const struct json_t *request);
 
 /* steward.c */
 bool steward_ask_master(struct steward *steward, uint32_t kind, uint32_t cookie);

@@ -40,7 +40,8 @@ uint64_t cells_get(const struct cells *cells, struct cell_key key);
  * Asks `step` what is to follow the number that stands there (0: none), in one step against all
  * other processes; it may be asked again with another one. False from it: nothing. Entries with
  * numbers up to `stale` are of no use any more. ERR_BUSY when the entry changed under us over
- * and over: nothing was changed. `*evicted` (may be NULL): another key that was of use made room.
+ * and over: nothing was changed. `*evicted` (may be NULL): another key that was of use made
+ * room.
  */
 typedef bool cell_step(void *ctx, uint64_t seen, uint64_t *next);
 MUST_USE enum err cells_change(const struct cells *cells, struct cell_key key, uint64_t stale,

