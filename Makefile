@@ -68,7 +68,7 @@ LIB_CFLAGS = $(call lazily,LIB_CFLAGS,$(shell pkg-config --cflags $(MODULES)))
 LIBCRYPT := -Wl,--push-state,--no-as-needed -lcrypt -Wl,--pop-state
 # libinjection, as members of an archive; nothing else of it is linked.
 LIBINJECTION := -l:libmodsecurity.a
-LIBS = $(call lazily,LIBS,$(shell pkg-config --libs $(MODULES)) $(LIBINJECTION) $(LIBCRYPT) -lpthread)
+LIBS = $(call lazily,LIBS,$(shell pkg-config --libs $(MODULES)) $(LIBINJECTION) $(LIBCRYPT) -lpthread -lm)
 # Tests run checked: the debug build, unless another was asked for.
 CHECKED := $(if $(filter release,$(VARIANT)),debug,$(VARIANT))
 

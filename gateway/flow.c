@@ -514,6 +514,7 @@ static void forward_upstream(struct flow *flow)
     flow->streaming = x->streamed;
     flow->forwarded_ns = txn->clock->mono_ns;
     txn->worker->shared->counters.requests_forwarded++;
+    balance_pick(txn->route->upstream, txn, &x->pick);
     exchange_start(x, txn->worker, txn->route->upstream, txn->arena, asked);
     /* On a kept connection the body may follow at once; a new one says when it is ready. */
     if (x->streamed && x->state == EXCHANGE_WAITING)

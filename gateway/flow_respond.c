@@ -214,6 +214,21 @@ static void response_head_done(struct txn *txn, struct verdict verdict)
         chain_start(txn, PHASE_RESPONSE_BODY, span_of(NULL, 0), stream_on);
 }
 
+/* The cookie that keeps the client with its server, where one is due. */
+static bool bind_client(struct flow *flow)
+{
+    enum { COOKIE_BYTES = 512 };
+    struct exchange *x = &flow->exchange;
+
+    if (x->upstream->conf->sticky_cookie.len == 0)
+        return true;
+    struct text cookie = text_growing(flow->txn.arena, COOKIE_BYTES);
+    if (!balance_cookie(x->server, &x->pick, &flow->txn, &cookie))
+        return !cookie.overflow;
+    return edit_field(&flow->txn, EDIT_RESPONSE, EDIT_ADD, SPAN("Set-Cookie"),
+                      text_span(&cookie));
+}
+
 static void upstream_head(struct exchange *x)
 {
     struct flow *flow = flow_of_exchange(x);
@@ -221,6 +236,10 @@ static void upstream_head(struct exchange *x)
 
     flow->answered_ns = txn->clock->mono_ns;
     txn->rsp = &x->rsp;
+    if (!bind_client(flow)) {
+        flow_refuse(flow, REASON_MEMORY);
+        return;
+    }
     flow->edits_mark = txn->edits_tail;
     chain_start(txn, PHASE_RESPONSE_HEAD, span_of(NULL, 0), response_head_done);
     if (!flow->head_sent && !flow->local && !flow->gathering)

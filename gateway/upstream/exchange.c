@@ -95,6 +95,15 @@ static bool may_retry(const struct exchange *x, bool reached_nobody)
     return x->reused && method_is_idempotent(x->req->method_id) && !x->streamed;
 }
 
+/* A stale connection costs nothing: nobody but us was wrong. */
+static bool pay_for_retry(struct exchange *x)
+{
+    if (x->upstream->retry_credit < RETRY_COST)
+        return false;
+    x->upstream->retry_credit -= RETRY_COST;
+    return true;
+}
+
 /* The connection failed before the answer was complete. */
 static void try_failed(struct exchange *x, enum err err)
 {
@@ -106,7 +115,7 @@ static void try_failed(struct exchange *x, enum err err)
     /* How a tunnel ends is up to those who talk through it, clients among them. */
     if (!stale && x->state != EXCHANGE_TUNNEL)
         server_failed(x->server);
-    if (!may_retry(x, reached_nobody)) {
+    if (!may_retry(x, reached_nobody) || (!stale && !pay_for_retry(x))) {
         fail_with(x, err);
         return;
     }
@@ -161,7 +170,7 @@ static void send_request(struct exchange *x)
 static void start_try(struct exchange *x)
 {
     for (;;) {
-        x->server = pool_choose(x->upstream, x->tried);
+        x->server = balance_choose(x->upstream, x->tried, &x->pick);
         if (x->server == NULL) {
             fail_later(x, x->tries == 0 ? ERR_BUSY : x->last);
             return;
@@ -188,7 +197,7 @@ static void start_try(struct exchange *x)
         x->last = ERR_CONNECT;
         server_failed(x->server);
         x->tried |= (uint64_t)1 << (x->server - x->upstream->servers);
-        if (!may_retry(x, true)) {
+        if (!may_retry(x, true) || !pay_for_retry(x)) {
             fail_later(x, x->last);
             return;
         }
@@ -408,6 +417,7 @@ void exchange_start(struct exchange *x, struct worker *worker, const struct upst
     x->timer.fire = on_timer;
     x->task.run = tell_failure;
     x->began_ms = clock_ms(&worker->loop.clock);
+    x->upstream->retry_credit += x->upstream->retry_credit < RETRY_CREDIT_MAX;
     start_try(x);
 }
 

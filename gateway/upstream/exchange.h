@@ -69,6 +69,7 @@ struct exchange {
     enum err failure; /* told by the task */
     enum err last;    /* how the try before this one ended */
     uint64_t tried;   /* bits of servers */
+    struct pick pick; /* set before exchange_start, if at all */
     unsigned tries, interim;
     uint64_t began_ms, mark;
 };

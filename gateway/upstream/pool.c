@@ -1,5 +1,5 @@
 /*
- * Kept connections, choice of server, passive ejection: see pool.h.
+ * Kept connections and passive ejection: see pool.h.
  */
 #include "gateway/upstream/pool.h"
 
@@ -17,71 +17,7 @@ static uint64_t now_ms(const struct server_local *server)
     return clock_ms(&server->upstream->worker->loop.clock);
 }
 
-/* ---- choice ---- */
-
-static bool is_ejected(const struct server_local *server)
-{
-    return server->ejected_until_ms > now_ms(server);
-}
-
-/* Each round adds every weight to its server, the largest sum wins and pays the total: smooth
- * and exact. */
-static struct server_local *choose_round_robin(struct upstream_local *upstream, uint64_t out)
-{
-    struct server_local *best = NULL;
-    int64_t total = 0;
-
-    for (size_t i = 0; i < upstream->conf->server_count; i++) {
-        struct server_local *server = &upstream->servers[i];
-        if (out >> i & 1)
-            continue;
-        server->current_weight += server->conf->weight;
-        total += server->conf->weight;
-        if (best == NULL || server->current_weight > best->current_weight)
-            best = server;
-    }
-    if (best != NULL)
-        best->current_weight -= total;
-    return best;
-}
-
-static struct server_local *choose_least_conn(struct upstream_local *upstream, uint64_t out)
-{
-    uint64_t equal = ~(uint64_t)0;
-    const struct server_local *best = NULL;
-
-    for (size_t i = 0; i < upstream->conf->server_count; i++) {
-        const struct server_local *server = &upstream->servers[i];
-        if (out >> i & 1)
-            continue;
-        int64_t less = best == NULL ? -1
-                                    : (int64_t)server->active * best->conf->weight -
-                                          (int64_t)best->active * server->conf->weight;
-        if (less < 0) {
-            best = server;
-            equal = ~((uint64_t)1 << i);
-        } else if (less == 0) {
-            equal &= ~((uint64_t)1 << i);
-        }
-    }
-    /* Among equals by turns, or the first server would get all of a light load. */
-    return best == NULL ? NULL : choose_round_robin(upstream, out | equal);
-}
-
-struct server_local *pool_choose(struct upstream_local *upstream, uint64_t tried)
-{
-    size_t count = upstream->conf->server_count;
-    uint64_t out = tried;
-
-    if (count == 1)
-        return tried & 1 ? NULL : upstream->servers;
-    for (size_t i = 0; i < count; i++)
-        out |= is_ejected(&upstream->servers[i]) ? (uint64_t)1 << i : 0;
-    struct server_local *(*choose)(struct upstream_local *, uint64_t) =
-        upstream->conf->balance == BALANCE_LEAST_CONN ? choose_least_conn : choose_round_robin;
-    struct server_local *server = choose(upstream, out);
-    return server != NULL ? server : choose(upstream, tried);
-}
+/* ---- how servers fare ---- */
 
 void server_succeeded(struct server_local *server)
 {
@@ -251,6 +187,7 @@ enum err upstreams_attach(struct worker *worker, const struct upstream *upstream
         struct upstream_local *local = &worker->upstreams[i];
         local->conf = &upstreams[i];
         local->worker = worker;
+        local->retry_credit = RETRY_CREDIT_MAX;
         local->servers = calloc(upstreams[i].server_count + 1, sizeof *local->servers);
         if (local->servers == NULL)
             return ERR_MEMORY;
@@ -258,6 +195,7 @@ enum err upstreams_attach(struct worker *worker, const struct upstream *upstream
             local->servers[n].conf = &upstreams[i].servers[n];
             local->servers[n].upstream = local;
         }
+        balance_attach(local);
     }
     return OK;
 }

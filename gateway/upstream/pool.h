@@ -1,14 +1,21 @@
 /*
  * Connections to upstream servers in one worker: kept ones last in, first out (the hottest
- * first), which server is next, and which are ejected for having failed. Nothing here is shared
- * between workers.
+ * first), and which servers are ejected for having failed. Nothing here is shared between
+ * workers.
  */
 #ifndef SALLYPORT_POOL_H
 #define SALLYPORT_POOL_H
 
-#include "gateway/upstream/upstream.h"
+#include "gateway/upstream/balance.h"
 
-enum { EJECTIONS_MAX = 10 };
+enum {
+    EJECTIONS_MAX = 10,
+    SERVER_TOKEN_BYTES = 32,
+    /* Each request earns one, a retry costs RETRY_COST: when a whole upstream is in trouble, it
+     * gets a fifth more requests and not three times as many. */
+    RETRY_COST = 5,
+    RETRY_CREDIT_MAX = 500,
+};
 
 struct exchange;
 struct server_local;
@@ -29,7 +36,8 @@ struct server_local {
     unsigned idle_count, active, next_addr;
     int64_t current_weight; /* smooth weighted round-robin */
     unsigned fails, ejections;
-    uint64_t ejected_until_ms;
+    uint64_t ejected_until_ms;      /* 0: never was */
+    char token[SERVER_TOKEN_BYTES]; /* in the sticky cookie */
 };
 
 struct upstream_local {
@@ -37,15 +45,12 @@ struct upstream_local {
     struct worker *worker;
     struct server_local *servers;
     struct server_conn *free_conns;
+    uint64_t random;
+    unsigned retry_credit;
 };
 
 struct upstream_local *upstream_local(struct worker *worker, const struct upstream *upstream);
 
-/*
- * The server for the next try, not among the bits of `tried`; ejected ones only when no other
- * is left. NULL: all were tried.
- */
-struct server_local *pool_choose(struct upstream_local *upstream, uint64_t tried);
 /* A kept connection, or NULL. It is the exchange's from here on. */
 struct server_conn *pool_take(struct server_local *server, struct exchange *exchange);
 /* A new one, connecting; its channel tells `drained` when it is ready. NULL: it failed at once.

@@ -10,11 +10,15 @@
 #include <sys/un.h>
 
 #include "conf/schema.h"
+#include "gateway/http/chars.h"
 #include "gateway/net/certs.h"
+#include "gateway/upstream/balance.h"
 
 static const struct choice balance_choices[] = {
     { "round-robin", BALANCE_ROUND_ROBIN, "By turns, in proportion to the weights." },
     { "least-conn", BALANCE_LEAST_CONN, "The server with the fewest requests for its weight." },
+    { "two-choices", BALANCE_TWO_CHOICES, "Of two at random the one with fewer requests." },
+    { "hash", BALANCE_HASH, "The same server for the same `hash`, as long as it is there." },
     { NULL, 0, NULL },
 };
 
@@ -40,6 +44,39 @@ static const struct option server_options[] = {
            .example = "http://10.0.1.11:8080"),
     OPTION(struct server_item, weight, OPT_INT, .fallback = "1", .min = 1, .max = 1000,
            .help = "Its share of the requests."),
+    OPTION(struct server_item, backup, OPT_BOOL, .fallback = "false",
+           .help = "Serves only when no other server can."),
+    OPTIONS_END,
+};
+
+static void check_hash(const void *field, struct complaint *complaint)
+{
+    const struct span *text = field;
+    struct hash_key key;
+
+    if (!hash_key_parse(*text, &key))
+        complain(complaint, SEVERITY_ERROR,
+                 "none of client.ip, host, path, header:NAME, cookie:NAME");
+}
+
+static void check_cookie(const void *field, struct complaint *complaint)
+{
+    const struct span *name = field;
+
+    if (name->len > 0 && !span_all(*name, CHAR_TOKEN))
+        complain(complaint, SEVERITY_ERROR, "a cookie's name has letters, digits, - and _");
+}
+
+static const struct option sticky_options[] = {
+    OPTION_NAMED("cookie", struct upstream_conf, sticky.cookie, OPT_TEXT,
+                 .flags = OPTION_SHORTHAND, .check = check_cookie, .example = "route",
+                 .help = "Name of a cookie that keeps a client with its server."),
+    OPTION_NAMED("secret", struct upstream_conf, sticky.secret, OPT_SECRET,
+                 .example = "$(file:/run/secrets/sticky)",
+                 .help = "The same on all nodes. Without it cookies hold until the gateway is "
+                         "started again."),
+    OPTION_NAMED("max_age", struct upstream_conf, sticky.max_age, OPT_DURATION,
+                 .fallback = "0s", .help = "How long browsers keep it; 0s: until they close."),
     OPTIONS_END,
 };
 
@@ -97,6 +134,15 @@ const struct option upstream_options[] = {
            .max = SERVERS_MAX, .help = "The servers."),
     OPTION(struct upstream_conf, balance, OPT_ENUM, .fallback = "round-robin",
            .choices = balance_choices, .help = "How a server is chosen."),
+    OPTION(struct upstream_conf, hash, OPT_TEXT, .fallback = "client.ip", .check = check_hash,
+           .help = "What `balance: hash` goes by: client.ip (IPv6 by /64), host, path, "
+                   "header:NAME, cookie:NAME; by the address where that is missing."),
+    { .name = "sticky",
+      .kind = OPT_OBJECT,
+      .options = sticky_options,
+      .help = "Clients stay with their server." },
+    OPTION(struct upstream_conf, slow_start, OPT_DURATION, .fallback = "0s", .max = 3600000,
+           .help = "How long a server that comes back takes to its full share."),
     { .name = "timeout",
       .kind = OPT_OBJECT,
       .options = timeout_options,
@@ -212,7 +258,14 @@ enum err upstream_open(struct upstream *upstream, const struct upstream_conf *co
         .passive_fails = conf->passive.mode == 0 ? (int)conf->passive.fails : 0,
         .passive_for = conf->passive.window,
         .tls_name = conf->tls.name,
+        .sticky_cookie = conf->sticky.cookie,
+        .sticky_secret = span_of(conf->sticky.secret.p, conf->sticky.secret.len),
+        .sticky_age = conf->sticky.max_age,
+        .slow_start = conf->slow_start,
     };
+    if (!hash_key_parse(conf->hash, &upstream->hash))
+        return ERR_CONFIG; /* complained about already */
+    size_t backups = 0;
     upstream->servers = arena_array(arena, struct upstream_server, conf->servers.count);
     if (upstream->servers == NULL)
         return ERR_MEMORY;
@@ -221,11 +274,17 @@ enum err upstream_open(struct upstream *upstream, const struct upstream_conf *co
         server->url = items[i].url;
         server->weight = items[i].weight;
         server->label = items[i].url.text;
+        server->backup = items[i].backup;
+        backups += items[i].backup;
         if (server->url.path.len > 1 && !span_equal(server->url.scheme, SPAN("unix")))
             complain(complaint, SEVERITY_ERROR,
                      "an upstream's URL ends with its port: a path is not added to requests");
         secure += span_equal(server->url.scheme, SPAN("https"));
         TRY(resolve(server, arena, complaint));
+    }
+    if (backups == conf->servers.count) {
+        complain(complaint, SEVERITY_ERROR, "the servers of an upstream are not all backups");
+        return ERR_CONFIG;
     }
     if (secure != 0 && secure != conf->servers.count) {
         complain(complaint, SEVERITY_ERROR,

@@ -8,7 +8,14 @@
 #include "conf/option.h"
 #include "gateway/net/channel.h"
 
-enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONN };
+enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONN, BALANCE_TWO_CHOICES, BALANCE_HASH };
+enum hash_by { HASH_CLIENT, HASH_HOST, HASH_PATH, HASH_HEADER, HASH_COOKIE };
+
+struct hash_key {
+    enum hash_by by;
+    struct span name;
+};
+
 enum { SERVERS_MAX = 64, SERVER_ADDRESSES_MAX = 8 };
 
 struct upstream_server {
@@ -17,12 +24,16 @@ struct upstream_server {
     struct addr addrs[SERVER_ADDRESSES_MAX]; /* resolved at load */
     unsigned addr_count;
     struct span label; /* as configured, for records */
+    bool backup;
 };
 
 struct upstream {
     struct upstream_server *servers;
     size_t server_count;
     int balance;
+    struct hash_key hash;
+    struct span sticky_cookie, sticky_secret; /* no cookie: off */
+    struct duration sticky_age, slow_start;
     struct duration connect, response, idle, total; /* timeouts; response: to the first byte */
     struct duration tunnel, kept;                   /* without a byte; without a request */
     int64_t keepalive;                              /* kept connections per server and worker */
@@ -39,10 +50,18 @@ struct upstream {
 struct server_item {
     struct url url;
     int64_t weight;
+    bool backup;
 };
 struct upstream_conf {
     struct list servers; /* of struct server_item */
     int balance;
+    struct span hash;
+    struct {
+        struct span cookie;
+        struct secret secret;
+        struct duration max_age;
+    } sticky;
+    struct duration slow_start;
     struct {
         struct duration connect, response, idle, total, tunnel, kept;
     } timeout;
