@@ -5,9 +5,10 @@
 #include "rules/transform/drive.h"
 #include "rules/transform/rows.h"
 
-static bool starts(const char *p, const char *end, struct span text)
+/* Most bytes are told by the first. */
+static inline bool starts(const char *p, const char *end, struct span text)
 {
-    return (size_t)(end - p) >= text.len && memcmp(p, text.p, text.len) == 0;
+    return *p == *text.p && (size_t)(end - p) >= text.len && memcmp(p, text.p, text.len) == 0;
 }
 
 /* ---- comments -------------------------------------------------------------------------------
@@ -36,6 +37,8 @@ static const struct span comment_marks[] = {
 static size_t mark_step(const char *p, const char *end, char **out)
 {
     (void)out;
+    if (*p != '-' && *p != '/' && *p != '*' && *p != '<' && *p != '#')
+        return 0;
     for (size_t i = 0; i < ARRAY_LEN(comment_marks); i++) {
         if (starts(p, end, comment_marks[i]))
             return comment_marks[i].len;
