@@ -482,7 +482,10 @@ static void forward_upstream(struct flow *flow)
     struct exchange *x = &flow->exchange;
     struct forward_facts facts = { .client = txn->client,
                                    .peer = txn->peer,
-                                   .id = txn_id(txn) };
+                                   .id = txn_id(txn),
+                                   .keep_fields = txn->route->keep_fields,
+                                   .trusted = cidrs_contain(
+                                       &txn->config->server.trusted_proxies, &txn->peer) };
 
     if (txn->route->upstream == NULL) {
         flow_refuse(flow, REASON_NO_ROUTE);

@@ -4,6 +4,7 @@
 #include "gateway/load_rows.h"
 
 #include "conf/schema.h"
+#include "gateway/http/claims.h"
 #include "gateway/net/certs.h"
 
 #define DAY_MS (24ll * 3600 * 1000)
@@ -123,6 +124,17 @@ static void check_record(const void *field, struct complaint *complaint)
         if (audit_record_bit(texts->items[i]) == 0)
             complain(complaint, SEVERITY_ERROR,
                      "\"%.*s\" is none of all, blocked, detected, limited, auth, admin",
+                     (int)texts->items[i].len, texts->items[i].p);
+    }
+}
+
+static void check_keep_fields(const void *field, struct complaint *complaint)
+{
+    const struct texts *texts = field;
+
+    for (size_t i = 0; i < texts->count; i++) {
+        if (field_claims(texts->items[i]) == CLAIM_NONE)
+            complain(complaint, SEVERITY_ERROR, "\"%.*s\" is no field that could be kept",
                      (int)texts->items[i].len, texts->items[i].p);
     }
 }
@@ -415,6 +427,13 @@ const struct option settings_rows[] = {
       .options = rewrite_rows,
       .help = "What upstream is asked for in place of what the client asked for. Routes, rules "
               "and records see the client's." },
+    OPTION(struct settings, keep_fields, OPT_TEXTS, .check = check_keep_fields,
+           .example = "[X-HTTP-Method-Override]",
+           .help =
+               "Fields that claim an address, host, scheme, path or method, such as "
+               "X-Forwarded-Ssl or CF-Connecting-IP, are taken from requests, but for those "
+               "named here. Other than methods they stay only when a trusted proxy sends "
+               "them."),
     OPTION(struct settings, bots, OPT_OBJECT, .options = off_rows,
            .help = "Not there yet: only `off`."),
     OPTIONS_END,

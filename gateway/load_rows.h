@@ -65,6 +65,7 @@ struct settings {
     int mode; /* enum mode */
     int body; /* enum body_policy */
     bool preserve_encoded, websocket;
+    struct texts keep_fields;
     struct {
         struct span strip_prefix, add_prefix, path, query;
     } rewrite;

@@ -70,6 +70,7 @@ struct route {
     uint64_t response_limit; /* of an answer's body, held for inspection */
     int body_policy;         /* enum body_policy */
     bool preserve_encoded, websocket;
+    struct texts keep_fields; /* gateway/http/claims.h */
     enum handler handler;
     const struct upstream *upstream;
     int respond_status;

@@ -6,6 +6,7 @@
 #include "gateway/http/names.h"
 
 #include "gateway/http/chars.h"
+#include "gateway/http/claims.h"
 
 enum { SINGLE = FIELD_SINGLE, HOP = FIELD_HOP, OURS = FIELD_OURS }; /* as field.def says them */
 
@@ -193,7 +194,8 @@ enum field_id field_id_of_alias(struct span token)
 bool field_may_trail(const struct field *field)
 {
     return !field_in(not_in_trailer, field->id) &&
-           !(field->odd && field_in(not_in_trailer, field_id_of_alias(field->name)));
+           !(field->odd && field_in(not_in_trailer, field_id_of_alias(field->name))) &&
+           !(field->id == FIELD_OTHER && field_claims(field->name) != CLAIM_NONE);
 }
 
 struct span field_name(enum field_id id)

@@ -4,6 +4,7 @@
 #include "gateway/upstream/forward.h"
 
 #include "gateway/base/text.h"
+#include "gateway/http/claims.h"
 
 static struct span addr_text(const struct addr *addr, struct arena *arena)
 {
@@ -36,6 +37,8 @@ enum err forward_prepare(struct request *req, struct arena *arena,
 
     fields_drop(fields, FIELD_EXPECT); /* answered here */
     fields_drop_ours(fields);
+    fields_drop_claims(fields, facts->keep_fields.items, facts->keep_fields.count,
+                       facts->trusted);
 
     struct span client = addr_text(&facts->client, arena);
     TRY(fields_add(fields, arena, SPAN("X-Forwarded-For"),

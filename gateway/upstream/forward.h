@@ -6,11 +6,14 @@
 #ifndef SALLYPORT_FORWARD_H
 #define SALLYPORT_FORWARD_H
 
+#include "conf/kinds.h"
 #include "gateway/http/message.h"
 
 struct forward_facts {
     struct addr client, peer;
-    struct span id; /* request id */
+    struct span id;           /* request id */
+    struct texts keep_fields; /* claims of the client that may stay */
+    bool trusted;             /* the peer is a trusted proxy */
 };
 
 MUST_USE enum err forward_prepare(struct request *req, struct arena *arena,

@@ -375,7 +375,9 @@ def test_neighbours_of_a_private_path(gateway, origin):
 
 LENT = ["X-Real-IP", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix",
         "X-Forwarded-Server", "X-Forwarded-URI", "X-Forwarded-By", "Forwarded", "True-Client-IP", "X-Client-IP",
-        "X-Original-URL", "X-Rewrite-URL", "X-Request-Id"]
+        "X-Original-URL", "X-Rewrite-URL", "X-Request-Id", "X-Forwarded-Ssl", "X-Forwarded-Scheme", "X-Forwarded-Path",
+        "Front-End-Https", "X-Cluster-Client-IP", "CF-Connecting-IP", "Client-IP", "Fastly-Client-IP", "X-Original-Host",
+        "X-Original-URI", "X-Host", "X-HTTP-Method-Override", "X-Forwarded-Client-Cert", "Proxy"]
 ALIASES = [str, str.lower, str.upper, lambda n: n.replace("-", "_"), lambda n: n.replace("-", ".").lower(),
            lambda n: n.replace("-", "_", 1).swapcase()]
 
@@ -390,6 +392,20 @@ def test_spoofed_fields(gateway, origin, name):
         assert "6.6.6.6" not in exchange.raw.decode("latin-1"), exchange.raw
         for field, lines in itertools.groupby(sorted(exchange.message.names())):
             assert not field.startswith("x-forwarded") or len(list(lines)) == 1
+
+
+def test_fields_that_may_stay(origin):
+    """`keep_fields`: methods from anybody, claims of an address only from a trusted proxy."""
+    named = ["X-HTTP-Method-Override", "cf_connecting_ip"]
+    sent = [("X-HTTP-Method-Override", "DELETE"), ("CF-Connecting-IP", "6.6.6.6"), ("X-Method-Override", "PUT")]
+    for trusted in ([], ["127.0.0.1"]):
+        with Sallyport(plain(origin, server={"trusted_proxies": trusted}, keep_fields=named)) as gateway:
+            origin.forget()
+            assert gateway.ask(fields=sent).status == 200
+            message = origin.wait(1)[0].message
+            assert message.get("x-http-method-override") == "DELETE"
+            assert message.get("cf-connecting-ip") == ("6.6.6.6" if trusted else None)
+            assert message.get("x-method-override") is None
 
 
 # ---- several messages on a connection -------------------------------------------------------------

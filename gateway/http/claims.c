@@ -1,0 +1,68 @@
+/* Fields that claim what a client cannot know, or may not say: see claims.h. */
+#include "gateway/http/claims.h"
+
+static const struct {
+    struct span name;
+    enum claim claim;
+} claims[] = {
+    { SPAN_INIT("CF-Connecting-IP"), CLAIM_ORIGIN },
+    { SPAN_INIT("CF-Connecting-IPv6"), CLAIM_ORIGIN },
+    { SPAN_INIT("Client-IP"), CLAIM_ORIGIN },
+    { SPAN_INIT("Fastly-Client-IP"), CLAIM_ORIGIN },
+    { SPAN_INIT("Forwarded-For"), CLAIM_ORIGIN },
+    { SPAN_INIT("Front-End-Https"), CLAIM_ORIGIN },
+    { SPAN_INIT("X-Azure-ClientIP"), CLAIM_ORIGIN },
+    { SPAN_INIT("X-Cluster-Client-IP"), CLAIM_ORIGIN },
+    { SPAN_INIT("X-Envoy-External-Address"), CLAIM_ORIGIN },
+    { SPAN_INIT("X-Forwarded"), CLAIM_ORIGIN },
+    { SPAN_INIT("X-Forwarded-Client-Cert"), CLAIM_ORIGIN },
+    { SPAN_INIT("X-Forwarded-Path"), CLAIM_ORIGIN },
+    { SPAN_INIT("X-Forwarded-Scheme"), CLAIM_ORIGIN },
+    { SPAN_INIT("X-Forwarded-Ssl"), CLAIM_ORIGIN },
+    { SPAN_INIT("X-Host"), CLAIM_ORIGIN },
+    { SPAN_INIT("X-HTTP-Method"), CLAIM_METHOD },
+    { SPAN_INIT("X-HTTP-Method-Override"), CLAIM_METHOD },
+    { SPAN_INIT("X-Method-Override"), CLAIM_METHOD },
+    { SPAN_INIT("X-Original-Forwarded-For"), CLAIM_ORIGIN },
+    { SPAN_INIT("X-Original-Host"), CLAIM_ORIGIN },
+    { SPAN_INIT("X-Original-URI"), CLAIM_ORIGIN },
+    { SPAN_INIT("X-Originating-IP"), CLAIM_ORIGIN },
+    { SPAN_INIT("X-Remote-Addr"), CLAIM_ORIGIN },
+    { SPAN_INIT("X-Remote-IP"), CLAIM_ORIGIN },
+    { SPAN_INIT("X-Scheme"), CLAIM_ORIGIN },
+    { SPAN_INIT("X-Url-Scheme"), CLAIM_ORIGIN },
+};
+
+enum claim field_claims(struct span name)
+{
+    char first = name.len > 0 ? ascii_lower(name.p[0]) : '\0';
+
+    if (first != 'x' && first != 'c' && first != 'f')
+        return CLAIM_NONE;
+    for (size_t i = 0; i < ARRAY_LEN(claims); i++) {
+        if (claims[i].name.len == name.len && field_name_alias(claims[i].name, name))
+            return claims[i].claim;
+    }
+    return CLAIM_NONE;
+}
+
+static bool is_named(struct span name, const struct span *keep, size_t keep_count)
+{
+    for (size_t i = 0; i < keep_count; i++) {
+        if (field_name_alias(keep[i], name))
+            return true;
+    }
+    return false;
+}
+
+void fields_drop_claims(struct fields *fields, const struct span *keep, size_t keep_count,
+                        bool trusted)
+{
+    for (unsigned i = 0; i < fields->count; i++) {
+        struct field *field = &fields->items[i];
+        enum claim claim = field->id == FIELD_OTHER ? field_claims(field->name) : CLAIM_NONE;
+        bool may_stay = claim == CLAIM_METHOD || trusted;
+        if (claim != CLAIM_NONE && !(may_stay && is_named(field->name, keep, keep_count)))
+            field->dropped = true;
+    }
+}
