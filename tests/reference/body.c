@@ -89,8 +89,12 @@ static void read_form(struct transaction *txn, struct span body,
 
 static bool take_json(void *ctx, struct span name, struct span value, enum jsonscan_kind kind)
 {
-    if (kind != JSONSCAN_HOLLOW)
+    if (kind != JSONSCAN_HOLLOW) {
         add_argument(ctx, VAR_ARGS_POST, name, value);
+        return true;
+    }
+    transaction_add(ctx, VAR_ARGS_NAMES, name, name); /* a key over nothing has only its name */
+    transaction_add(ctx, VAR_ARGS_POST_NAMES, name, name);
     return true;
 }
 

@@ -13,9 +13,9 @@ static void capture(struct reference *ref, const struct span *groups, unsigned c
     for (unsigned i = 0; i < REGEX_CAPTURES_MAX; i++) {
         struct span name = number_text(ref->arena, i);
         if (i < count)
-            table_set(&ref->tx, ref->arena, name, groups[i].p == NULL ? SPAN("") : groups[i]);
+            vars_set(&ref->tx, ref->arena, name, groups[i].p == NULL ? SPAN("") : groups[i]);
         else
-            table_unset(&ref->tx, name);
+            vars_unset(&ref->tx, name);
     }
 }
 
@@ -57,7 +57,7 @@ static bool match_regex(struct reference *ref, const struct sec_rule *rule, stru
         enum regex_answer answer = regex_match(ref->regex, regex, value, &captures);
         if (answer == REGEX_LIMIT) {
             ref->undecided = true;
-            table_set(&ref->tx, ref->arena, SPAN("MSC_PCRE_LIMITS_EXCEEDED"), SPAN("1"));
+            vars_set(&ref->tx, ref->arena, SPAN("MSC_PCRE_LIMITS_EXCEEDED"), SPAN("1"));
         }
         found = answer == REGEX_YES;
         if (found && rule->capture)

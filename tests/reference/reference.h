@@ -20,13 +20,13 @@
 /* ---- collections ----------------------------------------------------------------------------
  */
 
-struct table {
-    struct pairs vars; /* names without case; in the order in which they were first set */
+struct vars {
+    struct pairs list; /* names without case; in the order in which they were first set */
 };
 
-const struct pair *table_find(const struct table *table, struct span name); /* or NULL */
-void table_set(struct table *table, struct arena *arena, struct span name, struct span value);
-void table_unset(struct table *table, struct span name);
+const struct pair *vars_find(const struct vars *table, struct span name); /* or NULL */
+void vars_set(struct vars *table, struct arena *arena, struct span name, struct span value);
+void vars_unset(struct vars *table, struct span name);
 
 /* Collections between transactions: IP and its kin. */
 struct store;
@@ -74,13 +74,13 @@ struct reference {
     struct regex_local *regex;
     struct store *store; /* NULL: collections begin empty in each transaction */
     /* Fills `geo` for an address; NULL: there is no database. */
-    bool (*geo)(struct table *geo, struct arena *arena, struct span address);
+    bool (*geo)(struct vars *geo, struct arena *arena, struct span address);
 
     /* what came of it */
     struct logged *log;
     unsigned log_count, log_capacity;
     struct verdict_at verdict;
-    struct table tx;
+    struct vars tx;
     bool undecided; /* a pattern ran into PCRE2's limit: the result is not to be relied upon */
     int highest_severity;
 
@@ -93,10 +93,10 @@ struct reference {
     enum sec_phase phase;
     bool intercepted;
     bool allow_request, allow_all;
-    struct table collections[COLLECTION_COUNT]; /* TX is above */
+    struct vars collections[COLLECTION_COUNT]; /* TX is above */
     bool begun[COLLECTION_COUNT], dirty[COLLECTION_COUNT];
     struct span keys[COLLECTION_COUNT];
-    struct table geo_vars;
+    struct vars geo_vars;
     struct span matched_name, matched_value; /* p NULL: nothing yet */
     struct items matched;                    /* in this chain so far */
     struct span user_id, session_id;

@@ -27,7 +27,7 @@ bool regex_says(const struct reference *ref, const struct sec_regex *regex, stru
  */
 
 /* NULL: a collection that was not begun, where nothing can be set. */
-static struct table *collection_of(struct reference *ref, enum sec_collection collection)
+static struct vars *collection_of(struct reference *ref, enum sec_collection collection)
 {
     if (collection == COLLECTION_TX)
         return &ref->tx;
@@ -36,66 +36,66 @@ static struct table *collection_of(struct reference *ref, enum sec_collection co
     return ref->begun[collection] ? &ref->collections[collection] : NULL;
 }
 
-static void add_variable(struct reference *ref, struct table *table, struct span name,
+static void add_variable(struct reference *ref, struct vars *table, struct span name,
                          struct span value)
 {
-    const struct pair *old = table_find(table, name);
+    const struct pair *old = vars_find(table, name);
     int64_t sum = leading_number(value) + (old == NULL ? 0 : leading_number(old->value));
     if (sum < 0)
         sum = 0; /* counters never go below zero */
     if (sum > INT32_MAX)
         sum = INT32_MAX;
-    table_set(table, ref->arena, old == NULL ? name : old->name, number_text(ref->arena, sum));
+    vars_set(table, ref->arena, old == NULL ? name : old->name, number_text(ref->arena, sum));
 }
 
 /* `value` is steps/seconds: the variable goes down by `steps` for each `seconds` gone by. */
-static void deprecate(struct reference *ref, struct table *table, struct span name,
+static void deprecate(struct reference *ref, struct vars *table, struct span name,
                       struct span value)
 {
-    const struct pair *var = table_find(table, name);
-    const struct pair *updated = table_find(table, SPAN("LAST_UPDATE_TIME"));
+    const struct pair *var = vars_find(table, name);
+    const struct pair *updated = vars_find(table, SPAN("LAST_UPDATE_TIME"));
     struct span period = value, amount;
     if (var == NULL || updated == NULL || !span_cut(&period, '/', &amount) ||
         leading_number(period) <= 0)
         return;
     int64_t gone = (ref->txn->now - leading_number(updated->value)) / leading_number(period);
     int64_t left = leading_number(var->value) - leading_number(amount) * gone;
-    table_set(table, ref->arena, var->name, number_text(ref->arena, left < 0 ? 0 : left));
+    vars_set(table, ref->arena, var->name, number_text(ref->arena, left < 0 ? 0 : left));
 }
 
 static void change_variable(struct reference *ref, const struct sec_rule *rule,
                             const struct sec_step *step)
 {
     struct span name = reference_expand(ref, rule, &step->name);
-    struct table *table = collection_of(ref, step->collection);
+    struct vars *table = collection_of(ref, step->collection);
     if (table == NULL)
         return;
     struct span value =
         step->kind == STEP_UNSETVAR ? SPAN("") : reference_expand(ref, rule, &step->value);
     ref->dirty[step->collection] = true;
     if (step->kind == STEP_SETVAR) {
-        table_set(table, ref->arena, name, value);
+        vars_set(table, ref->arena, name, value);
     } else if (step->kind == STEP_ADDVAR) {
         add_variable(ref, table, name, value);
     } else if (step->kind == STEP_UNSETVAR) {
-        table_unset(table, name);
+        vars_unset(table, name);
     } else if (step->kind == STEP_DEPRECATEVAR) {
         deprecate(ref, table, name, value);
     } else if (step->collection != COLLECTION_TX) { /* STEP_EXPIREVAR */
-        table_set(table, ref->arena, join(ref->arena, SPAN("__expire_"), name, SPAN("")),
-                  number_text(ref->arena, ref->txn->now + leading_number(value)));
+        vars_set(table, ref->arena, join(ref->arena, SPAN("__expire_"), name, SPAN("")),
+                 number_text(ref->arena, ref->txn->now + leading_number(value)));
     }
 }
 
 static void set_environment(struct reference *ref, const struct sec_rule *rule,
                             const struct sec_step *step)
 {
-    struct table *env = collection_of(ref, COLLECTION_ENV);
+    struct vars *env = collection_of(ref, COLLECTION_ENV);
     struct span name = reference_expand(ref, rule, &step->name);
     if (name.len > 0 && name.p[0] == '!')
-        table_unset(env, span_sub(name, 1, name.len));
+        vars_unset(env, span_sub(name, 1, name.len));
     else
-        table_set(env, ref->arena, name, reference_expand(ref, rule, &step->value));
+        vars_set(env, ref->arena, name, reference_expand(ref, rule, &step->value));
 }
 
 static void begin_collection(struct reference *ref, const struct sec_rule *rule,

@@ -17,7 +17,7 @@ void items_add(struct items *items, struct arena *arena, struct span name, struc
 /* ---- variables that rules make --------------------------------------------------------------
  */
 
-static const struct table *table_of(const struct reference *ref, enum variable var)
+static const struct vars *vars_of(const struct reference *ref, enum variable var)
 {
     static const struct {
         enum variable var;
@@ -164,9 +164,9 @@ static void choose_xml(struct reference *ref, struct span path, struct items *ou
 static void choose(struct reference *ref, const struct sec_rule *rule, enum variable var,
                    const struct choice *choice, struct items *out)
 {
-    const struct table *table = table_of(ref, var);
+    const struct vars *table = vars_of(ref, var);
     if (table != NULL) {
-        choose_pairs(ref, var, &table->vars, choice, out);
+        choose_pairs(ref, var, &table->list, choice, out);
     } else if (var == VAR_MATCHED_VARS || var == VAR_MATCHED_VARS_NAMES) {
         choose_matched(ref, var, choice, out);
     } else if (var == VAR_XML) {

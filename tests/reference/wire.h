@@ -20,6 +20,9 @@ struct wire {
 /* All memory is the arena's; `request` and `answer` live as long. */
 void wire_read(struct wire *wire, struct span request, struct span answer, struct arena *arena);
 
+/* Whether answers of this type are looked at. */
+bool wire_inspects(const struct response *rsp);
+
 /* Runs all phases, reading the bodies where phases 1 and 3 left them to be read. */
 void reference_run(struct reference *ref, const struct wire *wire);
 

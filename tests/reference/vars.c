@@ -3,18 +3,18 @@
 
 #include "tests/reference/reference.h"
 
-const struct pair *table_find(const struct table *table, struct span name)
+const struct pair *vars_find(const struct vars *table, struct span name)
 {
-    for (unsigned i = 0; i < table->vars.count; i++) {
-        if (span_equal_nocase(table->vars.items[i].name, name))
-            return &table->vars.items[i];
+    for (unsigned i = 0; i < table->list.count; i++) {
+        if (span_equal_nocase(table->list.items[i].name, name))
+            return &table->list.items[i];
     }
     return NULL;
 }
 
-void table_set(struct table *table, struct arena *arena, struct span name, struct span value)
+void vars_set(struct vars *table, struct arena *arena, struct span name, struct span value)
 {
-    struct pairs *vars = &table->vars;
+    struct pairs *vars = &table->list;
     name = arena_copy(arena, name);
     value = arena_copy(arena, value);
     INVARIANT(name.p != NULL && value.p != NULL);
@@ -35,9 +35,9 @@ void table_set(struct table *table, struct arena *arena, struct span name, struc
     vars->items[vars->count++] = (struct pair){ name, value };
 }
 
-void table_unset(struct table *table, struct span name)
+void vars_unset(struct vars *table, struct span name)
 {
-    struct pairs *vars = &table->vars;
+    struct pairs *vars = &table->list;
     unsigned kept = 0;
     for (unsigned i = 0; i < vars->count; i++) {
         if (!span_equal_nocase(vars->items[i].name, name))
@@ -96,73 +96,73 @@ static struct kept **store_find(struct store *store, enum sec_collection collect
 #define EXPIRE SPAN("__expire_")
 
 /* Removes variables whose time is over; the collection's own is called KEY. */
-static void expire(struct table *table, time_t now)
+static void expire(struct vars *table, time_t now)
 {
-    for (unsigned i = 0; i < table->vars.count;) {
-        struct pair var = table->vars.items[i++];
+    for (unsigned i = 0; i < table->list.count;) {
+        struct pair var = table->list.items[i++];
         if (!span_starts_nocase(var.name, EXPIRE) || leading_number(var.value) > now)
             continue;
-        table_unset(table, span_sub(var.name, EXPIRE.len, var.name.len));
-        table_unset(table, var.name);
+        vars_unset(table, span_sub(var.name, EXPIRE.len, var.name.len));
+        vars_unset(table, var.name);
         i = 0;
     }
 }
 
-static void begin_new(struct reference *ref, struct table *table, struct span key)
+static void begin_new(struct reference *ref, struct vars *table, struct span key)
 {
     uint64_t timeout = ref->program->settings.collection_timeout;
     int64_t seconds = timeout > 0 ? (int64_t)timeout : 3600, now = ref->txn->now;
     struct arena *arena = ref->arena;
-    *table = (struct table){ 0 };
-    table_set(table, arena, SPAN("__expire_KEY"), number_text(arena, now + seconds));
-    table_set(table, arena, SPAN("KEY"), key);
-    table_set(table, arena, SPAN("TIMEOUT"), number_text(arena, seconds));
-    table_set(table, arena, SPAN("CREATE_TIME"), number_text(arena, now));
-    table_set(table, arena, SPAN("UPDATE_COUNTER"), SPAN("0"));
-    table_set(table, arena, SPAN("IS_NEW"), SPAN("1"));
+    *table = (struct vars){ 0 };
+    vars_set(table, arena, SPAN("__expire_KEY"), number_text(arena, now + seconds));
+    vars_set(table, arena, SPAN("KEY"), key);
+    vars_set(table, arena, SPAN("TIMEOUT"), number_text(arena, seconds));
+    vars_set(table, arena, SPAN("CREATE_TIME"), number_text(arena, now));
+    vars_set(table, arena, SPAN("UPDATE_COUNTER"), SPAN("0"));
+    vars_set(table, arena, SPAN("IS_NEW"), SPAN("1"));
 }
 
-static int64_t table_number(const struct table *table, struct span name)
+static int64_t vars_number(const struct vars *table, struct span name)
 {
-    const struct pair *var = table_find(table, name);
+    const struct pair *var = vars_find(table, name);
     return var == NULL ? 0 : leading_number(var->value);
 }
 
 void store_load(struct reference *ref, enum sec_collection collection, struct span key)
 {
-    struct table *table = &ref->collections[collection];
+    struct vars *table = &ref->collections[collection];
     if (ref->begun[collection])
         return;
     ref->begun[collection] = true;
     ref->keys[collection] = arena_copy(ref->arena, key);
-    *table = (struct table){ 0 };
+    *table = (struct vars){ 0 };
 
     const struct kept *kept =
         ref->store == NULL ? NULL : *store_find(ref->store, collection, key);
     for (unsigned i = 0; kept != NULL && i < kept->count; i++)
-        table_set(table, ref->arena, kept->vars[i].name, kept->vars[i].value);
+        vars_set(table, ref->arena, kept->vars[i].name, kept->vars[i].value);
     expire(table, ref->txn->now);
-    if (table_find(table, SPAN("KEY")) == NULL) {
+    if (vars_find(table, SPAN("KEY")) == NULL) {
         begin_new(ref, table, key);
         return;
     }
-    int64_t age = ref->txn->now - table_number(table, SPAN("CREATE_TIME"));
-    int64_t updates = table_number(table, SPAN("UPDATE_COUNTER"));
-    table_set(table, ref->arena, SPAN("UPDATE_RATE"),
-              number_text(ref->arena, age <= 0 ? 0 : 60 * updates / age));
+    int64_t age = ref->txn->now - vars_number(table, SPAN("CREATE_TIME"));
+    int64_t updates = vars_number(table, SPAN("UPDATE_COUNTER"));
+    vars_set(table, ref->arena, SPAN("UPDATE_RATE"),
+             number_text(ref->arena, age <= 0 ? 0 : 60 * updates / age));
 }
 
-static void note_update(struct reference *ref, struct table *table)
+static void note_update(struct reference *ref, struct vars *table)
 {
     struct arena *arena = ref->arena;
-    int64_t now = ref->txn->now, updates = table_number(table, SPAN("UPDATE_COUNTER"));
-    table_unset(table, SPAN("IS_NEW"));
-    table_unset(table, SPAN("UPDATE_RATE"));
-    table_set(table, arena, SPAN("LAST_UPDATE_TIME"), number_text(arena, now));
-    table_set(table, arena, SPAN("UPDATE_COUNTER"), number_text(arena, updates + 1));
-    if (table_find(table, SPAN("TIMEOUT")) != NULL)
-        table_set(table, arena, SPAN("__expire_KEY"),
-                  number_text(arena, now + table_number(table, SPAN("TIMEOUT"))));
+    int64_t now = ref->txn->now, updates = vars_number(table, SPAN("UPDATE_COUNTER"));
+    vars_unset(table, SPAN("IS_NEW"));
+    vars_unset(table, SPAN("UPDATE_RATE"));
+    vars_set(table, arena, SPAN("LAST_UPDATE_TIME"), number_text(arena, now));
+    vars_set(table, arena, SPAN("UPDATE_COUNTER"), number_text(arena, updates + 1));
+    if (vars_find(table, SPAN("TIMEOUT")) != NULL)
+        vars_set(table, arena, SPAN("__expire_KEY"),
+                 number_text(arena, now + vars_number(table, SPAN("TIMEOUT"))));
 }
 
 static struct span put(char **at, struct span text)
@@ -176,7 +176,7 @@ static struct span put(char **at, struct span text)
 
 void store_save(struct reference *ref, enum sec_collection collection)
 {
-    struct table *table = &ref->collections[collection];
+    struct vars *table = &ref->collections[collection];
     struct span key = ref->keys[collection];
     if (ref->store == NULL || !ref->begun[collection] || !ref->dirty[collection])
         return;
@@ -188,17 +188,17 @@ void store_save(struct reference *ref, enum sec_collection collection)
         kept_free(old);
     }
     size_t bytes = key.len + 1;
-    for (unsigned i = 0; i < table->vars.count; i++)
-        bytes += table->vars.items[i].name.len + table->vars.items[i].value.len;
+    for (unsigned i = 0; i < table->list.count; i++)
+        bytes += table->list.items[i].name.len + table->list.items[i].value.len;
     struct kept *kept = must(calloc(1, sizeof *kept));
     char *p = kept->bytes = must(malloc(bytes));
-    kept->vars = must(calloc(table->vars.count + 1, sizeof(struct pair)));
+    kept->vars = must(calloc(table->list.count + 1, sizeof(struct pair)));
     kept->collection = collection;
     kept->key = put(&p, key);
-    kept->count = table->vars.count;
+    kept->count = table->list.count;
     for (unsigned i = 0; i < kept->count; i++) {
-        kept->vars[i].name = put(&p, table->vars.items[i].name);
-        kept->vars[i].value = put(&p, table->vars.items[i].value);
+        kept->vars[i].name = put(&p, table->list.items[i].name);
+        kept->vars[i].value = put(&p, table->list.items[i].value);
     }
     kept->next = ref->store->first;
     ref->store->first = kept;
