@@ -137,6 +137,12 @@ $(B)/ftw-driver: $(B)/tests/conformance/ftw_driver.o $(CONFORMANCE_HELP)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
+# The plan and the reference evaluator over generated exchanges.
+DIFFER := differ differ_plan differ_compare generate sample
+$(B)/differ: $(DIFFER:%=$(B)/tests/conformance/%.o) $(REFERENCE) $(LIBRARY)
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+
 $(B)/modsec-driver: $(B)/tests/conformance/modsec_driver.o $(CONFORMANCE_HELP)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ -l:libmodsecurity.so $(LIBS) -o $@
@@ -237,6 +243,13 @@ conformance-modsecurity: ## the same through libmodsecurity
 	@$(MAKE) --no-print-directory $(BUILD)/release/modsec-driver VARIANT=release
 	@$(CONFORM) --driver $(BUILD)/release/modsec-driver
 
+N ?= 20000
+M ?= 8
+differ: ## N=20000 generated requests through plan and reference evaluator, with CRS and M=8 mutants of it
+	@$(MAKE) --no-print-directory $(BUILD)/release/differ VARIANT=release
+	@$(PYTHON) tests/conformance/differ_run --binary $(BUILD)/release/differ --crs "$(CRS)" \
+		$(if $(SETUP),--setup "$(SETUP)") --requests $(N) --mutants $(M) $(if $(SEED),--seed $(SEED))
+
 conformance-compare: ## the same requests through both evaluators, and what only one of them logs
 	@$(MAKE) --no-print-directory $(BUILD)/release/ftw-driver $(BUILD)/release/modsec-driver VARIANT=release
 	@$(PYTHON) tests/conformance/compare --crs "$(CRS)" $(if $(SETUP),--setup "$(SETUP)") \
@@ -280,7 +293,7 @@ help: ## this list
 
 FORCE:
 conformance_targets := conformance conformance-reference conformance-modsecurity \
-	conformance-compare
+	conformance-compare differ
 .PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
 	replay-binaries fuzz fuzz-binaries e2e language-tests bench rules-micro cover layers words format-check format \
 	docs-check lint help FORCE

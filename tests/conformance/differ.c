@@ -49,6 +49,17 @@ NORETURN static void die(const char *what, struct span why)
     exit(2);
 }
 
+NORETURN static void complain(const struct diags *diags)
+{
+    for (unsigned i = 0; i < diags->count; i++) {
+        if (diags->items[i].severity == SEVERITY_ERROR) {
+            fprintf(stderr, "line %u: ", diags->items[i].place.line);
+            die("rules", diags->items[i].message);
+        }
+    }
+    die("rules", SPAN("not loaded"));
+}
+
 static void add_words(struct differ *d, const char *path)
 {
     FILE *file = fopen(path, "re");
@@ -71,7 +82,7 @@ static void load(struct differ *d, char **paths, int count)
     for (int i = 0; i < count; i++)
         sources[i] = (struct seclang_source){ .path = span_text(paths[i]) };
     if (seclang_load(&d->program, sources, (size_t)count, &options, &d->rules, &diags) != OK)
-        die("rules", diags.count > 0 ? diags.items[0].message : SPAN("not loaded"));
+        complain(&diags);
     if (sec_plan_build(&d->plan, d->program, &d->rules, &why) != OK)
         die("plan", text_span(&why));
     if (sec_local_attach(&d->local, d->plan) != OK || regex_attach(&d->regex) != OK)

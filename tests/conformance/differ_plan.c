@@ -14,14 +14,34 @@ static bool run_phase(struct sec_run *run, enum sec_phase phase)
     return false;
 }
 
+/* Some arguments have nothing but a name. */
+static bool copy_arguments(struct sec_run *run, const struct transaction *txn)
+{
+    const struct pairs *list = &txn->values[VAR_ARGS_POST];
+    const struct pairs *names = &txn->values[VAR_ARGS_POST_NAMES];
+    unsigned at = 0;
+    for (unsigned i = 0; i < names->count; i++) {
+        const struct pair *next = at < list->count ? &list->items[at] : NULL;
+        bool whole = next != NULL && next->name.p == names->items[i].name.p;
+        at += whole;
+        if ((whole ? sec_values_add(&run->values, VAR_ARGS_POST, next->name, next->value)
+                   : sec_values_add_name(&run->values, names->items[i].name)) != OK)
+            return false;
+    }
+    return true;
+}
+
 /* What the reader of bodies makes; all else the plan makes of these itself. */
 static bool copy_values(struct sec_run *run, const struct transaction *txn)
 {
     static const enum variable copied[] = {
-        VAR_ARGS_POST,         VAR_FILES,
-        VAR_FILES_NAMES,       VAR_FILES_SIZES,
-        VAR_FILES_TMP_CONTENT, VAR_MULTIPART_PART_HEADERS,
-        VAR_REQUEST_BODY,      VAR_MULTIPART_FILENAME,
+        VAR_FILES,
+        VAR_FILES_NAMES,
+        VAR_FILES_SIZES,
+        VAR_FILES_TMP_CONTENT,
+        VAR_MULTIPART_PART_HEADERS,
+        VAR_REQUEST_BODY,
+        VAR_MULTIPART_FILENAME,
         VAR_MULTIPART_NAME,
     };
     for (size_t i = 0; i < ARRAY_LEN(copied); i++) {
@@ -32,6 +52,8 @@ static bool copy_values(struct sec_run *run, const struct transaction *txn)
                 return false;
         }
     }
+    if (!copy_arguments(run, txn))
+        return false;
     const struct pairs *xml = &txn->values[VAR_XML];
     for (unsigned k = 0; k < xml->count; k++) {
         struct span path = xml->items[k].name.len > 0 ? SPAN("//@*") : SPAN("/*");

@@ -37,23 +37,23 @@ class RuleSet:
                 return [path]
         raise SystemExit("no crs-setup.conf beside the rules: --setup FILE")
 
-    def before(self):
+    def before(self, paranoia=4):
         """The directive that sets what the tests rely upon."""
         generation = GENERATIONS.get(self.generation, GENERATIONS[4])
         actions = ["id:900005", "phase:1", "nolog", "pass", "t:none"] + generation["actions"]
-        actions += [f"setvar:tx.{name}=4" for name in PARANOIA]
+        actions += [f"setvar:tx.{name}={paranoia}" for name in PARANOIA]
         limits = {**LIMITS, **generation["limits"]}
         actions += [f"setvar:tx.{name}={value}" for name, value in limits.items()]
         return f'SecAction "{",".join(actions)}"\n'
 
-    def write_before(self, folder):
+    def write_before(self, folder, paranoia=4):
         path = os.path.join(folder, "before.conf")
         with open(path, "w", encoding="utf-8") as file:
-            file.write(self.before())
+            file.write(self.before(paranoia))
         return path
 
-    def loaded(self, folder):
+    def loaded(self, folder, paranoia=4):
         """All files in the order in which they are loaded, for the drivers."""
         names = sorted(name for name in os.listdir(self.rules) if name.endswith(".conf"))
-        return [*self.setup, self.write_before(folder),
+        return [*self.setup, self.write_before(folder, paranoia),
                 *(os.path.join(self.rules, name) for name in names)]

@@ -7,6 +7,11 @@ enum { NO_SEVERITY = 255 };
 /* ---- operators ------------------------------------------------------------------------------
  */
 
+static bool captures_of(const struct sec_rule *rule)
+{
+    return rule->capture && !rule->op.negated;
+}
+
 /* Sets TX:0 and on, and unsets the rest up to TX:9. */
 static void capture(struct reference *ref, const struct span *groups, unsigned count)
 {
@@ -40,7 +45,7 @@ static bool match_all(struct reference *ref, const struct sec_rule *rule,
             groups[count++] = captures.at[i];
         from = (size_t)(captures.at[0].p - value.p) + captures.at[0].len;
     }
-    if (count > 0 && rule->capture)
+    if (count > 0 && captures_of(rule))
         capture(ref, groups, count);
     return count > 0;
 }
@@ -60,7 +65,7 @@ static bool match_regex(struct reference *ref, const struct sec_rule *rule, stru
             vars_set(&ref->tx, ref->arena, SPAN("MSC_PCRE_LIMITS_EXCEEDED"), SPAN("1"));
         }
         found = answer == REGEX_YES;
-        if (found && rule->capture)
+        if (found && rule->capture && !rule->op.negated)
             capture(ref, captures.at, captures.count);
     }
     regex_free(own);
@@ -78,7 +83,7 @@ static bool match_other(struct reference *ref, const struct sec_rule *rule, stru
     struct operator_match match = { 0 };
     if (!rule->op.row->eval(&call, &match))
         return false;
-    if (rule->capture && match.captured.p != NULL)
+    if (captures_of(rule) && match.captured.p != NULL)
         capture(ref, &match.captured, 1);
     return true;
 }
@@ -153,9 +158,10 @@ static void note_match(struct reference *ref, const struct sec_rule *rule,
                        const struct item *item)
 {
     int severity = rule->head->severity;
-    ref->matched_name = item->name;
+    ref->matched_name = item->shown;
     ref->matched_value = item->value.p == NULL ? SPAN("") : item->value;
-    items_add(&ref->matched, ref->arena, ref->matched_name, ref->matched_value);
+    items_add(&ref->matched, ref->arena,
+              (struct item){ item->shown, item->shown, ref->matched_value });
     if (severity > 0 && severity < ref->highest_severity && rule->next == NULL)
         ref->highest_severity = severity;
     reference_steps(ref, rule);

@@ -6,8 +6,11 @@
  *
  * Semantics are mod_security2's. Where it is silent, or odd:
  *   - Names (MATCHED_VAR_NAME, TX:...) are raw bytes; mod_security2 escapes some for its log.
+ *   - MATCHED_VAR_NAME of a count is `&ARGS:x` and that of XML has its path; there `ARGS`,
+ * `XML`.
  *   - `multiMatch` on a rule without transformations looks at the value once; there it never
  *     does.
+ *   - A negated operator captures nothing; there it does when it did not match.
  *   - `setvar:env.x` sets what ENV:x shows.
  *   - Numbers in setvar are cut to 32 bits at both ends instead of overflowing.
  */
@@ -57,7 +60,8 @@ struct verdict_at {
 
 /* What one rule's target list came to. */
 struct item {
-    struct span name; /* "ARGS:x"; without key where there is none, and with `&` */
+    struct span name;  /* "ARGS:x", what exclusions go by; a count and XML have no key in it */
+    struct span shown; /* "&ARGS:x", XML with its path: MATCHED_VAR_NAME */
     struct span value;
 };
 
@@ -123,7 +127,7 @@ void reference_steps(struct reference *ref, const struct sec_rule *rule);
 bool reference_removed(const struct reference *ref, const struct sec_rule *rule);
 bool reference_target_removed(const struct reference *ref, const struct sec_rule *rule,
                               struct span name);
-void items_add(struct items *items, struct arena *arena, struct span name, struct span value);
+void items_add(struct items *items, struct arena *arena, struct item item);
 bool regex_says(const struct reference *ref, const struct sec_regex *regex, struct span text);
 /* As C's atoi: white space, a sign, digits; cut to 32 bits. */
 int64_t leading_number(struct span text);

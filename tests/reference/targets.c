@@ -1,7 +1,7 @@
 /* Targets: which values a rule looks at, under which names; and macros, which look at one. */
 #include "tests/reference/reference.h"
 
-void items_add(struct items *items, struct arena *arena, struct span name, struct span value)
+void items_add(struct items *items, struct arena *arena, struct item item)
 {
     if (items->count == items->capacity) {
         unsigned capacity = items->capacity == 0 ? 8 : 2 * items->capacity;
@@ -11,7 +11,7 @@ void items_add(struct items *items, struct arena *arena, struct span name, struc
         items->items = more;
         items->capacity = capacity;
     }
-    items->items[items->count++] = (struct item){ name, value };
+    items->items[items->count++] = item;
 }
 
 /* ---- variables that rules make --------------------------------------------------------------
@@ -125,6 +125,11 @@ static struct span full_name(const struct reference *ref, enum variable var, str
     return join(ref->arena, span_text(variable_rows[var].name), SPAN(":"), key);
 }
 
+static void add(struct reference *ref, struct items *out, struct span name, struct span value)
+{
+    items_add(out, ref->arena, (struct item){ name, name, value });
+}
+
 static void choose_pairs(struct reference *ref, enum variable var, const struct pairs *list,
                          const struct choice *choice, struct items *out)
 {
@@ -132,9 +137,9 @@ static void choose_pairs(struct reference *ref, enum variable var, const struct 
     for (unsigned i = 0; i < list->count; i++) {
         const struct pair *pair = &list->items[i];
         if (scalar)
-            items_add(out, ref->arena, span_text(variable_rows[var].name), pair->value);
+            add(ref, out, span_text(variable_rows[var].name), pair->value);
         else if (chosen(ref, choice, pair->name))
-            items_add(out, ref->arena, full_name(ref, var, pair->name), pair->value);
+            add(ref, out, full_name(ref, var, pair->name), pair->value);
     }
 }
 
@@ -145,8 +150,7 @@ static void choose_matched(struct reference *ref, enum variable var,
     for (unsigned i = 0; i < ref->matched.count; i++) {
         struct item item = ref->matched.items[i];
         if (chosen(ref, choice, item.name))
-            items_add(out, ref->arena, item.name,
-                      var == VAR_MATCHED_VARS ? item.value : item.name);
+            add(ref, out, item.name, var == VAR_MATCHED_VARS ? item.value : item.name);
     }
 }
 
@@ -157,7 +161,9 @@ static void choose_xml(struct reference *ref, struct span path, struct items *ou
     bool attributes = span_equal(path, SPAN("//@*"));
     for (unsigned i = 0; i < list->count; i++) {
         if (attributes == (list->items[i].name.len > 0))
-            items_add(out, ref->arena, SPAN("XML"), list->items[i].value);
+            items_add(out, ref->arena,
+                      (struct item){ SPAN("XML"), full_name(ref, VAR_XML, path),
+                                     list->items[i].value });
     }
 }
 
@@ -174,9 +180,9 @@ static void choose(struct reference *ref, const struct sec_rule *rule, enum vari
     } else if (var == VAR_RULE) {
         struct span fact = rule_fact(ref, rule, choice->name);
         if (fact.p != NULL)
-            items_add(out, ref->arena, full_name(ref, var, choice->name), fact);
+            add(ref, out, full_name(ref, var, choice->name), fact);
     } else if (scalar_of(ref, var).p != NULL) {
-        items_add(out, ref->arena, span_text(variable_rows[var].name), scalar_of(ref, var));
+        add(ref, out, span_text(variable_rows[var].name), scalar_of(ref, var));
     } else {
         choose_pairs(ref, var, &ref->txn->values[var], choice, out);
     }
@@ -193,6 +199,17 @@ static void take_away(struct items *items, struct span name)
             items->items[kept++] = items->items[i];
     }
     items->count = kept;
+}
+
+static void add_count(struct reference *ref, const struct sec_target *target,
+                      const struct choice *choice, unsigned count, struct items *out)
+{
+    struct span name = span_text(variable_rows[target->var].name), shown = name;
+    if (target->key_kind != KEY_NONE)
+        shown = full_name(ref, target->var, choice->name);
+    items_add(out, ref->arena,
+              (struct item){ name, join(ref->arena, SPAN("&"), shown, SPAN("")),
+                             number_text(ref->arena, count) });
 }
 
 void reference_targets(struct reference *ref, const struct sec_rule *rule, struct items *out)
@@ -216,15 +233,14 @@ void reference_targets(struct reference *ref, const struct sec_rule *rule, struc
         struct items found = { 0 };
         choose(ref, rule, target->var, &choice, &found);
         if (target->count) {
-            items_add(out, ref->arena, span_text(variable_rows[target->var].name),
-                      number_text(ref->arena, found.count));
+            add_count(ref, target, &choice, found.count, out);
             continue;
         }
         for (unsigned j = 0; j < found.count; j++) {
             if (target->exclude)
                 take_away(out, found.items[j].name);
             else
-                items_add(out, ref->arena, found.items[j].name, found.items[j].value);
+                items_add(out, ref->arena, found.items[j]);
         }
     }
 }
