@@ -310,13 +310,25 @@ static void hold_body(struct flow *flow)
     flow->stream->ops->read_body(flow->stream, true);
 }
 
-/* It cannot be inspected, whole or at all: a recorded fact, and a refusal where something
- * enforces. `status` 0: the reason's. */
-static void pass_unseen(struct flow *flow, bool refused, enum reason reason, int status)
+static void inspect_body(struct flow *flow, struct span body)
+{
+    struct span seen = span_sub(body, 0, flow->txn.route->body_limit);
+
+    flow->body_unseen |= seen.len < body.len;
+    chain_start(&flow->txn, PHASE_REQUEST_BODY, seen, request_body_done);
+}
+
+/*
+ * It cannot be inspected, whole or at all: a recorded fact, and a refusal where something
+ * enforces. Where nothing does, stages see what there is all the same: to leave out their phase
+ * would let a client switch off all that is asked there. `status` 0: the reason's.
+ */
+static void pass_unseen(struct flow *flow, struct span body, bool refused, enum reason reason,
+                        int status)
 {
     flow->body_unseen = true;
     if (!refused || !body_is_enforced(flow->txn.route))
-        step_forward(flow);
+        inspect_body(flow, body);
     else if (status != 0)
         flow_refuse_with_status(flow, reason, status);
     else
@@ -344,14 +356,13 @@ static void step_read_body(struct flow *flow)
         flow_refuse_with_status(flow, REASON_BODY_MALFORMED, 415);
         return;
     }
-    if (!large && (!encoded || flow_can_decode(flow))) {
-        hold_body(flow);
-        return;
-    }
+    bool refused = route->body_policy == BODY_STRICT && body_is_enforced(route);
     if (large)
-        pass_unseen(flow, true, REASON_BODY_LIMIT, 0);
+        pass_unseen(flow, SPAN(""), true, REASON_BODY_LIMIT, 0);
+    else if (encoded && refused && !flow_can_decode(flow))
+        pass_unseen(flow, SPAN(""), true, REASON_BODY_MALFORMED, 415);
     else
-        pass_unseen(flow, route->body_policy == BODY_STRICT, REASON_BODY_MALFORMED, 415);
+        hold_body(flow);
 }
 
 static void hold_more(struct flow *flow, struct span bytes)
@@ -381,14 +392,7 @@ static void on_body(struct stream *stream, struct span bytes)
         stream->ops->read_body(stream, false);
 }
 
-static void inspect_body(struct flow *flow, struct span body)
-{
-    struct span seen = span_sub(body, 0, flow->txn.route->body_limit);
-
-    flow->body_unseen = seen.len < body.len;
-    chain_start(&flow->txn, PHASE_REQUEST_BODY, seen, request_body_done);
-}
-
+/* What was not of its coding is looked at as it came: it may be plain, and the label false. */
 static void body_decoded(struct flow *flow, const struct decode *decode)
 {
     bool strict = flow->txn.route->body_policy == BODY_STRICT;
@@ -398,9 +402,9 @@ static void body_decoded(struct flow *flow, const struct decode *decode)
     else if (decode->error == DECODE_MEMORY)
         flow_refuse(flow, REASON_BODY_MEMORY);
     else if (decode->error == DECODE_OVER_BYTES || decode->error == DECODE_OVER_RATIO)
-        pass_unseen(flow, true, REASON_BODY_LIMIT, 0);
+        pass_unseen(flow, SPAN(""), true, REASON_BODY_LIMIT, 0);
     else
-        pass_unseen(flow, strict, REASON_BODY_MALFORMED, 0);
+        pass_unseen(flow, held_span(&flow->held), strict, REASON_BODY_MALFORMED, 0);
 }
 
 static void on_body_end(struct stream *stream)

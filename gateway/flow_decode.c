@@ -40,8 +40,9 @@ void flow_decode_body(struct flow *flow, flow_decoded_fn *done)
                                     .held_max = flow->held.worker_max };
     struct codings codings;
 
-    if (d == NULL || codings_of(&codings, &flow->txn.req->fields) != DECODE_OK) {
-        done(flow, &(struct decode){ .error = DECODE_MEMORY });
+    enum decode_error error = codings_of(&codings, &flow->txn.req->fields);
+    if (d == NULL || error != DECODE_OK) {
+        done(flow, &(struct decode){ .error = d == NULL ? DECODE_MEMORY : error });
         return;
     }
     d->turn.run = decode_turn;
