@@ -1,8 +1,9 @@
 /*
  * A list of words, looked for all at once and without case.
  *
- * Answers what an Aho-Corasick automaton answers, as mod_security2's does: the match that ends
- * first, and of those that end there the longest.
+ * What pm and pmFromFile prepare is a struct words. Answers what an Aho-Corasick automaton
+ * answers, as mod_security2's does: the match that ends first, and of those that end there the
+ * longest.
  */
 #ifndef SALLYPORT_RULES_WORDS_H
 #define SALLYPORT_RULES_WORDS_H
