@@ -148,7 +148,8 @@ bool own(struct parser *parser, void (*release)(const void *), const void *ptr)
 
 static void release_regex(const void *ptr)
 {
-    regex_free((struct sec_regex *)(uintptr_t)ptr);
+    const struct regex_node *node = ptr;
+    regex_free(node->regex);
 }
 
 const struct sec_regex *pattern_compile(struct parser *parser, struct span pattern,
@@ -171,13 +172,14 @@ const struct sec_regex *pattern_compile(struct parser *parser, struct span patte
         return NULL;
     }
     struct regex_node *node = arena_new(parser->arena, struct regex_node);
-    if (!own(parser, release_regex, regex))
-        return NULL;
     if (node == NULL) {
+        regex_free(regex);
         out_of_memory(parser);
         return NULL;
     }
     *node = (struct regex_node){ *bucket, regex_source(regex), caseless, regex };
+    if (!own(parser, release_regex, node))
+        return NULL;
     *bucket = node;
     return regex;
 }

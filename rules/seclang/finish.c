@@ -83,7 +83,7 @@ static bool fill_phase(struct parser *parser, enum sec_phase phase, const bool *
         const struct entry *entry = &parser->entries[i];
         if (belongs(entry, phase))
             items[count++] = (struct sec_item){ entry->rule, entry->marker };
-        if (behind[i] && entry->rule->phase == phase)
+        if (behind[i] && entry->rule != NULL && entry->rule->phase == phase)
             items[count++] = (struct sec_item){ NULL, marker_behind(parser, entry) };
     }
     program->items[phase] = items;

@@ -94,7 +94,7 @@ struct regex_node {
     struct regex_node *next;
     struct span pattern;
     bool caseless;
-    const struct sec_regex *regex;
+    struct sec_regex *regex;
 };
 struct obstacle { /* why a rule cannot run */
     struct place place;

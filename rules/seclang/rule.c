@@ -273,13 +273,13 @@ void default_directive(struct parser *parser, const struct statement *statement,
     action_set_init(set);
     actions_parse(parser, &statement->words[0], set);
 
+    static const struct place nowhere;
     struct place whole = statement_place(statement);
     bool says_what = set->disruptive != DISRUPT_NONE && set->disruptive != DISRUPT_BLOCK;
     const struct ban bans[] = {
-        { says_what ? (struct place){ .line = 0 } : whole,
+        { says_what ? nowhere : whole,
           "SecDefaultAction has to say what happens: pass, deny, drop, redirect or allow" },
-        { set->phase != 0 ? (struct place){ .line = 0 } : whole,
-          "SecDefaultAction has to name a phase" },
+        { set->phase != 0 ? nowhere : whole, "SecDefaultAction has to name a phase" },
         { set->metadata_at, "SecDefaultAction takes no metadata (id, msg, severity and the "
                             "like)" },
         { set->chain_at, "SecDefaultAction takes no chain" },

@@ -123,7 +123,7 @@ void read_lifetime(struct parser *parser, const struct action_at *at)
         !macro_parse(parser, &step.value, value, at->word, MACRO_VALUE))
         return;
 
-    uint64_t number;
+    uint64_t number = 0;
     struct span rest = value, first;
     bool good = expires ? span_uint(value, &number)
                         : span_cut(&rest, '/', &first) && span_uint(first, &number) &&
