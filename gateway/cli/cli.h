@@ -72,6 +72,7 @@ int verb_reload(const struct arguments *arguments);
 int verb_stop(const struct arguments *arguments);
 int verb_status(const struct arguments *arguments);
 int verb_ban(const struct arguments *arguments);
+int verb_upstream(const struct arguments *arguments);
 int verb_config(const struct arguments *arguments);
 int verb_version(const struct arguments *arguments);
 int verb_help(const struct arguments *arguments);

@@ -15,6 +15,7 @@
 
 #include "gateway/base/log.h"
 #include "gateway/store/snapshot.h"
+#include "gateway/upstream/upstream.h"
 
 enum { DIAGNOSTICS_BYTES = 16 * 1024, PROTECT_TRIES = 100, CUT_GRACE_MS = 2000 };
 
@@ -80,6 +81,10 @@ static void load(struct home *home)
         refuse_diagnostics(home);
     print_warnings(home);
     memcpy(home->config->boot_key, home->slots->boot_key, sizeof(home->config->boot_key));
+    struct server_states *servers =
+        need_memory(home, SPAN("servers"), SERVER_STATES_LAYOUT, sizeof(struct server_states));
+    server_states_fill(servers, home->config->upstreams, home->config->upstream_count,
+                       home->number);
     if (home->config->audit.on)
         home->rings = need_memory(home, SPAN("audit"), RINGS_LAYOUT, sizeof(struct rings));
 

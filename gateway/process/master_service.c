@@ -31,6 +31,7 @@ static void start(struct service *service)
     } else {
         spawn.fds[ROLE_FD_CONTROL] = listen_control_fd(master);
         spawn.fds[ROLE_FD_SLOTS] = master->slots_fd;
+        spawn.fds[ROLE_FD_SERVERS] = memory_find(master, "servers");
         spawn.fds[ROLE_FD_BANS] = memory_find(master, "stage.bans");
     }
 

@@ -130,7 +130,7 @@ static const struct {
     void (*run)(struct client *client, const json_t *request);
 } commands[] = {
     { "status", do_status }, { "version", do_version }, { "reload", do_reload },
-    { "stop", do_stop },     { "ban", bans_command },
+    { "stop", do_stop },     { "ban", bans_command },   { "upstream", upstream_command },
 };
 
 static void run(struct client *client, struct span line)

@@ -136,6 +136,7 @@ static enum err set_up(struct steward *steward)
     TRY(control_open(steward, has_control ? ROLE_FD_CONTROL : -1));
     TRY(lists_open(steward));
     TRY(bans_open(steward));
+    TRY(checks_open(steward));
     steward->ending.fire = on_ending;
     steward->master.on_event = on_message;
     return loop_add(&steward->loop, &steward->master, ROLE_FD_MASTER, EPOLLIN);

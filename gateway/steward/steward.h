@@ -73,6 +73,7 @@ struct steward {
     struct member members[SLOTS_MAX];
     struct list *lists;
     struct ban_keeper *bans; /* bans.c; NULL: none */
+    struct checks *checks;   /* health.c; NULL: none */
     struct arena arena;
     int landlock_abi; /* asked before the sandbox closed */
     bool finishing;
@@ -95,6 +96,10 @@ void answer_error(struct client *client, const char *error);
 struct json_t;
 MUST_USE enum err bans_open(struct steward *steward);
 void bans_command(struct client *client, const struct json_t *request);
+
+/* health.c */
+MUST_USE enum err checks_open(struct steward *steward);
+void upstream_command(struct client *client, const struct json_t *request);
 
 /* steward.c */
 bool steward_ask_master(struct steward *steward, uint32_t kind, uint32_t cookie);

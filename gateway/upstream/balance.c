@@ -187,10 +187,15 @@ static int64_t weight_now(const struct server_local *server)
 {
     int64_t slow = server->upstream->conf->slow_start.ms, weight = server->conf->weight;
 
-    if (slow == 0 || server->ejected_until_ms == 0)
+    uint64_t since = server->ejected_until_ms;
+    if (slow > 0 && server->conf->state != NULL) {
+        uint64_t told = __atomic_load_n(&server->conf->state->since_ms, __ATOMIC_RELAXED);
+        since = told > since ? told : since;
+    }
+    if (slow == 0 || since == 0)
         return weight * WEIGHT_UNITS;
     uint64_t now = now_ms(server);
-    uint64_t back = now > server->ejected_until_ms ? now - server->ejected_until_ms : 0;
+    uint64_t back = now > since ? now - since : 0;
     if (back >= (uint64_t)slow)
         return weight * WEIGHT_UNITS;
     int64_t part = (int64_t)back * WEIGHT_UNITS / slow;
@@ -331,10 +336,15 @@ struct server_local *balance_choose(struct upstream_local *upstream, uint64_t tr
     uint64_t ejected = 0, backups = 0;
 
     if (count == 1)
-        return tried & 1 ? NULL : upstream->servers;
+        return (tried & 1) || server_is_drained(upstream->servers->conf->state)
+                   ? NULL
+                   : upstream->servers;
     for (size_t i = 0; i < count; i++) {
         const struct server_local *server = &upstream->servers[i];
-        if (server->ejected_until_ms != 0 && server->ejected_until_ms > now_ms(server))
+        if (server_is_drained(server->conf->state)) /* not even when no other is left */
+            tried |= (uint64_t)1 << i;
+        if ((server->ejected_until_ms != 0 && server->ejected_until_ms > now_ms(server)) ||
+            server_is_down(server->conf->state))
             ejected |= (uint64_t)1 << i;
         if (server->conf->backup)
             backups |= (uint64_t)1 << i;

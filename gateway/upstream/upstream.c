@@ -151,6 +151,8 @@ const struct option upstream_options[] = {
            .help = "Kept connections per server and worker."),
     OPTION(struct upstream_conf, retries, OPT_INT, .fallback = "2", .min = 0, .max = 10,
            .help = "Further tries for requests that reached nobody."),
+    OPTION(struct upstream_conf, health, OPT_OBJECT, .options = health_options,
+           .help = "Checks of the servers, beside what requests show."),
     { .name = "passive",
       .kind = OPT_OBJECT,
       .options = passive_options,
@@ -262,6 +264,7 @@ enum err upstream_open(struct upstream *upstream, const struct upstream_conf *co
         .sticky_secret = span_of(conf->sticky.secret.p, conf->sticky.secret.len),
         .sticky_age = conf->sticky.max_age,
         .slow_start = conf->slow_start,
+        .health = conf->health,
     };
     if (!hash_key_parse(conf->hash, &upstream->hash))
         return ERR_CONFIG; /* complained about already */

@@ -7,6 +7,7 @@
 
 #include "conf/option.h"
 #include "gateway/net/channel.h"
+#include "gateway/upstream/health.h"
 
 enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONN, BALANCE_TWO_CHOICES, BALANCE_HASH };
 enum hash_by { HASH_CLIENT, HASH_HOST, HASH_PATH, HASH_HEADER, HASH_COOKIE };
@@ -18,6 +19,13 @@ struct hash_key {
 
 enum { SERVERS_MAX = 64, SERVER_ADDRESSES_MAX = 8 };
 
+struct health_conf {
+    struct span path; /* empty: off */
+    struct span host, status, body;
+    struct duration interval, timeout;
+    int64_t rise, fall;
+};
+
 struct upstream_server {
     struct url url;
     int64_t weight;
@@ -25,6 +33,7 @@ struct upstream_server {
     unsigned addr_count;
     struct span label; /* as configured, for records */
     bool backup;
+    const struct server_state *state; /* NULL: nobody else knows of it */
 };
 
 struct upstream {
@@ -34,6 +43,7 @@ struct upstream {
     struct hash_key hash;
     struct span sticky_cookie, sticky_secret; /* no cookie: off */
     struct duration sticky_age, slow_start;
+    struct health_conf health;
     struct duration connect, response, idle, total; /* timeouts; response: to the first byte */
     struct duration tunnel, kept;                   /* without a byte; without a request */
     int64_t keepalive;                              /* kept connections per server and worker */
@@ -62,6 +72,7 @@ struct upstream_conf {
         struct duration max_age;
     } sticky;
     struct duration slow_start;
+    struct health_conf health;
     struct {
         struct duration connect, response, idle, total, tunnel, kept;
     } timeout;
@@ -77,7 +88,7 @@ struct upstream_conf {
         struct span name;
     } tls;
 };
-extern const struct option upstream_options[];
+extern const struct option upstream_options[], health_options[];
 /* Resolves names (getaddrinfo) and opens the TLS side. Complains and answers an error. */
 struct complaint;
 MUST_USE enum err upstream_open(struct upstream *upstream, const struct upstream_conf *conf,

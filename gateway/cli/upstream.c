@@ -1,0 +1,50 @@
+/*
+ * `sallyport upstream list|drain URL|ready URL`: servers as the running gateway sees them, and
+ * taking one out of service and back.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/cli/control.h"
+
+static void print_servers(const json_t *answer)
+{
+    size_t i;
+    json_t *row;
+
+    (void)printf("%-10s %-8s %s\n", "state", "checked", "server");
+    json_array_foreach(json_object_get(answer, "servers"), i, row)(void)
+        printf("%-10s %-8s %s\n", json_string_value(json_object_get(row, "state")),
+               json_is_true(json_object_get(row, "checked")) ? "yes" : "no",
+               json_string_value(json_object_get(row, "server")));
+}
+
+int verb_upstream(const struct arguments *arguments)
+{
+    const char *what = arguments->operand_count > 0 ? arguments->operands[0] : "list";
+    const char *server = arguments->operand_count > 1 ? arguments->operands[1] : "";
+    bool list = strcmp(what, "list") == 0, json;
+    bool change = strcmp(what, "drain") == 0 || strcmp(what, "ready") == 0;
+
+    if (!(list && arguments->operand_count <= 1) && !(change && arguments->operand_count == 2))
+        return usage_error("upstream list, upstream drain URL, or upstream ready URL");
+    if (!output_is_json(arguments, &json))
+        return EXIT_BAD;
+    json_t *answer = NULL;
+    json_t *request =
+        json_pack("{s:s, s:s, s:s}", "command", "upstream", "do", what, "server", server);
+    int code = control_ask(arguments, request, &answer);
+    if (code != EXIT_GOOD)
+        return code;
+    code = json_is_true(json_object_get(answer, "ok")) ? EXIT_GOOD : EXIT_TROUBLE;
+    if (json) {
+        (void)json_dumpf(answer, stdout, JSON_COMPACT);
+        (void)putchar('\n');
+    } else if (code == EXIT_GOOD) {
+        print_servers(answer);
+    } else {
+        (void)usage_error("%s", json_string_value(json_object_get(answer, "error")));
+    }
+    json_decref(answer);
+    return code;
+}
