@@ -9,7 +9,7 @@
 
 #include "gateway/net/tls_state.h"
 
-enum { SNI_MAX = 253, SNI_LIST_HEAD = 2, SNI_ENTRY_HEAD = 3, SNI_HOST_NAME = 0 };
+enum { SNI_LIST_HEAD = 2, SNI_ENTRY_HEAD = 3, SNI_HOST_NAME = 0 };
 
 static size_t uint16_at(const unsigned char *p)
 {
@@ -27,9 +27,9 @@ static bool extension_name(const unsigned char *p, size_t len, struct span *name
 }
 
 /* Letters, digits, '-', '_' in labels of 1 to 63; no dot at the end. */
-static bool name_lower(struct span name, char out[static SNI_MAX])
+static bool name_lower(struct span name, char out[static SNI_NAME_MAX])
 {
-    if (name.len == 0 || name.len > SNI_MAX)
+    if (name.len == 0 || name.len > SNI_NAME_MAX)
         return false;
     size_t label = 0;
     for (size_t i = 0; i < name.len; i++) {
@@ -42,6 +42,19 @@ static bool name_lower(struct span name, char out[static SNI_MAX])
         out[i] = c;
     }
     return label > 0;
+}
+
+enum sni_reading sni_read(const unsigned char *extension, size_t len,
+                          char lower[static SNI_NAME_MAX], struct span *name)
+{
+    struct span sent;
+
+    if (!extension_name(extension, len, &sent))
+        return SNI_MALFORMED;
+    if (!name_lower(sent, lower))
+        return SNI_ODD;
+    *name = span_of(lower, sent.len);
+    return SNI_NAME;
 }
 
 const struct server_site *sni_site(const struct tls_server *server, struct span name)
@@ -85,15 +98,15 @@ static int on_client_hello(SSL *ssl, int *alert, void *unused)
     struct tls *tls = tls_of(ssl);
     const unsigned char *extension = NULL;
     size_t len = 0;
-    struct span sent = { NULL, 0 };
-    char lower[SNI_MAX];
+    struct span name = { NULL, 0 };
+    char lower[SNI_NAME_MAX];
     if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &extension, &len) == 1) {
-        if (!extension_name(extension, len, &sent))
-            return refuse(tls, alert, SSL_AD_DECODE_ERROR, "malformed server name");
-        if (!name_lower(sent, lower))
-            return refuse(tls, alert, SSL_AD_UNRECOGNIZED_NAME, "malformed server name");
+        enum sni_reading reading = sni_read(extension, len, lower, &name);
+        if (reading != SNI_NAME)
+            return refuse(tls, alert,
+                          reading == SNI_ODD ? SSL_AD_UNRECOGNIZED_NAME : SSL_AD_DECODE_ERROR,
+                          "malformed server name");
     }
-    struct span name = span_of(lower, sent.len);
 
     /* After a HelloRetryRequest: RFC 8446 section 4.1.2 forbids another name. */
     if (tls->site != NULL) {

@@ -123,7 +123,15 @@ MUST_USE bool staple_load(struct staple *staple, struct span file, X509 *leaf,
                           const struct problem *problem);
 void staple_attach(SSL_CTX *ctx, const struct staple *staple);
 
-/* sni.c */
+/* sni.c. The server_name extension's bytes; the name is written in lower case into `lower`. */
+enum { SNI_NAME_MAX = 253 };
+enum sni_reading {
+    SNI_NAME,
+    SNI_MALFORMED, /* not exactly one host name */
+    SNI_ODD        /* a name that no host has */
+};
+enum sni_reading sni_read(const unsigned char *extension, size_t len,
+                          char lower[static SNI_NAME_MAX], struct span *name);
 void sni_attach(SSL_CTX *ctx);
 const struct server_site *sni_site(const struct tls_server *server, struct span name);
 
