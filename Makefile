@@ -127,6 +127,10 @@ $(REFERENCE): $(REFERENCE_SOURCES:%.c=$(B)/%.o)
 	@echo 'AR $@'
 	$(Q)rm -f $@ && ar rcs $@ $^
 
+$(B)/audit-bench: $(B)/tests/bench/audit.o $(LIBRARY)
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+
 $(B)/tests/unit/%_test: $(B)/tests/unit/%_test.o $(UNIT_HELP:%.c=$(B)/%.o) $(REFERENCE) $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -lcmocka -o $@
@@ -163,7 +167,7 @@ $(B)/fuzz/session_fuzz $(B)/fuzz/session_replay $(B)/fuzz/h2_fuzz $(B)/fuzz/h2_r
 
 # ---- running --------------------------------------------------------------------------------
 
-demo-binaries: all $(if $(DEMO_SOURCES),$(B)/demo-backend)
+demo-binaries: all $(B)/audit-bench $(if $(DEMO_SOURCES),$(B)/demo-backend)
 
 run: ## install what is missing, build, and leave the gateway with its demo in the foreground
 	@$(MAKE) --no-print-directory deps LIST=run
@@ -259,6 +263,14 @@ rules-micro: ## nanoseconds per value of transformations, detection and word lis
 	@$(MAKE) --no-print-directory $(BUILD)/release/rules-micro VARIANT=release
 	@$(BUILD)/release/rules-micro
 
+bench-audit: ## CPU of one audit record in the worker and in the recorder
+	@$(MAKE) --no-print-directory $(BUILD)/release/audit-bench VARIANT=release
+	@$(BUILD)/release/audit-bench cost
+
+incident: ## what one address did among R=1000000 mixed records: found in order, and exported as evidence
+	@$(MAKE) --no-print-directory all $(BUILD)/release/audit-bench VARIANT=release
+	@$(PYTHON) tests/bench/incident.py $(BUILD)/release $(or $(R),1000000)
+
 cover: ## line coverage of the unit tests and the corpora, in build/cover/report.txt
 	@$(MAKE) --no-print-directory unit-binaries replay-binaries VARIANT=cover
 	@tests/cover.sh $(UNITS)
@@ -295,5 +307,5 @@ FORCE:
 conformance_targets := conformance conformance-reference conformance-modsecurity \
 	conformance-compare differ
 .PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
-	replay-binaries fuzz fuzz-binaries e2e language-tests bench rules-micro cover layers words format-check format \
+	replay-binaries fuzz fuzz-binaries e2e language-tests bench bench-audit incident rules-micro cover layers words format-check format \
 	docs-check lint help FORCE

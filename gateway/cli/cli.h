@@ -10,7 +10,7 @@
 /* What every verb answers, and scripts rely on. */
 enum { EXIT_GOOD = 0, EXIT_TROUBLE = 1, EXIT_BAD = 2 }; /* BAD: configuration or usage */
 
-enum { FLAGS_MAX = 8, OPERANDS_MAX = 4, OUTPUT_BYTES = 64 * 1024 /* at first: it grows */ };
+enum { FLAGS_MAX = 10, OPERANDS_MAX = 16, OUTPUT_BYTES = 64 * 1024 /* at first: it grows */ };
 
 enum flag_id {
     FLAG_NONE,
@@ -24,6 +24,9 @@ enum flag_id {
     FLAG_FOR,
     FLAG_REASON,
     FLAG_FORCE,
+    FLAG_FILE,
+    FLAG_KEY,
+    FLAG_TO,
     FLAG_HELP, /* of every verb, in no table */
     FLAG_COUNT
 };
@@ -70,6 +73,7 @@ int verb_run(const struct arguments *arguments);
 int verb_check(const struct arguments *arguments);
 int verb_reload(const struct arguments *arguments);
 int verb_stop(const struct arguments *arguments);
+int verb_audit(const struct arguments *arguments);
 int verb_status(const struct arguments *arguments);
 int verb_ban(const struct arguments *arguments);
 int verb_upstream(const struct arguments *arguments);

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "gateway/audit/archive.h"
 #include "gateway/audit/flood.h"
 #include "gateway/audit/journal.h"
 #include "gateway/audit/ring.h"
@@ -40,6 +41,7 @@ enum {
 struct recorder {
     struct rings *rings;
     struct journal journal;
+    struct archive archive;
     const struct recorder_settings *settings;
     uint64_t now_us;
     uint64_t cursor[RING_SLOTS]; /* behind what is in the journal's buffer */
@@ -262,6 +264,9 @@ static bool turn(struct recorder *recorder, bool look_for_dead)
     bool flushed = flush(recorder);
     tell_pressure(recorder);
     journal_tick(&recorder->journal, recorder->now_us);
+    if (recorder->journal.rotated)
+        archive_look(&recorder->archive);
+    recorder->journal.rotated = false;
     if (!flushed)
         return any;
     tell_waiters(recorder);
@@ -339,8 +344,12 @@ static void run(struct recorder *recorder)
     for (bool go_on = true; go_on;) {
         bool any = turn(recorder, idle == 0 || idle >= IDLE_TURNS);
         idle = any ? 0 : idle + 1;
+        bool more = !recorder->journal.stuck && recorder->archive.conf.path != NULL &&
+                    archive_turn(&recorder->archive, &recorder->journal.seal, recorder->now_us);
         if (recorder->journal.stuck)
             go_on = wait_for_work(recorder, RETRY_MS);
+        else if (more)
+            go_on = wait_for_work(recorder, 0);
         else if (idle < IDLE_TURNS)
             go_on = wait_for_work(recorder, ACTIVE_MS);
         else
@@ -376,6 +385,7 @@ static void finish(struct recorder *recorder, int32_t master)
     }
     while (turn(recorder, true) && !recorder->journal.stuck && !workers_left(recorder))
         continue;
+    archive_close(&recorder->archive);
     journal_close(&recorder->journal, recorder->now_us);
 }
 
@@ -421,6 +431,12 @@ static enum err open_journal(struct recorder *recorder)
     clock_read(&clock);
     recorder->now_us = clock.wall_us;
     enum err err = journal_open(&recorder->journal, &conf, seal, clock.wall_us);
+    const struct archive_conf archive = { .path = recorder->journal.conf.path,
+                                          .compress = settings->compress,
+                                          .keep_us = settings->keep_ms * 1000,
+                                          .keep_bytes = settings->keep_bytes };
+    if (err == OK)
+        err = archive_open(&recorder->archive, &archive);
     if (err != OK) { /* the next one tries again; until then the policy holds */
         recorder->journal.stuck = true;
         tell_pressure(recorder);

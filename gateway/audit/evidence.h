@@ -1,0 +1,31 @@
+/*
+ * Records that prove themselves elsewhere: a file of the records that a query found, all seals
+ * up to the one behind the last of them, and in place of every other record between two seals
+ * its leaf alone, which tells nothing of it. `audit verify FILE` follows it as it follows a
+ * log.
+ *
+ *     {"evidence":1,...}
+ *     the seals, as they stand in PATH.seal
+ *     {"interval":true,"after":N,"head":H}     N and H as a seal has them
+ *     {"leaf":L}                               one for each record that is not shown
+ *     the records, as they stand in the log
+ */
+#ifndef SALLYPORT_EVIDENCE_H
+#define SALLYPORT_EVIDENCE_H
+
+#include "gateway/audit/search.h"
+#include "gateway/audit/verify.h"
+
+struct evidence_result {
+    uint64_t records, hidden, unsealed; /* unsealed: found, but behind the last seal */
+};
+
+/* `write` takes the text in pieces; false ends it with ERR_WRITE. */
+MUST_USE enum err evidence_export(const char *path, const struct query *query,
+                                  struct span described, struct arena *arena,
+                                  bool (*write)(void *context, struct span bytes),
+                                  void *context, struct evidence_result *result);
+/* Whether the first line says that the file is such a one. */
+bool evidence_is(const char *path);
+
+#endif
