@@ -5,7 +5,8 @@ import os
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool}
 KNOWN = {"$schema", "$id", "title", "description", "type", "oneOf", "$defs", "$ref", "enum", "required", "format",
-         "additionalProperties", "properties", "items", "minimum", "maximum", "minLength", "maxLength", "maxItems", "pattern"}
+         "additionalProperties", "properties", "items", "minimum", "maximum", "minLength", "maxLength", "maxItems", "minProperties",
+         "pattern"}
 
 with open(os.path.join(ROOT, "docs", "audit-schema.json"), encoding="utf-8") as file:
     SCHEMA = json.load(file)
@@ -36,6 +37,8 @@ def trouble(value, rule=SCHEMA, at="line"):
         properties = rule.get("properties", {})
         missing = set(rule.get("required", ())) - set(value)
         extra = set(value) - set(properties) if rule.get("additionalProperties") is False else ()
+        if len(value) < rule.get("minProperties", 0):
+            return f"{at}: only {len(value)} properties"
         if missing or extra:
             return f"{at}: missing {missing}, not in the schema {extra}"
         for key, item in value.items():
