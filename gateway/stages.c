@@ -7,7 +7,9 @@
 #include "gateway/stages.h"
 
 #include "auth/basic.h"
+#include "auth/cors.h"
 #include "auth/headers.h"
+#include "auth/reqfields.h"
 #include "geoip/lists.h"
 #include "ratelimit/bans.h"
 #include "ratelimit/limits.h"
@@ -15,15 +17,17 @@
 #include "rules/waf.h"
 
 const struct stage_type *const stages[] = {
-    &allow_stage,          /* geoip/lists: who is always let in, or the only ones let in */
-    &bans_stage,           /* ratelimit/bans: who is kept out for a while */
-    &deny_stage,           /* geoip/lists: address lists */
-    &restrict_stage,       /* rules/restrict: methods, sizes, counts */
-    &limits_stage,         /* ratelimit/limits: token buckets by address */
-    &waf_stage,            /* rules/waf: own rules */
-    &basic_stage,          /* auth/basic: name and password */
-    &subject_limits_stage, /* ratelimit/limits: those by user */
-    &limit_costs_stage,    /* ratelimit/limits: what the answer costs */
-    &headers_stage,        /* auth/headers: security fields on the answer */
+    &allow_stage,           /* geoip/lists: who is always let in, or the only ones let in */
+    &bans_stage,            /* ratelimit/bans: who is kept out for a while */
+    &deny_stage,            /* geoip/lists: address lists */
+    &restrict_stage,        /* rules/restrict: methods, sizes, counts */
+    &limits_stage,          /* ratelimit/limits: token buckets by address */
+    &cors_stage,            /* auth/cors: preflights, which carry no password */
+    &waf_stage,             /* rules/waf: own rules */
+    &basic_stage,           /* auth/basic: name and password */
+    &subject_limits_stage,  /* ratelimit/limits: those by user */
+    &limit_costs_stage,     /* ratelimit/limits: what the answer costs */
+    &request_headers_stage, /* auth/reqfields: what upstream gets */
+    &headers_stage,         /* auth/headers: security fields on the answer */
     NULL,
 };
