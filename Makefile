@@ -131,6 +131,10 @@ $(B)/audit-bench: $(B)/tests/bench/audit.o $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
+$(B)/bench-limits: $(B)/tests/bench/limits.o $(LIBRARY)
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -lm -o $@
+
 $(B)/tests/unit/%_test: $(B)/tests/unit/%_test.o $(UNIT_HELP:%.c=$(B)/%.o) $(REFERENCE) $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -lcmocka -o $@
@@ -270,6 +274,11 @@ bench-audit: ## CPU of one audit record in the worker and in the recorder
 incident: ## what one address did among R=1000000 mixed records: found in order, and exported as evidence
 	@$(MAKE) --no-print-directory all $(BUILD)/release/audit-bench VARIANT=release
 	@$(PYTHON) tests/bench/incident.py $(BUILD)/release $(or $(R),1000000)
+
+bench-limits: ## what a decision of a limit costs, alone and through a redis-server of its own
+	@$(MAKE) --no-print-directory deps LIST="run test"
+	@$(MAKE) --no-print-directory $(BUILD)/release/bench-limits VARIANT=release
+	@tests/bench/limits.sh $(BUILD)/release/bench-limits
 
 cover: ## line coverage of the unit tests and the corpora, in build/cover/report.txt
 	@$(MAKE) --no-print-directory unit-binaries replay-binaries VARIANT=cover

@@ -85,11 +85,13 @@ static enum key_found add_item(const struct rate_limits *conf, const struct limi
         (struct cell_key){ .place = siphash(&conf->place, key.bytes, key.len),
                            .fingerprint = siphash(&conf->fingerprint, key.bytes, key.len) };
     if (limit->exact) {
-        if (limit->kind == KIND_QUOTA) {
+        struct cell_key local = item->key;
+        if (limit->kind == KIND_QUOTA) { /* a key for each window */
             memcpy(key.bytes + key.len, &item->ends_s, sizeof(item->ends_s));
             key.len += sizeof(item->ends_s);
+            local.place ^= (uint64_t)item->ends_s;
         }
-        exact_name(c->txn->worker->exact, span_of(key.bytes, key.len), item->shared);
+        exact_name(c->txn->worker->exact, &local, span_of(key.bytes, key.len), item->shared);
         state->exact++;
     }
     state->count++;

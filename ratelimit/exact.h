@@ -12,6 +12,7 @@
 #define SALLYPORT_RATELIMIT_EXACT_H
 
 #include "gateway/chain/op.h"
+#include "gateway/store/cells.h"
 #include "gateway/store/store.h"
 
 enum {
@@ -51,8 +52,9 @@ struct exact;
 struct exact *exact_attach(struct worker *worker, const struct store *store);
 void exact_detach(struct exact *exact);
 bool exact_usable(const struct exact *exact);
-/* The store's name of a key. */
-void exact_name(const struct exact *exact, struct span key, char name[EXACT_NAME_BYTES]);
+/* The store's name of a key; `local` is what it is known by on this node. */
+void exact_name(struct exact *exact, const struct cell_key *local, struct span key,
+                char name[EXACT_NAME_BYTES]);
 /*
  * An op whose value is a struct exact_answer, or whose error says that the store cannot decide.
  * NULL: too many wait already.
