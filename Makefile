@@ -146,7 +146,7 @@ $(B)/ftw-driver: $(B)/tests/conformance/ftw_driver.o $(CONFORMANCE_HELP)
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
 # The plan and the reference evaluator over generated exchanges.
-DIFFER := differ differ_plan differ_compare generate sample
+DIFFER := differ differ_plan differ_compare generate
 $(B)/differ: $(DIFFER:%=$(B)/tests/conformance/%.o) $(REFERENCE) $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@

@@ -7,7 +7,7 @@
 #define SALLYPORT_TESTS_GENERATE_H
 
 #include "rules/seclang/program.h"
-#include "tests/conformance/sample.h"
+#include "tests/reference/sample.h"
 
 enum { GENERATE_WORDS_MAX = 65536, GENERATE_PATTERNS_MAX = 8192 };
 

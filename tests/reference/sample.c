@@ -1,5 +1,5 @@
 /* A walk through a pattern that writes what it reads. */
-#include "tests/conformance/sample.h"
+#include "tests/reference/sample.h"
 
 enum { DEPTH_MAX = 40, REPEAT_MAX = 4, SET_BYTES = 256, ENDLESS = 1000000 };
 
