@@ -206,6 +206,7 @@ bool flow_record(struct flow *flow)
     if (flow->recorded)
         return false;
     flow->recorded = true;
+    chain_finish(&flow->txn);
     bool written = is_selected(flow) && write_record(flow);
     count(flow);
     return written;

@@ -24,7 +24,7 @@ struct locator; /* rules/locate.h */
 enum {
     RULES_MAX = 1024,    /* of a plan, with those of its pack */
     PATTERNS_MAX = 8192, /* of a plan */
-    PATTERN_BYTES_MAX = 8192,
+    PATTERN_BYTES_MAX = 15 * 1024,
     FORMS_MAX = 32,
     STEPS_MAX = 16, /* of one rule, url_decode counted three times */
 };

@@ -6,16 +6,25 @@
 #include "gateway/chain/scope.h"
 #include "gateway/chain/txn.h"
 #include "rules/bodies.h"
+#include "rules/inspect.h"
 
 enum {
     SLICE_BYTES = 256 * 1024, /* looked at before others get their turn */
+    SLICE_WORK = 64 * 1024,   /* the same of the rule set, in counted work */
     SLICES = RESUMES_MAX - 2, /* of one phase; the last one has no end but the budget's */
 };
 
 /* A body of the default limit is looked at in slices of the usual size. */
 _Static_assert(SLICES / 4 * SLICE_BYTES >= 10 * 1024 * 1024, "a long body stalls nobody");
 
+struct waf_local {
+    struct scan_local own;
+    struct sec_local seclang;
+};
+
 struct waf_state {
+    struct inspect_state seclang;
+    struct verdict own; /* what the rules of the YAML said in this phase */
     struct scan scan;
     uint64_t *fired; /* set of rules; NULL: none */
     int64_t score;
@@ -139,7 +148,13 @@ static struct verdict walk(struct call *c)
     return verdict;
 }
 
-static struct verdict judge(struct call *c)
+static int64_t own_threshold(const struct waf_conf *conf)
+{
+    enum { DEFAULT = 5 };
+    return conf->threshold.inbound != 0 ? conf->threshold.inbound : DEFAULT;
+}
+
+static struct verdict judge_own(struct call *c)
 {
     const struct waf_conf *conf = c->conf;
     struct waf_state *state = c->state;
@@ -155,10 +170,67 @@ static struct verdict judge(struct call *c)
         return verdict;
     if (state->malformed)
         return deny(REASON_BODY_MALFORMED);
-    if (state->score < conf->threshold.inbound)
+    if (state->score < own_threshold(conf))
         return verdict;
     state->refused = true;
     return deny(REASON_RULE);
+}
+
+/* ---- the SecLang rule set -------------------------------------------------------------------
+ */
+
+static struct verdict resume_set(struct call *c);
+
+/* What the own rules said comes first. */
+static struct verdict go_on(struct call *c)
+{
+    struct waf_state *state = c->state;
+    uint64_t slice = state->slices < SLICES ? SLICE_WORK : UINT64_MAX;
+    struct verdict verdict;
+    if (inspect_go_on(c, &state->seclang, slice, &verdict) == SEC_PAUSE) {
+        state->slices++;
+        op_init(&state->turn);
+        op_finish(&state->turn, c->txn->worker, OK, NULL);
+        return wait_for(c, &state->turn, resume_set);
+    }
+    return state->own.action != ACTION_PASS ? state->own : verdict;
+}
+
+static struct verdict resume_set(struct call *c)
+{
+    return c->error == OK ? go_on(c) : fail(REASON_STAGE_DEADLINE);
+}
+
+static struct inspect_conf inspect_conf_of(const struct waf_conf *conf)
+{
+    return (struct inspect_conf){ .plan = conf->seclang_set->plan,
+                                  .values = (unsigned)conf->budget.values,
+                                  .budget = conf->budget.bytes };
+}
+
+/* The own rules have spoken; in block mode a refusal is the last word. */
+static struct verdict ask_set(struct call *c, struct verdict own)
+{
+    const struct waf_conf *conf = c->conf;
+    struct waf_state *state = c->state;
+    struct waf_local *local = c->local;
+    if (conf->seclang_set == NULL || state->allowed ||
+        (own.action != ACTION_PASS && c->mode == MODE_BLOCK))
+        return own;
+    struct inspect_conf set = inspect_conf_of(conf);
+    state->own = own;
+    state->slices = 0;
+    enum err err = state->body ? inspect_begin_body(c, &set, &state->seclang)
+                               : inspect_begin_head(c, &set, &local->seclang, &state->seclang);
+    if (err != OK)
+        return fail(err == ERR_LIMIT ? REASON_ARGUMENT_LIMIT : REASON_MEMORY);
+    return go_on(c);
+}
+
+static struct verdict judge(struct call *c)
+{
+    const struct waf_conf *conf = c->conf;
+    return ask_set(c, conf->plan != NULL ? judge_own(c) : pass());
 }
 
 /* ---- values ---------------------------------------------------------------------------------
@@ -171,7 +243,8 @@ static struct verdict proceed(struct call *c)
     const struct waf_conf *conf = c->conf;
     struct waf_state *state = c->state;
     uint64_t slice = state->slices < SLICES ? state->slice : UINT64_MAX;
-    switch (scan_run(&state->scan, conf->plan, c->local, c->txn->arena, slice)) {
+    struct waf_local *local = c->local;
+    switch (scan_run(&state->scan, conf->plan, &local->own, c->txn->arena, slice)) {
     case SCAN_DONE:
         return judge(c);
     case SCAN_PAUSE:
@@ -220,6 +293,8 @@ static struct verdict see_head(struct call *c)
 {
     const struct waf_conf *conf = c->conf;
     struct waf_state *state = c->state;
+    if (conf->plan == NULL)
+        return judge(c);
     struct intake intake = intake_of(c);
     struct values values;
     state->scan.budget = (struct scan_budget){ .bytes = conf->budget.bytes,
@@ -267,6 +342,8 @@ static struct verdict see_body(struct call *c)
     if (state->allowed)
         return pass();
     state->body = true;
+    if (conf->plan == NULL)
+        return judge(c);
     bodies_limits(&limits, (unsigned)conf->budget.values);
     state->slice =
         c->body.len / (SLICES / 8) > SLICE_BYTES ? c->body.len / (SLICES / 8) : SLICE_BYTES;
@@ -278,15 +355,62 @@ static struct verdict see_body(struct call *c)
 /* ---- the stage ------------------------------------------------------------------------------
  */
 
+static struct verdict
+judge_answer(struct call *c, enum err (*begin_phase)(struct call *, struct inspect_state *))
+{
+    const struct waf_conf *conf = c->conf;
+    struct waf_state *state = c->state;
+    struct verdict verdict;
+    if (!conf->response || !state->seclang.begun)
+        return pass();
+    if (begin_phase(c, &state->seclang) != OK)
+        return fail(REASON_MEMORY);
+    (void)inspect_go_on(c, &state->seclang, UINT64_MAX, &verdict);
+    return verdict;
+}
+
+static struct verdict see_answer(struct call *c)
+{
+    return judge_answer(c, inspect_begin_answer);
+}
+
+static struct verdict see_answer_body(struct call *c)
+{
+    return judge_answer(c, inspect_begin_answer_body);
+}
+
+static void finish(struct call *c)
+{
+    struct waf_state *state = c->state;
+    inspect_finish(c, &state->seclang);
+}
+
 static bool idle(const void *conf)
 {
-    return ((const struct waf_conf *)conf)->plan == NULL;
+    const struct waf_conf *waf = conf;
+    return waf->plan == NULL && waf->seclang_set == NULL;
 }
 
 static bool wants_body(const void *conf)
 {
     const struct waf_conf *waf = conf;
-    return waf->plan != NULL && waf->plan->wants_body;
+    return waf->seclang_set != NULL || (waf->plan != NULL && waf->plan->wants_body);
+}
+
+static bool wants_response(const void *conf)
+{
+    const struct waf_conf *waf = conf;
+    return waf->seclang_set != NULL && waf->response;
+}
+
+static bool response_type(const void *conf, struct span media_type)
+{
+    return wants_response(conf) && inspect_type(media_type);
+}
+
+static uint64_t response_limit(const void *conf)
+{
+    return ((const struct waf_conf *)conf)->response_limit;
 }
 
 static uint64_t body_limit(const void *conf)
@@ -297,13 +421,19 @@ static uint64_t body_limit(const void *conf)
 static enum err attach(void *local, const void *conf, struct worker *worker)
 {
     const struct waf_conf *waf = conf;
+    struct waf_local *own = local;
     (void)worker;
-    return waf->plan != NULL ? scan_attach(local, waf->plan) : OK;
+    if (waf->plan != NULL)
+        TRY(scan_attach(&own->own, waf->plan));
+    return waf->seclang_set != NULL ? sec_local_attach(&own->seclang, waf->seclang_set->plan)
+                                    : OK;
 }
 
 static void detach(void *local)
 {
-    scan_detach(local);
+    struct waf_local *own = local;
+    scan_detach(&own->own);
+    sec_local_detach(&own->seclang);
 }
 
 const struct stage_type waf_stage = {
@@ -311,7 +441,7 @@ const struct stage_type waf_stage = {
     .summary = "Looks for attacks in the request: own rules, and a pack of common ones.",
     .options = waf_options,
     .conf_size = sizeof(struct waf_conf),
-    .local_size = sizeof(struct scan_local),
+    .local_size = sizeof(struct waf_local),
     .state_size = sizeof(struct waf_state),
     .open = waf_open,
     .close = waf_close,
@@ -320,5 +450,12 @@ const struct stage_type waf_stage = {
     .idle = idle,
     .wants_body = wants_body,
     .body_limit = body_limit,
-    .on = { [PHASE_REQUEST_HEAD] = see_head, [PHASE_REQUEST_BODY] = see_body },
+    .wants_response = wants_response,
+    .response_type = response_type,
+    .response_limit = response_limit,
+    .finish = finish,
+    .on = { [PHASE_REQUEST_HEAD] = see_head,
+            [PHASE_REQUEST_BODY] = see_body,
+            [PHASE_RESPONSE_HEAD] = see_answer,
+            [PHASE_RESPONSE_BODY] = see_answer_body },
 };

@@ -10,12 +10,13 @@
 #define SALLYPORT_RULES_WAF_H
 
 #include "gateway/chain/stage.h"
+#include "rules/ruleset.h"
 #include "rules/scan.h"
 
-enum ruleset { RULESET_NONE, RULESET_CORE };
+enum waf_set { WAF_SET_NONE, WAF_SET_CORE, WAF_SET_CRS };
 
 struct waf_threshold {
-    int64_t inbound;
+    int64_t inbound, outbound; /* 0: not said */
 };
 
 struct waf_budget {
@@ -24,12 +25,20 @@ struct waf_budget {
 };
 
 struct waf_conf {
-    int ruleset; /* enum ruleset */
+    int ruleset; /* enum waf_set */
+    struct ruleset_crs crs;
+    struct ruleset_seclang seclang;
+    int64_t paranoia, detect_paranoia; /* 0: not said */
+    bool response, skip_unsupported;
+    uint64_t response_limit;
+    struct list exclude; /* of struct exclusion */
     uint64_t body_limit;
     struct list rules; /* of struct rule_source */
     struct waf_threshold threshold;
     struct waf_budget budget;
-    struct plan *plan; /* made by waf_open; shared by all that have the same rules */
+    /* Made by waf_open; shared by all that have the same rules. */
+    struct plan *plan;           /* of `rules` and the core pack; NULL: there is none */
+    struct ruleset *seclang_set; /* NULL: there is none */
 };
 
 extern const struct stage_type waf_stage;

@@ -5,6 +5,7 @@
 #include "gateway/chain/config.h"
 #include "gateway/chain/scope.h"
 #include "rules/compile.h"
+#include "rules/exclusion.h"
 #include "rules/pack.h"
 #include "rules/pattern.h"
 
@@ -115,8 +116,10 @@ static void check_rules(const void *field, struct complaint *complaint)
  */
 
 static const struct choice ruleset_choices[] = {
-    { "core", RULESET_CORE, "The gateway's own pack against common attacks." },
-    { "none", RULESET_NONE, "Own rules only." },
+    { "core", WAF_SET_CORE, "The gateway's own pack against common attacks." },
+    { "crs", WAF_SET_CRS,
+      "The OWASP Core Rule Set, as Debian's modsecurity-crs has it or `crs.path` names it." },
+    { "none", WAF_SET_NONE, "Own rules only." },
     { NULL, 0, NULL },
 };
 
@@ -173,10 +176,31 @@ static const struct option rule_options[] = {
 };
 
 static const struct option threshold_options[] = {
-    OPTION(struct waf_threshold, inbound, OPT_INT, .flags = OPTION_SHORTHAND, .fallback = "5",
-           .min = 1, .max = 100000,
-           .help =
-               "Scores of the rules that match add up; at this sum the request is refused."),
+    OPTION(struct waf_threshold, inbound, OPT_INT, .flags = OPTION_SHORTHAND, .min = 1,
+           .max = 100000,
+           .help = "Scores of the rules that match add up; at this sum the request is refused. "
+                   "Not given: 5, or what the rule set's setup says."),
+    OPTION(struct waf_threshold, outbound, OPT_INT, .min = 1, .max = 100000,
+           .help = "The same for answers, with `ruleset: crs`."),
+    OPTIONS_END,
+};
+
+static const struct option crs_options[] = {
+    OPTION(struct ruleset_crs, path, OPT_TEXT, .flags = OPTION_SHORTHAND,
+           .help = "Folder of the rules; of its *.conf files. Not given: that of Debian's "
+                   "modsecurity-crs. A folder `plugins` beside it is read too.",
+           .example = "/usr/share/modsecurity-crs/rules"),
+    OPTION(struct ruleset_crs, setup, OPT_TEXTS,
+           .help = "Setup files, read first. Not given: crs-setup.conf of Debian, or the one "
+                   "beside the rules."),
+    OPTIONS_END,
+};
+
+static const struct option seclang_options[] = {
+    OPTION(struct ruleset_seclang, before, OPT_TEXTS,
+           .help = "SecLang files, folders of *.conf files or globs, read before the rules."),
+    OPTION(struct ruleset_seclang, after, OPT_TEXTS, .flags = OPTION_SHORTHAND,
+           .help = "The same, read after them."),
     OPTIONS_END,
 };
 
@@ -193,6 +217,31 @@ static const struct option budget_options[] = {
 const struct option waf_options[] = {
     OPTION(struct waf_conf, ruleset, OPT_ENUM, .choices = ruleset_choices, .fallback = "core",
            .help = "The pack that is added to the site's own rules."),
+    OPTION(struct waf_conf, crs, OPT_OBJECT, .options = crs_options,
+           .help = "Where the Core Rule Set is, with `ruleset: crs`."),
+    OPTION(struct waf_conf, seclang, OPT_OBJECT, .options = seclang_options,
+           .help = "Rules in the ModSecurity language, beside those of the rule set."),
+    OPTION(struct waf_conf, paranoia, OPT_INT, .min = 1, .max = 4,
+           .help = "Paranoia level of the Core Rule Set: how much it suspects, and how often "
+                   "wrongly. Not given: what its setup says, or 1."),
+    OPTION(struct waf_conf, detect_paranoia, OPT_INT, .min = 1, .max = 4,
+           .help = "Up to this level rules are asked and recorded without adding to the "
+                   "score. Not given: as `paranoia`."),
+    OPTION(struct waf_conf, exclude, OPT_LIST, .flags = OPTION_APPEND,
+           .options = exclusion_options, .item_size = sizeof(struct exclusion),
+           .max = EXCLUSIONS_MAX, .check = exclusions_check,
+           .help =
+               "Rules of the Core Rule Set or of `seclang` that are not to be asked, or not "
+               "about some fields, or not on some paths."),
+    OPTION(struct waf_conf, skip_unsupported, OPT_BOOL, .fallback = "false",
+           .help = "Leave rules out that need what the gateway does not have (@rbl, Lua, "
+                   "@fuzzyHash), with a warning that names each; otherwise they are errors."),
+    OPTION(struct waf_conf, response, OPT_BOOL, .fallback = "false",
+           .help = "Ask the rules about answers too: text, HTML, XML and JSON are held, head "
+                   "included, until they have been looked at."),
+    OPTION(struct waf_conf, response_limit, OPT_SIZE, .fallback = "512KiB", .min = 1024,
+           .max = 64 * 1024 * 1024,
+           .help = "How much of an answer is held and looked at; what is beyond it passes."),
     OPTION(struct waf_conf, body_limit, OPT_SIZE, .fallback = "10MiB", .min = 1024,
            .max = (int64_t)1024 * 1024 * 1024,
            .help = "Request bodies are held up to this size and looked at; larger ones are "
@@ -221,6 +270,39 @@ static void note_argument(void *late, int id, struct span argument)
     }
 }
 
+static struct ruleset_conf set_conf(const struct waf_conf *conf)
+{
+    return (struct ruleset_conf){
+        .crs_on = conf->ruleset == WAF_SET_CRS,
+        .crs = conf->crs,
+        .seclang = conf->seclang,
+        .paranoia = conf->paranoia,
+        .detect_paranoia = conf->detect_paranoia != 0 ? conf->detect_paranoia : conf->paranoia,
+        .inbound = conf->threshold.inbound,
+        .outbound = conf->threshold.outbound,
+        .exclude = conf->exclude,
+        .skip_unsupported = conf->skip_unsupported,
+    };
+}
+
+/* The rule set of an earlier stage with the very same configuration is shared. */
+static enum err open_seclang(struct waf_conf *conf, struct setup *setup)
+{
+    struct ruleset_conf wanted = set_conf(conf);
+    struct ruleset *known = NULL;
+    if (!wanted.crs_on && conf->seclang.before.count + conf->seclang.after.count == 0)
+        return OK;
+    for (size_t i = 0; setup->config != NULL && i < setup->config->instance_count; i++) {
+        const struct stage_instance *instance = &setup->config->instances[i];
+        const struct waf_conf *other = instance->conf;
+        if (instance->type == &waf_stage && other->seclang_set != NULL &&
+            ruleset_conf_equal(&other->seclang_set->conf, &wanted))
+            known = other->seclang_set;
+    }
+    conf->seclang_set = ruleset_open(&wanted, known, setup);
+    return conf->seclang_set != NULL ? OK : ERR_CONFIG;
+}
+
 /* The plan of an earlier stage with the very same rules: routes that inherit them share one. */
 static struct plan *shared_plan(const struct waf_conf *conf, const struct config *config)
 {
@@ -239,7 +321,7 @@ static enum err gather(const struct waf_conf *conf, struct arena *arena,
                        struct rule_source **rules, size_t *count)
 {
     size_t own = conf->rules.count;
-    *count = own + (conf->ruleset == RULESET_CORE ? pack_count(pack_core) : 0);
+    *count = own + (conf->ruleset == WAF_SET_CORE ? pack_count(pack_core) : 0);
     *rules = arena_array(arena, struct rule_source, *count);
     if (*rules == NULL)
         return ERR_MEMORY;
@@ -249,16 +331,11 @@ static enum err gather(const struct waf_conf *conf, struct arena *arena,
         if ((*rules)[i].when != NULL)
             expr_each_name((*rules)[i].when, note_argument, &(*rules)[i].late);
     }
-    return conf->ruleset == RULESET_CORE ? pack_read(pack_core, *rules + own, arena) : OK;
+    return conf->ruleset == WAF_SET_CORE ? pack_read(pack_core, *rules + own, arena) : OK;
 }
 
-enum err waf_open(void *opened, struct setup *setup)
+static enum err open_own(struct waf_conf *conf, struct setup *setup)
 {
-    struct waf_conf *conf = opened;
-    conf->plan = NULL;
-    /* What is wrong in the file has been said; a plan of half of it would only repeat that. */
-    if (setup->complaint->schema->diags->errors != 0)
-        return OK;
     conf->plan = shared_plan(conf, setup->config);
     if (conf->plan != NULL) {
         conf->plan->users++;
@@ -279,9 +356,23 @@ enum err waf_open(void *opened, struct setup *setup)
     return err;
 }
 
+enum err waf_open(void *opened, struct setup *setup)
+{
+    struct waf_conf *conf = opened;
+    conf->plan = NULL;
+    conf->seclang_set = NULL;
+    /* What is wrong in the file has been said; a plan of half of it would only repeat that. */
+    if (setup->complaint->schema->diags->errors != 0)
+        return OK;
+    TRY(open_seclang(conf, setup));
+    return open_own(conf, setup);
+}
+
 void waf_close(void *opened)
 {
     struct waf_conf *conf = opened;
+    ruleset_close(conf->seclang_set);
+    conf->seclang_set = NULL;
     if (conf->plan != NULL && --conf->plan->users == 0)
         plan_free(conf->plan);
     conf->plan = NULL;

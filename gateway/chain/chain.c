@@ -161,6 +161,7 @@ static struct call call_for(struct txn *txn, const struct stage_instance *stage)
         .local = txn->worker->locals != NULL ? txn->worker->locals[stage->local] : NULL,
         .state = stage->type->state_size > 0 ? txn->state + stage->state_offset : NULL,
         .body = txn->run.body,
+        .mode = stage->mode,
     };
 }
 
@@ -372,6 +373,22 @@ void chain_start(struct txn *txn, enum phase phase, struct span body,
         }
     }
     run_stages(txn, false);
+}
+
+/* Whatever phase the transaction ended in, the stages see it as it stands now. */
+void chain_finish(struct txn *txn)
+{
+    const struct route *route = txn->route;
+    if (route == NULL || txn->state == NULL)
+        return;
+    for (unsigned i = 0; i < route->chain_count[PHASE_REQUEST_HEAD]; i++) {
+        const struct stage_instance *stage = &route->chain[PHASE_REQUEST_HEAD][i];
+        if (stage->type->finish == NULL)
+            continue;
+        struct call c = call_for(txn, stage);
+        c.rsp = txn->rsp;
+        stage->type->finish(&c);
+    }
 }
 
 /* ---- connections ---- */

@@ -15,6 +15,9 @@
 void chain_start(struct txn *txn, enum phase phase, struct span body,
                  void (*done)(struct txn *txn, struct verdict verdict));
 
+/* The stages' last word, before the record is written; once. */
+void chain_finish(struct txn *txn);
+
 /*
  * PHASE_CONNECT has no transaction: PASS or DENY at once; `denied_by` (may be NULL) is told
  * which list it was. The caller counts and records.

@@ -60,6 +60,9 @@ struct reason_row {
 };
 const struct reason_row *reason_row(enum reason reason);
 
+/* What a stage's denials come to; the least strict of server, site, route and stage wins. */
+enum mode { MODE_BLOCK, MODE_DETECT, MODE_OFF };
+
 struct reply; /* reply.h */
 struct txn;   /* txn.h */
 struct op;    /* op.h */
@@ -83,6 +86,7 @@ struct call {        /* what a stage is given */
     void *local;                /* one per worker and conf */
     void *state;                /* zeroed: one per transaction */
     struct span body;           /* body phases: the bytes to look at */
+    enum mode mode;             /* the stage's, here */
     const void *answer;         /* resumed: the operation's value */
     enum err error;             /* resumed: how the operation ended */
 };
@@ -155,12 +159,17 @@ struct stage_type {
     /* Over the limit: true refuses the answer (in block mode), false shows the beginning and
      * lets the rest pass. NULL: false. */
     bool (*response_over_denies)(const void *conf);
+    /*
+     * Once, when the transaction is over and before its record is written, for stages that may
+     * be asked in PHASE_REQUEST_HEAD (whether it was or not: `state` is zero then). It may
+     * report findings, and decides nothing.
+     */
+    void (*finish)(struct call *c);
     stage_fn *on[PHASE_COUNT];
 };
 
 /* Options that the chain adds to every stage. Least strict of server, site, route and stage
  * wins. */
-enum mode { MODE_BLOCK, MODE_DETECT, MODE_OFF };
 enum on_error { ON_ERROR_DENY, ON_ERROR_PASS };
 
 struct stage_common {

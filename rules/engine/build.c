@@ -1,0 +1,295 @@
+/* A program to a plan: links, what ctl affects, what each phase runs. */
+#include "rules/engine/build.h"
+
+#include <hs/hs_common.h>
+
+/* ---- links ----------------------------------------------------------------------------------
+ */
+
+static bool keep_link(struct plan_builder *b, struct sec_link *link)
+{
+    if (b->link_count == b->link_capacity) {
+        unsigned capacity = b->link_capacity == 0 ? 256 : 2 * b->link_capacity;
+        struct sec_link **links = arena_array(b->arena, struct sec_link *, capacity);
+        if (links == NULL)
+            return false;
+        if (b->link_count > 0)
+            memcpy(links, b->links, b->link_count * sizeof(struct sec_link *));
+        b->links = links;
+        b->link_capacity = capacity;
+    }
+    b->links[b->link_count++] = link;
+    return true;
+}
+
+static enum link_match how(const struct sec_rule *rule)
+{
+    if (rule->unconditional)
+        return LINK_ALWAYS;
+    return rule->op.row->kind == OPERATOR_REGEX ? LINK_REGEX : LINK_OPERATOR;
+}
+
+static enum err make_link(struct plan_builder *b, const struct sec_rule *rule, unsigned ordinal,
+                          struct sec_link **made)
+{
+    struct sec_link *link = arena_new(b->arena, struct sec_link);
+    struct plan_step *steps = arena_array(b->arena, struct plan_step, rule->step_count);
+    if (link == NULL || steps == NULL || !keep_link(b, link))
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < rule->step_count; i++)
+        steps[i].step = &rule->steps[i];
+    *link = (struct sec_link){
+        .rule = rule,
+        .steps = steps,
+        .ordinal = (uint16_t)ordinal,
+        .bit = NO_BIT,
+        .match = (uint8_t)how(rule),
+        .direct = (uint8_t)how(rule),
+    };
+    *made = link;
+    return plan_link_forms(b, link);
+}
+
+static enum err make_chain(struct plan_builder *b, const struct sec_rule *head,
+                           unsigned ordinal, struct sec_link **chain)
+{
+    struct sec_link **next = chain;
+    for (const struct sec_rule *rule = head; rule != NULL; rule = rule->next) {
+        TRY(make_link(b, rule, ordinal, next));
+        next = &(*next)->next;
+    }
+    return OK;
+}
+
+/* ---- what ctl removes -----------------------------------------------------------------------
+ */
+
+static bool tag_matches(const struct regex_local *local, const struct sec_step *step,
+                        const struct sec_rule *head)
+{
+    for (unsigned i = 0; i < head->tag_count; i++) {
+        if (regex_match(local, step->regex, head->tags[i], NULL) == REGEX_YES)
+            return true;
+    }
+    return false;
+}
+
+static bool affects(const struct regex_local *local, const struct sec_step *step,
+                    const struct sec_rule *head)
+{
+    switch (step->ctl) {
+    case CTL_RULE_REMOVE_BY_ID:
+    case CTL_RULE_REMOVE_TARGET_BY_ID:
+        return head->id >= step->id_from && head->id <= step->id_to;
+    case CTL_RULE_REMOVE_BY_TAG:
+    case CTL_RULE_REMOVE_TARGET_BY_TAG:
+        return step->regex != NULL && tag_matches(local, step, head);
+    case CTL_RULE_REMOVE_BY_MSG:
+    case CTL_RULE_REMOVE_TARGET_BY_MSG:
+        return step->regex != NULL &&
+               regex_match(local, step->regex, head->message.source, NULL) == REGEX_YES;
+    default:
+        return false;
+    }
+}
+
+static bool removes(const struct sec_step *step)
+{
+    return step->kind == STEP_CTL && step->ctl <= CTL_RULE_REMOVE_TARGET_BY_MSG;
+}
+
+static enum err find_affected(struct plan_builder *b, const struct regex_local *local,
+                              struct plan_step *planned)
+{
+    struct sec_plan *plan = b->plan;
+    if (!removes(planned->step))
+        return OK;
+    uint64_t *set = arena_array(b->arena, uint64_t, plan->head_words);
+    if (set == NULL)
+        return ERR_MEMORY;
+    for (unsigned phase = 1; phase < SEC_PHASES; phase++) {
+        const struct plan_phase *list = &plan->phases[phase];
+        for (unsigned i = 0; i < list->count; i++) {
+            const struct sec_link *head = list->entries[i].head;
+            if (affects(local, planned->step, head->rule))
+                bit_add(set, head->ordinal);
+        }
+    }
+    planned->affects = set;
+    return OK;
+}
+
+static enum err plan_removals(struct plan_builder *b)
+{
+    struct regex_local local;
+    TRY(regex_attach(&local));
+    enum err err = OK;
+    for (unsigned i = 0; i < b->link_count && err == OK; i++) {
+        struct plan_step *steps = (struct plan_step *)b->links[i]->steps;
+        for (unsigned j = 0; j < b->links[i]->rule->step_count && err == OK; j++)
+            err = find_affected(b, &local, &steps[j]);
+    }
+    regex_detach(&local);
+    return err;
+}
+
+/* ---- phases ---------------------------------------------------------------------------------
+ */
+
+/* Behind which entry a marker stands; `count` when there is none. */
+static uint32_t entry_behind(const struct sec_program *program, unsigned phase, uint32_t from,
+                             struct span marker)
+{
+    uint32_t entry = 0;
+    for (uint32_t i = 0; i < program->item_count[phase]; i++) {
+        const struct sec_item *item = &program->items[phase][i];
+        bool runs = item->rule != NULL && !item->rule->removed;
+        if (i > from && item->rule == NULL && span_equal(item->marker, marker))
+            return entry;
+        entry += runs;
+    }
+    return entry;
+}
+
+static uint32_t skip_target(const struct sec_program *program, unsigned phase, uint32_t item,
+                            uint32_t entry)
+{
+    const struct sec_rule *rule = program->items[phase][item].rule;
+    if (rule->skip_after.len > 0)
+        return entry_behind(program, phase, item, rule->skip_after);
+    return rule->skip > 0 ? entry + 1 + rule->skip : 0;
+}
+
+static enum err plan_phase_of(struct plan_builder *b, unsigned phase)
+{
+    const struct sec_program *program = b->program;
+    struct plan_phase *list = &b->plan->phases[phase];
+    list->entries = arena_array(b->arena, struct sec_entry, program->item_count[phase]);
+    if (list->entries == NULL)
+        return ERR_MEMORY;
+    for (uint32_t i = 0; i < program->item_count[phase]; i++) {
+        const struct sec_rule *rule = program->items[phase][i].rule;
+        if (rule == NULL || rule->removed)
+            continue;
+        if (b->plan->head_count == UINT16_MAX) {
+            text_lit(b->why, "too many rules");
+            return ERR_CONFIG;
+        }
+        struct sec_entry *entry = &list->entries[list->count];
+        TRY(make_chain(b, rule, b->plan->head_count++, &entry->head));
+        entry->skip_to = skip_target(program, phase, i, list->count);
+        entry->index = i;
+        list->count++;
+    }
+    list->words = (list->count + 63) / 64;
+    for (unsigned i = 0; i < list->count; i++) {
+        if (list->entries[i].skip_to > list->count)
+            list->entries[i].skip_to = list->count;
+    }
+    list->always = arena_array(b->arena, uint64_t, list->words);
+    return list->always != NULL ? OK : ERR_MEMORY;
+}
+
+/* The links of what stays, and how many entries that is. */
+static void gather_links(struct plan_builder *b)
+{
+    b->link_count = 0;
+    for (unsigned phase = 1; phase < SEC_PHASES; phase++) {
+        struct plan_phase *list = &b->plan->phases[phase];
+        list->words = (list->count + 63) / 64;
+        for (unsigned i = 0; i < list->count; i++) {
+            for (struct sec_link *link = list->entries[i].head; link != NULL; link = link->next)
+                b->links[b->link_count++] = link;
+        }
+    }
+}
+
+/* ---- which entries are looked at ------------------------------------------------------------
+ */
+
+/* Whether nothing but a found pattern can make the link match. */
+static bool waits_for_a_find(const struct sec_link *link)
+{
+    const struct sec_rule *rule = link->rule;
+    if (link->bit == NO_BIT || rule->op.negated)
+        return false;
+    for (unsigned i = 0; i < rule->target_count; i++) {
+        const struct sec_target *target = &rule->targets[i];
+        if (!target->exclude && (target->count || !plan_scannable(target->var)))
+            return false;
+    }
+    return true;
+}
+
+static enum err plan_gates(struct plan_builder *b)
+{
+    struct sec_plan *plan = b->plan;
+    plan->entry_of_bit = arena_alloc(b->arena, plan->bit_count * sizeof(uint32_t));
+    plan->phase_of_bit = arena_array(b->arena, uint8_t, plan->bit_count);
+    if (plan->entry_of_bit == NULL || plan->phase_of_bit == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < plan->bit_count; i++)
+        plan->entry_of_bit[i] = UINT32_MAX;
+    for (unsigned phase = 1; phase < SEC_PHASES; phase++) {
+        struct plan_phase *list = &plan->phases[phase];
+        for (unsigned i = 0; i < list->count; i++) {
+            const struct sec_link *head = list->entries[i].head;
+            if (!waits_for_a_find(head)) {
+                bit_add(list->always, i);
+                continue;
+            }
+            unsigned bits = head->rule->multi_match ? head->path_count : 1;
+            for (unsigned j = 0; j < bits; j++) {
+                plan->entry_of_bit[head->bit + j] = i;
+                plan->phase_of_bit[head->bit + j] = (uint8_t)phase;
+            }
+        }
+    }
+    return OK;
+}
+
+/* ---- all ------------------------------------------------------------------------------------
+ */
+
+static enum err build(struct plan_builder *b)
+{
+    struct sec_plan *plan = b->plan;
+    plan->form_count = 1;
+    TRY(plan_names(b));
+    for (unsigned phase = 1; phase < SEC_PHASES; phase++)
+        TRY(plan_phase_of(b, phase));
+    plan->head_words = (plan->head_count + 63) / 64;
+    TRY(plan_removals(b));
+    TRY(plan_fold(b));
+    gather_links(b);
+    TRY(plan_patterns(b));
+    TRY(plan_gates(b));
+    return plan_classes(b);
+}
+
+enum err sec_plan_build(struct sec_plan **plan, const struct sec_program *program,
+                        struct arena *arena, struct text *why)
+{
+    struct plan_builder b = { .plan = arena_new(arena, struct sec_plan),
+                              .program = program,
+                              .arena = arena,
+                              .why = why };
+    if (b.plan == NULL)
+        return ERR_MEMORY;
+    b.plan->program = program;
+    b.plan->arena = arena;
+    enum err err = build(&b);
+    if (err != OK) {
+        sec_plan_free(b.plan);
+        return err;
+    }
+    *plan = b.plan;
+    return OK;
+}
+
+void sec_plan_free(struct sec_plan *plan)
+{
+    for (unsigned i = 1; i < plan->class_count; i++)
+        hs_free_database(plan->classes[i].db);
+    plan->class_count = 0;
+}

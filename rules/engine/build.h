@@ -1,0 +1,41 @@
+/*
+ * A program to a plan. Slow and allocating: for the generation process at load.
+ */
+#ifndef SALLYPORT_RULES_BUILD_H
+#define SALLYPORT_RULES_BUILD_H
+
+#include "rules/engine/plan.h"
+
+/* On ERR_CONFIG `why` says what does not fit. Memory is the arena's, but for the databases:
+ * sec_plan_free. The program outlives the plan. */
+MUST_USE enum err sec_plan_build(struct sec_plan **plan, const struct sec_program *program,
+                                 struct arena *arena, struct text *why);
+void sec_plan_free(struct sec_plan *plan);
+
+/* ---- shared between the files that build ---- */
+
+struct plan_builder {
+    struct sec_plan *plan;
+    const struct sec_program *program;
+    struct arena *arena;
+    struct text *why;
+    struct sec_link **links; /* of all phases; later those that stay */
+    unsigned link_count, link_capacity;
+    struct pattern_draft *drafts; /* build_patterns.c */
+    unsigned draft_count, draft_capacity;
+};
+
+/* names.c */
+MUST_USE enum err plan_names(struct plan_builder *b);
+/* forms.c: the form after `rule`'s transformations, and those on the way for multiMatch. */
+MUST_USE enum err plan_link_forms(struct plan_builder *b, struct sec_link *link);
+/* fold.c: takes away what the configuration decides. */
+MUST_USE enum err plan_fold(struct plan_builder *b);
+/* patterns.c: which links are matched by scanning; their bits, patterns and finds. */
+MUST_USE enum err plan_patterns(struct plan_builder *b);
+/* Whether values of `var` are ever scanned. */
+bool plan_scannable(enum variable var);
+/* classes.c: which values are scanned with which patterns; the databases. */
+MUST_USE enum err plan_classes(struct plan_builder *b);
+
+#endif

@@ -1,0 +1,305 @@
+/*
+ * Classes: which values are scanned with which patterns. Variables that nearly the same
+ * patterns look at share a class, so that one database stays in the cache.
+ */
+#include "rules/engine/build.h"
+
+#include <hs/hs_compile.h>
+#include <stdlib.h>
+
+enum { GROUPS_MAX = 256 };
+
+/* A variable whose values are scanned, and one that shows the same values. */
+static const struct shown_as {
+    enum variable var, also;
+    bool named; /* one of them may have a class of its own, by name */
+} shown_as[] = {
+    { VAR_ARGS_GET, VAR_ARGS, false },
+    { VAR_ARGS_POST, VAR_ARGS, false },
+    { VAR_ARGS_GET_NAMES, VAR_ARGS_NAMES, false },
+    { VAR_ARGS_POST_NAMES, VAR_ARGS_NAMES, false },
+    { VAR_REQUEST_COOKIES, VAR_COUNT, false },
+    { VAR_REQUEST_COOKIES_NAMES, VAR_COUNT, false },
+    { VAR_REQUEST_HEADERS, VAR_COUNT, true },
+    { VAR_REQUEST_HEADERS_NAMES, VAR_COUNT, false },
+    { VAR_REQUEST_URI, VAR_COUNT, false },
+    { VAR_REQUEST_URI_RAW, VAR_COUNT, false },
+    { VAR_REQUEST_FILENAME, VAR_COUNT, false },
+    { VAR_REQUEST_BASENAME, VAR_COUNT, false },
+    { VAR_REQUEST_LINE, VAR_COUNT, false },
+    { VAR_REQUEST_METHOD, VAR_COUNT, false },
+    { VAR_REQUEST_PROTOCOL, VAR_COUNT, false },
+    { VAR_QUERY_STRING, VAR_COUNT, false },
+    { VAR_REQUEST_BODY, VAR_COUNT, false },
+    { VAR_XML, VAR_COUNT, false },
+    { VAR_FILES, VAR_COUNT, false },
+    { VAR_FILES_NAMES, VAR_COUNT, false },
+    { VAR_MULTIPART_PART_HEADERS, VAR_COUNT, false },
+    { VAR_RESPONSE_HEADERS, VAR_COUNT, true },
+    { VAR_RESPONSE_HEADERS_NAMES, VAR_COUNT, false },
+    { VAR_RESPONSE_STATUS, VAR_COUNT, false },
+    { VAR_RESPONSE_BODY, VAR_COUNT, false },
+};
+
+/* The values of a variable, or those of one name, and the bits that may be found in them. */
+struct group {
+    enum variable var;
+    struct span name; /* p NULL: all that have no group of their own */
+    uint64_t *bits;
+    unsigned class;
+};
+
+struct grouping {
+    struct plan_builder *b;
+    struct group groups[GROUPS_MAX];
+    unsigned count;
+};
+
+/* ---- groups ---------------------------------------------------------------------------------
+ */
+
+static enum err add_group(struct grouping *g, enum variable var, struct span name)
+{
+    for (unsigned i = 0; i < g->count; i++) {
+        if (g->groups[i].var == var && span_equal_nocase(g->groups[i].name, name))
+            return OK;
+    }
+    if (g->count == GROUPS_MAX) {
+        text_format(g->b->why, "rules name more than %d fields", GROUPS_MAX);
+        return ERR_CONFIG;
+    }
+    uint64_t *bits = arena_array(g->b->arena, uint64_t, g->b->plan->bit_words);
+    if (bits == NULL)
+        return ERR_MEMORY;
+    g->groups[g->count++] = (struct group){ .var = var, .name = name, .bits = bits };
+    return OK;
+}
+
+static enum err find_groups(struct grouping *g)
+{
+    struct plan_builder *b = g->b;
+    for (size_t i = 0; i < ARRAY_LEN(shown_as); i++) {
+        TRY(add_group(g, shown_as[i].var, (struct span){ 0 }));
+        for (unsigned j = 0; shown_as[i].named && j < b->link_count; j++) {
+            const struct sec_link *link = b->links[j];
+            for (unsigned k = 0; link->bit != NO_BIT && k < link->rule->target_count; k++) {
+                const struct sec_target *target = &link->rule->targets[k];
+                if (target->var == shown_as[i].var && target->key_kind == KEY_NAME &&
+                    !target->exclude && !target->count)
+                    TRY(add_group(g, target->var, target->key));
+            }
+        }
+    }
+    return OK;
+}
+
+static const struct shown_as *row_of(enum variable var)
+{
+    for (size_t i = 0; i < ARRAY_LEN(shown_as); i++) {
+        if (shown_as[i].var == var)
+            return &shown_as[i];
+    }
+    return NULL;
+}
+
+static bool looks_at(const struct group *group, const struct sec_target *target)
+{
+    const struct shown_as *row = row_of(group->var);
+    if (target->exclude || target->count)
+        return false;
+    if (target->var != row->var && target->var != row->also)
+        return false;
+    if (!row->named || target->key_kind != KEY_NAME)
+        return true;
+    return group->name.p != NULL && span_equal_nocase(group->name, target->key);
+}
+
+static void fill_group(struct grouping *g, struct group *group)
+{
+    for (unsigned i = 0; i < g->b->link_count; i++) {
+        const struct sec_link *link = g->b->links[i];
+        bool looked = false;
+        for (unsigned j = 0; link->bit != NO_BIT && j < link->rule->target_count; j++)
+            looked = looked || looks_at(group, &link->rule->targets[j]);
+        unsigned bits = !looked ? 0 : link->rule->multi_match ? link->path_count : 1;
+        for (unsigned j = 0; j < bits; j++)
+            bit_add(group->bits, link->bit + j);
+    }
+}
+
+/* ---- groups to classes ----------------------------------------------------------------------
+ */
+
+struct sets {
+    unsigned both, either;
+};
+
+static struct sets compare(const uint64_t *a, const uint64_t *b, unsigned words)
+{
+    struct sets sets = { 0, 0 };
+    for (unsigned i = 0; i < words; i++) {
+        sets.both += (unsigned)__builtin_popcountll(a[i] & b[i]);
+        sets.either += (unsigned)__builtin_popcountll(a[i] | b[i]);
+    }
+    return sets;
+}
+
+struct class_draft {
+    uint64_t *bits;
+};
+
+/* The class that shares at least half of the bits, or a new one. */
+static enum err classify(struct grouping *g, struct class_draft *drafts, struct group *group)
+{
+    struct sec_plan *plan = g->b->plan;
+    unsigned words = plan->bit_words, best = 0, best_both = 0;
+    if (compare(group->bits, group->bits, words).both == 0)
+        return OK;
+    for (unsigned i = 1; i < plan->class_count; i++) {
+        struct sets sets = compare(drafts[i].bits, group->bits, words);
+        if (2 * sets.both >= sets.either && sets.both > best_both) {
+            best = i;
+            best_both = sets.both;
+        }
+    }
+    if (best == 0 && plan->class_count == PLAN_CLASSES_MAX)
+        best = 1;
+    if (best == 0) {
+        best = plan->class_count++;
+        drafts[best].bits = arena_array(g->b->arena, uint64_t, words);
+        if (drafts[best].bits == NULL)
+            return ERR_MEMORY;
+    }
+    for (unsigned i = 0; i < words; i++)
+        drafts[best].bits[i] |= group->bits[i];
+    group->class = best;
+    return OK;
+}
+
+static enum err name_classes(struct grouping *g)
+{
+    struct sec_plan *plan = g->b->plan;
+    plan->named = arena_array(g->b->arena, struct plan_named, g->count);
+    if (plan->named == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < g->count; i++) {
+        const struct group *group = &g->groups[i];
+        if (group->name.p == NULL) {
+            plan->class_of[group->var] = (uint8_t)group->class;
+            continue;
+        }
+        plan->named[plan->named_count++] =
+            (struct plan_named){ .name = group->name,
+                                 .var = group->var,
+                                 .class = (uint8_t)group->class };
+        bit_add(plan->named_vars, group->var);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(shown_as); i++) {
+        enum variable var = shown_as[i].var;
+        if (plan->class_of[var] != 0 || bit_has(plan->named_vars, var))
+            plan->scanned[plan->scanned_count++] = var;
+    }
+    return OK;
+}
+
+/* ---- a class's patterns ---------------------------------------------------------------------
+ */
+
+static bool wanted(const struct plan_pattern *pattern, const uint64_t *bits)
+{
+    for (unsigned i = 0; i < pattern->find_count; i++) {
+        if (bit_has(bits, pattern->finds[i].bit))
+            return true;
+    }
+    return false;
+}
+
+static void add_form(const struct sec_plan *plan, bool *forms, unsigned form)
+{
+    for (; form != 0; form = plan->forms[form].parent)
+        forms[form] = true;
+}
+
+static enum err class_forms(struct plan_builder *b, struct scan_class *class, const bool *wants)
+{
+    uint16_t *forms = arena_array(b->arena, uint16_t, b->plan->form_count);
+    if (forms == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 1; i < b->plan->form_count; i++) {
+        if (!wants[i])
+            continue;
+        forms[class->form_count++] = (uint16_t)i;
+        class->triggers |= b->plan->forms[i].step->triggers;
+    }
+    class->forms = forms;
+    return OK;
+}
+
+static enum err gather(struct plan_builder *b, struct scan_class *class, const uint64_t *bits)
+{
+    const struct sec_plan *plan = b->plan;
+    bool forms[PLAN_FORMS_MAX] = { false };
+    uint32_t *ids = arena_array(b->arena, uint32_t, plan->pattern_count);
+    if (ids == NULL)
+        return ERR_MEMORY;
+    class->shortest = SIZE_MAX;
+    for (unsigned i = 0; i < plan->pattern_count; i++) {
+        const struct plan_pattern *pattern = &plan->patterns[i];
+        if (!wanted(pattern, bits))
+            continue;
+        ids[class->id_count++] = i;
+        if (pattern->shortest < class->shortest)
+            class->shortest = pattern->shortest;
+        for (unsigned j = 0; j < pattern->find_count; j++) {
+            if (bit_has(bits, pattern->finds[j].bit))
+                add_form(plan, forms, pattern->finds[j].form);
+        }
+    }
+    class->ids = ids;
+    return class_forms(b, class, forms);
+}
+
+static enum err compile_class(struct plan_builder *b, struct scan_class *class)
+{
+    unsigned count = class->id_count;
+    const char **texts = arena_array(b->arena, const char *, count);
+    unsigned *flags = arena_array(b->arena, unsigned, count);
+    unsigned *ids = arena_array(b->arena, unsigned, count);
+    if (texts == NULL || flags == NULL || ids == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < count; i++) {
+        const struct plan_pattern *pattern = &b->plan->patterns[class->ids[i]];
+        texts[i] = pattern->text;
+        flags[i] = pattern->flags;
+        ids[i] = i;
+    }
+    hs_compile_error_t *error = NULL;
+    if (hs_compile_multi(texts, flags, ids, count, HS_MODE_BLOCK, NULL, &class->db, &error) ==
+        HS_SUCCESS)
+        return OK;
+    text_add(b->why, span_text(error != NULL ? error->message : "out of memory"));
+    if (error != NULL)
+        hs_free_compile_error(error);
+    return ERR_CONFIG;
+}
+
+enum err plan_classes(struct plan_builder *b)
+{
+    struct grouping *g = arena_new(b->arena, struct grouping);
+    struct class_draft drafts[PLAN_CLASSES_MAX] = { { NULL } };
+    if (g == NULL)
+        return ERR_MEMORY;
+    g->b = b;
+    b->plan->class_count = 1;
+    TRY(find_groups(g));
+    for (unsigned i = 0; i < g->count; i++) {
+        fill_group(g, &g->groups[i]);
+        TRY(classify(g, drafts, &g->groups[i]));
+    }
+    TRY(name_classes(g));
+    for (unsigned i = 1; i < b->plan->class_count; i++) {
+        TRY(gather(b, &b->plan->classes[i], drafts[i].bits));
+        TRY(compile_class(b, &b->plan->classes[i]));
+    }
+    return OK;
+}

@@ -1,0 +1,89 @@
+/* The names in TX that rules spell out: each has a slot, so that no run has to hash it. */
+#include "rules/engine/build.h"
+
+struct names {
+    struct plan_builder *b;
+    struct span *items;
+    unsigned count;
+    enum err err;
+};
+
+static struct span lower_copy(struct arena *arena, struct span name)
+{
+    char *p = arena_alloc(arena, name.len);
+    for (size_t i = 0; p != NULL && i < name.len; i++)
+        p[i] = ascii_lower(name.p[i]);
+    return span_of(p, p != NULL ? name.len : 0);
+}
+
+static bool is_capture(struct span name)
+{
+    return name.len == 1 && name.p[0] >= '0' && name.p[0] <= '9';
+}
+
+static void add_name(struct names *names, struct span name)
+{
+    if (names->err != OK || name.len == 0 || is_capture(name))
+        return;
+    struct span lower = lower_copy(names->b->arena, name);
+    if (lower.p == NULL) {
+        names->err = ERR_MEMORY;
+        return;
+    }
+    struct table *table = &names->b->plan->names;
+    void *slot = (void *)(uintptr_t)(names->count + 1);
+    enum err err = table_put(table, lower, slot);
+    if (err == OK)
+        names->items[names->count++] = lower;
+    else if (err != ERR_DUPLICATE)
+        names->err = err;
+}
+
+static void add_macro(struct names *names, const struct macro *macro)
+{
+    for (unsigned i = 0; i < macro->count; i++) {
+        if (macro->parts[i].variable && macro->parts[i].var == VAR_TX)
+            add_name(names, macro->parts[i].text);
+    }
+}
+
+static void add_rule(struct names *names, const struct sec_rule *rule)
+{
+    for (unsigned i = 0; i < rule->target_count; i++) {
+        const struct sec_target *target = &rule->targets[i];
+        if (target->var == VAR_TX && target->key_kind == KEY_NAME &&
+            (target->key_macro.literal || target->key_macro.count == 0))
+            add_name(names, target->key);
+    }
+    for (unsigned i = 0; i < rule->step_count; i++) {
+        const struct sec_step *step = &rule->steps[i];
+        if (step->collection == COLLECTION_TX && step->name.literal)
+            add_name(names, step->name.source);
+        add_macro(names, &step->name);
+        add_macro(names, &step->value);
+    }
+    add_macro(names, &rule->op.argument);
+    add_macro(names, &rule->message);
+    add_macro(names, &rule->log_data);
+}
+
+enum err plan_names(struct plan_builder *b)
+{
+    struct sec_plan *plan = b->plan;
+    struct names names = { .b = b };
+    names.items = arena_array(b->arena, struct span, PLAN_NAMES_MAX);
+    if (names.items == NULL)
+        return ERR_MEMORY;
+    TRY(table_init(&plan->names, b->arena, PLAN_NAMES_MAX));
+    for (unsigned i = 0; i < b->program->rule_count; i++)
+        add_rule(&names, b->program->rules[i]);
+    if (names.err == ERR_LIMIT) {
+        text_format(b->why, "rules name more than %d variables", PLAN_NAMES_MAX);
+        return ERR_CONFIG;
+    }
+    TRY(names.err);
+    plan->slot_names = names.items;
+    plan->slot_count = names.count;
+    plan->initial = arena_array(b->arena, struct span, names.count);
+    return plan->initial != NULL ? OK : ERR_MEMORY;
+}

@@ -1,0 +1,343 @@
+/*
+ * Which links are matched by scanning, and for what.
+ *
+ * A link with a literal regular expression, list of words or piece of text becomes patterns for
+ * Hyperscan; several patterns may stand for one link, and equal patterns of many links are one.
+ * What Hyperscan does not take, or what matches the empty text, stays with PCRE2 or the
+ * operator's own function.
+ */
+#include "rules/engine/build.h"
+
+#include <hs/hs_compile.h>
+
+#include "rules/engine/split.h"
+#include "rules/pattern.h"
+#include "rules/words.h"
+
+/* ---- values that are scanned ----------------------------------------------------------------
+ */
+
+bool plan_scannable(enum variable var)
+{
+    switch ((int)var) {
+    case VAR_ARGS:
+    case VAR_ARGS_NAMES:
+    case VAR_ARGS_GET:
+    case VAR_ARGS_GET_NAMES:
+    case VAR_ARGS_POST:
+    case VAR_ARGS_POST_NAMES:
+    case VAR_REQUEST_COOKIES:
+    case VAR_REQUEST_COOKIES_NAMES:
+    case VAR_REQUEST_HEADERS:
+    case VAR_REQUEST_HEADERS_NAMES:
+    case VAR_REQUEST_URI:
+    case VAR_REQUEST_URI_RAW:
+    case VAR_REQUEST_FILENAME:
+    case VAR_REQUEST_BASENAME:
+    case VAR_REQUEST_LINE:
+    case VAR_REQUEST_METHOD:
+    case VAR_REQUEST_PROTOCOL:
+    case VAR_QUERY_STRING:
+    case VAR_REQUEST_BODY:
+    case VAR_XML:
+    case VAR_FILES:
+    case VAR_FILES_NAMES:
+    case VAR_MULTIPART_PART_HEADERS:
+    case VAR_RESPONSE_HEADERS:
+    case VAR_RESPONSE_HEADERS_NAMES:
+    case VAR_RESPONSE_STATUS:
+    case VAR_RESPONSE_BODY:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool any_scannable(const struct sec_rule *rule)
+{
+    for (unsigned i = 0; i < rule->target_count; i++) {
+        if (!rule->targets[i].exclude && !rule->targets[i].count &&
+            plan_scannable(rule->targets[i].var))
+            return true;
+    }
+    return false;
+}
+
+/* ---- drafts ---------------------------------------------------------------------------------
+ */
+
+struct find_link {
+    struct find_link *next;
+    struct plan_find find;
+};
+
+struct pattern_draft {
+    const char *text;
+    unsigned flags;
+    uint32_t shortest;
+    struct find_link *finds;
+    unsigned find_count;
+};
+
+struct drafting {
+    struct plan_builder *b;
+    struct table known; /* text and flags -> index + 1 */
+};
+
+static enum err grow(struct plan_builder *b)
+{
+    unsigned capacity = b->draft_capacity == 0 ? 1024 : 2 * b->draft_capacity;
+    struct pattern_draft *drafts = arena_array(b->arena, struct pattern_draft, capacity);
+    if (drafts == NULL)
+        return ERR_MEMORY;
+    if (b->draft_count > 0)
+        memcpy(drafts, b->drafts, b->draft_count * sizeof(*drafts));
+    b->drafts = drafts;
+    b->draft_capacity = capacity;
+    return OK;
+}
+
+static enum err draft_for(struct drafting *d, const struct pattern_info *info,
+                          struct pattern_draft **draft)
+{
+    struct plan_builder *b = d->b;
+    struct text key = text_growing(b->arena, strlen(info->text) + 16);
+    text_uint(&key, info->flags);
+    text_char(&key, ' ');
+    text_add(&key, span_text(info->text));
+    if (key.overflow)
+        return ERR_MEMORY;
+    const void *found = table_get(&d->known, text_span(&key));
+    if (found != NULL) {
+        *draft = &b->drafts[(uintptr_t)found - 1];
+        return OK;
+    }
+    if (b->draft_count == b->draft_capacity)
+        TRY(grow(b));
+    TRY(table_put(&d->known, text_span(&key), (void *)(uintptr_t)(b->draft_count + 1)));
+    *draft = &b->drafts[b->draft_count++];
+    **draft = (struct pattern_draft){
+        .text = info->text,
+        .flags = info->flags,
+        .shortest = info->shortest < UINT32_MAX ? (uint32_t)info->shortest : UINT32_MAX,
+    };
+    return OK;
+}
+
+/* The link's bit for each form that its operator sees, found by this pattern. */
+static enum err add_finds(struct plan_builder *b, struct pattern_draft *draft,
+                          const struct sec_link *link)
+{
+    bool many = link->rule->multi_match;
+    unsigned count = many ? link->path_count : 1;
+    for (unsigned i = 0; i < count; i++) {
+        struct find_link *find = arena_new(b->arena, struct find_link);
+        if (find == NULL)
+            return ERR_MEMORY;
+        find->find.bit = (uint16_t)(link->bit + i);
+        find->find.form = many ? link->path[i] : link->form;
+        find->next = draft->finds;
+        draft->finds = find;
+        draft->find_count++;
+    }
+    return OK;
+}
+
+/* ---- what a link looks for ------------------------------------------------------------------
+ */
+
+struct pieces {
+    struct pattern_info *items;
+    unsigned count, capacity;
+};
+
+static enum err add_piece(struct plan_builder *b, struct pieces *pieces,
+                          const struct pattern_info *info)
+{
+    if (pieces->count == pieces->capacity) {
+        unsigned capacity = pieces->capacity == 0 ? 8 : 2 * pieces->capacity;
+        struct pattern_info *items = arena_array(b->arena, struct pattern_info, capacity);
+        if (items == NULL)
+            return ERR_MEMORY;
+        if (pieces->count > 0)
+            memcpy(items, pieces->items, pieces->count * sizeof(*items));
+        pieces->items = items;
+        pieces->capacity = capacity;
+    }
+    pieces->items[pieces->count++] = *info;
+    return OK;
+}
+
+/*
+ * Whether Hyperscan compiles it at all. What it has no meaning for is known already; what is
+ * left is that a pattern can become too large, which only long ones do.
+ */
+static bool compiles(const struct pattern_info *info)
+{
+    enum { SURELY_SMALL = 512 };
+    if (strlen(info->text) <= SURELY_SMALL)
+        return true;
+    hs_database_t *db = NULL;
+    hs_compile_error_t *error = NULL;
+    bool good =
+        hs_compile(info->text, info->flags, HS_MODE_BLOCK, NULL, &db, &error) == HS_SUCCESS;
+    if (error != NULL)
+        hs_free_compile_error(error);
+    hs_free_database(db);
+    return good;
+}
+
+/* A pattern, or its halves, or theirs; `*good`: all of it could be taken. */
+static enum err take_regex(struct plan_builder *b, struct span source, struct pieces *pieces,
+                           bool *good)
+{
+    enum { PIECES_MAX = 64 };
+    char buffer[256];
+    struct text why = text_fixed(buffer, sizeof(buffer));
+    struct pattern_info info;
+    struct span halves[2];
+    if (pattern_read(source, false, b->arena, &info, &why) && compiles(&info))
+        return add_piece(b, pieces, &info);
+    *good = *good && pieces->count < PIECES_MAX && pattern_split(source, b->arena, halves);
+    if (*good)
+        TRY(take_regex(b, halves[0], pieces, good));
+    return *good ? take_regex(b, halves[1], pieces, good) : OK;
+}
+
+static enum err regex_pieces(struct plan_builder *b, const struct sec_rule *rule,
+                             struct pieces *pieces)
+{
+    bool good = rule->op.regex != NULL;
+    if (good)
+        TRY(take_regex(b, rule->op.argument.source, pieces, &good));
+    if (!good)
+        pieces->count = 0;
+    return OK;
+}
+
+/* Every byte that is not a letter or digit as \xHH: no meaning is left in it. */
+static enum err literal_piece(struct plan_builder *b, struct span literal, const char *before,
+                              const char *behind, struct pieces *pieces)
+{
+    struct text text = text_growing(b->arena, 4 * literal.len + 8);
+    text_add(&text, span_text(before));
+    for (size_t i = 0; i < literal.len; i++) {
+        char c = literal.p[i], lower = ascii_lower(c);
+        if ((lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9')) {
+            text_char(&text, c);
+        } else {
+            text_lit(&text, "\\x");
+            text_hex(&text, &c, 1);
+        }
+    }
+    text_add(&text, span_text(behind));
+    struct pattern_info info = {
+        .text = text_cstring(&text),
+        .flags = HS_FLAG_DOTALL | HS_FLAG_SINGLEMATCH,
+        .shortest = literal.len,
+    };
+    return info.text == NULL ? ERR_MEMORY : add_piece(b, pieces, &info);
+}
+
+static enum err word_pieces(struct plan_builder *b, const struct sec_rule *rule,
+                            struct pieces *pieces)
+{
+    const struct words *words = rule->op.prepared;
+    for (size_t i = 0; words != NULL && i < words->count; i++) {
+        TRY(literal_piece(b, words->items[i], "", "", pieces));
+        pieces->items[pieces->count - 1].flags |= HS_FLAG_CASELESS;
+    }
+    return OK;
+}
+
+/* Operators that look for one piece of text, as a pattern. */
+static const struct text_row {
+    const char *name, *before, *behind;
+} text_rows[] = {
+    { "contains", "", "" },
+    { "beginsWith", "^", "" },
+    { "endsWith", "", "\\z" },
+    { "streq", "^", "\\z" },
+};
+
+static enum err pieces_of(struct plan_builder *b, const struct sec_rule *rule,
+                          struct pieces *pieces)
+{
+    const struct operator_row *row = rule->op.row;
+    const struct macro *argument = &rule->op.argument;
+    if (rule->unconditional || !argument->literal || argument->source.len == 0 ||
+        !any_scannable(rule))
+        return OK;
+    if (span_equal(span_text(row->name), SPAN("rx")))
+        return regex_pieces(b, rule, pieces);
+    if (row->eval == operator_find(SPAN("pm"))->eval)
+        return word_pieces(b, rule, pieces);
+    for (size_t i = 0; i < ARRAY_LEN(text_rows); i++) {
+        if (strcmp(row->name, text_rows[i].name) == 0)
+            return literal_piece(b, argument->source, text_rows[i].before, text_rows[i].behind,
+                                 pieces);
+    }
+    return OK;
+}
+
+static enum err plan_link(struct drafting *d, struct sec_link *link)
+{
+    struct plan_builder *b = d->b;
+    struct pieces pieces = { .count = 0 };
+    TRY(pieces_of(b, link->rule, &pieces));
+    if (pieces.count == 0)
+        return OK;
+    unsigned bits = link->rule->multi_match ? link->path_count : 1;
+    if (b->plan->bit_count + bits > PLAN_BITS_MAX) {
+        text_format(b->why, "more than %d rules look for patterns", PLAN_BITS_MAX);
+        return ERR_CONFIG;
+    }
+    link->bit = (uint16_t)b->plan->bit_count;
+    link->match = LINK_SCANNED;
+    b->plan->bit_count += bits;
+    for (unsigned i = 0; i < pieces.count; i++) {
+        struct pattern_draft *draft;
+        TRY(draft_for(d, &pieces.items[i], &draft));
+        TRY(add_finds(b, draft, link));
+    }
+    return OK;
+}
+
+/* ---- all ------------------------------------------------------------------------------------
+ */
+
+static enum err settle(struct plan_builder *b)
+{
+    struct sec_plan *plan = b->plan;
+    plan->patterns = arena_array(b->arena, struct plan_pattern, b->draft_count);
+    if (plan->patterns == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < b->draft_count; i++) {
+        const struct pattern_draft *draft = &b->drafts[i];
+        struct plan_find *finds = arena_array(b->arena, struct plan_find, draft->find_count);
+        if (finds == NULL)
+            return ERR_MEMORY;
+        unsigned count = 0;
+        for (const struct find_link *find = draft->finds; find != NULL; find = find->next)
+            finds[count++] = find->find;
+        plan->patterns[i] = (struct plan_pattern){ .text = draft->text,
+                                                   .flags = draft->flags,
+                                                   .finds = finds,
+                                                   .find_count = count,
+                                                   .shortest = draft->shortest };
+    }
+    plan->pattern_count = b->draft_count;
+    return OK;
+}
+
+enum err plan_patterns(struct plan_builder *b)
+{
+    enum { DISTINCT_PATTERNS_MAX = 256 * 1024 };
+
+    struct drafting d = { .b = b };
+    TRY(table_init(&d.known, b->arena, DISTINCT_PATTERNS_MAX));
+    for (unsigned i = 0; i < b->link_count; i++)
+        TRY(plan_link(&d, b->links[i]));
+    b->plan->bit_words = (b->plan->bit_count + 63) / 64;
+    return settle(b);
+}

@@ -1,0 +1,473 @@
+/*
+ * One link against all its values, and what follows from each match.
+ */
+#include "rules/engine/run.h"
+
+enum { WORK_VALUE = 4, WORK_OPERATOR = 64, WORK_REGEX = 512 };
+
+/* A value as one target shows it. */
+struct shown {
+    const struct sec_link *link;
+    enum variable var;
+    bool count; /* the value is a number of values */
+    struct sec_value *value;
+    struct span text; /* after transformations */
+    unsigned step;    /* multiMatch: which of the path */
+};
+
+/* Where in `text` something was found; TX:0 and so on. */
+struct found {
+    bool yes, located;
+    size_t offset, len;
+    struct regex_captures captures;
+    char room[16]; /* of captures that are no part of the value */
+};
+
+/* ---- names ----------------------------------------------------------------------------------
+ */
+
+static struct span name_of(struct sec_run *run, const struct shown *shown)
+{
+    struct span row = span_text(variable_rows[shown->var].name), key = shown->value->key;
+    if (!shown->count && key.len == 0)
+        return row;
+    struct text text = text_growing(run->arena, row.len + key.len + 2);
+    if (shown->count)
+        text_char(&text, '&');
+    text_add(&text, row);
+    if (key.len > 0) {
+        text_char(&text, ':');
+        text_add(&text, key);
+    }
+    return text.overflow ? (struct span){ 0 } : text_span(&text);
+}
+
+/* ---- does it match? -------------------------------------------------------------------------
+ */
+
+static bool is_global(const struct sec_link *link)
+{
+    return strcmp(link->rule->op.row->name, "rxGlobal") == 0;
+}
+
+/* The groups of all matches, one behind the other; the first match's are there already. */
+static void take_all(struct sec_run *run, const struct sec_regex *regex, struct span text,
+                     struct regex_captures *all)
+{
+    struct regex_captures next = *all;
+    while (all->count < REGEX_CAPTURES_MAX) {
+        size_t from = (size_t)(next.at[0].p - text.p) + next.at[0].len;
+        run->work += text.len - from + WORK_REGEX;
+        if (regex_match_from(&run->local->regex, regex, text, from, &next) != REGEX_YES)
+            return;
+        for (unsigned i = 0; i < next.count && all->count < REGEX_CAPTURES_MAX; i++)
+            all->at[all->count++] = next.at[i];
+    }
+}
+
+static void try_regex(struct sec_run *run, const struct sec_link *link, struct span text,
+                      struct found *found)
+{
+    const struct sec_operator *op = &link->rule->op;
+    const struct sec_regex *regex =
+        op->regex != NULL ? op->regex : sec_pattern(run, &op->argument);
+    run->counts.regex_calls++;
+    run->work += text.len + WORK_REGEX;
+    if (regex == NULL)
+        return;
+    enum regex_answer answer = regex_match(&run->local->regex, regex, text, &found->captures);
+    found->yes = answer == REGEX_YES;
+    /* Undecided is not "no": the budget is called spent, and the stage's on_error decides. */
+    if (answer == REGEX_LIMIT)
+        run->spent = true;
+    if (!found->yes)
+        return;
+    found->located = true;
+    found->offset = (size_t)(found->captures.at[0].p - text.p);
+    found->len = found->captures.at[0].len;
+    if (is_global(link))
+        take_all(run, regex, text, &found->captures);
+}
+
+static void try_operator(struct sec_run *run, const struct sec_link *link, struct span text,
+                         struct found *found)
+{
+    const struct sec_operator *op = &link->rule->op;
+    struct operator_match match = { .captured = { 0 } };
+    struct operator_call call = {
+        .prepared = op->prepared,
+        .value = text,
+        .argument = sec_expand(run, &op->argument),
+        .regex = &run->local->regex,
+    };
+    run->counts.operator_calls++;
+    run->work += text.len + WORK_OPERATOR;
+    found->yes = op->row->eval != NULL && op->row->eval(&call, &match);
+    if (!found->yes)
+        return;
+    found->located = true;
+    found->offset = match.offset;
+    found->len = match.len;
+    if (match.captured.p == NULL)
+        return;
+    bool own =
+        match.captured.p >= match.room && match.captured.p < match.room + sizeof(match.room);
+    if (own)
+        memcpy(found->room, match.room, sizeof(match.room));
+    found->captures.count = 1;
+    found->captures.at[0] =
+        own ? span_of(found->room + (match.captured.p - match.room), match.captured.len)
+            : match.captured;
+}
+
+static void try_directly(struct sec_run *run, const struct sec_link *link, struct span text,
+                         struct found *found)
+{
+    if (link->direct == LINK_REGEX)
+        try_regex(run, link, text, found);
+    else
+        try_operator(run, link, text, found);
+}
+
+/* A scanned value's answer is known: its place and captures are looked for only when the rule
+ * uses them. */
+static void try_value(struct sec_run *run, const struct shown *shown, struct found *found)
+{
+    const struct sec_link *link = shown->link;
+    const struct sec_value *value = shown->value;
+    const struct sec_rule *rule = link->rule;
+    bool known = link->bit != NO_BIT && value->scanned && !shown->count;
+    if (!known) {
+        try_directly(run, link, shown->text, found);
+        return;
+    }
+    bool hit = value->hits != NULL && bit_has(value->hits, link->bit + shown->step);
+    if (hit && !rule->op.negated && (rule->capture || rule->head->log || rule->head->audit_log))
+        try_directly(run, link, shown->text, found);
+    found->yes = hit;
+}
+
+/* ---- what follows ---------------------------------------------------------------------------
+ */
+
+static bool note_matched(struct sec_run *run, struct span name, struct span text)
+{
+    struct sec_matched *matched = arena_new(run->arena, struct sec_matched);
+    if (matched == NULL)
+        return false;
+    *matched = (struct sec_matched){ .name = name, .text = text };
+    *run->matched_tail = matched;
+    run->matched_tail = &matched->next;
+    run->matched_name = name;
+    run->matched_text = text;
+    return true;
+}
+
+static bool take_captures(struct sec_run *run, const struct found *found)
+{
+    struct regex_captures captures = found->captures;
+    if (!found->yes || captures.count == 0)
+        return true;
+    for (unsigned i = 0; i < captures.count; i++) {
+        const char *p = captures.at[i].p;
+        bool own = p >= found->room && p < found->room + sizeof(found->room);
+        if (p != NULL && own)
+            captures.at[i] = arena_copy(run->arena, captures.at[i]);
+        if (p != NULL && captures.at[i].p == NULL)
+            return false;
+    }
+    sec_captures_set(run, &captures);
+    return true;
+}
+
+static bool log_match(struct sec_run *run, const struct shown *shown, const struct found *found)
+{
+    const struct sec_rule *head = shown->link->rule->head;
+    if (run->match_count >= RUN_MATCHES_MAX) {
+        run->matches_dropped++;
+        return true;
+    }
+    struct sec_match *match = arena_new(run->arena, struct sec_match);
+    if (match == NULL)
+        return false;
+    *match = (struct sec_match){
+        .rule = head,
+        .field = run->matched_name,
+        .text = shown->text,
+        .original = shown->value->text,
+        .message = sec_expand(run, &head->message),
+        .log_data = sec_expand(run, &head->log_data),
+        .offset = found->located && found->offset < UINT32_MAX ? (uint32_t)found->offset : 0,
+        .len = found->located && found->len < UINT32_MAX
+                   ? (uint32_t)found->len
+                   : (uint32_t)(shown->text.len < UINT32_MAX ? shown->text.len : UINT32_MAX),
+        .link = shown->link->rule,
+        .phase = run->phase,
+    };
+    *run->matches_tail = match;
+    run->matches_tail = &match->next;
+    run->match_count++;
+    return match->message.p != NULL && match->log_data.p != NULL;
+}
+
+static void decide(struct sec_run *run, const struct sec_rule *head)
+{
+    bool on = run->engine == ENGINE_ON && run->phase != SEC_LOGGING;
+    switch (head->resolved) {
+    case DISRUPT_DENY:
+    case DISRUPT_DROP:
+    case DISRUPT_REDIRECT:
+        if (run->phase == SEC_LOGGING)
+            return;
+        if (!on && run->would_intercept == NULL)
+            run->would_intercept = head;
+        if (on)
+            run->intercepted = head;
+        if (run->intercepted == head || run->would_intercept == head)
+            run->intercept_phase = run->phase;
+        return;
+    case DISRUPT_ALLOW:
+        run->allow_all = on;
+        return;
+    case DISRUPT_ALLOW_PHASE:
+        run->allow_phase = on;
+        return;
+    case DISRUPT_ALLOW_REQUEST:
+        run->allow_request = on;
+        return;
+    case DISRUPT_NONE:
+    case DISRUPT_PASS:
+    case DISRUPT_BLOCK:
+    case DISRUPT_PROXY:
+        return;
+    }
+}
+
+/* False: out of memory. */
+static bool on_match(struct sec_run *run, const struct shown *shown, const struct found *found)
+{
+    const struct sec_link *link = shown->link;
+    const struct sec_rule *rule = link->rule, *head = rule->head;
+    struct span name = name_of(run, shown);
+    if (name.p == NULL || !note_matched(run, name, shown->text))
+        return false;
+    if (rule->capture && !take_captures(run, found))
+        return false;
+    bool last = link->next == NULL;
+    if (last && head->severity > 0 && head->severity < run->highest_severity)
+        run->highest_severity = head->severity;
+    if (!sec_do_steps(run, link))
+        return false;
+    if (!last)
+        return true;
+    if ((head->log || head->audit_log) && !log_match(run, shown, found))
+        return false;
+    decide(run, head);
+    return true;
+}
+
+/* ---- one value ------------------------------------------------------------------------------
+ */
+
+/* 1, 0, or -1: out of memory. */
+static int judge(struct sec_run *run, struct shown *shown)
+{
+    struct found found;
+    found.yes = found.located = false;
+    found.captures.count = 0;
+    try_value(run, shown, &found);
+    if (found.yes == shown->link->rule->op.negated)
+        return 0;
+    /* Links of a chain have no id and no tag of their own, and so keep their targets. */
+    if (run->removed_targets != NULL && shown->link->rule == shown->link->rule->head &&
+        sec_target_removed(run, shown->link, shown->var, shown->value->key))
+        return 0;
+    return on_match(run, shown, &found) ? 1 : -1;
+}
+
+/* Whether a scanned value cannot match, so that its text is not even made. */
+static bool surely_not(const struct sec_link *link, const struct sec_value *value)
+{
+    if (link->bit == NO_BIT || !value->scanned || link->rule->op.negated)
+        return false;
+    if (value->hits == NULL)
+        return true;
+    return !link->rule->multi_match && !bit_has(value->hits, link->bit);
+}
+
+static int judge_one(struct sec_run *run, struct shown *shown)
+{
+    shown->text = sec_form_text(run, shown->value, shown->link->form);
+    return shown->text.p == NULL ? -1 : judge(run, shown);
+}
+
+/*
+ * The operator sees the value as it came, then what each step that changed something made of
+ * it; the last of these once more when the last step changed nothing, as the reference engine
+ * does, because scores depend on it.
+ */
+static int judge_many(struct sec_run *run, struct shown *shown)
+{
+    const struct sec_link *link = shown->link;
+    int matched = 0;
+    bool changed = false;
+    struct span before = { 0 };
+    for (unsigned i = 0; i < link->path_count && run->intercepted == NULL; i++) {
+        struct span text = sec_form_text(run, shown->value, link->path[i]);
+        if (text.p == NULL)
+            return -1;
+        bool last = i + 1 == link->path_count;
+        bool differs = i > 0 && !(text.len == before.len &&
+                                  (text.p == before.p || span_equal(text, before)));
+        changed = changed || differs;
+        before = text;
+        if (i > 0 && !(last ? changed : differs))
+            continue;
+        shown->text = text;
+        shown->step = i;
+        int one = judge(run, shown);
+        if (one < 0)
+            return one;
+        matched |= one;
+    }
+    return matched;
+}
+
+static int judge_value(struct sec_run *run, struct shown *shown)
+{
+    run->work += WORK_VALUE;
+    if (!shown->count && surely_not(shown->link, shown->value))
+        return 0;
+    return shown->link->rule->multi_match && shown->link->path_count > 1
+               ? judge_many(run, shown)
+               : judge_one(run, shown);
+}
+
+/* ---- targets --------------------------------------------------------------------------------
+ */
+
+static bool made_by_rules(enum variable var)
+{
+    return sec_collection_of(var) != COLLECTION_COUNT ||
+           (var >= VAR_RULE && var <= VAR_HIGHEST_SEVERITY) || var == VAR_DURATION ||
+           (var >= VAR_TIME && var <= VAR_TIME_YEAR) || var == VAR_WEBAPPID ||
+           var == VAR_REQBODY_PROCESSOR;
+}
+
+static const struct sec_list *list_of(struct sec_run *run, const struct sec_target *target)
+{
+    return made_by_rules(target->var) ? sec_made_list(run, target)
+                                      : sec_values_list(&run->values, target->var);
+}
+
+static bool chosen(struct sec_run *run, const struct sec_target *target, struct span key)
+{
+    switch (target->key_kind) {
+    case KEY_NONE:
+        return true;
+    case KEY_NAME:
+        return span_equal_nocase(target->key, key);
+    case KEY_REGEX:
+        run->counts.regex_calls++;
+        run->work += WORK_OPERATOR;
+        return regex_match(&run->local->regex, target->regex, key, NULL) == REGEX_YES;
+    }
+    return false;
+}
+
+/* Whether a target behind `at` takes the value away again. */
+static bool excluded(struct sec_run *run, const struct sec_rule *rule, unsigned at,
+                     enum variable var, struct span key)
+{
+    for (unsigned i = at + 1; i < rule->target_count; i++) {
+        const struct sec_target *target = &rule->targets[i];
+        if (target->exclude && target->var == var && chosen(run, target, key))
+            return true;
+    }
+    return false;
+}
+
+/* The target with macros in its key expanded; false: out of memory. */
+static bool resolve(struct sec_run *run, const struct sec_target *written,
+                    struct sec_target *target)
+{
+    *target = *written;
+    if (written->key_kind != KEY_NAME || written->key_macro.literal ||
+        written->key_macro.count == 0)
+        return true;
+    target->key = sec_expand(run, &written->key_macro);
+    return target->key.p != NULL;
+}
+
+static int judge_count(struct sec_run *run, const struct sec_link *link,
+                       const struct sec_target *target, const struct sec_list *list)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i < list->count; i++)
+        count += chosen(run, target, list->items[i]->key);
+    struct text text = text_growing(run->arena, 24);
+    text_uint(&text, count);
+    if (text.overflow)
+        return -1;
+    struct sec_value value = { .text = text_span(&text),
+                               .key = target->key_kind == KEY_NONE ? (struct span){ 0 }
+                                                                   : target->key };
+    struct shown shown = { .link = link, .var = target->var, .count = true, .value = &value };
+    return judge_value(run, &shown);
+}
+
+static int judge_list(struct sec_run *run, const struct sec_link *link, unsigned at,
+                      const struct sec_target *target, const struct sec_list *list)
+{
+    int matched = 0;
+    unsigned count = list->count;
+    for (unsigned i = 0; i < count && run->intercepted == NULL && !run->spent; i++) {
+        struct sec_value *value = list->items[i];
+        if (surely_not(link, value) || !chosen(run, target, value->key) ||
+            excluded(run, link->rule, at, target->var, value->key))
+            continue;
+        struct shown shown = { .link = link, .var = target->var, .value = value };
+        int one = judge_value(run, &shown);
+        if (one < 0)
+            return one;
+        matched |= one;
+        if (run->work > run->budget)
+            run->spent = true;
+    }
+    return matched;
+}
+
+/* SecAction: there is no operator and no value; what matched is the client. */
+static int always(struct sec_run *run, const struct sec_link *link)
+{
+    static struct sec_value nothing;
+    struct shown shown = {
+        .link = link, .var = VAR_REMOTE_ADDR, .value = &nothing, .text = SPAN("")
+    };
+    struct found found = { .yes = true };
+    return on_match(run, &shown, &found) ? 1 : -1;
+}
+
+int sec_match_link(struct sec_run *run, const struct sec_link *link)
+{
+    const struct sec_rule *rule = link->rule;
+    int matched = 0;
+    if (link->match == LINK_ALWAYS)
+        return always(run, link);
+    for (unsigned i = 0; i < rule->target_count && run->intercepted == NULL; i++) {
+        struct sec_target target;
+        if (rule->targets[i].exclude)
+            continue;
+        if (!resolve(run, &rule->targets[i], &target))
+            return -1;
+        const struct sec_list *list = list_of(run, &target);
+        if (list == NULL)
+            return -1;
+        int one = target.count ? judge_count(run, link, &target, list)
+                               : judge_list(run, link, i, &target, list);
+        if (one < 0)
+            return one;
+        matched |= one;
+    }
+    return matched;
+}

@@ -1,0 +1,155 @@
+/*
+ * The plan: a SecLang program arranged so that matching goes by value and not by rule.
+ *
+ * Every link of every chain that looks for a pattern in a transformed value has a bit. All
+ * transformation chains form one tree; a node of it is a form: what a value is after those
+ * steps; form 0 is the value as it came. For one value most forms are the same bytes, and each
+ * distinct one is scanned once by Hyperscan with one database that holds the patterns of all
+ * links that look at values of that class; what is found sets bits of the value. Then the
+ * program runs in file order, as SecLang means it, and a link with a bit only looks the answer
+ * up. A rule none of whose patterns was found anywhere is not even looked at.
+ *
+ * Made at load (build.c), read-only ever after, shared by all workers.
+ */
+#ifndef SALLYPORT_RULES_ENGINE_PLAN_H
+#define SALLYPORT_RULES_ENGINE_PLAN_H
+
+#include "gateway/base/table.h"
+#include "rules/regex.h"
+#include "rules/values.h"
+
+struct hs_database;
+struct expr;
+
+enum {
+    PLAN_FORMS_MAX = 256,
+    PLAN_CLASSES_MAX = 64, /* 0: never scanned */
+    PLAN_BITS_MAX = 16384,
+    PLAN_NAMES_MAX = 8192, /* of variables in TX and the like that rules spell out */
+    NO_BIT = UINT16_MAX,
+    NO_SLOT = UINT16_MAX,
+};
+
+/* ---- names ---- */
+
+/* What is written into a collection: name and value, literal parts resolved. */
+struct plan_step {
+    const struct sec_step *step;
+    uint16_t slot;           /* of a literal TX name; NO_SLOT: by name */
+    const uint64_t *affects; /* ctl:ruleRemove*: set of heads, by ordinal */
+};
+
+/* ---- links ---- */
+
+enum link_match {
+    LINK_ALWAYS,   /* SecAction */
+    LINK_SCANNED,  /* by its bit where the value was scanned; else as one of the next two */
+    LINK_REGEX,    /* PCRE2 on each value */
+    LINK_OPERATOR, /* the operator's function on each value */
+};
+
+struct sec_link {
+    const struct sec_rule *rule;
+    struct sec_link *next; /* of the chain */
+    const struct plan_step *steps;
+    uint16_t ordinal;     /* of the chain's head */
+    uint16_t form;        /* what its operator sees */
+    uint16_t bit;         /* NO_BIT: never scanned. multiMatch: one for each of `path` */
+    const uint16_t *path; /* forms from the value itself to `form`; multiMatch only */
+    uint16_t path_count;
+    uint8_t match;  /* enum link_match */
+    uint8_t direct; /* how values that were not scanned are matched */
+};
+
+/* What one phase runs, in file order. */
+struct sec_entry {
+    struct sec_link *head;
+    uint32_t skip_to; /* index behind the marker of skipAfter; the end where it is missing */
+    uint32_t index;   /* in the program's list of the phase */
+};
+
+struct plan_phase {
+    struct sec_entry *entries;
+    unsigned count, words;
+    uint64_t *always; /* set of entries that are to be looked at in any case */
+};
+
+/* ---- scanning ---- */
+
+struct plan_form {
+    const struct transform *step; /* NULL for form 0 */
+    uint16_t parent;              /* less than its own index */
+    uint32_t triggers;            /* of all steps so far: without them it is the value itself */
+};
+
+/* A pattern's find means this for a link, when it was found in `form`. */
+struct plan_find {
+    uint16_t bit, form;
+};
+
+struct plan_pattern {
+    const char *text;
+    unsigned flags;
+    const struct plan_find *finds;
+    unsigned find_count;
+    uint32_t shortest; /* bytes that a match has at least */
+    bool literal;
+};
+
+struct scan_class {
+    struct hs_database *db; /* NULL: nothing is looked for */
+    const uint32_t *ids;    /* database's pattern number to index in plan->patterns */
+    unsigned id_count;
+    const uint16_t *forms; /* those some pattern looks at, parents first, all ancestors */
+    unsigned form_count;
+    uint32_t triggers;
+    size_t shortest;
+    uint64_t hash; /* of all that the database is made of */
+};
+
+/* Which class a field is scanned in, where its name decides. */
+struct plan_named {
+    struct span name;
+    enum variable var;
+    uint8_t class;
+};
+
+struct sec_plan {
+    const struct sec_program *program;
+    struct plan_phase phases[SEC_PHASES];
+    struct plan_form forms[PLAN_FORMS_MAX];
+    unsigned form_count;
+    struct plan_pattern *patterns;
+    unsigned pattern_count;
+    struct scan_class classes[PLAN_CLASSES_MAX];
+    unsigned class_count;
+    uint8_t class_of[VAR_COUNT];
+    enum variable scanned[VAR_COUNT]; /* variables that have a class */
+    unsigned scanned_count;
+    struct plan_named *named;
+    unsigned named_count;
+    uint64_t named_vars[(VAR_COUNT + 63) / 64]; /* variables with named classes */
+    unsigned bit_count, bit_words;
+    unsigned head_count, head_words; /* of all phases */
+    /* Which entry a bit brings to life, by phase: entry index, or UINT32_MAX. */
+    uint32_t *entry_of_bit;
+    uint8_t *phase_of_bit;
+    struct table names; /* lower-case name -> slot + 1 */
+    struct span *slot_names;
+    unsigned slot_count;
+    const struct span *initial; /* values of the slots when a transaction begins */
+    struct arena *arena;
+    unsigned users;
+};
+
+static inline bool bit_has(const uint64_t *set, unsigned i)
+{
+    return (set[i / 64] >> i % 64 & 1) != 0;
+}
+
+static inline void bit_add(uint64_t *set, unsigned i)
+{
+    set[i / 64] |= UINT64_C(1) << i % 64;
+}
+
+#endif

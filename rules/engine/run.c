@@ -1,0 +1,190 @@
+/*
+ * A phase of the program, in file order.
+ *
+ * Counted work: a byte scanned is 1, and everything else is given in the bytes that Hyperscan
+ * could have scanned in the same time.
+ */
+#include "rules/engine/run.h"
+
+#include <hs/hs_runtime.h>
+#include <stdlib.h>
+
+enum { WORK_ENTRY = 16 };
+
+/* ---- per worker -----------------------------------------------------------------------------
+ */
+
+enum err sec_local_attach(struct sec_local *local, const struct sec_plan *plan)
+{
+    *local = (struct sec_local){ 0 };
+    for (unsigned i = 1; i < plan->class_count; i++) {
+        const struct hs_database *db = plan->classes[i].db;
+        if (db != NULL && hs_alloc_scratch(db, &local->scratch) != HS_SUCCESS)
+            return ERR_MEMORY;
+    }
+    return regex_attach(&local->regex);
+}
+
+void sec_local_detach(struct sec_local *local)
+{
+    hs_free_scratch(local->scratch);
+    regex_detach(&local->regex);
+    for (unsigned i = 0; i < RUN_PATTERNS_MAX; i++)
+        regex_free(local->patterns.items[i]);
+    free(local->room);
+    *local = (struct sec_local){ 0 };
+}
+
+/* ---- a transaction --------------------------------------------------------------------------
+ */
+
+enum err sec_run_init(struct sec_run *run, const struct sec_plan *plan, struct sec_local *local,
+                      struct arena *arena)
+{
+    memset(run, 0, sizeof(*run));
+    run->plan = plan;
+    run->local = local;
+    run->arena = arena;
+    run->engine = run->ceiling = ENGINE_ON;
+    run->highest_severity = 255;
+    run->budget = UINT64_MAX;
+    run->matches_tail = &run->matches;
+    run->matched_tail = &run->matched;
+    sec_values_init(&run->values, arena);
+    run->slots = arena_alloc(arena, plan->slot_count * sizeof(*run->slots));
+    run->slot_order = arena_array(arena, uint32_t, plan->slot_count);
+    if (run->slots == NULL || run->slot_order == NULL)
+        return ERR_MEMORY;
+    if (plan->slot_count > 0)
+        memcpy(run->slots, plan->initial, plan->slot_count * sizeof(*run->slots));
+    for (unsigned i = 0; i < plan->slot_count; i++)
+        run->slot_order[i] = i;
+    run->order = plan->slot_count;
+    for (unsigned phase = 1; phase < SEC_PHASES; phase++) {
+        const struct plan_phase *list = &plan->phases[phase];
+        run->live[phase] = arena_alloc(arena, list->words * sizeof(uint64_t));
+        if (run->live[phase] == NULL)
+            return ERR_MEMORY;
+        if (list->words > 0)
+            memcpy(run->live[phase], list->always, list->words * sizeof(uint64_t));
+    }
+    return OK;
+}
+
+struct span sec_run_tx(const struct sec_run *run, struct span name)
+{
+    return sec_tx_get(run, name);
+}
+
+/* ---- chains ---------------------------------------------------------------------------------
+ */
+
+static void forget_matched(struct sec_run *run)
+{
+    run->matched = NULL;
+    run->matched_tail = &run->matched;
+}
+
+/* 1: every link matched; 0: one did not; -1: out of memory. */
+static int run_chain(struct sec_run *run, const struct sec_link *head)
+{
+    int matched = 1;
+    run->running = head->rule->head;
+    for (const struct sec_link *link = head; link != NULL && matched == 1; link = link->next) {
+        matched = sec_match_link(run, link);
+        if (run->intercepted != NULL)
+            break;
+    }
+    forget_matched(run);
+    return matched;
+}
+
+/* The next entry from `from` on that is to be looked at; `count` when there is none. */
+static unsigned next_live(const uint64_t *live, unsigned from, unsigned count)
+{
+    if (from >= count)
+        return count;
+    unsigned word = from / 64, words = (count + 63) / 64;
+    uint64_t bits = live[word] & UINT64_MAX << from % 64;
+    while (bits == 0 && ++word < words)
+        bits = live[word];
+    return bits == 0 ? count : word * 64 + (unsigned)__builtin_ctzll(bits);
+}
+
+static bool over(const struct sec_run *run)
+{
+    return run->intercepted != NULL || run->allow_phase || run->allow_request ||
+           run->allow_all || run->spent;
+}
+
+static bool removed(const struct sec_run *run, const struct sec_link *head)
+{
+    return run->removed_rules != NULL && bit_has(run->removed_rules, head->ordinal);
+}
+
+static enum sec_end run_entries(struct sec_run *run)
+{
+    const struct plan_phase *list = &run->plan->phases[run->phase];
+    const uint64_t *live = run->live[run->phase];
+    while (!over(run)) {
+        unsigned at = next_live(live, run->at_entry, list->count);
+        if (at >= list->count)
+            break;
+        const struct sec_entry *entry = &list->entries[at];
+        run->at_entry = at + 1;
+        run->work += WORK_ENTRY;
+        run->counts.entries++;
+        if (run->engine == ENGINE_OFF || removed(run, entry->head))
+            continue;
+        int matched = run_chain(run, entry->head);
+        if (matched < 0)
+            return SEC_MEMORY;
+        if (matched > 0 && entry->skip_to > run->at_entry)
+            run->at_entry = entry->skip_to;
+        if (run->work > run->budget)
+            run->spent = true;
+        else if (run->work > run->slice_end)
+            return SEC_PAUSE;
+    }
+    return run->spent ? SEC_SPENT : SEC_DONE;
+}
+
+/* ---- a phase --------------------------------------------------------------------------------
+ */
+
+static void begin(struct sec_run *run, enum sec_phase phase)
+{
+    run->phase = phase;
+    run->scanning = true;
+    run->at_var = run->at_value = run->at_entry = 0;
+    run->allow_phase = false;
+    if (phase >= SEC_RESPONSE_HEADERS)
+        run->allow_request = false;
+    forget_matched(run);
+}
+
+enum sec_end sec_run_phase(struct sec_run *run, enum sec_phase phase, uint64_t slice)
+{
+    if (run->phase != phase)
+        begin(run, phase);
+    /* What interrupted a request, or allowed all of it, leaves only the logging phase. */
+    if ((run->intercepted != NULL || run->allow_all) && phase != SEC_LOGGING)
+        return SEC_DONE;
+    run->slice_end = slice > UINT64_MAX - run->work ? UINT64_MAX : run->work + slice;
+    if (run->scanning) {
+        enum sec_end end = run->plan->phases[phase].count > 0 ? sec_scan(run) : SEC_DONE;
+        if (end != SEC_DONE)
+            return end;
+        run->scanning = false;
+    }
+    /* The logging phase runs whatever decided before, and decides nothing. */
+    const struct sec_rule *decided = run->intercepted;
+    if (phase == SEC_LOGGING) {
+        run->intercepted = NULL;
+        run->allow_all = run->allow_request = false;
+    }
+    enum sec_end end = run_entries(run);
+    if (phase == SEC_LOGGING)
+        run->intercepted = decided;
+    return end;
+}

@@ -1,0 +1,180 @@
+/*
+ * Running a plan over one transaction: values are scanned, then the program of each phase runs
+ * in file order, with SecLang's meaning (mod_security2 2.9's where its manual is silent).
+ *
+ * Resumable: sec_run_phase gives way after a slice of counted work and goes on where it stood
+ * when it is called again. The budget is counted work too, never time, so that a decision can
+ * be repeated exactly. All memory is the transaction's arena; the worker's sec_local holds what
+ * libraries need and the room that transformations write to.
+ */
+#ifndef SALLYPORT_RULES_RUN_H
+#define SALLYPORT_RULES_RUN_H
+
+#include "rules/engine/plan.h"
+
+enum {
+    RUN_MATCHES_MAX = 256, /* kept; further ones are counted */
+    RUN_SAMPLE_BYTES = 64,
+    RUN_VARIABLES_MAX = 4096, /* made by rules in one transaction */
+    RUN_MACRO_BYTES_MAX = 64 * 1024,
+    RUN_REMOVALS_MAX = 1024, /* by ctl, in one transaction */
+    RUN_PATTERNS_MAX = 16,
+    RUN_PATTERN_BYTES_MAX = 4096, /* of a pattern with macros in it, expanded */
+};
+
+/* Patterns that hold macros, compiled at run time: the last few. */
+struct sec_patterns {
+    struct sec_regex *items[RUN_PATTERNS_MAX];
+    unsigned next;
+};
+
+/* One per worker and plan. */
+struct sec_local {
+    struct hs_scratch *scratch;
+    struct regex_local regex;
+    struct sec_patterns patterns;
+    char *room; /* grows to what the longest value asked for */
+    size_t room_size;
+};
+
+MUST_USE enum err sec_local_attach(struct sec_local *local, const struct sec_plan *plan);
+void sec_local_detach(struct sec_local *local);
+
+/* What a rule logged. Lives in the arena. */
+struct sec_match {
+    struct sec_match *next;
+    const struct sec_rule *rule;   /* the chain's head */
+    struct span field;             /* "ARGS:q": of the last link that matched */
+    struct span text;              /* the value after transformations */
+    struct span original;          /* before them */
+    struct span message, log_data; /* expanded */
+    uint32_t offset, len;          /* of what matched, in `text` */
+    const struct sec_rule *link;   /* whose operator matched last */
+    enum sec_phase phase;
+};
+
+/* A variable that rules made. */
+struct sec_variable {
+    struct sec_variable *next;
+    struct span name; /* lower case */
+    struct span text; /* p NULL: unset */
+    uint32_t order;   /* of creation */
+    uint64_t expires; /* wall clock, seconds; 0: with the collection */
+};
+
+struct sec_matched { /* of MATCHED_VARS */
+    struct sec_matched *next;
+    struct span name, text;
+};
+
+struct sec_removal { /* of a target, by ctl */
+    struct sec_removal *next;
+    const struct plan_step *step;
+};
+
+struct sec_counts {
+    uint64_t scans, scanned_bytes, distinct, values, regex_calls, operator_calls, entries;
+};
+
+enum sec_end {
+    SEC_DONE,   /* the phase is over */
+    SEC_PAUSE,  /* the slice is spent: call again */
+    SEC_SPENT,  /* the budget does not suffice */
+    SEC_MEMORY, /* the arena is exhausted */
+};
+
+struct sec_store; /* collections that outlive a transaction: rules/engine/store.h */
+
+struct sec_run {
+    const struct sec_plan *plan;
+    struct sec_local *local;
+    struct arena *arena;
+    struct sec_values values;
+    uint64_t wall_s, began_us, now_us; /* for TIME, DURATION, expiry */
+
+    struct span *slots; /* TX by slot; p NULL: unset */
+    uint32_t *slot_order;
+    struct sec_variable *variables[COLLECTION_COUNT]; /* the rest, newest last */
+    unsigned variable_count;
+    uint32_t order;
+    struct span captures[REGEX_CAPTURES_MAX];     /* TX:0 to TX:9 */
+    struct span collection_key[COLLECTION_COUNT]; /* by initcol; p NULL: not begun */
+    bool collection_changed[COLLECTION_COUNT];
+    const struct sec_store *store;
+
+    uint64_t *live[SEC_PHASES]; /* sets of entries to look at */
+    struct span matched_name, matched_text;
+    struct sec_matched *matched, **matched_tail;
+    int highest_severity;
+
+    uint64_t *removed_rules; /* set of heads; NULL: none */
+    struct sec_removal *removed_targets;
+    unsigned removals;
+    enum engine_mode engine, ceiling; /* ctl:ruleEngine may ask for less, never for more */
+    bool force_body_variable, body_access_off;
+    struct span body_processor; /* by ctl */
+    bool allow_phase, allow_request, allow_all;
+    const struct sec_rule *running; /* head of the chain at work: RULE.id and so on */
+
+    const struct sec_rule *intercepted;     /* ENGINE_ON: the chain that interrupted */
+    const struct sec_rule *would_intercept; /* ENGINE_DETECT: the first that would have */
+    enum sec_phase intercept_phase;
+
+    struct sec_match *matches, **matches_tail;
+    unsigned match_count, matches_dropped;
+
+    struct sec_counts counts;
+    uint64_t work, budget, slice_end; /* counted: see run.c */
+    bool spent;
+
+    enum sec_phase phase; /* where it stands */
+    bool scanning;
+    unsigned at_var, at_value; /* scanning */
+    unsigned at_entry;
+};
+
+/* `plan` and `local` outlive the run. ERR_MEMORY. Values are added by the caller, to
+ * run->values, before the phase that shows them. */
+MUST_USE enum err sec_run_init(struct sec_run *run, const struct sec_plan *plan,
+                               struct sec_local *local, struct arena *arena);
+enum sec_end sec_run_phase(struct sec_run *run, enum sec_phase phase, uint64_t slice);
+
+/* The value of TX:`name`, p NULL when it is not set. For scores and tests. */
+struct span sec_run_tx(const struct sec_run *run, struct span name);
+
+/* ---- shared between the files of rules/engine ---- */
+
+/* scan.c: everything that was not scanned yet. */
+enum sec_end sec_scan(struct sec_run *run);
+/* `value` after the steps of `form`; p NULL: out of memory. Kept with the value. */
+struct span sec_form_text(struct sec_run *run, struct sec_value *value, unsigned form);
+
+/* vars.c: collections. */
+struct span sec_tx_get(const struct sec_run *run, struct span lower_name);
+struct span sec_collection_get(const struct sec_run *run, enum sec_collection collection,
+                               struct span lower_name);
+MUST_USE bool sec_collection_set(struct sec_run *run, enum sec_collection collection,
+                                 struct span lower_name, struct span text);
+void sec_captures_set(struct sec_run *run, const struct regex_captures *captures);
+/* The values of a variable that rules make, as a list; NULL: out of memory. */
+const struct sec_list *sec_made_list(struct sec_run *run, const struct sec_target *target);
+/* The text of %{var.key}; p NULL: there is none. */
+struct span sec_lookup(struct sec_run *run, enum variable var, struct span key);
+/* p NULL: out of memory. */
+struct span sec_expand(struct sec_run *run, const struct macro *macro);
+/* Which collection a variable is; COLLECTION_COUNT: none. */
+enum sec_collection sec_collection_of(enum variable var);
+struct span sec_lower(struct arena *arena, struct span s);
+
+/* steps.c: the actions that change state. False: out of memory. */
+MUST_USE bool sec_do_steps(struct sec_run *run, const struct sec_link *link);
+bool sec_target_removed(const struct sec_run *run, const struct sec_link *link,
+                        enum variable var, struct span key);
+
+/* pattern.c: the pattern with its macros expanded; NULL: it is no pattern, or too long. */
+const struct sec_regex *sec_pattern(struct sec_run *run, const struct macro *macro);
+
+/* match.c: one link against all its values. -1: out of memory. */
+int sec_match_link(struct sec_run *run, const struct sec_link *link);
+
+#endif

@@ -1,0 +1,286 @@
+/*
+ * Scanning: each value's distinct forms, each of them once, and what is found to bits.
+ */
+#include "rules/engine/run.h"
+
+#include <hs/hs_runtime.h>
+#include <stdlib.h>
+
+enum {
+    WORK_SCAN = 64, /* of one call of Hyperscan */
+    WORK_STEP = 8,  /* of one transformation, besides its bytes */
+    WORK_FIND = 8,
+};
+
+/* What a value is after some form, remembered. */
+struct form_memo {
+    struct form_memo *next;
+    struct span text;
+    uint16_t form;
+};
+
+/* ---- forms on demand ------------------------------------------------------------------------
+ */
+
+static struct span remembered(const struct sec_value *value, unsigned form)
+{
+    const struct form_memo *memo = value->forms;
+    while (memo != NULL && memo->form != form)
+        memo = memo->next;
+    return memo != NULL ? memo->text : (struct span){ 0 };
+}
+
+static bool remember(struct sec_run *run, struct sec_value *value, unsigned form,
+                     struct span text)
+{
+    struct form_memo *memo = arena_new(run->arena, struct form_memo);
+    if (memo == NULL)
+        return false;
+    *memo = (struct form_memo){ .next = value->forms, .text = text, .form = (uint16_t)form };
+    value->forms = memo;
+    return true;
+}
+
+struct span sec_form_text(struct sec_run *run, struct sec_value *value, unsigned form)
+{
+    const struct plan_form *row = &run->plan->forms[form];
+    struct span none = { 0 };
+    struct span text = value->text.p != NULL ? value->text : SPAN("");
+    if (form == 0)
+        return text;
+    if (!value->has_traits) {
+        value->traits = traits_of(text);
+        value->has_traits = true;
+    }
+    if ((value->traits & row->triggers) == 0)
+        return text;
+    struct span known = remembered(value, form);
+    if (known.p != NULL)
+        return known;
+    struct span parent = sec_form_text(run, value, row->parent);
+    if (parent.p == NULL)
+        return none;
+    char *room = arena_alloc(run->arena, transform_room(row->step, parent.len));
+    if (room == NULL)
+        return none;
+    run->work += parent.len + WORK_STEP;
+    text = row->step->apply(parent, room);
+    if (text.p == NULL)
+        text = SPAN("");
+    return remember(run, value, form, text) ? text : none;
+}
+
+/* ---- finds ----------------------------------------------------------------------------------
+ */
+
+struct look {
+    struct sec_run *run;
+    const struct scan_class *class;
+    struct sec_value *value;
+    const uint8_t *index_of; /* which distinct text each form is */
+    unsigned at;             /* the one that is scanned */
+    bool memory;
+};
+
+static void bring_to_life(struct sec_run *run, unsigned bit)
+{
+    uint32_t entry = run->plan->entry_of_bit[bit];
+    if (entry != UINT32_MAX)
+        bit_add(run->live[run->plan->phase_of_bit[bit]], entry);
+}
+
+/* Non-zero ends the scan. */
+static int on_find(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
+                   void *context)
+{
+    struct look *look = context;
+    const struct sec_plan *plan = look->run->plan;
+    const struct plan_pattern *pattern = &plan->patterns[look->class->ids[id]];
+    (void)from, (void)to, (void)flags;
+
+    look->run->work += WORK_FIND;
+    for (unsigned i = 0; i < pattern->find_count; i++) {
+        const struct plan_find *find = &pattern->finds[i];
+        if (look->index_of[find->form] != look->at)
+            continue;
+        if (look->value->hits == NULL)
+            look->value->hits = arena_array(look->run->arena, uint64_t, plan->bit_words);
+        if (look->value->hits == NULL) {
+            look->memory = true;
+            return 1;
+        }
+        bit_add(look->value->hits, find->bit);
+        bring_to_life(look->run, find->bit);
+    }
+    return 0;
+}
+
+static enum sec_end look_at(struct look *look, struct span text)
+{
+    struct sec_run *run = look->run;
+    if (text.len < look->class->shortest)
+        return SEC_DONE;
+    run->counts.scans++;
+    run->counts.scanned_bytes += text.len;
+    run->work += text.len + WORK_SCAN;
+    hs_error_t err = hs_scan(look->class->db, text.p, (unsigned)text.len, 0,
+                             run->local->scratch, on_find, look);
+    if (look->memory)
+        return SEC_MEMORY;
+    INVARIANT(err == HS_SUCCESS);
+    return SEC_DONE;
+}
+
+/* ---- distinct forms -------------------------------------------------------------------------
+ */
+
+enum { DISTINCT_MAX = 255 };
+
+struct distinct {
+    struct span texts[DISTINCT_MAX + 1];
+    uint32_t traits[DISTINCT_MAX + 1];
+    uint8_t index_of[PLAN_FORMS_MAX];
+    unsigned count;
+    size_t used; /* of the room */
+};
+
+static bool room_for(struct sec_local *local, size_t size)
+{
+    if (size <= local->room_size)
+        return true;
+    size_t wanted = size + size / 2 + 4096;
+    char *room = malloc(wanted);
+    if (room == NULL)
+        return false;
+    free(local->room);
+    local->room = room;
+    local->room_size = wanted;
+    return true;
+}
+
+/* The most bytes that all forms of a value can take: a form that grows multiplies. */
+static size_t bound_of(const struct sec_plan *plan, const struct scan_class *class, size_t len,
+                       size_t *bounds)
+{
+    size_t sum = 0;
+    bounds[0] = len;
+    for (unsigned i = 0; i < class->form_count; i++) {
+        const struct plan_form *form = &plan->forms[class->forms[i]];
+        size_t room = transform_room(form->step, bounds[form->parent]);
+        bounds[class->forms[i]] = room > bounds[form->parent] ? room : bounds[form->parent];
+        sum += room + 16;
+    }
+    return sum;
+}
+
+static unsigned distinct_index(struct distinct *d, struct span text)
+{
+    for (unsigned i = 0; i < d->count; i++) {
+        if (d->texts[i].len == text.len &&
+            (d->texts[i].p == text.p || memcmp(d->texts[i].p, text.p, text.len) == 0))
+            return i;
+    }
+    d->texts[d->count] = text;
+    d->traits[d->count] = traits_of(text);
+    return d->count++;
+}
+
+static void find_distinct(struct distinct *d, struct sec_run *run,
+                          const struct scan_class *class)
+{
+    const struct sec_plan *plan = run->plan;
+    char *room = run->local->room;
+    for (unsigned i = 0; i < class->form_count; i++) {
+        unsigned f = class->forms[i];
+        const struct plan_form *form = &plan->forms[f];
+        unsigned index = d->index_of[form->parent];
+        if ((d->traits[index] & form->step->triggers) != 0) {
+            struct span in = d->texts[index];
+            struct span out = form->step->apply(in, room + d->used);
+            run->work += in.len + WORK_STEP;
+            if (out.p == NULL)
+                out = SPAN("");
+            if (out.p == room + d->used)
+                d->used += (out.len + 15) & ~(size_t)15;
+            index = distinct_index(d, out);
+        }
+        d->index_of[f] = (uint8_t)index;
+    }
+}
+
+static enum sec_end scan_value(struct sec_run *run, struct sec_value *value,
+                               const struct scan_class *class)
+{
+    static const uint8_t all_the_same[PLAN_FORMS_MAX];
+    struct span text = value->text.p != NULL ? value->text : SPAN("");
+    struct look look = { .run = run, .class = class, .value = value, .index_of = all_the_same };
+    value->traits = traits_of(text);
+    value->has_traits = true;
+    run->counts.values++;
+    if ((value->traits & class->triggers) == 0) {
+        run->counts.distinct++;
+        return look_at(&look, text);
+    }
+    struct distinct d;
+    size_t bounds[PLAN_FORMS_MAX];
+    if (!room_for(run->local, bound_of(run->plan, class, text.len, bounds)))
+        return SEC_MEMORY;
+    d.texts[0] = text;
+    d.traits[0] = value->traits;
+    memset(d.index_of, DISTINCT_MAX, run->plan->form_count);
+    d.index_of[0] = 0;
+    d.count = 1;
+    d.used = 0;
+    find_distinct(&d, run, class);
+    run->counts.distinct += d.count;
+    look.index_of = d.index_of;
+    for (unsigned i = 0; i < d.count; i++) {
+        look.at = i;
+        enum sec_end end = look_at(&look, d.texts[i]);
+        if (end != SEC_DONE)
+            return end;
+    }
+    return SEC_DONE;
+}
+
+/* ---- all values -----------------------------------------------------------------------------
+ */
+
+static const struct scan_class *class_for(const struct sec_plan *plan, enum variable var,
+                                          const struct sec_value *value)
+{
+    unsigned class = plan->class_of[var];
+    if (bit_has(plan->named_vars, var)) {
+        for (unsigned i = 0; i < plan->named_count; i++) {
+            const struct plan_named *named = &plan->named[i];
+            if (named->var == var && span_equal_nocase(named->name, value->key))
+                class = named->class;
+        }
+    }
+    return plan->classes[class].db != NULL ? &plan->classes[class] : NULL;
+}
+
+enum sec_end sec_scan(struct sec_run *run)
+{
+    const struct sec_plan *plan = run->plan;
+    for (; run->at_var < plan->scanned_count; run->at_var++, run->at_value = 0) {
+        enum variable var = plan->scanned[run->at_var];
+        const struct sec_list *list = &run->values.lists[var];
+        while (run->at_value < list->count) {
+            struct sec_value *value = list->items[run->at_value];
+            if (run->work > run->budget)
+                return SEC_SPENT;
+            if (run->work > run->slice_end)
+                return SEC_PAUSE;
+            run->at_value++;
+            if (value->scanned)
+                continue;
+            const struct scan_class *class = class_for(plan, var, value);
+            enum sec_end end = class != NULL ? scan_value(run, value, class) : SEC_DONE;
+            if (end != SEC_DONE)
+                return end;
+            value->scanned = true;
+        }
+    }
+    return SEC_DONE;
+}

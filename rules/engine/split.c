@@ -1,0 +1,179 @@
+/* Large patterns in two, at their longest alternation. */
+#include "rules/engine/split.h"
+
+#include "gateway/base/text.h"
+
+enum { DEPTH_MAX = 64 };
+
+/* An alternation: what is inside of one group, or the whole pattern. */
+struct alternation {
+    size_t from, to; /* of the alternatives */
+    size_t middle;   /* the bar nearest to the half */
+    bool found;
+};
+
+struct open_group {
+    size_t from;
+    bool cuttable;
+};
+
+/* ---- walking --------------------------------------------------------------------------------
+ */
+
+static size_t behind_class(struct span s, size_t i)
+{
+    i++;
+    if (i < s.len && s.p[i] == '^')
+        i++;
+    if (i < s.len && s.p[i] == ']')
+        i++;
+    while (i < s.len && s.p[i] != ']') {
+        if (s.p[i] == '\\') {
+            i += 2;
+        } else if (s.p[i] == '[' && i + 1 < s.len && s.p[i + 1] == ':') {
+            ssize_t closing = span_find(span_sub(s, i, s.len), SPAN(":]"));
+            i += closing > 0 ? (size_t)closing + 2 : 1;
+        } else {
+            i++;
+        }
+    }
+    return i + 1;
+}
+
+static size_t behind_escape(struct span s, size_t i)
+{
+    if (i + 1 >= s.len || s.p[i + 1] != 'Q')
+        return i + 2;
+    ssize_t closing = span_find(span_sub(s, i, s.len), SPAN("\\E"));
+    return closing > 0 ? i + (size_t)closing + 2 : s.len;
+}
+
+/* The unit at `i`: an escape, a class, or one byte. */
+static size_t behind(struct span s, size_t i)
+{
+    size_t next = i + 1;
+    if (s.p[i] == '\\')
+        next = behind_escape(s, i);
+    else if (s.p[i] == '[')
+        next = behind_class(s, i);
+    return next < s.len ? next : s.len;
+}
+
+static bool refers_back(struct span s)
+{
+    for (size_t i = 0; i < s.len; i = behind(s, i)) {
+        if (s.p[i] == '\\' && i + 1 < s.len &&
+            ((s.p[i + 1] >= '1' && s.p[i + 1] <= '9') || s.p[i + 1] == 'g' ||
+             s.p[i + 1] == 'k'))
+            return true;
+    }
+    return false;
+}
+
+/* ---- groups ---------------------------------------------------------------------------------
+ */
+
+/* Where the alternatives of the group at `i` begin; `*cuttable`: it only groups. */
+static size_t inside(struct span s, size_t i, bool *cuttable)
+{
+    *cuttable = true;
+    i++;
+    if (i >= s.len || s.p[i] != '?')
+        return i;
+    if (i + 1 < s.len && s.p[i + 1] == ':')
+        return i + 2;
+    *cuttable = false;
+    return i;
+}
+
+static bool quantified(struct span s, size_t i)
+{
+    return i < s.len && memchr("?*+{", s.p[i], 4) != NULL;
+}
+
+/* The bar nearest to the middle of s[from, to), outside of groups in it. */
+static bool middle_bar(struct span s, struct alternation *a)
+{
+    size_t half = a->from + (a->to - a->from) / 2;
+    unsigned depth = 0;
+    bool found = false;
+    for (size_t i = a->from; i < a->to; i = behind(s, i)) {
+        if (s.p[i] == '(')
+            depth++;
+        else if (s.p[i] == ')' && depth > 0)
+            depth--;
+        else if (s.p[i] == '|' && depth == 0 && (!found || i <= half)) {
+            a->middle = i;
+            found = true;
+        }
+    }
+    return found;
+}
+
+static void consider(struct span s, struct alternation *best, size_t from, size_t to)
+{
+    struct alternation a = { .from = from, .to = to, .found = true };
+    if ((!best->found || to - from > best->to - best->from) && middle_bar(s, &a))
+        *best = a;
+}
+
+/* Flags that hold to the pattern's end, such as (?i), stay before every half. */
+static size_t behind_flags(struct span s)
+{
+    size_t i = 0;
+    while (i + 2 < s.len && s.p[i] == '(' && s.p[i + 1] == '?') {
+        size_t j = i + 2;
+        while (j < s.len && s.p[j] >= 'a' && s.p[j] <= 'z')
+            j++;
+        if (j == i + 2 || j >= s.len || s.p[j] != ')')
+            break;
+        i = j + 1;
+    }
+    return i;
+}
+
+/* Of the alternation at the top, or else of the groups there: inside of something that is
+ * repeated or only looked at nothing may be cut. */
+static struct alternation longest(struct span s)
+{
+    struct alternation best = { .found = false };
+    struct open_group open[DEPTH_MAX];
+    unsigned depth = 0;
+    consider(s, &best, behind_flags(s), s.len);
+    if (best.found)
+        return best;
+    for (size_t i = behind_flags(s); i < s.len; i = behind(s, i)) {
+        if (s.p[i] == '(' && depth == DEPTH_MAX)
+            return (struct alternation){ .found = false };
+        if (s.p[i] == '(') {
+            open[depth].from = inside(s, i, &open[depth].cuttable);
+            depth++;
+        } else if (s.p[i] == ')' && depth > 0 && --depth == 0 && open[0].cuttable &&
+                   !quantified(s, i + 1)) {
+            consider(s, &best, open[0].from, i);
+        }
+    }
+    return best;
+}
+
+bool pattern_split(struct span source, struct arena *arena, struct span halves[2])
+{
+    if (refers_back(source))
+        return false;
+    struct alternation cut = longest(source);
+    if (!cut.found)
+        return false;
+    for (unsigned i = 0; i < 2; i++) {
+        struct text text = text_growing(arena, source.len + 1);
+        text_add(&text, span_sub(source, 0, cut.from));
+        if (i == 0)
+            text_add(&text, span_range(source.p + cut.from, source.p + cut.middle));
+        else
+            text_add(&text, span_range(source.p + cut.middle + 1, source.p + cut.to));
+        text_add(&text, span_sub(source, cut.to, source.len));
+        if (text.overflow)
+            return false;
+        halves[i] = text_span(&text);
+    }
+    return true;
+}

@@ -1,0 +1,263 @@
+/*
+ * The actions that change state: setvar and its family, collections, ctl.
+ */
+#include "rules/engine/run.h"
+
+#include "rules/engine/store.h"
+
+/* ---- numbers --------------------------------------------------------------------------------
+ */
+
+/* As C's atoi, but bounded: leading white space, a sign, digits, whatever is behind them. */
+static int64_t leading_number(struct span s)
+{
+    enum { NUMBER_MAX = INT32_MAX };
+    size_t i = 0;
+    int64_t value = 0;
+    while (i < s.len && (s.p[i] == ' ' || (s.p[i] >= '\t' && s.p[i] <= '\r')))
+        i++;
+    bool negative = i < s.len && s.p[i] == '-';
+    if (i < s.len && (s.p[i] == '-' || s.p[i] == '+'))
+        i++;
+    for (; i < s.len && s.p[i] >= '0' && s.p[i] <= '9' && value < NUMBER_MAX; i++)
+        value = value * 10 + (s.p[i] - '0');
+    if (value > NUMBER_MAX)
+        value = NUMBER_MAX;
+    return negative ? -value : value;
+}
+
+static struct span number_text(struct sec_run *run, int64_t value)
+{
+    struct text text = text_growing(run->arena, 16);
+    text_int(&text, value > INT32_MAX ? INT32_MAX : value);
+    return text.overflow ? (struct span){ 0 } : text_span(&text);
+}
+
+/* ---- variables ------------------------------------------------------------------------------
+ */
+
+static struct span name_of(struct sec_run *run, const struct sec_step *step)
+{
+    struct span name = sec_expand(run, &step->name);
+    return name.p == NULL ? name : sec_lower(run->arena, name);
+}
+
+/* In a collection that no initcol named nothing can be set. */
+static bool has_begun(const struct sec_run *run, enum sec_collection collection)
+{
+    return collection == COLLECTION_TX || collection == COLLECTION_ENV ||
+           run->collection_key[collection].p != NULL;
+}
+
+/* A value that was looked up is a span into what may change: it is only ever replaced, never
+ * written over, so that holding it is holding the value. */
+static bool set_variable(struct sec_run *run, const struct sec_step *step)
+{
+    if (!has_begun(run, step->collection))
+        return true;
+    struct span name = name_of(run, step), value = sec_expand(run, &step->value);
+    if (name.p == NULL || value.p == NULL)
+        return false;
+    return sec_collection_set(run, step->collection, name, value);
+}
+
+/* Counters never go below zero. */
+static bool add_variable(struct sec_run *run, const struct sec_step *step)
+{
+    if (!has_begun(run, step->collection))
+        return true;
+    struct span name = name_of(run, step), value = sec_expand(run, &step->value);
+    if (name.p == NULL || value.p == NULL)
+        return false;
+    int64_t sum =
+        leading_number(sec_collection_get(run, step->collection, name)) + leading_number(value);
+    struct span text = number_text(run, sum < 0 ? 0 : sum);
+    return text.p != NULL && sec_collection_set(run, step->collection, name, text);
+}
+
+static bool unset_variable(struct sec_run *run, const struct sec_step *step)
+{
+    if (!has_begun(run, step->collection))
+        return true;
+    struct span name = name_of(run, step);
+    return name.p != NULL &&
+           sec_collection_set(run, step->collection, name, (struct span){ 0 });
+}
+
+static bool expire_variable(struct sec_run *run, const struct sec_step *step)
+{
+    struct span name = name_of(run, step), value = sec_expand(run, &step->value);
+    if (name.p == NULL || value.p == NULL)
+        return false;
+    int64_t seconds = leading_number(value);
+    struct sec_variable *variable = run->variables[step->collection];
+    for (; variable != NULL; variable = variable->next) {
+        if (span_equal(variable->name, name)) {
+            variable->expires = run->wall_s + (uint64_t)(seconds > 0 ? seconds : 0);
+            run->collection_changed[step->collection] = true;
+        }
+    }
+    return true;
+}
+
+/* ---- collections ----------------------------------------------------------------------------
+ */
+
+static bool begin_collection(struct sec_run *run, enum sec_collection collection,
+                             const struct macro *key_of)
+{
+    struct span key = sec_expand(run, key_of);
+    if (key.p == NULL)
+        return false;
+    /* Once begun, a collection keeps its key. */
+    if (run->collection_key[collection].p != NULL)
+        return true;
+    run->collection_key[collection] = key;
+    return run->store == NULL || run->store->load(run->store->context, run, collection);
+}
+
+static bool set_environment(struct sec_run *run, const struct sec_step *step)
+{
+    struct span name = name_of(run, step), value = sec_expand(run, &step->value);
+    return name.p != NULL && value.p != NULL &&
+           sec_collection_set(run, COLLECTION_ENV, name, value);
+}
+
+/* ---- ctl ------------------------------------------------------------------------------------
+ */
+
+static bool remove_rules(struct sec_run *run, const struct plan_step *step)
+{
+    if (run->removed_rules == NULL)
+        run->removed_rules = arena_array(run->arena, uint64_t, run->plan->head_words);
+    if (run->removed_rules == NULL)
+        return false;
+    for (unsigned i = 0; i < run->plan->head_words; i++)
+        run->removed_rules[i] |= step->affects[i];
+    return true;
+}
+
+static bool remove_target(struct sec_run *run, const struct plan_step *step)
+{
+    const struct sec_removal *known = run->removed_targets;
+    for (; known != NULL; known = known->next) {
+        if (known->step == step)
+            return true;
+    }
+    struct sec_removal *removal = arena_new(run->arena, struct sec_removal);
+    if (removal == NULL)
+        return false;
+    if (++run->removals > RUN_REMOVALS_MAX)
+        run->spent = true;
+    *removal = (struct sec_removal){ .next = run->removed_targets, .step = step };
+    run->removed_targets = removal;
+    return true;
+}
+
+/* Without case, and a target without a key stands for the whole collection. */
+static bool target_covers(const struct sec_run *run, const struct sec_target *target,
+                          enum variable var, struct span key)
+{
+    if (target->var != var)
+        return false;
+    if (target->key_kind == KEY_REGEX)
+        return regex_match(&run->local->regex, target->regex, key, NULL) == REGEX_YES;
+    return target->key_kind == KEY_NONE || span_equal_nocase(target->key, key);
+}
+
+bool sec_target_removed(const struct sec_run *run, const struct sec_link *link,
+                        enum variable var, struct span key)
+{
+    const struct sec_removal *removal = run->removed_targets;
+    for (; removal != NULL; removal = removal->next) {
+        if (bit_has(removal->step->affects, link->ordinal) &&
+            target_covers(run, &removal->step->step->target, var, key))
+            return true;
+    }
+    return false;
+}
+
+static bool do_ctl(struct sec_run *run, const struct plan_step *planned)
+{
+    const struct sec_step *step = planned->step;
+    switch (step->ctl) {
+    case CTL_RULE_REMOVE_BY_ID:
+    case CTL_RULE_REMOVE_BY_TAG:
+    case CTL_RULE_REMOVE_BY_MSG:
+        return remove_rules(run, planned);
+    case CTL_RULE_REMOVE_TARGET_BY_ID:
+    case CTL_RULE_REMOVE_TARGET_BY_TAG:
+    case CTL_RULE_REMOVE_TARGET_BY_MSG:
+        return remove_target(run, planned);
+    case CTL_RULE_ENGINE:
+        run->engine = (enum engine_mode)step->option < run->ceiling
+                          ? (enum engine_mode)step->option
+                          : run->ceiling;
+        return true;
+    case CTL_FORCE_REQUEST_BODY_VARIABLE:
+        run->force_body_variable = step->option != 0;
+        return true;
+    case CTL_REQUEST_BODY_ACCESS:
+        run->body_access_off = step->option == 0;
+        return true;
+    case CTL_REQUEST_BODY_PROCESSOR:
+        run->body_processor = sec_expand(run, &step->value);
+        return run->body_processor.p != NULL;
+    /* The record, limits and logs are the gateway's own. */
+    case CTL_AUDIT_ENGINE:
+    case CTL_AUDIT_LOG_PARTS:
+    case CTL_RESPONSE_BODY_ACCESS:
+    case CTL_REQUEST_BODY_LIMIT:
+    case CTL_RESPONSE_BODY_LIMIT:
+    case CTL_PARSE_XML_INTO_ARGS:
+    case CTL_DEBUG_LOG_LEVEL:
+    case CTL_HASH_ENGINE:
+    case CTL_HASH_ENFORCEMENT:
+    case CTL_COUNT:
+        return true;
+    }
+    return true;
+}
+
+/* ---- all of a link --------------------------------------------------------------------------
+ */
+
+static bool do_step(struct sec_run *run, const struct plan_step *planned)
+{
+    const struct sec_step *step = planned->step;
+    switch (step->kind) {
+    case STEP_SETVAR:
+        return set_variable(run, step);
+    case STEP_ADDVAR:
+        return add_variable(run, step);
+    case STEP_UNSETVAR:
+        return unset_variable(run, step);
+    case STEP_EXPIREVAR:
+        return expire_variable(run, step);
+    case STEP_INITCOL:
+        return begin_collection(run, step->collection, &step->value);
+    case STEP_SETUID:
+        return begin_collection(run, COLLECTION_USER, &step->value);
+    case STEP_SETSID:
+        return begin_collection(run, COLLECTION_SESSION, &step->value);
+    case STEP_SETRSC:
+        return begin_collection(run, COLLECTION_RESOURCE, &step->value);
+    case STEP_SETENV:
+        return set_environment(run, step);
+    case STEP_CTL:
+        return do_ctl(run, planned);
+    case STEP_DEPRECATEVAR:
+    case STEP_SANITISE:
+        return true;
+    }
+    return true;
+}
+
+bool sec_do_steps(struct sec_run *run, const struct sec_link *link)
+{
+    for (unsigned i = 0; i < link->rule->step_count; i++) {
+        if (!do_step(run, &link->steps[i]))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,407 @@
+/*
+ * Variables that rules make and macros read: TX, the collections that live longer, what
+ * matched, the clock, the rule at work.
+ */
+#include "rules/engine/run.h"
+
+#include <time.h>
+
+struct span sec_lower(struct arena *arena, struct span s)
+{
+    size_t i = 0;
+    while (i < s.len && !(s.p[i] >= 'A' && s.p[i] <= 'Z'))
+        i++;
+    if (i == s.len)
+        return s.p != NULL ? s : SPAN("");
+    char *p = arena_alloc(arena, s.len);
+    if (p == NULL)
+        return (struct span){ 0 };
+    for (i = 0; i < s.len; i++)
+        p[i] = ascii_lower(s.p[i]);
+    return span_of(p, s.len);
+}
+
+/* ---- collections ----------------------------------------------------------------------------
+ */
+
+enum sec_collection sec_collection_of(enum variable var)
+{
+    static const enum variable of[COLLECTION_COUNT] = {
+        [COLLECTION_TX] = VAR_TX,         [COLLECTION_IP] = VAR_IP,
+        [COLLECTION_GLOBAL] = VAR_GLOBAL, [COLLECTION_SESSION] = VAR_SESSION,
+        [COLLECTION_USER] = VAR_USER,     [COLLECTION_RESOURCE] = VAR_RESOURCE,
+        [COLLECTION_ENV] = VAR_ENV,
+    };
+    unsigned i = 0;
+    while (i < COLLECTION_COUNT && of[i] != var)
+        i++;
+    return (enum sec_collection)i;
+}
+
+static struct sec_variable *find_variable(const struct sec_run *run,
+                                          enum sec_collection collection, struct span name)
+{
+    struct sec_variable *variable = run->variables[collection];
+    while (variable != NULL && !span_equal(variable->name, name))
+        variable = variable->next;
+    return variable;
+}
+
+static unsigned slot_of(const struct sec_plan *plan, struct span name)
+{
+    const void *found = table_get(&plan->names, name);
+    return found != NULL ? (unsigned)((uintptr_t)found - 1) : NO_SLOT;
+}
+
+static bool is_capture(struct span name)
+{
+    return name.len == 1 && name.p[0] >= '0' && name.p[0] <= '9';
+}
+
+struct span sec_tx_get(const struct sec_run *run, struct span name)
+{
+    if (is_capture(name))
+        return run->captures[name.p[0] - '0'];
+    unsigned slot = slot_of(run->plan, name);
+    if (slot != NO_SLOT)
+        return run->slots[slot];
+    const struct sec_variable *variable = find_variable(run, COLLECTION_TX, name);
+    return variable != NULL ? variable->text : (struct span){ 0 };
+}
+
+struct span sec_collection_get(const struct sec_run *run, enum sec_collection collection,
+                               struct span name)
+{
+    if (collection == COLLECTION_TX)
+        return sec_tx_get(run, name);
+    const struct sec_variable *variable = find_variable(run, collection, name);
+    return variable != NULL ? variable->text : (struct span){ 0 };
+}
+
+static bool set_slot(struct sec_run *run, unsigned slot, struct span text)
+{
+    if (run->slots[slot].p == NULL)
+        run->slot_order[slot] = ++run->order;
+    run->slots[slot] = text;
+    return true;
+}
+
+bool sec_collection_set(struct sec_run *run, enum sec_collection collection, struct span name,
+                        struct span text)
+{
+    if (collection == COLLECTION_TX && is_capture(name)) {
+        run->captures[name.p[0] - '0'] = text;
+        return true;
+    }
+    unsigned slot = collection == COLLECTION_TX ? slot_of(run->plan, name) : NO_SLOT;
+    if (slot != NO_SLOT)
+        return set_slot(run, slot, text);
+    struct sec_variable *variable = find_variable(run, collection, name);
+    if (variable == NULL && text.p == NULL)
+        return true;
+    if (variable == NULL) {
+        if (run->variable_count >= RUN_VARIABLES_MAX) {
+            run->spent = true;
+            return true;
+        }
+        variable = arena_new(run->arena, struct sec_variable);
+        struct span own = arena_copy(run->arena, name);
+        if (variable == NULL || own.p == NULL)
+            return false;
+        variable->name = own;
+        variable->next = run->variables[collection];
+        run->variables[collection] = variable;
+        run->variable_count++;
+    }
+    if (variable->text.p == NULL)
+        variable->order = ++run->order;
+    variable->text = text;
+    variable->expires = 0;
+    run->collection_changed[collection] = true;
+    return true;
+}
+
+void sec_captures_set(struct sec_run *run, const struct regex_captures *captures)
+{
+    for (unsigned i = 0; i < REGEX_CAPTURES_MAX; i++) {
+        bool there = i < captures->count;
+        run->captures[i] = !there                      ? (struct span){ 0 }
+                           : captures->at[i].p == NULL ? SPAN("")
+                                                       : captures->at[i];
+    }
+}
+
+/* ---- as lists -------------------------------------------------------------------------------
+ */
+
+struct made {
+    struct sec_run *run;
+    const struct sec_target *target;
+    struct sec_list *list;
+    bool memory;
+};
+
+static bool key_matches(struct made *made, struct span key)
+{
+    const struct sec_target *target = made->target;
+    switch (target->key_kind) {
+    case KEY_NONE:
+        return true;
+    case KEY_NAME:
+        return span_equal_nocase(target->key, key);
+    case KEY_REGEX:
+        made->run->counts.regex_calls++;
+        return regex_match(&made->run->local->regex, target->regex, key, NULL) == REGEX_YES;
+    }
+    return false;
+}
+
+static void add_made(struct made *made, struct span key, struct span text)
+{
+    struct sec_list *list = made->list;
+    if (text.p == NULL || !key_matches(made, key))
+        return;
+    if (list->count == list->capacity) {
+        unsigned capacity = list->capacity == 0 ? 8 : 2 * list->capacity;
+        struct sec_value **items = arena_array(made->run->arena, struct sec_value *, capacity);
+        if (items == NULL) {
+            made->memory = true;
+            return;
+        }
+        if (list->count > 0)
+            memcpy(items, list->items, list->count * sizeof(struct sec_value *));
+        list->items = items;
+        list->capacity = capacity;
+    }
+    struct sec_value *value = arena_new(made->run->arena, struct sec_value);
+    if (value == NULL) {
+        made->memory = true;
+        return;
+    }
+    value->key = key;
+    value->text = text;
+    list->items[list->count++] = value;
+}
+
+struct ordered {
+    uint32_t order;
+    struct span key, text;
+};
+
+/* In the order of creation, as the reference engine's tables keep it. */
+static void add_sorted(struct made *made, struct ordered *items, unsigned count)
+{
+    for (unsigned i = 1; i < count; i++) {
+        struct ordered item = items[i];
+        unsigned j = i;
+        for (; j > 0 && items[j - 1].order > item.order; j--)
+            items[j] = items[j - 1];
+        items[j] = item;
+    }
+    for (unsigned i = 0; i < count; i++)
+        add_made(made, items[i].key, items[i].text);
+}
+
+static void add_collection(struct made *made, enum sec_collection collection)
+{
+    struct sec_run *run = made->run;
+    unsigned most = run->variable_count + run->plan->slot_count, count = 0;
+    struct ordered *items = arena_alloc(run->arena, (most + 1) * sizeof(*items));
+    if (items == NULL) {
+        made->memory = true;
+        return;
+    }
+    if (collection == COLLECTION_TX) {
+        for (unsigned i = 0; i < run->plan->slot_count; i++) {
+            if (run->slots[i].p != NULL && key_matches(made, run->plan->slot_names[i]))
+                items[count++] = (struct ordered){ run->slot_order[i], run->plan->slot_names[i],
+                                                   run->slots[i] };
+        }
+    }
+    const struct sec_variable *variable = run->variables[collection];
+    for (; variable != NULL; variable = variable->next) {
+        if (variable->text.p != NULL && key_matches(made, variable->name))
+            items[count++] =
+                (struct ordered){ variable->order, variable->name, variable->text };
+    }
+    add_sorted(made, items, count);
+    for (unsigned i = 0; collection == COLLECTION_TX && i < REGEX_CAPTURES_MAX; i++) {
+        static const char digits[] = "0123456789";
+        add_made(made, span_of(digits + i, 1), run->captures[i]);
+    }
+}
+
+/* One name of a collection: no need to walk all of it. */
+static void add_named(struct made *made, enum sec_collection collection, struct span key)
+{
+    struct span lower = sec_lower(made->run->arena, key);
+    if (lower.p == NULL)
+        made->memory = true;
+    else
+        add_made(made, made->target->key, sec_collection_get(made->run, collection, lower));
+}
+
+static void add_matched(struct made *made, bool names)
+{
+    const struct sec_matched *matched = made->run->matched;
+    for (; matched != NULL; matched = matched->next)
+        add_made(made, matched->name, names ? matched->name : matched->text);
+}
+
+const struct sec_list *sec_made_list(struct sec_run *run, const struct sec_target *target)
+{
+    struct sec_list *list = arena_new(run->arena, struct sec_list);
+    struct made made = { .run = run, .target = target, .list = list };
+    enum sec_collection collection = sec_collection_of(target->var);
+    if (list == NULL)
+        return NULL;
+    if (collection != COLLECTION_COUNT && target->key_kind == KEY_NAME)
+        add_named(&made, collection, target->key);
+    else if (collection != COLLECTION_COUNT)
+        add_collection(&made, collection);
+    else if (target->var == VAR_MATCHED_VARS || target->var == VAR_MATCHED_VARS_NAMES)
+        add_matched(&made, target->var == VAR_MATCHED_VARS_NAMES);
+    else
+        add_made(&made, target->key, sec_lookup(run, target->var, target->key));
+    return made.memory ? NULL : list;
+}
+
+/* ---- one value ------------------------------------------------------------------------------
+ */
+
+static struct span number(struct sec_run *run, int64_t value)
+{
+    struct text text = text_growing(run->arena, 24);
+    text_int(&text, value);
+    return text.overflow ? (struct span){ 0 } : text_span(&text);
+}
+
+static struct span padded(struct sec_run *run, int value)
+{
+    struct text text = text_growing(run->arena, 24);
+    if (value < 10)
+        text_char(&text, '0');
+    text_int(&text, value);
+    return text.overflow ? (struct span){ 0 } : text_span(&text);
+}
+
+static struct span time_of_day(struct sec_run *run, const struct tm *tm)
+{
+    struct text text = text_growing(run->arena, 24);
+    text_format(&text, "%02d:%02d:%02d", tm->tm_hour, tm->tm_min, tm->tm_sec);
+    return text.overflow ? (struct span){ 0 } : text_span(&text);
+}
+
+static struct span clock_text(struct sec_run *run, enum variable var)
+{
+    time_t now = (time_t)run->wall_s;
+    struct tm tm;
+    if (localtime_r(&now, &tm) == NULL)
+        return (struct span){ 0 };
+    switch ((int)var) {
+    case VAR_TIME:
+        return time_of_day(run, &tm);
+    case VAR_TIME_DAY:
+        return number(run, tm.tm_mday);
+    case VAR_TIME_EPOCH:
+        return number(run, (int64_t)run->wall_s);
+    case VAR_TIME_HOUR:
+        return padded(run, tm.tm_hour);
+    case VAR_TIME_MIN:
+        return padded(run, tm.tm_min);
+    case VAR_TIME_MON:
+        return number(run, tm.tm_mon);
+    case VAR_TIME_SEC:
+        return padded(run, tm.tm_sec);
+    case VAR_TIME_WDAY:
+        return number(run, tm.tm_wday);
+    default:
+        return number(run, tm.tm_year + 1900);
+    }
+}
+
+static struct span rule_field(struct sec_run *run, struct span key)
+{
+    const struct sec_rule *rule = run->running;
+    struct span none = { 0 };
+    if (rule == NULL)
+        return none;
+    if (span_equal_nocase(key, SPAN("id")))
+        return number(run, (int64_t)rule->id);
+    if (span_equal_nocase(key, SPAN("msg")))
+        return rule->message.source;
+    if (span_equal_nocase(key, SPAN("logdata")))
+        return rule->log_data.source;
+    if (span_equal_nocase(key, SPAN("rev")))
+        return rule->revision;
+    if (span_equal_nocase(key, SPAN("ver")))
+        return rule->version;
+    if (span_equal_nocase(key, SPAN("severity")))
+        return rule->severity < 0 ? none : number(run, rule->severity);
+    return none;
+}
+
+static struct span from_values(struct sec_run *run, enum variable var, struct span key)
+{
+    const struct sec_list *list = sec_values_list(&run->values, var);
+    for (unsigned i = 0; list != NULL && i < list->count; i++) {
+        if (key.len == 0 || span_equal_nocase(list->items[i]->key, key))
+            return list->items[i]->text.p != NULL ? list->items[i]->text : SPAN("");
+    }
+    return (struct span){ 0 };
+}
+
+struct span sec_lookup(struct sec_run *run, enum variable var, struct span key)
+{
+    enum sec_collection collection = sec_collection_of(var);
+    if (collection != COLLECTION_COUNT) {
+        struct span lower = sec_lower(run->arena, key);
+        return lower.p == NULL ? lower : sec_collection_get(run, collection, lower);
+    }
+    if (var >= VAR_TIME && var <= VAR_TIME_YEAR)
+        return clock_text(run, var);
+    switch ((int)var) {
+    case VAR_MATCHED_VAR:
+        return run->matched_name.p != NULL && run->matched_text.p == NULL ? SPAN("")
+                                                                          : run->matched_text;
+    case VAR_MATCHED_VAR_NAME:
+        return run->matched_name;
+    case VAR_HIGHEST_SEVERITY:
+        return number(run, run->highest_severity);
+    case VAR_DURATION:
+        return number(run, (int64_t)(run->now_us - run->began_us));
+    case VAR_WEBAPPID:
+        return run->plan->program->settings.web_app_id;
+    case VAR_RULE:
+        return rule_field(run, key);
+    case VAR_REQBODY_PROCESSOR:
+        if (run->body_processor.p != NULL)
+            return run->body_processor;
+        break;
+    default:
+        break;
+    }
+    return from_values(run, var, key);
+}
+
+/* ---- macros ---------------------------------------------------------------------------------
+ */
+
+struct span sec_expand(struct sec_run *run, const struct macro *macro)
+{
+    if (macro->literal)
+        return macro->source.p != NULL ? macro->source : SPAN("");
+    if (macro->count == 1) {
+        struct span only = sec_lookup(run, macro->parts[0].var, macro->parts[0].text);
+        return only.p != NULL ? only : SPAN("");
+    }
+    struct text text = text_growing(run->arena, 2 * macro->source.len + 32);
+    for (unsigned i = 0; i < macro->count && text.len < RUN_MACRO_BYTES_MAX; i++) {
+        const struct macro_part *part = &macro->parts[i];
+        struct span s = part->variable ? sec_lookup(run, part->var, part->text) : part->text;
+        text_add(&text, span_sub(s, 0, RUN_MACRO_BYTES_MAX));
+    }
+    if (text.overflow)
+        return (struct span){ 0 };
+    return text.len > 0 ? text_span(&text) : SPAN("");
+}

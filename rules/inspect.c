@@ -1,0 +1,207 @@
+/* The run side of a SecLang rule set in the stage `waf`. */
+#include "rules/inspect.h"
+
+#include "gateway/chain/reply.h"
+#include "gateway/chain/txn.h"
+#include "rules/bodies.h"
+
+/* ---- beginning a phase ----------------------------------------------------------------------
+ */
+
+static void describe(struct sec_run *run, const struct call *c)
+{
+    const struct txn *txn = c->txn;
+    run->values.peer = (struct sec_peer){
+        .client = &txn->client,
+        .server_name = c->req->host,
+        .user = txn->facts.user.len > 0 ? txn->facts.user : (struct span){ 0 },
+        .unique_id = txn_id(txn),
+    };
+    run->wall_s = txn->began_us / 1000000;
+    run->began_us = run->now_us = txn->began_us;
+}
+
+static bool has_body(const struct request *req)
+{
+    return req->body != BODY_NONE && (req->body != BODY_LENGTH || req->length > 0);
+}
+
+enum err inspect_begin_head(struct call *c, const struct inspect_conf *conf,
+                            struct sec_local *local, struct inspect_state *state)
+{
+    struct sec_run *run = &state->run;
+    TRY(sec_run_init(run, conf->plan, local, c->txn->arena));
+    run->budget = conf->budget;
+    run->engine = run->ceiling = c->mode == MODE_BLOCK ? ENGINE_ON : ENGINE_DETECT;
+    describe(run, c);
+    TRY(sec_values_head(&run->values, c->req, conf->values));
+    run->values.body.processor = inspect_processor(c->req);
+    state->begun = true;
+    state->reported = &run->matches;
+    state->first = SEC_REQUEST_HEADERS;
+    state->last = has_body(c->req) ? SEC_REQUEST_HEADERS : SEC_REQUEST_BODY;
+    return OK;
+}
+
+enum err inspect_begin_answer(struct call *c, struct inspect_state *state)
+{
+    TRY(sec_values_answer(&state->run.values, c->rsp));
+    state->first = SEC_RESPONSE_HEADERS;
+    state->last = c->rsp->body == BODY_NONE || !inspect_type(inspect_media_type(c->rsp))
+                      ? SEC_RESPONSE_BODY
+                      : SEC_RESPONSE_HEADERS;
+    return OK;
+}
+
+enum err inspect_begin_answer_body(struct call *c, struct inspect_state *state)
+{
+    struct span none = { 0 };
+    state->first = state->last = SEC_RESPONSE_BODY;
+    if (c->body.len == 0 || state->run.phase == SEC_RESPONSE_BODY)
+        return OK;
+    return sec_values_add(&state->run.values, VAR_RESPONSE_BODY, none, c->body);
+}
+
+/* ---- which answers --------------------------------------------------------------------------
+ */
+
+struct span inspect_media_type(const struct response *rsp)
+{
+    struct span value = fields_value(&rsp->fields, FIELD_CONTENT_TYPE), type = { 0 };
+    if (value.p != NULL)
+        (void)span_cut(&value, ';', &type);
+    return span_trim(type);
+}
+
+/* What the reference engine's recommended configuration names, and JSON. */
+bool inspect_type(struct span media_type)
+{
+    static const char *const types[] = {
+        "text/plain", "text/html", "text/xml", "application/json", "application/xml",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        if (span_equal_nocase(media_type, span_text(types[i])))
+            return true;
+    }
+    return false;
+}
+
+/* ---- what is on record ----------------------------------------------------------------------
+ */
+
+static struct span id_text(struct arena *arena, const struct sec_rule *rule)
+{
+    struct text text = text_growing(arena, 24);
+    text_uint(&text, rule->id);
+    return text.overflow ? (struct span){ 0 } : text_span(&text);
+}
+
+/* The severity's weight in the set's anomaly score. */
+static int32_t score_of(const struct sec_rule *rule)
+{
+    static const int32_t scores[] = { 5, 5, 5, 4, 3, 2, 0, 0 };
+    return rule->severity >= 0 && rule->severity < (int)ARRAY_LEN(scores)
+               ? scores[rule->severity]
+               : 0;
+}
+
+static void report(struct call *c, const struct sec_match *match)
+{
+    struct finding finding = {
+        .rule = id_text(c->txn->arena, match->rule),
+        .field = match->field,
+        .message = match->message,
+        .sample = span_sub(match->text, match->offset, match->len),
+        .value = match->original,
+        .offset = match->offset,
+        .score = score_of(match->rule),
+        .logdata = match->log_data,
+        .severity =
+            match->rule->severity >= 0 ? inspect_severities[match->rule->severity] : NULL,
+        .tags = match->rule->tags,
+        .tag_count = match->rule->tag_count,
+    };
+    txn_find(c->txn, &finding);
+}
+
+const char *const inspect_severities[8] = {
+    "emergency", "alert", "critical", "error", "warning", "notice", "info", "debug",
+};
+
+static void report_new(struct call *c, struct inspect_state *state)
+{
+    while (*state->reported != NULL) {
+        report(c, *state->reported);
+        state->reported = &(*state->reported)->next;
+    }
+}
+
+/* ---- what is decided ------------------------------------------------------------------------
+ */
+
+static struct verdict objection(struct call *c, struct inspect_state *state,
+                                const struct sec_rule *rule)
+{
+    struct sec_run *run = &state->run;
+    int status = rule->resolved == DISRUPT_REDIRECT ? 302 : rule->status;
+    struct reply *reply = reply_new(c->txn, status);
+    state->refused = true;
+    if (reply == NULL)
+        return fail(REASON_MEMORY);
+    reply->cut = rule->resolved == DISRUPT_DROP;
+    if (rule->resolved == DISRUPT_REDIRECT &&
+        !reply_field(reply, SPAN("Location"), sec_expand(run, &rule->redirect)))
+        return fail(REASON_MEMORY);
+    return deny_with(REASON_RULE, reply);
+}
+
+static struct verdict decided(struct call *c, struct inspect_state *state)
+{
+    const struct sec_run *run = &state->run;
+    const struct sec_rule *rule =
+        run->intercepted != NULL ? run->intercepted : run->would_intercept;
+    if (rule != NULL && !state->refused)
+        return objection(c, state, rule);
+    /* Rules have seen what there is of it: whatever upstream makes of the rest is unseen. */
+    if (state->body != NULL && state->body_read && !state->body_judged) {
+        state->body_judged = true;
+        if (bodies_refused(c->txn, state->body))
+            return deny(REASON_BODY_MALFORMED);
+    }
+    return pass();
+}
+
+enum sec_end inspect_go_on(struct call *c, struct inspect_state *state, uint64_t slice,
+                           struct verdict *verdict)
+{
+    enum sec_end end = inspect_read_body(state, slice);
+    if (end == SEC_PAUSE)
+        return end;
+    while (end == SEC_DONE && state->first <= state->last) {
+        end = sec_run_phase(&state->run, state->first, slice);
+        if (end == SEC_PAUSE)
+            return end;
+        if (end != SEC_DONE)
+            break;
+        state->first++;
+    }
+    report_new(c, state);
+    if (end == SEC_DONE)
+        *verdict = decided(c, state);
+    else
+        *verdict = fail(end == SEC_SPENT ? REASON_STAGE_FAILED : REASON_MEMORY);
+    return end == SEC_PAUSE ? SEC_PAUSE : SEC_DONE;
+}
+
+void inspect_finish(struct call *c, struct inspect_state *state)
+{
+    struct sec_run *run = &state->run;
+    if (!state->begun)
+        return;
+    run->now_us = c->txn->clock->wall_us;
+    /* Of a body too long to be held the rules have seen nothing: of the head they see all. */
+    if (run->phase < SEC_REQUEST_BODY && c->txn->decided == ACTION_PASS)
+        (void)sec_run_phase(run, SEC_REQUEST_BODY, UINT64_MAX);
+    (void)sec_run_phase(run, SEC_LOGGING, UINT64_MAX);
+    report_new(c, state);
+}

@@ -1,0 +1,58 @@
+/*
+ * The run side of a SecLang rule set in the stage `waf`: which values a transaction shows in
+ * which phase, and what the stage says when the rules have spoken.
+ *
+ * Phase 1 runs over the complete head, phase 2 over the body, or behind phase 1 when there is
+ * none; 3 and 4 over the answer where it is inspected; 5 before the record is written.
+ */
+#ifndef SALLYPORT_RULES_INSPECT_H
+#define SALLYPORT_RULES_INSPECT_H
+
+#include "gateway/chain/stage.h"
+#include "gateway/http/body.h"
+#include "rules/engine/run.h"
+
+struct inspect_conf {
+    const struct sec_plan *plan;
+    unsigned values;     /* most arguments, and most cookies, of one request */
+    uint64_t budget;     /* counted work of one transaction */
+};
+
+struct inspect_state {
+    struct sec_run run;
+    struct body *body;   /* NULL: there is none, or it is not read */
+    bool begun, refused; /* refused: the objection has been said */
+    bool body_read, body_judged;
+    enum sec_phase first, last;  /* phases to run now */
+    struct sec_match **reported; /* up to where matches are on record */
+};
+
+extern const char *const inspect_severities[8];
+
+/* Each begins a phase: values are added. Then inspect_go_on. */
+MUST_USE enum err inspect_begin_head(struct call *c, const struct inspect_conf *conf,
+                                     struct sec_local *local, struct inspect_state *state);
+MUST_USE enum err inspect_begin_body(struct call *c, const struct inspect_conf *conf,
+                                     struct inspect_state *state);
+MUST_USE enum err inspect_begin_answer(struct call *c, struct inspect_state *state);
+MUST_USE enum err inspect_begin_answer_body(struct call *c, struct inspect_state *state);
+
+/*
+ * Goes on with what was begun. SEC_PAUSE: the slice of counted work is spent, call again.
+ * SEC_DONE: `*verdict` is the stage's.
+ */
+enum sec_end inspect_go_on(struct call *c, struct inspect_state *state, uint64_t slice,
+                           struct verdict *verdict);
+/* The logging phase; it decides nothing. A state that never began is passed over. */
+void inspect_finish(struct call *c, struct inspect_state *state);
+
+/* Whether answers of that media type are inspected. */
+bool inspect_type(struct span media_type);
+struct span inspect_media_type(const struct response *rsp);
+
+/* inspect_body.c: which processor reads the body; empty: none. */
+struct span inspect_processor(const struct request *req);
+/* Reads on, and shows the values when all is read. */
+enum sec_end inspect_read_body(struct inspect_state *state, uint64_t slice);
+
+#endif

@@ -1,0 +1,172 @@
+/* The values of a request's body: read in slices, then shown under SecLang's variables. */
+#include "rules/inspect.h"
+
+#include "gateway/chain/txn.h"
+#include "gateway/net/worker.h"
+#include "rules/bodies.h"
+
+static const struct {
+    struct span name;
+    enum body_processor processor;
+    enum content_kind kind;
+} processors[] = {
+    { SPAN_INIT("URLENCODED"), PROCESSOR_URLENCODED, CONTENT_FORM },
+    { SPAN_INIT("MULTIPART"), PROCESSOR_MULTIPART, CONTENT_MULTIPART },
+    { SPAN_INIT("JSON"), PROCESSOR_JSON, CONTENT_JSON },
+    { SPAN_INIT("XML"), PROCESSOR_XML, CONTENT_XML },
+};
+
+/* ---- which processor ------------------------------------------------------------------------
+ */
+
+/* As the reference engine's recommended configuration assigns them. */
+struct span inspect_processor(const struct request *req)
+{
+    struct span type = fields_value(&req->fields, FIELD_CONTENT_TYPE);
+    struct span none = { 0 };
+    if (type.p == NULL || req->body == BODY_NONE)
+        return none;
+    enum content_kind kind = content_declared(type);
+    for (size_t i = 0; i < ARRAY_LEN(processors); i++) {
+        if (processors[i].kind == kind)
+            return processors[i].name;
+    }
+    return none;
+}
+
+static enum body_processor processor_named(struct span name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(processors); i++) {
+        if (span_equal_nocase(processors[i].name, name))
+            return processors[i].processor;
+    }
+    return PROCESSOR_NONE;
+}
+
+static struct body_limits limits_of(const struct call *c, const struct inspect_conf *conf)
+{
+    struct body_limits limits;
+    bodies_limits(&limits, conf->values);
+    limits.json.names = JSONSCAN_NAMES_V2;
+    limits.json.seed = c->txn->worker->held_key;
+    return limits;
+}
+
+enum err inspect_begin_body(struct call *c, const struct inspect_conf *conf,
+                            struct inspect_state *state)
+{
+    struct sec_run *run = &state->run;
+    struct body_limits limits = limits_of(c, conf);
+    struct span processor =
+        run->body_processor.p != NULL ? run->body_processor : run->values.body.processor;
+    state->first = state->last = SEC_REQUEST_BODY;
+    run->values.body.length = c->body.len;
+    if (run->body_access_off)
+        return OK;
+    state->body =
+        body_open(&c->req->fields, c->body, processor_named(processor), &limits, run->arena);
+    return state->body != NULL ? OK : ERR_MEMORY;
+}
+
+/* ---- its values -----------------------------------------------------------------------------
+ */
+
+static enum err add_file(struct sec_values *values, const struct body_value *value)
+{
+    struct text size = text_growing(values->arena, 24);
+    text_uint(&size, value->value.len);
+    if (size.overflow)
+        return ERR_MEMORY;
+    values->body.files_size += value->value.len;
+    TRY(sec_values_add(values, VAR_FILES_SIZES, value->name, text_span(&size)));
+    return sec_values_add(values, VAR_FILES_TMP_CONTENT, value->name, value->value);
+}
+
+static enum err add_file_name(struct sec_values *values, const struct body_value *value)
+{
+    TRY(sec_values_add(values, VAR_FILES, value->name, value->value));
+    return sec_values_add(values, VAR_FILES_NAMES, value->name, value->name);
+}
+
+static enum err add_value(struct sec_values *values, const struct body_value *value)
+{
+    switch (value->where) {
+    case WHERE_ARGUMENT:
+        return sec_values_add(values, VAR_ARGS_POST, value->name, value->value);
+    case WHERE_NAME:
+        return sec_values_add_name(values, value->name);
+    case WHERE_FILE_NAME:
+        return add_file_name(values, value);
+    case WHERE_FILE:
+        return add_file(values, value);
+    case WHERE_PART_HEADER:
+        return sec_values_add(values, VAR_MULTIPART_PART_HEADERS, value->name, value->value);
+    case WHERE_XML_TEXT:
+        return sec_values_add(values, VAR_XML, SPAN("/*"), value->value);
+    case WHERE_XML_ATTRIBUTE:
+        return sec_values_add(values, VAR_XML, SPAN("//@*"), value->value);
+    case WHERE_XML_NAMESPACE:
+    case WHERE_RAW:
+        return OK;
+    }
+    return OK;
+}
+
+static uint32_t multipart_flags(const struct multipart *m)
+{
+    uint32_t flags = multipart_strict_error(m);
+    for (unsigned i = 0; i < MULTIPART_FINDINGS; i++) {
+        if (multipart_rows[i].variable == NULL || (m->findings & 1U << i) == 0)
+            continue;
+        enum variable var = variable_find(span_text(multipart_rows[i].variable));
+        if (var >= VAR_MULTIPART_STRICT_ERROR && var <= VAR_MULTIPART_FILE_LIMIT_EXCEEDED)
+            flags |= 1U << (var - VAR_MULTIPART_STRICT_ERROR);
+    }
+    /* One finding under its two names. */
+    uint32_t missing = 1U << (VAR_MULTIPART_MISSING_SEMICOLON - VAR_MULTIPART_STRICT_ERROR);
+    if ((flags & missing) != 0)
+        flags |= 1U << (VAR_MULTIPART_SEMICOLON_MISSING - VAR_MULTIPART_STRICT_ERROR);
+    return flags;
+}
+
+static struct span error_of(struct arena *arena, const struct body *body)
+{
+    struct text text = text_growing(arena, 128);
+    if (body->error == NULL)
+        return (struct span){ 0 };
+    text_add(&text, span_text(body->error_prefix));
+    text_add(&text, span_text(body->error));
+    return text.overflow ? SPAN("error") : text_span(&text);
+}
+
+static enum err add_all(struct sec_run *run, const struct body *body)
+{
+    struct sec_values *values = &run->values;
+    struct span none = { 0 };
+    bool form = body->processor == PROCESSOR_URLENCODED;
+    if (body->err != OK)
+        return body->err;
+    for (unsigned i = 0; i < body->count; i++)
+        TRY(add_value(values, &body->values[i]));
+    values->body.error = error_of(run->arena, body);
+    values->body.urlencoded_error = form && (body->findings & BODY_FOUND_ESCAPES) != 0;
+    if (body->processor == PROCESSOR_MULTIPART)
+        values->body.multipart = multipart_flags(&body->multipart);
+    if ((form || run->force_body_variable) && body->text.len > 0)
+        TRY(sec_values_add(values, VAR_REQUEST_BODY, none, body->text));
+    return OK;
+}
+
+enum sec_end inspect_read_body(struct inspect_state *state, uint64_t slice)
+{
+    if (state->body == NULL || state->body_read)
+        return SEC_DONE;
+    size_t bytes = slice < SIZE_MAX ? (size_t)slice : SIZE_MAX;
+    if (!body_run(state->body, bytes))
+        return SEC_PAUSE;
+    state->body_read = true;
+    enum err err = add_all(&state->run, state->body);
+    if (err == ERR_LIMIT)
+        return SEC_SPENT;
+    return err == OK ? SEC_DONE : SEC_MEMORY;
+}

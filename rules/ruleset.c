@@ -1,0 +1,282 @@
+/* A SecLang rule set as `waf` configures it. */
+#include "rules/ruleset.h"
+
+#include <sys/stat.h>
+#include <time.h>
+
+#include "conf/schema.h"
+#include "conf/source.h"
+#include "rules/engine/build.h"
+#include "rules/exclusion.h"
+
+enum { SOURCES_MAX = 64 };
+
+/* Where Debian's package modsecurity-crs puts things. */
+#define DEBIAN_RULES "/usr/share/modsecurity-crs/rules"
+#define DEBIAN_SETUP "/etc/modsecurity/crs/crs-setup.conf"
+#define DEBIAN_BEFORE "/etc/modsecurity/crs/REQUEST-900-EXCLUSION-RULES-BEFORE-CRS.conf"
+#define DEBIAN_AFTER "/etc/modsecurity/crs/RESPONSE-999-EXCLUSION-RULES-AFTER-CRS.conf"
+
+struct sources {
+    struct seclang_source items[SOURCES_MAX];
+    size_t count;
+    struct setup *setup;
+    struct text before, behind; /* exclusions */
+    bool failed;
+};
+
+/* ---- files ----------------------------------------------------------------------------------
+ */
+
+static enum { NOTHING, FILE_THERE, FOLDER_THERE } look(const char *path)
+{
+    struct stat stat_buffer;
+    if (stat(path, &stat_buffer) != 0)
+        return NOTHING;
+    return S_ISDIR(stat_buffer.st_mode) ? FOLDER_THERE : FILE_THERE;
+}
+
+static void add(struct sources *sources, struct span path, struct span text)
+{
+    if (path.p == NULL) {
+        sources->failed = true;
+        return;
+    }
+    if (sources->count == SOURCES_MAX) {
+        complain(sources->setup->complaint, SEVERITY_ERROR, "more than %d rule files are named",
+                 SOURCES_MAX);
+        sources->failed = true;
+        return;
+    }
+    sources->items[sources->count++] = (struct seclang_source){ .path = path, .text = text };
+}
+
+static void add_text(struct sources *sources, struct span name, const struct text *text)
+{
+    if (text->overflow)
+        sources->failed = true;
+    else if (text->len > 0)
+        add(sources, name, text_span(text));
+}
+
+static struct span joined(struct sources *sources, struct span folder, const char *rest)
+{
+    struct text text = text_growing(sources->setup->arena, folder.len + strlen(rest) + 1);
+    text_add(&text, folder);
+    text_add(&text, span_text(rest));
+    return text_cstring(&text) != NULL ? text_span(&text) : (struct span){ 0 };
+}
+
+/* A file or glob as it is; of a folder its *.conf files. Relative to the YAML that names it. */
+static void add_path(struct sources *sources, struct span path)
+{
+    struct setup *setup = sources->setup;
+    const char *absolute = source_path(setup->complaint->place.source, path, setup->arena);
+    struct span none = { 0 };
+    if (absolute == NULL) {
+        sources->failed = true;
+        return;
+    }
+    if (look(absolute) == FOLDER_THERE)
+        add(sources, joined(sources, span_text(absolute), "/*.conf"), none);
+    else
+        add(sources, span_text(absolute), none);
+}
+
+static void add_paths(struct sources *sources, const struct texts *paths)
+{
+    for (size_t i = 0; i < paths->count; i++)
+        add_path(sources, paths->items[i]);
+}
+
+static bool add_if_there(struct sources *sources, struct span path)
+{
+    struct span none = { 0 };
+    if (path.p == NULL || look(path.p) != FILE_THERE)
+        return false;
+    add(sources, path, none);
+    return true;
+}
+
+static void add_glob_if_folder(struct sources *sources, struct span folder, const char *glob)
+{
+    struct span none = { 0 };
+    if (folder.p != NULL && look(folder.p) == FOLDER_THERE)
+        add(sources, joined(sources, folder, glob), none);
+}
+
+/* ---- the Core Rule Set ----------------------------------------------------------------------
+ */
+
+/* The folder of the rules, absolute. */
+static struct span rules_folder(struct sources *sources, const struct ruleset_conf *conf)
+{
+    struct setup *setup = sources->setup;
+    if (conf->crs.path.len == 0)
+        return SPAN(DEBIAN_RULES);
+    const char *path =
+        source_path(setup->complaint->place.source, conf->crs.path, setup->arena);
+    return path != NULL ? span_text(path) : (struct span){ 0 };
+}
+
+static void add_setup(struct sources *sources, const struct ruleset_conf *conf,
+                      struct span folder)
+{
+    if (conf->crs.setup.count > 0) {
+        add_paths(sources, &conf->crs.setup);
+        return;
+    }
+    if (conf->crs.path.len == 0 && add_if_there(sources, SPAN(DEBIAN_SETUP)))
+        return;
+    if (!add_if_there(sources, joined(sources, folder, "/../crs-setup.conf")) &&
+        !add_if_there(sources, joined(sources, folder, "/../crs-setup.conf.example")))
+        complain(sources->setup->complaint, SEVERITY_ERROR,
+                 "no crs-setup.conf beside %.*s: name it in crs.setup", (int)folder.len,
+                 folder.p);
+}
+
+/* What the YAML says, in the variables of both generations of the set. */
+static void add_values(struct sources *sources, const struct ruleset_conf *conf)
+{
+    static const struct {
+        size_t offset;
+        const char *names[3];
+    } rows[] = {
+        { offsetof(struct ruleset_conf, paranoia),
+          { "paranoia_level", "blocking_paranoia_level", NULL } },
+        { offsetof(struct ruleset_conf, detect_paranoia),
+          { "executing_paranoia_level", "detection_paranoia_level", NULL } },
+        { offsetof(struct ruleset_conf, inbound), { "inbound_anomaly_score_threshold", NULL } },
+        { offsetof(struct ruleset_conf, outbound),
+          { "outbound_anomaly_score_threshold", NULL } },
+    };
+    struct text text = text_growing(sources->setup->arena, 1024);
+    bool any = false;
+    text_lit(&text, "SecAction \"id:19000001,phase:1,pass,nolog,t:none");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int64_t value;
+        memcpy(&value, (const char *)conf + rows[i].offset, sizeof(value));
+        for (size_t j = 0; value != 0 && rows[i].names[j] != NULL; j++) {
+            text_format(&text, ",setvar:tx.%s=", rows[i].names[j]);
+            text_int(&text, value);
+            any = true;
+        }
+    }
+    text_lit(&text, "\"\n");
+    if (text.overflow)
+        sources->failed = true;
+    else if (any)
+        add(sources, SPAN("(values of the configuration)"), text_span(&text));
+}
+
+static void add_crs(struct sources *sources, const struct ruleset_conf *conf)
+{
+    struct span folder = rules_folder(sources, conf);
+    if (folder.p == NULL || look(folder.p) != FOLDER_THERE) {
+        complain(sources->setup->complaint, SEVERITY_ERROR,
+                 "there is no folder %.*s with the Core Rule Set: install modsecurity-crs, or "
+                 "name it in crs.path",
+                 (int)folder.len, folder.p);
+        sources->failed = true;
+        return;
+    }
+    struct span plugins = joined(sources, folder, "/../plugins");
+    bool debian = conf->crs.path.len == 0;
+    add_setup(sources, conf, folder);
+    add_values(sources, conf);
+    add_glob_if_folder(sources, plugins, "/*-config.conf");
+    if (debian)
+        (void)add_if_there(sources, SPAN(DEBIAN_BEFORE));
+    add_paths(sources, &conf->seclang.before);
+    add_text(sources, SPAN("(exclusions of the configuration)"), &sources->before);
+    add_glob_if_folder(sources, plugins, "/*-before.conf");
+    add_glob_if_folder(sources, folder, "/*.conf");
+    add_glob_if_folder(sources, plugins, "/*-after.conf");
+    if (debian)
+        (void)add_if_there(sources, SPAN(DEBIAN_AFTER));
+}
+
+/* ---- all of it ------------------------------------------------------------------------------
+ */
+
+static void gather(struct sources *sources, const struct ruleset_conf *conf)
+{
+    struct setup *setup = sources->setup;
+    sources->before = text_growing(setup->arena, 256);
+    sources->behind = text_growing(setup->arena, 256);
+    exclusions_write(&conf->exclude, (uint64_t)time(NULL), setup->complaint, &sources->before,
+                     &sources->behind);
+    if (conf->crs_on) {
+        add_crs(sources, conf);
+    } else {
+        add_paths(sources, &conf->seclang.before);
+        add_text(sources, SPAN("(exclusions of the configuration)"), &sources->before);
+    }
+    add_text(sources, SPAN("(exclusions of the configuration)"), &sources->behind);
+    add_paths(sources, &conf->seclang.after);
+}
+
+static enum err load(struct ruleset *set, const struct sources *sources)
+{
+    struct setup *setup = sources->setup;
+    struct seclang_options options = { .skip_unsupported = set->conf.skip_unsupported };
+    char buffer[1024];
+    struct text why = text_fixed(buffer, sizeof(buffer));
+    TRY(seclang_load(&set->program, sources->items, sources->count, &options, setup->arena,
+                     setup->complaint->schema->diags));
+    enum err err = sec_plan_build(&set->plan, set->program, setup->arena, &why);
+    if (err == ERR_CONFIG)
+        complain(setup->complaint, SEVERITY_ERROR, "%.*s", (int)why.len, why.p);
+    return err;
+}
+
+static bool texts_equal(const struct texts *a, const struct texts *b)
+{
+    bool equal = a->count == b->count;
+    for (size_t i = 0; equal && i < a->count; i++)
+        equal = span_equal(a->items[i], b->items[i]);
+    return equal;
+}
+
+bool ruleset_conf_equal(const struct ruleset_conf *a, const struct ruleset_conf *b)
+{
+    return a->crs_on == b->crs_on && a->paranoia == b->paranoia &&
+           a->detect_paranoia == b->detect_paranoia && a->inbound == b->inbound &&
+           a->outbound == b->outbound && a->skip_unsupported == b->skip_unsupported &&
+           span_equal(a->crs.path, b->crs.path) && texts_equal(&a->crs.setup, &b->crs.setup) &&
+           texts_equal(&a->seclang.before, &b->seclang.before) &&
+           texts_equal(&a->seclang.after, &b->seclang.after) &&
+           a->exclude.items == b->exclude.items && a->exclude.count == b->exclude.count;
+}
+
+struct ruleset *ruleset_open(const struct ruleset_conf *conf, struct ruleset *known,
+                             struct setup *setup)
+{
+    if (known != NULL && ruleset_conf_equal(&known->conf, conf)) {
+        known->users++;
+        return known;
+    }
+    struct ruleset *set = arena_new(setup->arena, struct ruleset);
+    struct sources *sources = arena_new(setup->arena, struct sources);
+    if (set == NULL || sources == NULL)
+        return NULL;
+    set->conf = *conf;
+    set->users = 1;
+    sources->setup = setup;
+    gather(sources, conf);
+    if (sources->failed || load(set, sources) != OK) {
+        ruleset_close(set);
+        return NULL;
+    }
+    return set;
+}
+
+void ruleset_close(struct ruleset *set)
+{
+    if (set == NULL || --set->users > 0)
+        return;
+    if (set->plan != NULL)
+        sec_plan_free(set->plan);
+    if (set->program != NULL)
+        seclang_free(set->program);
+}

@@ -1,0 +1,312 @@
+/* The values of a transaction, by SecLang variable. */
+#include "rules/values.h"
+
+#include "gateway/http/params.h"
+
+void sec_values_init(struct sec_values *values, struct arena *arena)
+{
+    memset(values, 0, sizeof(*values));
+    values->arena = arena;
+}
+
+/* ---- lists ----------------------------------------------------------------------------------
+ */
+
+enum { LIST_FIRST = 8, SHOWN_BY_MAX = 2 };
+
+/* Under which further variables a value of `var` stands, and where its name does. */
+static const struct shown {
+    enum variable var, also;
+    enum variable names, names_also; /* VAR_COUNT: nowhere */
+} shown_rows[] = {
+    { VAR_ARGS_GET, VAR_ARGS, VAR_ARGS_NAMES, VAR_ARGS_GET_NAMES },
+    { VAR_ARGS_POST, VAR_ARGS, VAR_ARGS_NAMES, VAR_ARGS_POST_NAMES },
+    { VAR_REQUEST_COOKIES, VAR_COUNT, VAR_REQUEST_COOKIES_NAMES, VAR_COUNT },
+    { VAR_REQUEST_HEADERS, VAR_COUNT, VAR_REQUEST_HEADERS_NAMES, VAR_COUNT },
+    { VAR_RESPONSE_HEADERS, VAR_COUNT, VAR_RESPONSE_HEADERS_NAMES, VAR_COUNT },
+};
+
+static enum err list_push(struct sec_list *list, struct arena *arena, struct sec_value *value)
+{
+    if (list->count == list->capacity) {
+        unsigned capacity = list->capacity == 0 ? LIST_FIRST : 2 * list->capacity;
+        struct sec_value **items = arena_array(arena, struct sec_value *, capacity);
+        if (items == NULL)
+            return ERR_MEMORY;
+        if (list->count > 0)
+            memcpy(items, list->items, list->count * sizeof(struct sec_value *));
+        list->items = items;
+        list->capacity = capacity;
+    }
+    list->items[list->count++] = value;
+    return OK;
+}
+
+static struct sec_value *value_new(struct sec_values *values, struct span key, struct span text)
+{
+    struct sec_value *value = arena_new(values->arena, struct sec_value);
+    if (value != NULL) {
+        value->key = key;
+        value->text = text;
+        values->count++;
+    }
+    return value;
+}
+
+static enum err push_both(struct sec_values *values, struct sec_value *value,
+                          enum variable first, enum variable second)
+{
+    if (value == NULL)
+        return ERR_MEMORY;
+    TRY(list_push(&values->lists[first], values->arena, value));
+    if (second == VAR_COUNT)
+        return OK;
+    return list_push(&values->lists[second], values->arena, value);
+}
+
+enum err sec_values_add(struct sec_values *values, enum variable var, struct span key,
+                        struct span text)
+{
+    if (values->count >= SEC_VALUES_MAX)
+        return ERR_LIMIT;
+    const struct shown *shown = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(shown_rows) && shown == NULL; i++)
+        shown = shown_rows[i].var == var ? &shown_rows[i] : NULL;
+
+    TRY(push_both(values, value_new(values, key, text), var,
+                  shown != NULL ? shown->also : VAR_COUNT));
+    if (shown == NULL)
+        return OK;
+    if (shown->also == VAR_ARGS)
+        values->args_size += key.len + text.len;
+    return push_both(values, value_new(values, key, key), shown->names, shown->names_also);
+}
+
+enum err sec_values_add_name(struct sec_values *values, struct span name)
+{
+    if (values->count >= SEC_VALUES_MAX)
+        return ERR_LIMIT;
+    return push_both(values, value_new(values, name, name), VAR_ARGS_NAMES,
+                     VAR_ARGS_POST_NAMES);
+}
+
+/* ---- the head -------------------------------------------------------------------------------
+ */
+
+static enum err add_params(struct sec_values *values, enum variable var,
+                           const struct params *params)
+{
+    for (unsigned i = 0; i < params->count; i++)
+        TRY(sec_values_add(values, var, params->items[i].name, params->items[i].value));
+    return OK;
+}
+
+static enum err add_cookies(struct sec_values *values, const struct request *req,
+                            unsigned limit)
+{
+    struct params cookies = { .count = 0 };
+    const struct field *line = fields_get(&req->fields, FIELD_COOKIE);
+    for (; line != NULL; line = fields_next(&req->fields, line))
+        TRY(cookies_parse(&cookies, line->value, limit, values->arena));
+    return add_params(values, VAR_REQUEST_COOKIES, &cookies);
+}
+
+static struct span protocol_of(uint8_t minor)
+{
+    return minor == 0 ? SPAN("HTTP/1.0") : SPAN("HTTP/1.1");
+}
+
+/* Path and query as they came; of an absolute target, without scheme and authority. */
+static struct span origin_of(struct span target)
+{
+    ssize_t colon = span_find(target, SPAN("://"));
+    if (target.len == 0 || target.p[0] == '/' || colon < 0)
+        return target;
+    struct span rest = span_sub(target, (size_t)colon + 3, target.len);
+    for (size_t i = 0; i < rest.len; i++) {
+        if (rest.p[i] == '/' || rest.p[i] == '?')
+            return span_sub(rest, i, rest.len);
+    }
+    return SPAN("/");
+}
+
+static struct span path_of(struct span uri)
+{
+    ssize_t query = span_index(uri, '?');
+    return query < 0 ? uri : span_sub(uri, 0, (size_t)query);
+}
+
+static struct span basename_of(struct span path)
+{
+    for (size_t i = path.len; i > 0; i--) {
+        if (path.p[i - 1] == '/' || path.p[i - 1] == '\\')
+            return span_sub(path, i, path.len);
+    }
+    return path;
+}
+
+static enum err add_line(struct sec_values *values, const struct request *req)
+{
+    struct span uri = origin_of(req->target), path = path_of(uri);
+    struct span protocol = protocol_of(req->minor), none = { 0 };
+    struct text line = text_growing(values->arena, req->method.len + req->target.len + 16);
+    text_add(&line, req->method);
+    text_char(&line, ' ');
+    text_add(&line, req->target);
+    text_char(&line, ' ');
+    text_add(&line, protocol);
+    if (line.overflow)
+        return ERR_MEMORY;
+    TRY(sec_values_add(values, VAR_REQUEST_LINE, none, text_span(&line)));
+    TRY(sec_values_add(values, VAR_REQUEST_METHOD, none, req->method));
+    TRY(sec_values_add(values, VAR_REQUEST_PROTOCOL, none, protocol));
+    TRY(sec_values_add(values, VAR_REQUEST_URI_RAW, none, req->target));
+    TRY(sec_values_add(values, VAR_REQUEST_URI, none, uri));
+    TRY(sec_values_add(values, VAR_REQUEST_FILENAME, none, path));
+    TRY(sec_values_add(values, VAR_REQUEST_BASENAME, none, basename_of(path)));
+    return req->has_query ? sec_values_add(values, VAR_QUERY_STRING, none, req->query) : OK;
+}
+
+enum err sec_values_head(struct sec_values *values, const struct request *req, unsigned limit)
+{
+    struct params query = { .count = 0 };
+    TRY(add_line(values, req));
+    for (unsigned i = 0; i < req->fields.count; i++) {
+        const struct field *field = &req->fields.items[i];
+        TRY(sec_values_add(values, VAR_REQUEST_HEADERS, field->name, field->value));
+    }
+    TRY(add_cookies(values, req, limit));
+    if (req->has_query)
+        TRY(params_parse(&query, req->query, limit, values->arena));
+    return add_params(values, VAR_ARGS_GET, &query);
+}
+
+/* ---- the answer -----------------------------------------------------------------------------
+ */
+
+static struct span number_span(struct arena *arena, uint64_t number)
+{
+    struct text text = text_growing(arena, 24);
+    text_uint(&text, number);
+    return text.overflow ? (struct span){ 0 } : text_span(&text);
+}
+
+enum err sec_values_answer(struct sec_values *values, const struct response *rsp)
+{
+    struct span none = { 0 }, status = number_span(values->arena, (uint64_t)rsp->status);
+    struct span protocol = protocol_of(rsp->minor);
+    struct text line = text_growing(values->arena, rsp->reason.len + 16);
+    text_add(&line, protocol);
+    text_char(&line, ' ');
+    text_add(&line, status);
+    text_char(&line, ' ');
+    text_add(&line, rsp->reason);
+    if (status.p == NULL || line.overflow)
+        return ERR_MEMORY;
+    TRY(sec_values_add(values, VAR_STATUS_LINE, none, text_span(&line)));
+    TRY(sec_values_add(values, VAR_RESPONSE_STATUS, none, status));
+    TRY(sec_values_add(values, VAR_STATUS, none, status));
+    TRY(sec_values_add(values, VAR_RESPONSE_PROTOCOL, none, protocol));
+    for (unsigned i = 0; i < rsp->fields.count; i++) {
+        const struct field *field = &rsp->fields.items[i];
+        TRY(sec_values_add(values, VAR_RESPONSE_HEADERS, field->name, field->value));
+    }
+    if (fields_have(&rsp->fields, FIELD_CONTENT_TYPE))
+        TRY(sec_values_add(values, VAR_RESPONSE_CONTENT_TYPE, none,
+                           fields_value(&rsp->fields, FIELD_CONTENT_TYPE)));
+    if (rsp->body != BODY_LENGTH)
+        return OK;
+    return sec_values_add(values, VAR_RESPONSE_CONTENT_LENGTH, none,
+                          number_span(values->arena, rsp->length));
+}
+
+/* ---- computed on demand ---------------------------------------------------------------------
+ */
+
+static struct span address(struct arena *arena, const struct addr *addr)
+{
+    struct text text = text_growing(arena, 48);
+    if (addr == NULL || addr->family == ADDR_NONE)
+        return (struct span){ 0 };
+    addr_write(&text, addr);
+    return text.overflow ? (struct span){ 0 } : text_span(&text);
+}
+
+static struct span port(struct arena *arena, const struct addr *addr)
+{
+    return addr == NULL ? (struct span){ 0 } : number_span(arena, addr->port);
+}
+
+static struct span flag(bool set)
+{
+    return set ? SPAN("1") : SPAN("0");
+}
+
+static bool is_multipart_flag(enum variable var)
+{
+    return var >= VAR_MULTIPART_STRICT_ERROR && var <= VAR_MULTIPART_FILE_LIMIT_EXCEEDED;
+}
+
+/* p NULL: the variable has no value now. */
+static struct span computed(struct sec_values *values, enum variable var)
+{
+    struct arena *arena = values->arena;
+    const struct sec_body *body = &values->body;
+    if (is_multipart_flag(var))
+        return flag((body->multipart >> (var - VAR_MULTIPART_STRICT_ERROR) & 1) != 0);
+    switch ((int)var) {
+    case VAR_ARGS_COMBINED_SIZE:
+        return number_span(arena, values->args_size);
+    case VAR_FILES_COMBINED_SIZE:
+        return number_span(arena, body->files_size);
+    case VAR_REQUEST_BODY_LENGTH:
+        return number_span(arena, body->length);
+    case VAR_REQBODY_PROCESSOR:
+        return body->processor.len > 0 ? body->processor : SPAN("");
+    case VAR_REQBODY_ERROR:
+    case VAR_REQBODY_PROCESSOR_ERROR:
+        return flag(body->error.len > 0);
+    case VAR_REQBODY_ERROR_MSG:
+    case VAR_REQBODY_PROCESSOR_ERROR_MSG:
+        return body->error.len > 0 ? body->error : SPAN("");
+    case VAR_URLENCODED_ERROR:
+        return flag(body->urlencoded_error);
+    case VAR_INBOUND_DATA_ERROR:
+        return flag(body->too_long);
+    case VAR_OUTBOUND_DATA_ERROR:
+        return flag(false);
+    case VAR_REMOTE_ADDR:
+    case VAR_REMOTE_HOST:
+        return address(arena, values->peer.client);
+    case VAR_REMOTE_PORT:
+        return port(arena, values->peer.client);
+    case VAR_SERVER_ADDR:
+        return address(arena, values->peer.server);
+    case VAR_SERVER_PORT:
+        return port(arena, values->peer.server);
+    case VAR_SERVER_NAME:
+        return values->peer.server_name;
+    case VAR_REMOTE_USER:
+        return values->peer.user;
+    case VAR_UNIQUE_ID:
+        return values->peer.unique_id;
+    default:
+        return (struct span){ 0 };
+    }
+}
+
+const struct sec_list *sec_values_list(struct sec_values *values, enum variable var)
+{
+    static const struct sec_list none = { .count = 0 };
+    if (values->lists[var].count > 0)
+        return &values->lists[var];
+    struct span text = computed(values, var);
+    if (text.p == NULL)
+        return values->arena->exhausted ? NULL : &none;
+    struct sec_list *list = arena_new(values->arena, struct sec_list);
+    struct sec_value *value = arena_new(values->arena, struct sec_value);
+    if (list == NULL || value == NULL)
+        return NULL;
+    value->text = text;
+    return list_push(list, values->arena, value) == OK ? list : NULL;
+}
