@@ -16,16 +16,14 @@
  */
 #include "auth/basic.h"
 
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "auth/credcache.h"
 #include "auth/hashpool.h"
 #include "auth/htpasswd.h"
 #include "conf/schema.h"
+#include "gateway/base/file.h"
 #include "gateway/base/table.h"
 #include "gateway/chain/edit.h"
 #include "gateway/chain/reply.h"
@@ -178,52 +176,32 @@ static bool add_user(struct basic_conf *conf, struct span name, struct span hash
     return true;
 }
 
-/* A file of a size that is known, read once; NULL after a complaint. */
-static char *read_file(struct setup *setup, const char *path, size_t *len)
+/* NULL pointer after a complaint. */
+static struct span read_file(struct setup *setup, const char *path)
 {
-    struct stat status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) ||
-        status.st_size > HTPASSWD_FILE_MAX) {
-        complain(setup->complaint, SEVERITY_ERROR,
-                 "%s cannot be read, is no regular file, or is larger than 8 MiB", path);
-        if (fd >= 0)
-            close(fd);
-        return NULL;
+    struct file file;
+    const char *why = file_read(path, HTPASSWD_FILE_MAX, setup->arena, &file);
+    if (why != NULL) {
+        complain(setup->complaint, SEVERITY_ERROR, "%s cannot be read: %s", path, why);
+        return span_of(NULL, 0);
     }
-    if ((status.st_mode & S_IROTH) != 0)
+    if ((file.stat.st_mode & S_IROTH) != 0)
         complain(setup->complaint, SEVERITY_WARNING,
                  "%s can be read by every user: chmod o= it", path);
-
-    size_t size = (size_t)status.st_size;
-    char *text = arena_alloc(setup->arena, size);
-    *len = 0;
-    while (text != NULL && *len < size) {
-        ssize_t got = read(fd, text + *len, size - *len);
-        if (got <= 0)
-            break;
-        *len += (size_t)got;
-    }
-    close(fd);
-    if (text == NULL || *len < size) {
-        complain(setup->complaint, SEVERITY_ERROR, "%s cannot be read whole", path);
-        return NULL;
-    }
-    return text;
+    return file.text;
 }
 
 static bool read_users(struct basic_conf *conf, struct setup *setup, struct htpasswd *file)
 {
     const char *path = conf->file.text.p;
-    size_t len;
     unsigned line;
     *file = (struct htpasswd){ .count = 0 };
     if (conf->file.text.len == 0)
         return true;
-    const char *text = read_file(setup, path, &len);
-    if (text == NULL)
+    struct span text = read_file(setup, path);
+    if (text.p == NULL)
         return false;
-    enum err err = htpasswd_parse(span_of(text, len), setup->arena, file, &line);
+    enum err err = htpasswd_parse(text, setup->arena, file, &line);
     if (err == ERR_DUPLICATE)
         complain(setup->complaint, SEVERITY_ERROR, "%s:%u: the user stands twice", path, line);
     else if (err == ERR_SYNTAX)

@@ -38,6 +38,8 @@ struct choice {
     const char *help;
 };
 
+extern const struct choice switch_choices[]; /* on: 0, off: 1 */
+
 enum {
     OPTION_REQUIRED = 1,
     OPTION_APPEND = 2,    /* inheritance appends to the parent's list; otherwise it replaces */

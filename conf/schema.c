@@ -11,6 +11,12 @@
 #include "conf/scalar.h"
 #include "conf/suggest.h"
 
+const struct choice switch_choices[] = {
+    { "on", 0, NULL },
+    { "off", 1, NULL },
+    { NULL, 0, NULL },
+};
+
 enum { MESSAGE_MAX = 512, KEYS_SHOWN = 12 };
 
 struct application {

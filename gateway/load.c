@@ -14,6 +14,7 @@
 #include "gateway/chain/scope.h"
 #include "gateway/load_site.h"
 #include "gateway/net/certs.h"
+#include "gateway/process/settings.h"
 #include "gateway/stages.h"
 #include "gateway/store/snapshot.h"
 
@@ -49,6 +50,9 @@ static void load_listen(struct site_load *sl)
         static struct span fallback = SPAN_INIT("127.0.0.1:8080");
         server->http = (struct texts){ .items = &fallback, .count = 1 };
     }
+    if (server->http.count + server->https.count > LISTEN_MAX)
+        complain_at(sl, node_child(sl->schema.root, SPAN("server"))->place,
+                    "there are more than 60 addresses to listen on");
     config->listen = arena_array(sl->load->arena, struct listen_address,
                                  server->http.count + server->https.count);
     if (config->listen == NULL)
@@ -168,6 +172,7 @@ static void load_lists(struct site_load *sl, const struct top_conf *top,
     const struct list_item *items = top->lists.items;
     const struct node *node = node_child(root, SPAN("lists"));
 
+    size_t watched = 0;
     config->list_contains = list_contains;
     config->lists = arena_array(sl->load->arena, struct list_conf, top->lists.count + 1);
     if (config->lists == NULL)
@@ -180,7 +185,10 @@ static void load_lists(struct site_load *sl, const struct top_conf *top,
                                     .file = items[i].file,
                                     .watch = items[i].watch };
         build_list(sl, list, child != NULL ? child->place : node->place);
+        watched += list->watch && list->file.text.len > 0;
     }
+    if (watched > WATCHED_LISTS_MAX)
+        complain_at(sl, node->place, "more than 256 lists are watched");
 }
 
 /* ---- the whole ---- */

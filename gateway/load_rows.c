@@ -20,11 +20,6 @@ static const struct choice unknown_host_choices[] = {
     { "404", UNKNOWN_HOST_404, "Refused with 404; the connection may go on." },
     { NULL, 0, NULL },
 };
-static const struct choice switch_choices[] = {
-    { "on", 0, NULL },
-    { "off", 1, NULL },
-    { NULL, 0, NULL },
-};
 static const struct choice only_off_choices[] = {
     { "off", 1, "Not there yet." },
     { NULL, 0, NULL },

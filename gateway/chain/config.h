@@ -6,7 +6,7 @@
 
 #include "gateway/chain/route.h"
 
-enum { WORKERS_MAX = 64 };
+enum { WORKERS_MAX = 64, LISTEN_MAX = 60 };
 
 struct listen_address {
     struct span text;

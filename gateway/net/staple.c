@@ -10,6 +10,7 @@
 #include <openssl/err.h>
 #include <openssl/ocsp.h>
 
+#include "gateway/base/file.h"
 #include "gateway/base/log.h"
 #include "gateway/net/tls_state.h"
 
@@ -64,29 +65,16 @@ static bool staple_parse(struct staple *staple, struct span file, X509 *leaf,
     return true;
 }
 
-/* Empty: cannot be read. Longer than STAPLE_MAX: there is more. */
-static struct span read_file(struct span file, struct arena *arena)
-{
-    char bytes[STAPLE_MAX + 1];
-    size_t len = 0;
-    size_t n = 0;
-    BIO *bio = BIO_new_file(file.p, "rb");
-    if (bio == NULL)
-        return SPAN("");
-    while (len < sizeof(bytes) && BIO_read_ex(bio, bytes + len, sizeof(bytes) - len, &n) == 1)
-        len += n;
-    BIO_free(bio);
-    return arena_copy(arena, span_of(bytes, len));
-}
-
 bool staple_load(struct staple *staple, struct span file, X509 *leaf,
                  const struct problem *problem)
 {
-    struct span der = read_file(file, problem->arena);
+    struct file read;
+    const char *why = file_read(file.p, STAPLE_MAX, problem->arena, &read);
+    if (why != NULL)
+        return problem_say(problem, file, why);
+    struct span der = read.text;
     if (der.len == 0)
-        return problem_say(problem, file, "cannot be read, or is empty");
-    if (der.len > STAPLE_MAX)
-        return problem_say(problem, file, "too long for an OCSP response");
+        return problem_say(problem, file, "it is empty");
     ERR_clear_error();
 
     *staple = (struct staple){ .der = (const unsigned char *)der.p, .len = der.len };

@@ -155,8 +155,7 @@ static int bind_one(struct home *home, size_t index)
 static void bind_listeners(struct home *home)
 {
     struct config *config = home->config;
-    if (config->listen_count > LISTEN_MAX)
-        refuse(home, SPAN("error: more than 60 addresses to listen on\n"));
+    INVARIANT(config->listen_count <= LISTEN_MAX); /* load.c has complained */
     for (size_t i = 0; i < config->listen_count; i++) {
         int reason = bind_one(home, i);
         /* With --protect nobody asked for just this port. */

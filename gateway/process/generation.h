@@ -19,7 +19,6 @@
 
 enum {
     CREW_MAX = SLOTS_MAX / 2, /* so that the next generation finds slots beside this one */
-    LISTEN_MAX = 60,
     MAPPINGS_MAX = 128,
     TICK_MS = 1000,
     STUCK_TICKS = 10,      /* without a heartbeat: SIGABRT */

@@ -8,8 +8,8 @@
 
 #include "gateway/base/span.h"
 
-enum { SETTINGS_LAYOUT = 2, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
 enum { WATCHED_LISTS_MAX = 256 };
+enum { SETTINGS_LAYOUT = 2, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
 
 struct recorder_settings {
     uint32_t layout;

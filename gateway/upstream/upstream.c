@@ -22,12 +22,6 @@ static const struct choice balance_choices[] = {
     { NULL, 0, NULL },
 };
 
-static const struct choice switch_choices[] = {
-    { "on", 0, NULL },
-    { "off", 1, NULL },
-    { NULL, 0, NULL },
-};
-
 static void check_verify(const void *field, struct complaint *complaint)
 {
     const bool *verify = field;

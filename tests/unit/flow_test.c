@@ -329,6 +329,30 @@ static void one_client_holds_a_share(void **state)
         assert_int_equal(plane.worker.held_share[i], 0);
 }
 
+/* `server.limits.request_memory`: what a transaction may take beside its held body. */
+static void a_request_has_so_much_memory(void **state)
+{
+    static char fields[12 * 1024];
+
+    (void)state;
+    struct text text = text_fixed(fields, sizeof fields);
+    text_lit(&text, "GET / HTTP/1.1\r\nHost: h\r\nX: ");
+    while (text.len < 11 * 1024)
+        text_char(&text, 'x');
+    text_lit(&text, "\r\n\r\n");
+    for (int little = 0; little < 2; little++) {
+        plane.host.arena_ceiling = little ? 1 : 1 << 20;
+        ask(text_cstring(&text));
+        if (little) {
+            assert_true(span_has(heard(NULL), "503 "));
+            assert_int_equal(plane_accept(&plane, 0), -1);
+        } else {
+            assert_true(span_has(received(), "X: xxx"));
+        }
+        part();
+    }
+}
+
 /* A body that turns out bad while it is passed on: upstream must not take it for whole. */
 static void a_bad_streamed_body_never_ends_at_upstream(void **state)
 {
@@ -592,14 +616,14 @@ static void a_silent_tunnel_ends(void **state)
 
 int main(void)
 {
-    return RUN(CASE(answers_come_back_in_their_framing),
-               CASE(bodies_reach_upstream_in_one_framing), CASE(pages_are_answered_here),
-               CASE(what_is_refused_reaches_nobody), CASE(held_bodies_are_bounded_together),
-               CASE(one_client_holds_a_share), CASE(a_bad_streamed_body_never_ends_at_upstream),
-               CASE(failures_of_upstream_have_their_status),
-               CASE(a_short_answer_is_a_visible_cut), CASE(an_answer_waits_for_a_stage),
-               CASE(a_client_may_leave_while_a_stage_waits),
-               CASE(an_early_answer_is_given_while_the_upload_goes_on),
-               CASE(slow_ends_hold_the_fast_ones_back), CASE(a_tunnel_carries_and_ends),
-               CASE(a_silent_tunnel_ends));
+    return RUN(
+        CASE(answers_come_back_in_their_framing), CASE(bodies_reach_upstream_in_one_framing),
+        CASE(pages_are_answered_here), CASE(what_is_refused_reaches_nobody),
+        CASE(held_bodies_are_bounded_together), CASE(one_client_holds_a_share),
+        CASE(a_request_has_so_much_memory), CASE(a_bad_streamed_body_never_ends_at_upstream),
+        CASE(failures_of_upstream_have_their_status), CASE(a_short_answer_is_a_visible_cut),
+        CASE(an_answer_waits_for_a_stage), CASE(a_client_may_leave_while_a_stage_waits),
+        CASE(an_early_answer_is_given_while_the_upload_goes_on),
+        CASE(slow_ends_hold_the_fast_ones_back), CASE(a_tunnel_carries_and_ends),
+        CASE(a_silent_tunnel_ends));
 }

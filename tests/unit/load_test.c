@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "conf/expr.h"
+#include "gateway/process/settings.h"
 #include "gateway/upstream/upstream.h"
 #include "tests/unit/plane/plane.h"
 
@@ -212,6 +213,61 @@ static void connections_are_asked_what_the_file_names(void **state)
     }
 }
 
+/* `count` items of a list in YAML, into one flow sequence. */
+static const char *with_many(const char *before, const char *item, unsigned count,
+                             const char *after)
+{
+    static char yaml[64 * 1024];
+    struct text text = text_fixed(yaml, sizeof yaml);
+
+    text_add(&text, span_text(before));
+    for (unsigned i = 0; i < count; i++) {
+        struct span rest = span_text(item), part;
+        text_add(&text, i > 0 ? SPAN(", ") : SPAN(""));
+        while (span_cut(&rest, '%', &part)) {
+            text_add(&text, part);
+            if (rest.p != NULL)
+                text_uint(&text, i + 1);
+        }
+    }
+    text_add(&text, span_text(after));
+    return text_cstring(&text);
+}
+
+/* Each at its limit, and one more. */
+static void counts_have_their_limits(void **state)
+{
+    static const struct {
+        const char *before, *item, *after;
+        unsigned max;
+        const char *message;
+    } rows[] = {
+        { "version: 1\ndefaults: {waf: off}\nsites:\n  - host: \"*\"\n    upstream: [",
+          "http://127.0.0.1:%", "]\n", SERVERS_MAX, "servers" },
+        { "version: 1\ndefaults: {waf: off}\n" SITE "server: {listen: {http: [", "127.0.0.1:%",
+          "]}}\n", LISTEN_MAX, "more than 60 addresses" },
+        { "version: 1\ndefaults: {waf: off}\n" SITE "lists: {",
+          "l%: {file: empty, watch: true}", "}\n", WATCHED_LISTS_MAX, "more than 256 lists" },
+    };
+
+    (void)state;
+    char empty[80];
+    (void)snprintf(empty, sizeof empty, "%s/empty", folder);
+    FILE *out = fopen(empty, "w");
+    assert_non_null(out);
+    assert_int_equal(fclose(out), 0);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (load_exactly(with_many(rows[i].before, rows[i].item, rows[i].max, rows[i].after)) ==
+            NULL)
+            fail_msg("row %zu: %.*s", i, (int)said().len, said().p);
+        assert_null(load_exactly(
+            with_many(rows[i].before, rows[i].item, rows[i].max + 1, rows[i].after)));
+        if (!span_has(said(), rows[i].message))
+            fail_msg("row %zu: %.*s", i, (int)said().len, said().p);
+    }
+    (void)unlink(empty);
+}
+
 static void what_is_wrong_is_said(void **state)
 {
     static const struct {
@@ -343,7 +399,8 @@ int main(void)
 {
     return RUN(CASE(the_smallest_file_has_safe_defaults), CASE(routes_inherit_and_replace),
                CASE(the_least_strict_mode_wins),
-               CASE(connections_are_asked_what_the_file_names), CASE(what_is_wrong_is_said),
-               CASE(what_is_doubtful_is_warned_of), CASE(all_errors_are_told_in_one_run),
-               CASE(protect_needs_no_file), CASE(the_pipeline_names_the_stages_in_order));
+               CASE(connections_are_asked_what_the_file_names), CASE(counts_have_their_limits),
+               CASE(what_is_wrong_is_said), CASE(what_is_doubtful_is_warned_of),
+               CASE(all_errors_are_told_in_one_run), CASE(protect_needs_no_file),
+               CASE(the_pipeline_names_the_stages_in_order));
 }

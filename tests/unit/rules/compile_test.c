@@ -175,6 +175,20 @@ static void too_many_of_anything(void **state)
     assert_null(compiled(rules, RULES_MAX + 1));
     assert_non_null(strstr(said, "too many rules"));
 
+    /* One pattern too many is told before any is compiled. */
+    static struct span patterns[PATTERNS_MAX + 1];
+    for (size_t i = 0; i < ARRAY_LEN(patterns); i++)
+        patterns[i] = SPAN("a");
+    rules[0] = rule("r", "a", "path", NULL);
+    rules[0].match.items = patterns;
+    rules[0].match.count = PATTERNS_MAX + 1;
+    assert_null(compiled(rules, 1));
+    assert_non_null(strstr(said, "too many rules or patterns"));
+    rules[0].match.count = PATTERNS_MAX;
+    rules[0].match.items[PATTERNS_MAX - 1] = SPAN("("); /* it was got to */
+    assert_null(compiled(rules, 1));
+    assert_null(strstr(said, "too many"));
+
     /* Chains that begin differently share nothing. */
     static const char *const starts[] = { "html_decode", "js_decode", "remove_nulls",
                                           "remove_comments", "normalize_path" };
