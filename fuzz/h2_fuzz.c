@@ -79,6 +79,19 @@ static void respond(struct stream *stream, int status)
     stream->ops->send_end(stream, kept);
 }
 
+/* As the flow does after a 101. */
+static void talk(struct stream *stream)
+{
+    struct response rsp = { .status = 101 };
+    struct wire_framing framing = { .keep_alive = true, .websocket = true };
+
+    stream->owner = stream;
+    stream->ops->send_head(stream, &rsp, framing);
+    stream->ops->tunnel(stream);
+    stream->ops->read_body(stream, true);
+    stream->ops->send_body(stream, SPAN("hello"));
+}
+
 static void on_begin(struct stream *stream)
 {
     static const struct head_limits limits = { .head_bytes = 64 * 1024,
@@ -96,7 +109,9 @@ static void on_begin(struct stream *stream)
     INVARIANT(span_equal(again.host, stream->req.host));
     INVARIANT(again.fields.count == stream->req.fields.count);
     arena_reset(&arena);
-    if ((how & EARLY) != 0 || stream->body_ended)
+    if (stream->req.websocket && (how & EARLY) == 0)
+        talk(stream);
+    else if ((how & EARLY) != 0 || stream->body_ended)
         respond(stream, 200);
     else if ((how & WAITS) == 0)
         stream->ops->read_body(stream, true);
@@ -129,7 +144,10 @@ static void on_body_end(struct stream *stream)
     INVARIANT(alive_at(stream) < ALIVE_MAX && stream->body_ended);
     if (stream->req.body == BODY_LENGTH)
         INVARIANT(stream->body_bytes == stream->req.length);
-    respond(stream, 200);
+    if (stream->req.websocket && stream->owner != NULL)
+        stream->ops->send_end(stream, NULL);
+    else
+        respond(stream, 200);
 }
 
 static void on_body_error(struct stream *stream, enum http_error error)

@@ -36,7 +36,8 @@ static nghttp2_nv pair(struct span name, struct span value)
 /* What nghttp2 copies: it writes names in lower case. */
 static size_t put_fields(nghttp2_nv *out, const struct fields *fields, bool trailers)
 {
-    const uint64_t without = fields_hop | FIELD_BIT(CONTENT_LENGTH);
+    const uint64_t without =
+        fields_hop | FIELD_BIT(CONTENT_LENGTH) | FIELD_BIT(SEC_WEBSOCKET_ACCEPT);
     size_t count = 0;
 
     for (unsigned i = 0; i < fields->count; i++) {
@@ -87,8 +88,20 @@ static bool is_bodyless(const struct h2_stream *h, int status, struct wire_frami
 {
     bool head = h->stream->req.method_id == METHOD_HEAD;
 
-    return head || status == 204 || status == 304 || framing.body == BODY_NONE ||
-           (framing.body == BODY_LENGTH && framing.length == 0);
+    return !framing.websocket &&
+           (head || status == 204 || status == 304 || framing.body == BODY_NONE ||
+            (framing.body == BODY_LENGTH && framing.length == 0));
+}
+
+/*
+ * RFC 8441 section 5: 200 in place of 101. And no other 2xx may look like it: an application
+ * that answered the handshake as a plain request has not agreed to talk.
+ */
+static int told_status(const struct h2_stream *h, int status, struct wire_framing framing)
+{
+    if (framing.websocket)
+        return 200;
+    return h->connect && status / 100 == 2 ? 502 : status;
 }
 
 static bool submit_head(struct h2_stream *h, const struct response *rsp,
@@ -104,7 +117,7 @@ static bool submit_head(struct h2_stream *h, const struct response *rsp,
 
     if (nv == NULL)
         return false;
-    text_uint(&status_text, (uint64_t)rsp->status);
+    text_uint(&status_text, (uint64_t)told_status(h, rsp->status, framing));
     nv[count++] = pair(SPAN(":status"), text_span(&status_text));
     if (framing.body == BODY_LENGTH && rsp->status != 204) {
         text_uint(&length_text, framing.length);
@@ -216,7 +229,11 @@ static void read_body(struct stream *stream, bool on)
 
 static void tunnel(struct stream *stream)
 {
-    cut(stream); /* no request of HTTP/2 asks for one */
+    struct h2_stream *h = h2_stream_of(stream);
+
+    h->wanted = false;
+    stream->body_ended = false; /* from here on DATA is what the client says */
+    h2_stream_queue(h);
 }
 
 const struct stream_ops h2_stream_ops = {

@@ -86,6 +86,7 @@ struct h2_stream {
     bool body_whole; /* END_STREAM has come */
     bool continue_due;
     bool malformed; /* RFC 9113 section 8.1.1: PROTOCOL_ERROR after the answer */
+    bool connect;   /* a WebSocket is asked for */
     bool wide;      /* its window was opened */
     bool submitted, bodyless, ended, deferred;
     bool finished; /* all of the answer is framed */

@@ -1,6 +1,9 @@
 /* Field sections to requests: see fields.h. */
 #include "gateway/http2/fields.h"
 
+#include <openssl/evp.h>
+
+#include "gateway/base/siphash.h"
 #include "gateway/http/chars.h"
 #include "gateway/http/framing.h"
 #include "gateway/http/names.h"
@@ -9,10 +12,9 @@
 enum { LINES_FIRST_BYTES = 1024, LINE_BYTES = 4, METHOD_BYTES_MAX = 32 };
 
 static const struct span pseudo_names[PSEUDO_COUNT] = {
-    [PSEUDO_METHOD] = SPAN_INIT(":method"),
-    [PSEUDO_SCHEME] = SPAN_INIT(":scheme"),
-    [PSEUDO_AUTHORITY] = SPAN_INIT(":authority"),
-    [PSEUDO_PATH] = SPAN_INIT(":path"),
+    [PSEUDO_METHOD] = SPAN_INIT(":method"),       [PSEUDO_SCHEME] = SPAN_INIT(":scheme"),
+    [PSEUDO_AUTHORITY] = SPAN_INIT(":authority"), [PSEUDO_PATH] = SPAN_INIT(":path"),
+    [PSEUDO_PROTOCOL] = SPAN_INIT(":protocol"),
 };
 
 /* RFC 9113 section 8.2.2. HTTP2-Settings belongs to a connection, too. */
@@ -71,7 +73,12 @@ static enum http_error write_start(struct h2_section *section)
         return HTTP_PSEUDO;
     if (!is_method(method))
         return HTTP_METHOD;
-    if (method_of(method) == METHOD_CONNECT)
+    struct span protocol = section->pseudo[PSEUDO_PROTOCOL];
+    bool connect = method_of(method) == METHOD_CONNECT;
+    if (!connect && protocol.p != NULL)
+        return HTTP_PSEUDO;
+    section->websocket = connect && span_equal(protocol, SPAN("websocket"));
+    if (connect && !section->websocket)
         return HTTP_METHOD_REFUSED;
     if (section->pseudo[PSEUDO_SCHEME].p == NULL || path.p == NULL)
         return HTTP_PSEUDO;
@@ -79,7 +86,7 @@ static enum http_error write_start(struct h2_section *section)
         return HTTP_TARGET_LONG;
     if (!path_is_one(method, path))
         return HTTP_TARGET;
-    text_add(lines, method);
+    text_add(lines, section->websocket ? SPAN("GET") : method);
     text_char(lines, ' ');
     text_add(lines, path);
     text_lit(lines, " HTTP/1.1\r\n");
@@ -156,6 +163,7 @@ static enum http_error add_field(struct h2_section *section, struct span name,
         if (section->pseudo[PSEUDO_AUTHORITY].p != NULL)
             return HTTP_OK; /* compared later, written once */
     }
+    section->versioned |= id == FIELD_SEC_WEBSOCKET_VERSION;
     if (id == FIELD_COOKIE && !section->trailers) {
         if (section->cookies.arena == NULL)
             section->cookies = text_growing(section->arena, LINES_FIRST_BYTES / 4);
@@ -225,6 +233,20 @@ static enum http_error scheme_fits(struct span scheme, bool tls)
     return https || (!tls && span_equal_nocase(scheme, SPAN("http"))) ? HTTP_OK : HTTP_TARGET;
 }
 
+/* What RFC 8441 leaves out of the handshake. */
+static void write_handshake(struct h2_section *section)
+{
+    unsigned char nonce[16], key[25]; /* base64, and a NUL */
+
+    random_bytes(nonce, sizeof nonce);
+    int len = EVP_EncodeBlock(key, nonce, sizeof nonce);
+    write_line(section, SPAN("Connection"), SPAN("Upgrade"));
+    write_line(section, SPAN("Upgrade"), SPAN("websocket"));
+    write_line(section, SPAN("Sec-WebSocket-Key"), span_of((const char *)key, (size_t)len));
+    if (!section->versioned)
+        write_line(section, SPAN("Sec-WebSocket-Version"), SPAN("13"));
+}
+
 static enum http_error finish_lines(struct h2_section *section)
 {
     if (!section->regular) {
@@ -234,6 +256,8 @@ static enum http_error finish_lines(struct h2_section *section)
     }
     if (section->cookies.len > 0)
         write_line(section, SPAN("cookie"), text_span(&section->cookies));
+    if (section->websocket)
+        write_handshake(section);
     text_lit(&section->lines, "\r\n");
     return section->lines.overflow || section->cookies.overflow ? HTTP_MEMORY : HTTP_OK;
 }
@@ -243,6 +267,8 @@ static enum http_error read_framing(struct request *req, bool ended)
 {
     bool some = req->body == BODY_LENGTH && req->length > 0;
 
+    if (req->websocket)
+        return ended ? HTTP_UPGRADE : HTTP_OK; /* nothing to talk over */
     if (ended)
         return some ? HTTP_LENGTH : HTTP_OK;
     if (req->body == BODY_NONE)

@@ -9,20 +9,29 @@
  * Refused, too: pseudo-fields that are unknown, repeated, missing, empty or behind others
  * (8.3); fields of a connection, and TE but for `trailers` (8.2.2); a path that is no path;
  * :authority beside another Host (8.3.1). Cookie crumbs are joined (8.2.3).
+ * A WebSocket (RFC 8441) becomes the opening handshake of RFC 6455, under a key of ours.
  */
 #ifndef SALLYPORT_HTTP2_FIELDS_H
 #define SALLYPORT_HTTP2_FIELDS_H
 
 #include "gateway/http/head.h"
 
-enum pseudo { PSEUDO_METHOD, PSEUDO_SCHEME, PSEUDO_AUTHORITY, PSEUDO_PATH, PSEUDO_COUNT };
+enum pseudo {
+    PSEUDO_METHOD,
+    PSEUDO_SCHEME,
+    PSEUDO_AUTHORITY,
+    PSEUDO_PATH,
+    PSEUDO_PROTOCOL,
+    PSEUDO_COUNT
+};
 
 /* One section while it arrives. In the transaction's arena. */
 struct h2_section {
     struct arena *arena;
     const struct head_limits *limits;
     bool trailers;
-    bool regular; /* a field that is no pseudo-field has come */
+    bool regular;              /* a field that is no pseudo-field has come */
+    bool websocket, versioned; /* RFC 8441; Sec-WebSocket-Version has come */
     struct span pseudo[PSEUDO_COUNT];
     struct span host;     /* of the field */
     struct text lines;    /* the head */

@@ -116,7 +116,9 @@ static void read_head(struct h2_stream *h, bool ended)
     h->head_done = true;
     h->failed = h2_section_request(&h->section, req, &stream->head, tls, ended);
     req->scheme = tls ? SPAN("https") : SPAN("http");
-    stream->body_ended = h->body_whole = ended;
+    h->body_whole = ended;
+    h->connect = h->failed == HTTP_OK && req->websocket;
+    stream->body_ended = ended || h->connect; /* a tunnel is no body */
     if (h->failed == HTTP_OK) {
         h->continue_due = req->expect_continue;
         schedule(h);

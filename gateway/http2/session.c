@@ -227,7 +227,7 @@ static void look_at_body(struct h2_stream *h, uint64_t now)
     struct h2_session *s = h->session;
     uint64_t ms = now - h->in_mark_ms;
 
-    if (!h->wanted || h->body_whole || h->failed != HTTP_OK || h->in.len > 0 ||
+    if (!h->wanted || h->connect || h->body_whole || h->failed != HTTP_OK || h->in.len > 0 ||
         ms < s->host->body_ms)
         return;
     if (may_send(s) && too_slow(s, h->received - h->in_mark, ms)) {
@@ -466,6 +466,7 @@ static bool greet(struct h2_session *s)
         { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
           (uint32_t)host->limits.head_bytes + 32 * host->limits.fields },
         { NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1 },
+        { NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 },
     };
 
     return nghttp2_submit_settings(s->ng, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) ==
@@ -553,6 +554,10 @@ enum err h2_host_open(struct h2_host *host)
     nghttp2_option_set_no_http_messaging(host->option, 1); /* fields.h is stricter */
     nghttp2_option_set_no_auto_window_update(host->option, 1);
     nghttp2_option_set_no_closed_streams(host->option, 1);
+    /* The library counts a CONTINUATION again for each read that brings a part of its head:
+     * whoever sends slowly would be cut off. frames.h counts them as they are. */
+    nghttp2_option_set_max_continuations(host->option,
+                                         (CONTINUATIONS_MAX + 1) * FRAME_HEAD_BYTES);
     nghttp2_option_set_max_outbound_ack(host->option, 2 * budget_burst(FLOOD_PINGS));
     return OK;
 }

@@ -145,6 +145,30 @@ static void test_bodies(void **state)
                 HTTP_OK);
 }
 
+static void test_websocket(void **state)
+{
+    struct h2_section section;
+    struct request req;
+    struct span ask = SPAN(":method=CONNECT|:protocol=websocket|:scheme=https|:path=/chat|"
+                           ":authority=a.test");
+
+    (void)state;
+    assert_http(section_of(&section, ask, false, &req, false), HTTP_OK);
+    assert_true(req.websocket && req.method_id == METHOD_GET && req.body == BODY_NONE);
+    assert_span(req.path, SPAN("/chat"));
+    assert_int_equal(fields_value(&req.fields, FIELD_SEC_WEBSOCKET_KEY).len, 24);
+    assert_http(section_of(&section, ask, false, &req, true), HTTP_UPGRADE);
+    assert_http(
+        request_of(":method=CONNECT|:protocol=x|:scheme=https|:path=/|:authority=a", &req),
+        HTTP_METHOD_REFUSED);
+    assert_http(
+        request_of(":method=GET|:protocol=websocket|:scheme=https|:path=/|:authority=a", &req),
+        HTTP_PSEUDO);
+    assert_http(
+        request_of(":method=CONNECT|:protocol=websocket|:scheme=https|:authority=a", &req),
+        HTTP_PSEUDO);
+}
+
 static void test_trailers(void **state)
 {
     static const char *const bad[] = { ":path=/",          "x=1|:path=/", "host=a",
@@ -256,10 +280,10 @@ static void test_pile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_request), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_bodies),  cmocka_unit_test(test_trailers),
-        cmocka_unit_test(test_limits),  cmocka_unit_test(test_priority),
-        cmocka_unit_test(test_pile),
+        cmocka_unit_test(test_request),   cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_bodies),    cmocka_unit_test(test_trailers),
+        cmocka_unit_test(test_websocket), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_priority),  cmocka_unit_test(test_pile),
     };
 
     return finish(cmocka_run_group_tests(tests, NULL, NULL));
