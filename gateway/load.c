@@ -120,6 +120,13 @@ static void load_store(struct site_load *sl, const struct top_conf *top,
                                    .place = node != NULL ? node->place : (struct place){ 0 },
                                    .option = "store" };
 
+    memcpy(sl->config->kept_key, sl->config->boot_key, sizeof(sl->config->kept_key));
+    sl->config->snapshot = top->store.snapshot.text;
+    if (sl->config->snapshot.len > 0 &&
+        !store_kept_key(sl->config->snapshot, sl->config->kept_key))
+        diag_add(sl->load->diags, SEVERITY_WARNING, DIAG_FILE, complaint.place,
+                 SPAN("this machine has no /etc/machine-id: quotas will not survive a restart"),
+                 SPAN(""));
     sl->config->store = store_open(&top->store, sl->load->arena, &complaint);
 }
 

@@ -81,9 +81,11 @@ static enum key_found add_item(const struct rate_limits *conf, const struct limi
         return KEY_SKIPPED;
     if (limit->kind == KIND_QUOTA)
         set_window(item, c->txn->clock);
-    item->key =
-        (struct cell_key){ .place = siphash(&conf->place, key.bytes, key.len),
-                           .fingerprint = siphash(&conf->fingerprint, key.bytes, key.len) };
+    bool kept = limit->kind == KIND_QUOTA;
+    const struct siphash_key *place = kept ? &conf->kept_place : &conf->place;
+    const struct siphash_key *fingerprint = kept ? &conf->kept_fingerprint : &conf->fingerprint;
+    item->key = (struct cell_key){ .place = siphash(place, key.bytes, key.len),
+                                   .fingerprint = siphash(fingerprint, key.bytes, key.len) };
     if (limit->exact) {
         struct cell_key local = item->key;
         if (limit->kind == KIND_QUOTA) { /* a key for each window */

@@ -83,6 +83,7 @@ struct rate_limits {
     bool costs_later;             /* some rule has response_cost */
     struct tats table, quotas;
     struct siphash_key place, fingerprint;
+    struct siphash_key kept_place, kept_fingerprint; /* of quotas, which survive restarts */
 };
 
 /* What came of one limit for one request. */

@@ -96,6 +96,8 @@ struct config {
     struct server_conf server;
     struct audit_conf audit;
     const struct store *store; /* gateway/store/store.h */
+    struct span snapshot;      /* store.snapshot; empty: nothing survives a restart */
+    uint8_t kept_key[32];      /* of keyed hashes in what survives: the same at each start */
     struct list_conf *lists;
     size_t list_count;
     struct site *sites;

@@ -108,6 +108,7 @@ static void send_steward(struct home *home)
     bool fits =
         settings_put(settings->config, sizeof(settings->config), span_text(home->source)) &&
         settings_put(settings->hash, sizeof(settings->hash), config->hash) &&
+        settings_put(settings->state, sizeof(settings->state), config->snapshot) &&
         settings_put(settings->user, sizeof(settings->user), config->server.user);
     for (size_t i = 0; i < config->list_count && fits; i++) {
         if (!watched(&config->lists[i]))

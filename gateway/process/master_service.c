@@ -33,6 +33,7 @@ static void start(struct service *service)
         spawn.fds[ROLE_FD_SLOTS] = master->slots_fd;
         spawn.fds[ROLE_FD_SERVERS] = memory_find(master, "servers");
         spawn.fds[ROLE_FD_BANS] = memory_find(master, "stage.bans");
+        spawn.fds[ROLE_FD_QUOTAS] = memory_find(master, "stage.quotas");
     }
 
     int socket = -1;

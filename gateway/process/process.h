@@ -63,6 +63,7 @@ enum role_fd {
     ROLE_FD_WRITTEN = 10, /* recorder: eventfd */
     ROLE_FD_BANS = 11,    /* steward: memfd, gateway/store/bans.h; none without bans */
     ROLE_FD_SERVERS = 12, /* steward: memfd, gateway/upstream/health.h */
+    ROLE_FD_QUOTAS = 12,  /* steward: memfd of the quotas' cells; none without limits */
     ROLE_FD_END
 };
 

@@ -178,6 +178,28 @@ enum err bans_open(struct steward *steward)
     return OK;
 }
 
+const struct bans *keeper_bans(const struct steward *steward)
+{
+    return steward->bans != NULL ? &steward->bans->bans : NULL;
+}
+
+bool keeper_each(struct steward *steward,
+                 bool (*each)(const struct ban_event *event, uint64_t until_s, void *ctx),
+                 void *ctx)
+{
+    struct ban_keeper *keeper = steward->bans;
+    if (keeper == NULL)
+        return true;
+    read_events(keeper);
+    for (size_t i = 0; i < keeper->count; i++) {
+        const struct ban_event *event = &keeper->rows[i].event;
+        uint64_t until_s = bans_get(&keeper->bans, &event->net);
+        if (until_s > now_s(keeper) && !each(event, until_s, ctx))
+            return false;
+    }
+    return true;
+}
+
 /* ---- commands ---- */
 
 static void write_net(struct json *j, const char *key, const struct cidr *net)

@@ -129,6 +129,7 @@ static enum err set_up(struct steward *steward)
     for (size_t i = 0; i < SLOTS_MAX; i++)
         steward->members[i].fd = -1;
     TRY(loop_init(&steward->loop));
+    TRY(state_open(steward));
     TRY(close_sandbox(steward));
     sandbox_probe(ROLE_STEWARD);
 
@@ -136,6 +137,7 @@ static enum err set_up(struct steward *steward)
     TRY(control_open(steward, has_control ? ROLE_FD_CONTROL : -1));
     TRY(lists_open(steward));
     TRY(bans_open(steward));
+    state_restore(steward);
     TRY(checks_open(steward));
     steward->ending.fire = on_ending;
     steward->master.on_event = on_message;
@@ -154,5 +156,6 @@ int steward_main(void)
     }
     while (!steward->loop.stopping && !(steward->finishing && control_idle(steward)))
         loop_turn(&steward->loop, -1);
+    state_save(steward);
     return 0;
 }

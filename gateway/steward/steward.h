@@ -4,6 +4,7 @@
  *   steward.c  life, messages from the master
  *   control.c  the control socket: who asks, and the table of commands
  *   status.c   the answer to `status`
+ *   state.c    what survives a restart
  *   bans.c     who is kept out: the list, the evidence, bans by hand
  *   watch.c    watched list files to snapshots
  */
@@ -73,6 +74,7 @@ struct steward {
     struct member members[SLOTS_MAX];
     struct list *lists;
     struct ban_keeper *bans; /* bans.c; NULL: none */
+    struct state *state;     /* state.c; NULL: nothing is kept */
     struct checks *checks;   /* health.c; NULL: none */
     struct arena arena;
     int landlock_abi; /* asked before the sandbox closed */
@@ -96,6 +98,19 @@ void answer_error(struct client *client, const char *error);
 struct json_t;
 MUST_USE enum err bans_open(struct steward *steward);
 void bans_command(struct client *client, const struct json_t *request);
+struct bans;
+struct ban_event;
+const struct bans *keeper_bans(const struct steward *steward); /* NULL: none */
+/* Every ban that holds, until `each` answers false; then so does this. */
+MUST_USE bool keeper_each(struct steward *steward,
+                          bool (*each)(const struct ban_event *event, uint64_t until_s,
+                                       void *ctx),
+                          void *ctx);
+
+/* state.c: opened before the sandbox closes, restored when all else is open. */
+MUST_USE enum err state_open(struct steward *steward);
+void state_restore(struct steward *steward);
+void state_save(struct steward *steward);
 
 /* health.c */
 MUST_USE enum err checks_open(struct steward *steward);

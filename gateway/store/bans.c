@@ -18,6 +18,7 @@ struct event_slot {
 struct bans_memory {
     _Alignas(64) uint64_t next_event;
     uint32_t never_count;
+    bool started;
     struct cidr never[BAN_NEVER_MAX];
     _Alignas(64) struct event_slot events[BAN_EVENTS];
 };
@@ -305,6 +306,11 @@ bool bans_claim(const struct bans *bans, uint64_t *cursor, struct ban_event *eve
             return true;
     }
     return false;
+}
+
+bool bans_first_start(const struct bans *bans)
+{
+    return !__atomic_exchange_n(&bans->memory->started, true, __ATOMIC_ACQ_REL);
 }
 
 /* ---- never ---- */

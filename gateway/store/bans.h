@@ -103,6 +103,9 @@ bool bans_next(const struct bans *bans, uint64_t *cursor, struct ban_event *even
 /* The same, but only those that no node was told of yet, each to one caller alone. */
 bool bans_claim(const struct bans *bans, uint64_t *cursor, struct ban_event *event);
 
+/* True once in the life of this memory: for who brings back what was saved. */
+bool bans_first_start(const struct bans *bans);
+
 /* Nets that are never banned, as the configuration has them: for whoever bans by hand. */
 void bans_never_set(const struct bans *bans, const struct cidr *nets, size_t count);
 bool bans_never(const struct bans *bans, const struct cidr *net);

@@ -161,6 +161,26 @@ void cells_store(const struct cells *cells, struct cell_key key, uint64_t number
     (void)err;
 }
 
+bool cells_read(const struct cells *cells, size_t index, uint64_t *fingerprint,
+                uint64_t *number)
+{
+    INVARIANT(index < (cells->set_mask + 1) * CELLS_WAYS);
+    union cell seen = look(&cells->entries[index]);
+    *fingerprint = seen.fingerprint;
+    *number = seen.number;
+    return seen.fingerprint > GIVEN_BACK;
+}
+
+void cells_put_back(const struct cells *cells, size_t index, uint64_t fingerprint,
+                    uint64_t number)
+{
+    INVARIANT(index < (cells->set_mask + 1) * CELLS_WAYS);
+    union cell none = { { .fingerprint = FREE } };
+    union cell back = { { .fingerprint = fingerprint, .number = number } };
+    if (fingerprint > GIVEN_BACK)
+        (void)swap(&cells->entries[index], none, back);
+}
+
 uint64_t cells_evicted(const struct cells *cells)
 {
     return __atomic_load_n(&cells->head->evicted, __ATOMIC_RELAXED);

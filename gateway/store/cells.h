@@ -49,6 +49,14 @@ MUST_USE enum err cells_change(const struct cells *cells, struct cell_key key, u
 /* In place of whatever stands there. */
 void cells_store(const struct cells *cells, struct cell_key key, uint64_t number,
                  uint64_t stale);
+/*
+ * For who keeps a table over a restart, under the same keys: what stands at one of its places;
+ * false: nothing does. And back, where nothing does.
+ */
+MUST_USE bool cells_read(const struct cells *cells, size_t index, uint64_t *fingerprint,
+                         uint64_t *number);
+void cells_put_back(const struct cells *cells, size_t index, uint64_t fingerprint,
+                    uint64_t number);
 /* Entries given up while they were of use. */
 uint64_t cells_evicted(const struct cells *cells);
 

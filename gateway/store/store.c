@@ -60,6 +60,9 @@ const struct option store_options[] = {
            .choices = failure_choices, .help = "What holds while the store does not answer."),
     OPTION(struct store_conf, nodes, OPT_INT, .fallback = "1", .min = 1, .max = STORE_NODES_MAX,
            .help = "How many nodes share each limit while they count locally."),
+    OPTION(struct store_conf, snapshot, OPT_FILE, .example = "/var/lib/sallyport/state.db",
+           .help = "A database in which bans, and what is used of quotas, survive a restart of "
+                   "this node. With or without Redis."),
     { .name = "tls",
       .kind = OPT_OBJECT,
       .options = tls_options,
@@ -227,6 +230,25 @@ const struct store *store_open(const struct store_conf *conf, struct arena *aren
         return NULL;
     derive_key(store, conf, complaint);
     return store;
+}
+
+/* Hashed, for the id itself is not to leave this process (machine-id(5)). */
+bool store_kept_key(struct span snapshot, uint8_t key[STORE_KEY_BYTES])
+{
+    unsigned char id[64];
+    FILE *file = fopen("/etc/machine-id", "re");
+    size_t len = file != NULL ? fread(id, 1, sizeof(id), file) : 0;
+    if (file != NULL)
+        (void)fclose(file);
+    if (len < 32)
+        return false;
+    crypto_hash_sha256_state state;
+    (void)crypto_hash_sha256_init(&state);
+    (void)crypto_hash_sha256_update(&state, (const unsigned char *)"sallyport kept 1", 16);
+    (void)crypto_hash_sha256_update(&state, id, len);
+    (void)crypto_hash_sha256_update(&state, (const unsigned char *)snapshot.p, snapshot.len);
+    (void)crypto_hash_sha256_final(&state, key);
+    return true;
 }
 
 /* ---- in workers ---- */

@@ -18,6 +18,7 @@ struct store_conf {
     int64_t database, nodes;
     struct duration timeout;
     int on_failure; /* enum on_failure */
+    struct path snapshot;
     struct {
         struct path ca, cert, key;
         bool verify;
@@ -38,6 +39,12 @@ struct complaint;
 /* NULL when nothing is shared, and after a complaint. */
 const struct store *store_open(const struct store_conf *conf, struct arena *arena,
                                struct complaint *complaint);
+
+/*
+ * The key for what is kept in `snapshot`: of this machine and that path, so that what was saved
+ * is found again. False when the machine has no id: then nothing can be.
+ */
+MUST_USE bool store_kept_key(struct span snapshot, uint8_t key[STORE_KEY_BYTES]);
 
 /* worker->redis, before the stages attach and may give it scripts; then it connects. */
 MUST_USE enum err store_attach(struct worker *worker, const struct store *store);

@@ -204,3 +204,34 @@ def test_cut(cut):
         with pytest.raises(Exception):
             status(gateway, "192.0.2.5")
         assert status(gateway, "192.0.2.6") == 200
+
+
+def test_bans_and_quotas_survive_a_restart():
+    limits = [{"quota": 5, "per": "site", "name": "five"}]
+    config = plain(None, TRUSTED, bans={"honeypots": ["/.env"], "for": "1h"}, limits=limits,
+                   routes=[{"path": "/**", "respond": {"status": 200}}])
+    config["store"] = {"snapshot": "state.db"}
+    with Sallyport(config) as gateway:
+        assert [status(gateway, "192.0.2.1") for _ in range(3)] == [200] * 3
+        assert status(gateway, "192.0.2.5", "/.env") == 403
+        assert ban(gateway, "add", "192.0.2.6", "--reason", "ticket")[0] == 0
+        assert ban(gateway, "add", "192.0.2.7", "--for", "2s")[0] == 0
+        time.sleep(0.5)
+        gateway.signal(15)
+        gateway.process.wait(20)
+        time.sleep(2)
+        gateway.ports = {}
+        gateway.start()
+        eventually(lambda: status(gateway, "192.0.2.5") == 403, 5, "what was saved")  # read once it serves
+        assert status(gateway, "192.0.2.6") == 403
+        rows = eventually(lambda: ban(gateway, "list")[1]["bans"], what="the list")
+        assert {(row["net"], row["cause"], row.get("reason")) for row in rows} == \
+            {("192.0.2.5", "honeypot", None), ("192.0.2.6", "operator", "ticket")}
+        got = [status(gateway, "192.0.2.7") for _ in range(4)]
+        assert got.count(200) <= 2 and got[-1] == 429
+        # A lifted ban does not come back with the next steward.
+        assert ban(gateway, "del", "192.0.2.6")[0] == 0
+        assert gateway.reload().returncode == 0
+        time.sleep(0.5)
+        assert status(gateway, "192.0.2.6") == 429
+        assert status(gateway, "192.0.2.5") == 403
