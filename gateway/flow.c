@@ -356,10 +356,11 @@ static void step_read_body(struct flow *flow)
         flow_refuse_with_status(flow, REASON_BODY_MALFORMED, 415);
         return;
     }
+    struct codings codings;
     bool refused = route->body_policy == BODY_STRICT && body_is_enforced(route);
     if (large)
         pass_unseen(flow, SPAN(""), true, REASON_BODY_LIMIT, 0);
-    else if (encoded && refused && !flow_can_decode(flow))
+    else if (encoded && refused && codings_of(&codings, &req->fields) != DECODE_OK)
         pass_unseen(flow, SPAN(""), true, REASON_BODY_MALFORMED, 415);
     else
         hold_body(flow);
@@ -413,8 +414,11 @@ static void on_body_end(struct stream *stream)
 
     if (flow->holding) {
         flow->holding = false;
+        struct flow_coded coded = { .fields = &stream->req.fields,
+                                    .held = &flow->held,
+                                    .limit = flow->txn.route->body_limit };
         if (fields_have(&stream->req.fields, FIELD_CONTENT_ENCODING))
-            flow_decode_body(flow, body_decoded);
+            flow_decode_body(flow, &coded, body_decoded);
         else
             inspect_body(flow, held_span(&flow->held));
     } else if (flow->streaming) {

@@ -1,9 +1,10 @@
 /*
- * Bodies in content codings: these are taken off before any stage looks, a slice in each turn
- * of the loop. Upstream gets the body as it came.
+ * Bodies in content codings, of requests and of answers: these are taken off before any stage
+ * looks, a slice in each turn of the loop. The other side gets the body as it came.
  */
 #include "gateway/flow_state.h"
 #include "gateway/http/decode.h"
+#include "gateway/net/channel.h"
 
 struct flow_decode {
     struct task turn;
@@ -12,35 +13,38 @@ struct flow_decode {
     flow_decoded_fn *done;
 };
 
+/* True when it is done, and the flow perhaps gone. */
+static bool decode_more(struct flow_decode *d)
+{
+    if (!decode_run(&d->decode, DECODE_SLICE)) {
+        loop_post(&d->flow->txn.worker->loop, &d->turn);
+        return false;
+    }
+    d->done(d->flow, &d->decode);
+    return true;
+}
+
 static void decode_turn(struct task *task)
 {
     struct flow_decode *d = CONTAINER(task, struct flow_decode, turn);
+    struct worker *worker = d->flow->txn.worker;
 
-    if (!decode_run(&d->decode, DECODE_SLICE)) {
-        loop_post(&d->flow->txn.worker->loop, task);
-        return;
-    }
-    d->done(d->flow, &d->decode);
+    worker->current = d->flow->stream;
+    if (decode_more(d))
+        worker_flush(worker);
 }
 
-bool flow_can_decode(const struct flow *flow)
-{
-    struct codings codings;
-
-    return codings_of(&codings, &flow->txn.req->fields) == DECODE_OK;
-}
-
-void flow_decode_body(struct flow *flow, flow_decoded_fn *done)
+void flow_decode_body(struct flow *flow, const struct flow_coded *coded, flow_decoded_fn *done)
 {
     struct flow_decode *d = arena_new(flow->txn.arena, struct flow_decode);
     struct worker *worker = flow->txn.worker;
-    struct decode_limits limits = { .bytes = (size_t)flow->txn.route->body_limit,
+    struct decode_limits limits = { .bytes = (size_t)coded->limit,
                                     .ratio = DECODE_RATIO,
                                     .held = &worker->held_bytes,
-                                    .held_max = flow->held.worker_max };
+                                    .held_max = coded->held->worker_max };
     struct codings codings;
 
-    enum decode_error error = codings_of(&codings, &flow->txn.req->fields);
+    enum decode_error error = codings_of(&codings, coded->fields);
     if (d == NULL || error != DECODE_OK) {
         done(flow, &(struct decode){ .error = d == NULL ? DECODE_MEMORY : error });
         return;
@@ -48,9 +52,9 @@ void flow_decode_body(struct flow *flow, flow_decoded_fn *done)
     d->turn.run = decode_turn;
     d->flow = flow;
     d->done = done;
-    decode_begin(&d->decode, &codings, held_span(&flow->held), &limits, flow->txn.arena);
+    decode_begin(&d->decode, &codings, held_span(coded->held), &limits, flow->txn.arena);
     flow->decoding = d;
-    decode_turn(&d->turn);
+    (void)decode_more(d);
 }
 
 void flow_decode_cut(struct flow *flow)

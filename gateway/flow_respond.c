@@ -11,6 +11,7 @@
  */
 #include "gateway/chain/chain.h"
 #include "gateway/flow_state.h"
+#include "gateway/http/decode.h"
 #include "gateway/store/slots.h"
 
 enum { RELEASE_PIECE = 32 * 1024 };
@@ -75,41 +76,59 @@ static bool type_is_listed(const struct route *route, const struct fields *field
     return false;
 }
 
-static bool is_coded(const struct fields *fields)
-{
-    struct list_walk walk = list_walk(fields, FIELD_CONTENT_ENCODING);
-    struct span coding;
-
-    while (list_next(&walk, &coding)) {
-        if (!span_equal_nocase(coding, SPAN("identity")))
-            return true;
-    }
-    return false;
-}
-
 static bool must_gather(struct flow *flow)
 {
     const struct route *route = flow->txn.route;
     const struct response *rsp = &flow->exchange.rsp;
     bool empty = rsp->body == BODY_NONE || (rsp->body == BODY_LENGTH && rsp->length == 0);
+    struct codings codings = { .count = 0 };
 
     if (!route->holds_response || empty || rsp->websocket ||
         !type_is_listed(route, &rsp->fields))
         return false;
-    flow->response_unseen = is_coded(&rsp->fields);
+    flow->response_unseen = codings_of(&codings, &rsp->fields) != DECODE_OK;
+    flow->answer_coded = codings.count > 0;
     return !flow->response_unseen;
+}
+
+static bool is_known_coding(struct span member)
+{
+    static const struct span known[] = { SPAN_INIT("gzip"),   SPAN_INIT("deflate"),
+                                         SPAN_INIT("br"),     SPAN_INIT("zstd"),
+                                         SPAN_INIT("x-gzip"), SPAN_INIT("identity") };
+    struct span name = { NULL, 0 };
+
+    (void)span_cut(&member, ';', &name);
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        if (span_equal_nocase(span_trim(name), known[i]))
+            return true;
+    }
+    return false;
 }
 
 enum err flow_reduce_codings(struct flow *flow)
 {
     struct fields *fields = &flow->txn.req->fields;
+    struct text kept = text_growing(flow->txn.arena, 64);
+    struct list_walk walk = list_walk(fields, FIELD_ACCEPT_ENCODING);
+    struct span member;
 
     if (!flow->txn.route->holds_response)
         return OK;
+    while (list_next(&walk, &member)) {
+        if (!is_known_coding(member))
+            continue;
+        text_add(&kept, kept.len > 0 ? SPAN(", ") : SPAN(""));
+        text_add(&kept, member);
+    }
     /* Without the field any coding would be acceptable (RFC 9110 section 12.5.3). */
+    if (kept.len == 0)
+        text_lit(&kept, "identity");
     fields_drop(fields, FIELD_ACCEPT_ENCODING);
+    if (kept.overflow)
+        return ERR_MEMORY;
     return fields_add(fields, flow->txn.arena, field_name(FIELD_ACCEPT_ENCODING),
-                      SPAN("identity"));
+                      text_span(&kept));
 }
 
 /* ---- head ---- */
@@ -288,13 +307,13 @@ static void response_body_done(struct txn *txn, struct verdict verdict)
         release(flow);
 }
 
-static void inspect(struct flow *flow)
+/* Stages see as much of the body as the route's limit says. */
+static void judge(struct flow *flow, struct span body)
 {
-    struct span seen =
-        span_sub(held_span(&flow->answer_held), 0, (size_t)flow->txn.route->response_limit);
+    size_t limit = (size_t)flow->txn.route->response_limit;
 
     flow->gathering = false;
-    chain_start(&flow->txn, PHASE_RESPONSE_BODY, seen, response_body_done);
+    chain_start(&flow->txn, PHASE_RESPONSE_BODY, span_sub(body, 0, limit), response_body_done);
 }
 
 /* Where nothing enforces, nothing is refused for being too much to be looked at. */
@@ -307,6 +326,49 @@ static bool response_is_enforced(const struct route *route)
     return false;
 }
 
+/* More than may be looked at. True: so it is refused, and the client answered. */
+static bool refused_as_over(struct flow *flow, bool memory)
+{
+    const struct route *route = flow->txn.route;
+
+    flow->response_unseen = true;
+    if (!response_is_enforced(route) || !(memory || route->response_over_denies))
+        return false;
+    flow_refuse(flow, memory ? REASON_BODY_MEMORY : REASON_RESPONSE_LIMIT);
+    return true;
+}
+
+static void answer_decoded(struct flow *flow, const struct decode *decode)
+{
+    bool over = decode->error == DECODE_OVER_BYTES || decode->error == DECODE_OVER_RATIO;
+    bool memory = decode->error == DECODE_MEMORY;
+
+    if (decode->error == DECODE_OK) {
+        judge(flow, decode->output);
+        return;
+    }
+    if ((over || memory) && refused_as_over(flow, memory))
+        return;
+    /* What is not of its coding may be plain, and the label false: it is looked at as it came.
+     */
+    flow->response_unseen = true;
+    judge(flow, over || memory ? span_of(NULL, 0) : held_span(&flow->answer_held));
+}
+
+/* All of it is there. */
+static void inspect(struct flow *flow)
+{
+    struct flow_coded coded = { .fields = &flow->exchange.rsp.fields,
+                                .held = &flow->answer_held,
+                                .limit = flow->txn.route->response_limit };
+
+    flow->gathering = false;
+    if (flow->answer_coded)
+        flow_decode_body(flow, &coded, answer_decoded);
+    else
+        judge(flow, held_span(&flow->answer_held));
+}
+
 static void gather_more(struct flow *flow, struct span bytes)
 {
     const struct route *route = flow->txn.route;
@@ -314,14 +376,12 @@ static void gather_more(struct flow *flow, struct span bytes)
 
     if (err == OK && flow->answer_held.len <= route->response_limit)
         return;
-    flow->response_unseen = true;
-    if (response_is_enforced(route) && (err != OK || route->response_over_denies)) {
-        flow_refuse(flow, err == OK ? REASON_RESPONSE_LIMIT : REASON_BODY_MEMORY);
+    if (refused_as_over(flow, err != OK))
         return;
-    }
     /* What does not fit in any more goes after the rest at once: upstream rests until then. */
     exchange_pause(&flow->exchange, true);
-    inspect(flow);
+    /* Half of a coded body is nothing. */
+    judge(flow, flow->answer_coded ? span_of(NULL, 0) : held_span(&flow->answer_held));
     if (err == OK || !flow->head_sent)
         return;
     struct span held = held_span(&flow->answer_held);

@@ -31,6 +31,7 @@ struct flow {
     bool gathering;       /* upstream's body is held */
     bool releasing;       /* what was held goes to the client, as fast as that takes it */
     bool upstream_ended;  /* before its answer went out whole */
+    bool answer_coded;    /* what is held is in content codings */
     bool response_unseen; /* as body_unseen, of what stages wanted to see of the answer */
     bool local;           /* answered here */
     bool streaming;       /* the request's body is being passed on */
@@ -61,10 +62,13 @@ MUST_USE enum err flow_reduce_codings(struct flow *flow);
 enum { DECODE_RATIO = 100, DECODE_SLICE = 128 * 1024 };
 struct decode;
 typedef void flow_decoded_fn(struct flow *flow, const struct decode *decode);
-/* Whether we have its content codings. */
-bool flow_can_decode(const struct flow *flow);
-/* Of the body that is held, whole. */
-void flow_decode_body(struct flow *flow, flow_decoded_fn *done);
+/* A held body, whole, with the fields of its message. */
+struct flow_coded {
+    const struct fields *fields;
+    const struct held *held;
+    uint64_t limit; /* bytes of output */
+};
+void flow_decode_body(struct flow *flow, const struct flow_coded *coded, flow_decoded_fn *done);
 void flow_decode_cut(struct flow *flow);
 
 /* One record, at most once per transaction; before the first byte of a local answer. True when

@@ -2,7 +2,10 @@
  * Answers on their way back, held and judged: what a stage sees of them, what the client gets,
  * and how much memory that may take. One stage wants text/html, and does what the body says.
  */
+#include <stdio.h>
 #include <sys/socket.h>
+
+#include <zlib.h>
 
 #include "gateway/chain/chain.h"
 #include "gateway/chain/edit.h"
@@ -192,7 +195,7 @@ static void other_answers_stream_and_show_no_body(void **state)
           "\r\n\r\nsecr" },
         { "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsecr", "\r\n\r\nsecr" },
         { "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nsecr", "4\r\nsecr\r\n" },
-        { HTML "Content-Encoding: gzip\r\nContent-Length: 9\r\n\r\nsecr", "\r\n\r\nsecr" },
+        { HTML "Content-Encoding: compress\r\nContent-Length: 9\r\n\r\nsecr", "\r\n\r\nsecr" },
         { HTML "Content-Length: 0\r\n\r\n", "200 OK" },
         { "HTTP/1.1 204 No Content\r\n\r\n", "204 No Content" },
     };
@@ -222,13 +225,150 @@ static void the_second_type_counts_too(void **state)
 
 static void upstream_is_asked_for_what_can_be_read(void **state)
 {
+    static const struct {
+        const char *sent, *asked; /* NULL: no such field */
+    } rows[] = {
+        { "gzip, zstd", "gzip, zstd" },
+        { "gzip;q=0.5, dcb, br;q=1", "gzip;q=0.5, br;q=1" },
+        { "GZIP\r\nAccept-Encoding: dcz, deflate", "GZIP, deflate" },
+        { "*", "identity" },
+        { "compress", "identity" },
+        { NULL, "identity" },
+    };
+
     (void)state;
-    struct span request = asked(GET);
-    assert_true(span_has(request, "Accept-Encoding: identity\r\n"));
-    assert_false(span_has(request, "gzip"));
-    part();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char request[256], field[128];
+        (void)snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: h\r\n%s%s%s\r\n",
+                       rows[i].sent != NULL ? "Accept-Encoding: " : "",
+                       rows[i].sent != NULL ? rows[i].sent : "",
+                       rows[i].sent != NULL ? "\r\n" : "");
+        (void)snprintf(field, sizeof field, "Accept-Encoding: %s\r\n", rows[i].asked);
+        struct span all = asked(request);
+        assert_true(span_has(all, field));
+        assert_int_equal(span_count(all, "Accept-Encoding"), 1);
+        part();
+    }
     plane.route.holds_response = false;
     assert_true(span_has(asked(GET), "Accept-Encoding: gzip, zstd\r\n"));
+    part();
+}
+
+/* ---- content codings ---- */
+
+static struct span gzipped(struct span plain)
+{
+    static char coded[1024 * 1024];
+    z_stream z = { .next_in = (Bytef *)(uintptr_t)plain.p,
+                   .avail_in = (uInt)plain.len,
+                   .next_out = (Bytef *)coded,
+                   .avail_out = sizeof coded };
+
+    assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+    struct span made = span_of(coded, z.total_out);
+    assert_int_equal(deflateEnd(&z), Z_OK);
+    return made;
+}
+
+/* What no coding makes much shorter. */
+static unsigned noise_byte(size_t i)
+{
+    uint64_t x = (i + 1) * 0x9e3779b97f4a7c15u;
+    x ^= x >> 29;
+    x *= 0xbf58476d1ce4e5b9u;
+    return (unsigned)(x >> 56);
+}
+
+static void say_coded(struct span body)
+{
+    char head[256];
+    int len = snprintf(head, sizeof head,
+                       HTML "Content-Encoding: gzip\r\nContent-Length: %zu\r\n\r\n", body.len);
+
+    assert_true(plane_say(&plane, up, span_of(head, (size_t)len)));
+    assert_true(plane_say(&plane, up, body));
+}
+
+static void codings_are_taken_off_for_the_stages(void **state)
+{
+    static char many[600 * 1000];
+
+    (void)state;
+    /* The client gets what upstream sent. */
+    struct span coded = gzipped(SPAN("hello world"));
+    (void)asked(GET);
+    say_coded(coded);
+    struct span all = plane_hear(&plane, client, NULL);
+    assert_true(span_ends(all, coded) && span_has(all, "Content-Encoding: gzip\r\n"));
+    assert_span(span_of(seen, seen_len), SPAN("hello world"));
+    part();
+
+    (void)asked(GET);
+    say_coded(gzipped(SPAN("a secret in it")));
+    all = plane_hear(&plane, client, NULL);
+    assert_true(span_starts(all, SPAN("HTTP/1.1 403 ")));
+    assert_false(span_has(all, "gzip"));
+    part();
+
+    /* In several turns of the loop. */
+    plane.route.response_limit = sizeof many;
+    for (size_t i = 0; i < sizeof many; i++)
+        many[i] = (char)('a' + noise_byte(i) % 16);
+    memcpy(many + sizeof many - 6, "secret", 6);
+    (void)asked(GET);
+    say_coded(gzipped(span_of(many, sizeof many)));
+    assert_true(span_has(plane_hear(&plane, client, NULL), "403 "));
+    part();
+    (void)asked(GET);
+    say_coded(gzipped(span_of(many, sizeof many - 6)));
+    assert_true(span_has(plane_hear(&plane, client, NULL), "200 OK"));
+    part();
+    /* Who leaves in between leaves nothing behind. */
+    (void)asked(GET);
+    struct span body = gzipped(span_of(many, sizeof many));
+    say_coded(span_sub(body, 0, body.len - 1));
+    assert_int_equal(send(up, body.p + body.len - 1, 1, MSG_NOSIGNAL), 1);
+    plane_turns(&plane, 1);
+    plane_reset(&client);
+    plane_turns(&plane, 8);
+    part();
+}
+
+static void what_cannot_be_decoded_is_over_or_raw(void **state)
+{
+    static char zeros[100 * 1000];
+
+    (void)state;
+    /* Longer than the limit when decoded, and a bomb. */
+    for (int denies = 0; denies < 2; denies++) {
+        plane.route.response_over_denies = denies != 0;
+        for (size_t len = LIMIT; len <= sizeof zeros;
+             len = len == LIMIT ? LIMIT + 1 : len * 99) {
+            (void)asked(GET);
+            say_coded(gzipped(span_of(zeros, len)));
+            struct span all = plane_hear(&plane, client, NULL);
+            assert_true(span_has(all, denies && len > LIMIT ? "502 " : "200 OK"));
+            assert_int_equal(seen_none, !denies && len > LIMIT);
+            part();
+        }
+    }
+    /* The label was a lie: what a browser might read as plain is looked at so. */
+    plane.route.response_over_denies = false;
+    (void)asked(GET);
+    say_coded(SPAN("a secret"));
+    assert_true(span_has(plane_hear(&plane, client, NULL), "403 "));
+    part();
+    /* Half of a coded body, since it is over the limit. */
+    static char noise[4 * LIMIT];
+    for (size_t i = 0; i < sizeof noise; i++)
+        noise[i] = (char)noise_byte(i);
+    struct span body = gzipped(span_of(noise, sizeof noise));
+    assert_true(body.len > LIMIT);
+    (void)asked(GET);
+    say_coded(body);
+    assert_true(span_ends(plane_hear(&plane, client, NULL), body));
+    assert_true(seen_none);
     part();
 }
 
@@ -440,7 +580,9 @@ int main(void)
     return RUN(
         CASE(a_listed_answer_is_held_until_it_is_judged), CASE(trailers_come_behind_chunks),
         CASE(other_answers_stream_and_show_no_body), CASE(the_second_type_counts_too),
-        CASE(upstream_is_asked_for_what_can_be_read), CASE(a_denied_answer_gives_nothing_away),
+        CASE(upstream_is_asked_for_what_can_be_read),
+        CASE(codings_are_taken_off_for_the_stages), CASE(what_cannot_be_decoded_is_over_or_raw),
+        CASE(a_denied_answer_gives_nothing_away),
 #ifdef SALLYPORT_FAULTS
         CASE(failures_follow_on_error),
 #endif
