@@ -122,12 +122,6 @@ static const struct key_kind kinds[] = {
     { SPAN_INIT("field:"), KEY_AT_BODY, get_field },
 };
 
-const char *key_names(void)
-{
-    return "client.ip, site, route, method, host, path, user, header:NAME, cookie:NAME, "
-           "query:NAME, field:NAME";
-}
-
 /* ---- at load ---- */
 
 static bool find_kind(struct span text, struct key_part *part)
@@ -229,4 +223,25 @@ enum key_found key_write(struct key *key, const struct key_plan *plan,
             add(key, '-', "", 0);
     }
     return KEY_FOUND;
+}
+
+bool key_of_text(struct key *key, const struct key_plan *plan, const uint8_t id[KEY_ID_BYTES],
+                 struct span values)
+{
+    struct span value;
+    memcpy(key->bytes, id, KEY_ID_BYTES);
+    key->len = KEY_ID_BYTES;
+    for (unsigned i = 0; i < plan->count; i++) {
+        struct addr addr;
+        if (!span_cut(&values, '+', &value) || value.len == 0)
+            return false;
+        if (plan->parts[i].kind->get != NULL) {
+            add_value(key, value);
+            continue;
+        }
+        if (!addr_parse(value, &addr))
+            return false;
+        add_address(key, &addr, KEY_NETWORK_BITS);
+    }
+    return values.len == 0;
 }

@@ -53,7 +53,11 @@ const char *key_plan_parse(struct key_plan *plan, struct span text);
 enum key_found key_write(struct key *key, const struct key_plan *plan,
                          const uint8_t id[KEY_ID_BYTES], enum on_missing on_missing,
                          unsigned v6_bits, struct txn *txn);
-/* For manuals and complaints: all properties, comma-separated. */
-const char *key_names(void);
+/*
+ * The key of a client that a person names: `values` as the plan has its parts, joined by +.
+ * False when there are more or fewer, or one is no address.
+ */
+MUST_USE bool key_of_text(struct key *key, const struct key_plan *plan,
+                          const uint8_t id[KEY_ID_BYTES], struct span values);
 
 #endif

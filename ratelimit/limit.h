@@ -22,8 +22,6 @@ enum {
     LIMITS_MAX = 16,          /* in one list */
     LIMITS_NETS = 3,          /* an address limit, and the two for wider IPv6 networks */
     COSTS_MAX = 16,
-    QUOTA_ENTRIES = 1 << 18,
-    QUOTA_SHIFT = 34, /* what is used, below the minute in which the window ends */
     SLOTS_PER_KEY_MAX = 256,
     SLOT_LEASE_MS = 2000, /* a slot whose worker is gone is free after this */
     SLOT_RENEW_MS = 500,
@@ -100,6 +98,8 @@ struct limit_answer {
     const struct limit *limit; /* that denies; NULL: none */
     uint64_t wait_ns, remaining;
 };
+
+extern const struct stage_type limits_stage;
 
 /* policy.c */
 bool limit_name_ok(struct span name);

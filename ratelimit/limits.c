@@ -299,20 +299,6 @@ static const char *add_limits(struct rate_limits *conf, const struct limit_rule 
     return wrong;
 }
 
-static void derive_keys(struct siphash_key *place, struct siphash_key *fingerprint,
-                        const uint8_t from[32])
-{
-    static const char uses[4][24] = { "limits place 0", "limits place 1",
-                                      "limits fingerprint 0", "limits fingerprint 1" };
-    struct siphash_key key[2];
-    uint64_t words[4];
-    memcpy(key, from, sizeof(key));
-    for (unsigned i = 0; i < 4; i++)
-        words[i] = siphash(&key[i & 1], uses[i], sizeof(uses[i]));
-    *place = (struct siphash_key){ words[0], words[1] };
-    *fingerprint = (struct siphash_key){ words[2], words[3] };
-}
-
 static enum err open_limits(void *base, struct setup *setup)
 {
     struct rate_limits *conf = base;
@@ -323,8 +309,8 @@ static enum err open_limits(void *base, struct setup *setup)
     if (conf->rules.count == 0)
         return OK;
 
-    derive_keys(&conf->place, &conf->fingerprint, setup->boot_key);
-    derive_keys(&conf->kept_place, &conf->kept_fingerprint, setup->config->kept_key);
+    limits_keys(&conf->place, &conf->fingerprint, setup->boot_key);
+    limits_keys(&conf->kept_place, &conf->kept_fingerprint, setup->config->kept_key);
     conf->limits = arena_array(setup->arena, struct limit, conf->rules.count * LIMITS_NETS);
     void *memory = setup->shared(setup, "limits", TATS_LAYOUT, tats_bytes(LIMITS_ENTRIES));
     void *quotas = setup->shared(setup, "quotas", TATS_LAYOUT, tats_bytes(QUOTA_ENTRIES));

@@ -8,7 +8,11 @@
 #include "gateway/store/cells.h"
 #include "ratelimit/gcra.h"
 
-enum { TATS_LAYOUT = CELLS_LAYOUT };
+enum {
+    TATS_LAYOUT = CELLS_LAYOUT,
+    QUOTA_ENTRIES = 1 << 18,
+    QUOTA_SHIFT = 34, /* what is used, below the minute in which the window ends */
+};
 
 struct tats {
     struct cells cells;
@@ -33,6 +37,11 @@ void tats_charge(const struct tats *tats, struct cell_key key, const struct gcra
 void tats_store(const struct tats *tats, struct cell_key key, uint64_t tat, uint64_t now_ns);
 /* Gives back what tats_take took, if the entry is still there. */
 void tats_refund(const struct tats *tats, struct cell_key key, uint64_t cost_ns);
+struct siphash_key;
+/* The hashes that limits are kept under, from 32 secret bytes. */
+void limits_keys(struct siphash_key *place, struct siphash_key *fingerprint,
+                 const uint8_t from[32]);
+
 /* Entries given up while they still held something back. */
 uint64_t tats_evicted(const struct tats *tats);
 

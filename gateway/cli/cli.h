@@ -75,6 +75,7 @@ int verb_reload(const struct arguments *arguments);
 int verb_stop(const struct arguments *arguments);
 int verb_audit(const struct arguments *arguments);
 int verb_status(const struct arguments *arguments);
+int verb_quota(const struct arguments *arguments);
 int verb_ban(const struct arguments *arguments);
 int verb_upstream(const struct arguments *arguments);
 int verb_config(const struct arguments *arguments);

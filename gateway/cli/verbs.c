@@ -77,6 +77,12 @@ const struct verb verbs[] = {
                  { FLAG_TO, 0, "to", "FILE",
                    "export: where to, in place of standard output" } },
       .run = verb_audit },
+    { .name = "quota",
+      .operands = "show|reset LIMIT VALUE",
+      .summary = "What a client has used of a quota; or give it back. VALUE is what the limit "
+                 "counts by, several joined by +.",
+      .flags = { CONFIG, CONTROL, OUTPUT },
+      .run = verb_quota },
     { .name = "config",
       .operands = "print|schema|explain KEY-OR-CODE|manual|processes",
       .summary = "The effective configuration, or what may stand in one.",

@@ -105,6 +105,7 @@ static void send_steward(struct home *home)
     settings->layout = SETTINGS_LAYOUT;
     settings->sandbox_off = config->server.sandbox != 0;
     settings->generation = home->number;
+    memcpy(settings->kept_key, config->kept_key, sizeof(settings->kept_key));
     bool fits =
         settings_put(settings->config, sizeof(settings->config), span_text(home->source)) &&
         settings_put(settings->hash, sizeof(settings->hash), config->hash) &&

@@ -33,6 +33,7 @@ struct steward_settings {
     uint32_t generation;
     char config[SETTINGS_PATH_BYTES]; /* or the URL of --protect */
     char hash[SETTINGS_TEXT_BYTES];
+    uint8_t kept_key[32];            /* of the hashes of quotas */
     char state[SETTINGS_PATH_BYTES]; /* store.snapshot; empty: nothing is kept */
     char user[SETTINGS_TEXT_BYTES];
     uint32_t list_count;

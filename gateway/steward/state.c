@@ -9,7 +9,6 @@
  */
 #include <sqlite3.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,7 +20,6 @@
 
 enum {
     SAVE_MS = 5000,
-    QUOTA_CELLS_MAX = 1 << 20,
     BUSY_MS = 2000, /* another reader: sqlite3 on a terminal, say */
 };
 
@@ -203,25 +201,6 @@ static void on_save(struct timer *timer)
     timer_set(&state->steward->loop, timer, SAVE_MS);
 }
 
-static void map_quotas(struct state *state)
-{
-    struct stat info;
-    if (fstat(ROLE_FD_QUOTAS, &info) != 0)
-        return; /* no site has limits */
-    size_t size = info.st_size > 0 ? (size_t)info.st_size : 0, cells = CELLS_WAYS;
-    while (cells < QUOTA_CELLS_MAX && cells_bytes(cells) < size)
-        cells *= 2;
-    void *memory = MAP_FAILED;
-    if (cells_bytes(cells) == size)
-        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, ROLE_FD_QUOTAS, 0);
-    (void)close(ROLE_FD_QUOTAS);
-    state->entries = calloc(cells, sizeof(*state->entries));
-    if (memory == MAP_FAILED || state->entries == NULL)
-        return;
-    cells_over(&state->quotas, memory, cells);
-    state->quota_cells = cells;
-}
-
 enum err state_open(struct steward *steward)
 {
     const char *path = steward->settings->state;
@@ -245,7 +224,11 @@ enum err state_open(struct steward *steward)
         return OK;
     }
     (void)umask(before);
-    map_quotas(state);
+    state->entries = calloc(steward->quota_cells + 1, sizeof(*state->entries));
+    if (state->entries != NULL && steward->quotas != NULL) {
+        state->quotas = *steward->quotas;
+        state->quota_cells = steward->quota_cells;
+    }
     state->timer.fire = on_save;
     steward->state = state;
     return OK;

@@ -129,6 +129,7 @@ static enum err set_up(struct steward *steward)
     for (size_t i = 0; i < SLOTS_MAX; i++)
         steward->members[i].fd = -1;
     TRY(loop_init(&steward->loop));
+    quotas_map(steward);
     TRY(state_open(steward));
     TRY(close_sandbox(steward));
     sandbox_probe(ROLE_STEWARD);

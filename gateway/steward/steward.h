@@ -4,6 +4,7 @@
  *   steward.c  life, messages from the master
  *   control.c  the control socket: who asks, and the table of commands
  *   status.c   the answer to `status`
+ *   quota.c    what is used of a quota
  *   state.c    what survives a restart
  *   bans.c     who is kept out: the list, the evidence, bans by hand
  *   watch.c    watched list files to snapshots
@@ -74,8 +75,10 @@ struct steward {
     struct member members[SLOTS_MAX];
     struct list *lists;
     struct ban_keeper *bans; /* bans.c; NULL: none */
-    struct state *state;     /* state.c; NULL: nothing is kept */
-    struct checks *checks;   /* health.c; NULL: none */
+    struct cells *quotas;    /* NULL: no site has limits */
+    size_t quota_cells;
+    struct state *state;   /* state.c; NULL: nothing is kept */
+    struct checks *checks; /* health.c; NULL: none */
     struct arena arena;
     int landlock_abi; /* asked before the sandbox closed */
     bool finishing;
@@ -106,6 +109,10 @@ MUST_USE bool keeper_each(struct steward *steward,
                           bool (*each)(const struct ban_event *event, uint64_t until_s,
                                        void *ctx),
                           void *ctx);
+
+/* quota.c */
+void quotas_map(struct steward *steward);
+void quota_command(struct client *client, const struct json_t *request);
 
 /* state.c: opened before the sandbox closes, restored when all else is open. */
 MUST_USE enum err state_open(struct steward *steward);

@@ -235,3 +235,30 @@ def test_bans_and_quotas_survive_a_restart():
         time.sleep(0.5)
         assert status(gateway, "192.0.2.6") == 429
         assert status(gateway, "192.0.2.5") == 403
+
+
+def test_quota_show_and_reset():
+    limits = [{"quota": 5, "per": "header:X-Tenant+route", "name": "five"}, {"quota": 9, "name": "nine"}]
+    config = plain(None, TRUSTED, routes=[{"path": "/**", "respond": {"status": 200}, "limits": limits}])
+    config["store"] = {"snapshot": "state.db"}  # its key is known outside of the gateway, too
+    with Sallyport(config) as gateway:
+        def quota(*words):
+            done = command("quota", *words, "-c", gateway.config_path, "-o", "json", cwd=gateway.folder)
+            return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
+
+        def asked(count):
+            fields = [("X-Tenant", "acme"), *from_address("192.0.2.9")]
+            return [gateway.ask(fields=fields).status for _ in range(count)]
+
+        key = "acme+/**+*"
+        assert quota("show", "five", key)[1]["used"] == 0
+        assert asked(7) == [200] * 5 + [429] * 2
+        code, answer = quota("show", "five", key)
+        assert code == 0 and (answer["used"], answer["quota"]) == (5, 5)
+        assert quota("show", "nine", "192.0.2.9")[1]["used"] == 5
+        assert quota("show", "five", "other+/**+*")[1]["used"] == 0
+        assert quota("reset", "five", key)[0] == 0
+        assert asked(6) == [200] * 4 + [429] * 2  # the other one has nine in all
+        assert quota("show", "six", key)[0] == 2
+        assert quota("show", "five", "acme")[0] == 2
+        assert quota("show", "nine", "nonsense")[0] == 2
