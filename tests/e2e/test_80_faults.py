@@ -25,7 +25,8 @@ STAGES = {
 }
 # (stage, phase): what each does. The test below holds this list to what a record says.
 PAIRS = [("allow", "request_head"), ("deny", "request_head"), ("restrict", "request_head"), ("limits", "request_head"),
-         ("restrict", "request_body"), ("waf", "request_head"), ("waf", "request_body"), ("basic", "request_head"), ("headers", "response_head")]
+         ("restrict", "request_body"), ("waf", "request_head"), ("waf", "request_body"), ("waf", "response_head"),
+         ("basic", "request_head"), ("headers", "response_head")]
 KINDS = ["error", "deadline", "late", "kill"]
 FORM = [("Content-Type", "application/x-www-form-urlencoded")]
 SECRET = b"answer-of-upstream"
@@ -174,3 +175,29 @@ def test_all_at_once(gateways, origin):
     paths = [r["url"]["path"] for r in gateway.new_records(48)]
     assert sorted(paths, key=lambda p: int(p[1:])) == [f"/{n}" for n in range(48)]
     assert origin.count == 0
+
+
+@pytest.mark.parametrize("on_error", ["deny", "pass"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_bodies_of_answers(origin, on_error, kind):
+    """A stage that fails while it looks at an answer: the client gets nothing of it, or all."""
+    rules = 'SecRuleEngine On\nSecRule RESPONSE_BODY "@contains no-such-thing" "id:1,phase:4,deny,status:403"\n'
+    waf = {"mode": "block", "ruleset": "none", "seclang": {"before": ["own.conf"]}, "response": True, "on_error": on_error,
+           "deadline": "60ms"}
+    origin.default = response(200, SECRET, [("Content-Type", "text/html")])
+    with Sallyport(plain(origin, waf=waf), files={"own.conf": rules}) as gateway:
+        assert gateway.ask(path="/x").body == SECRET
+        gateway.forget_records()
+        fault = [("X-Sallyport-Fault", f"stage=waf;phase=response_body;kind={kind}")]
+        if kind == "kill":
+            with pytest.raises((Cut, ConnectionError)):
+                gateway.ask(path="/x", fields=fault)
+            eventually(lambda: gateway.role("worker"), 10, "a new worker")
+            return
+        answer = gateway.ask(path="/x", fields=fault)
+        assert (answer.status, answer.body == SECRET) == ((200, True) if on_error == "pass" else (503, False))
+        assert SECRET not in answer.body or on_error == "pass"
+        record = gateway.new_records()[0]
+        failed = [s for s in record["sallyport"]["stages"] if s["phase"] == "response_body" and s["action"] == "fail"]
+        assert len(failed) == 1 and failed[0]["enforced"] is (on_error == "deny")
+    origin.default = response(200, SECRET)
