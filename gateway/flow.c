@@ -8,9 +8,9 @@
  *     stream      its body, held if a stage wants to see it           -> PHASE_RESPONSE_BODY
  *     record      one record, counters
  *
- * The last two stand in flow_respond.c. A step ends by calling the next one, by waiting for an
- * event, or by flow_answer, the one way to every local answer. What a failure means is decided
- * in the chain and not here.
+ * read_body stands in flow_body.c, respond and stream in flow_respond.c. A step ends by calling
+ * the next one, by waiting for an event, or by flow_answer, the one way to every local answer.
+ * What a failure means is decided in the chain and not here.
  */
 #include "gateway/flow.h"
 
@@ -18,18 +18,11 @@
 #include "gateway/chain/reply.h"
 #include "gateway/chain/template.h"
 #include "gateway/flow_state.h"
-#include "gateway/http/decode.h"
 #include "gateway/http/forwarded.h"
 #include "gateway/net/certs.h"
 #include "gateway/net/tls.h"
 #include "gateway/store/slots.h"
 #include "gateway/upstream/forward.h"
-
-/* Unsent bytes towards upstream above which a client's upload is paused. */
-enum { UPLOAD_BUFFER = 256 * 1024 };
-
-static void step_read_body(struct flow *flow);
-static void step_forward(struct flow *flow);
 
 static struct flow *flow_of(struct stream *stream)
 {
@@ -39,11 +32,6 @@ static struct flow *flow_of(struct stream *stream)
 static struct flow *flow_of_txn(struct txn *txn)
 {
     return txn->flow;
-}
-
-static const struct limits_conf *limits_of(const struct flow *flow)
-{
-    return &flow->txn.config->server.limits;
 }
 
 /* ---- read_head ---- */
@@ -147,7 +135,7 @@ static void request_head_done(struct txn *txn, struct verdict verdict)
     struct flow *flow = flow_of_txn(txn);
 
     if (flow_passed(flow, verdict))
-        step_read_body(flow);
+        flow_read_body(flow);
 }
 
 static void refuse_head(struct flow *flow, enum http_error error)
@@ -270,173 +258,6 @@ static void on_slow_head(struct stream *stream)
 
     if (flow != NULL)
         flow_refuse(flow, REASON_SLOW_HEAD);
-}
-
-/* ---- read_body ---- */
-
-/* Whether a stage that wants the body would refuse what it cannot see. */
-static bool body_is_enforced(const struct route *route)
-{
-    for (unsigned i = 0; i < route->chain_count[PHASE_REQUEST_BODY]; i++) {
-        if (route->chain[PHASE_REQUEST_BODY][i].mode == MODE_BLOCK)
-            return true;
-    }
-    return false;
-}
-
-static void request_body_done(struct txn *txn, struct verdict verdict)
-{
-    struct flow *flow = flow_of_txn(txn);
-
-    if (flow_passed(flow, verdict))
-        step_forward(flow);
-}
-
-static void hold_body(struct flow *flow)
-{
-    struct request *req = flow->txn.req;
-
-    const struct route *route = flow->txn.route;
-
-    /* Detect mode holds what block mode would refuse, and inspects as much as block mode would.
-     */
-    uint64_t limit = body_is_enforced(route) ? route->body_limit : route->body_max;
-    flow->held = (struct held){ .worker = flow->txn.worker,
-                                .arena = flow->txn.arena,
-                                .limit = (size_t)limit,
-                                .worker_max = (size_t)limits_of(flow)->held };
-    held_begin(&flow->held, &flow->txn.client, req->body == BODY_LENGTH ? req->length : 0);
-    flow->holding = true;
-    flow->stream->ops->read_body(flow->stream, true);
-}
-
-static void inspect_body(struct flow *flow, struct span body)
-{
-    struct span seen = span_sub(body, 0, flow->txn.route->body_limit);
-
-    flow->body_unseen |= seen.len < body.len;
-    chain_start(&flow->txn, PHASE_REQUEST_BODY, seen, request_body_done);
-}
-
-/*
- * It cannot be inspected, whole or at all: a recorded fact, and a refusal where something
- * enforces. Where nothing does, stages see what there is all the same: to leave out their phase
- * would let a client switch off all that is asked there. `status` 0: the reason's.
- */
-static void pass_unseen(struct flow *flow, struct span body, bool refused, enum reason reason,
-                        int status)
-{
-    flow->body_unseen = true;
-    if (!refused || !body_is_enforced(flow->txn.route))
-        inspect_body(flow, body);
-    else if (status != 0)
-        flow_refuse_with_status(flow, reason, status);
-    else
-        flow_refuse(flow, reason);
-}
-
-static void step_read_body(struct flow *flow)
-{
-    const struct route *route = flow->txn.route;
-    const struct request *req = flow->txn.req;
-    bool large = req->body == BODY_LENGTH && req->length > route->body_limit;
-    bool encoded = fields_have(&req->fields, FIELD_CONTENT_ENCODING);
-
-    if (req->body == BODY_LENGTH && req->length > route->body_max) {
-        flow_refuse(flow, REASON_BODY_LIMIT);
-        return;
-    }
-    bool page = route->handler == HANDLER_INTERNAL;
-    if (flow->stream->body_ended || !route->holds_body ||
-        (route->handler != HANDLER_UPSTREAM && !page)) {
-        step_forward(flow);
-        return;
-    }
-    if (page && encoded) {
-        flow_refuse_with_status(flow, REASON_BODY_MALFORMED, 415);
-        return;
-    }
-    struct codings codings;
-    bool refused = route->body_policy == BODY_STRICT && body_is_enforced(route);
-    if (large)
-        pass_unseen(flow, SPAN(""), true, REASON_BODY_LIMIT, 0);
-    else if (encoded && refused && codings_of(&codings, &req->fields) != DECODE_OK)
-        pass_unseen(flow, SPAN(""), true, REASON_BODY_MALFORMED, 415);
-    else
-        hold_body(flow);
-}
-
-static void hold_more(struct flow *flow, struct span bytes)
-{
-    enum err err = held_add(&flow->held, bytes);
-
-    if (err != OK)
-        flow_refuse(flow, err == ERR_LIMIT ? REASON_BODY_LIMIT : REASON_BODY_MEMORY);
-}
-
-static void on_body(struct stream *stream, struct span bytes)
-{
-    struct flow *flow = flow_of(stream);
-
-    if (stream->body_bytes > flow->txn.route->body_max && !flow->exchange.rsp.websocket) {
-        flow_refuse(flow, REASON_BODY_LIMIT);
-        return;
-    }
-    if (flow->holding) {
-        hold_more(flow, bytes);
-        return;
-    }
-    if (!flow->streaming)
-        return;
-    exchange_send(&flow->exchange, bytes);
-    if (exchange_unsent(&flow->exchange) > UPLOAD_BUFFER)
-        stream->ops->read_body(stream, false);
-}
-
-/* What was not of its coding is looked at as it came: it may be plain, and the label false. */
-static void body_decoded(struct flow *flow, const struct decode *decode)
-{
-    bool strict = flow->txn.route->body_policy == BODY_STRICT;
-
-    if (decode->error == DECODE_OK)
-        inspect_body(flow, decode->output);
-    else if (decode->error == DECODE_MEMORY)
-        flow_refuse(flow, REASON_BODY_MEMORY);
-    else if (decode->error == DECODE_OVER_BYTES || decode->error == DECODE_OVER_RATIO)
-        pass_unseen(flow, SPAN(""), true, REASON_BODY_LIMIT, 0);
-    else
-        pass_unseen(flow, held_span(&flow->held), strict, REASON_BODY_MALFORMED, 0);
-}
-
-static void on_body_end(struct stream *stream)
-{
-    struct flow *flow = flow_of(stream);
-
-    if (flow->holding) {
-        flow->holding = false;
-        struct flow_coded coded = { .fields = &stream->req.fields,
-                                    .held = &flow->held,
-                                    .limit = flow->txn.route->body_limit };
-        if (fields_have(&stream->req.fields, FIELD_CONTENT_ENCODING))
-            flow_decode_body(flow, &coded, body_decoded);
-        else
-            inspect_body(flow, held_span(&flow->held));
-    } else if (flow->streaming) {
-        lent_fields_drop(&flow->txn, &stream->req.trailers);
-        edits_guard_trailers(&flow->txn, EDIT_REQUEST, &stream->req.trailers);
-        exchange_finish(&flow->exchange, &stream->req.trailers);
-    }
-}
-
-static void on_body_error(struct stream *stream, enum http_error error)
-{
-    struct flow *flow = flow_of(stream);
-
-    flow->refused = error;
-    if (error == HTTP_SLOW)
-        flow_refuse(flow, REASON_SLOW_BODY);
-    else
-        flow_refuse_with_status(flow, REASON_BODY_MALFORMED, http_error_status(error));
 }
 
 /* ---- forward ---- */
@@ -578,7 +399,7 @@ static void forward_nowhere(struct flow *flow)
     flow_refuse(flow, REASON_NO_ROUTE);
 }
 
-static void step_forward(struct flow *flow)
+void flow_forward(struct flow *flow)
 {
     static void (*const handlers[])(struct flow *) = {
         [HANDLER_UPSTREAM] = forward_upstream, [HANDLER_RESPOND] = forward_respond,
@@ -612,9 +433,9 @@ const struct stream_events flow_events = {
     .begin = on_begin,
     .refused = on_refused,
     .slow_head = on_slow_head,
-    .body = on_body,
-    .body_end = on_body_end,
-    .body_error = on_body_error,
+    .body = flow_body,
+    .body_end = flow_body_end,
+    .body_error = flow_body_error,
     .drained = flow_drained,
     .ended = on_ended,
 };

@@ -52,6 +52,15 @@ void flow_refuse_with_status(struct flow *flow, enum reason reason, int status);
 /* True when the chain let it through; otherwise it has been answered. */
 bool flow_passed(struct flow *flow, struct verdict verdict);
 
+/* flow.c. The step behind the body. */
+void flow_forward(struct flow *flow);
+
+/* flow_body.c. The step, and its events. */
+void flow_read_body(struct flow *flow);
+void flow_body(struct stream *stream, struct span bytes);
+void flow_body_end(struct stream *stream);
+void flow_body_error(struct stream *stream, enum http_error error);
+
 /* flow_respond.c. What becomes of upstream's answer. */
 extern const struct exchange_events flow_forward_events;
 void flow_drained(struct stream *stream);
