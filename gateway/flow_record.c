@@ -4,6 +4,7 @@
  */
 #include "gateway/audit/flood.h"
 #include "gateway/chain/chain.h"
+#include "gateway/chain/meter.h"
 #include "gateway/flow_state.h"
 #include "gateway/net/tls.h"
 #include "gateway/store/slots.h"
@@ -193,6 +194,8 @@ static void count(const struct flow *flow)
     struct worker_counters *counters = &flow->txn.worker->shared->counters;
     unsigned class = (unsigned)flow->status / 100;
 
+    meter_request(flow->txn.worker->meters, flow->txn.site, flow->txn.req->method,
+                  flow->status);
     counters->requests_denied += flow->txn.decided == ACTION_DENY;
     counters->requests_replied += flow->local && flow->txn.decided != ACTION_DENY;
     counters->upstream_retries += flow->exchange.tries > 1 ? flow->exchange.tries - 1 : 0;

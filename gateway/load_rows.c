@@ -93,6 +93,17 @@ static void check_listen(const void *field, struct complaint *complaint)
     }
 }
 
+static void check_metrics(const void *field, struct complaint *complaint)
+{
+    const struct span *text = field;
+    struct addr addr;
+
+    if (text->len > 0 &&
+        (!addr_parse_port(*text, &addr) || (addr.port == 0 && !span_ends(*text, SPAN(":0")))))
+        complain(complaint, SEVERITY_ERROR, "\"%.*s\" is no address: ip:port", (int)text->len,
+                 text->p);
+}
+
 uint32_t audit_record_bit(struct span name)
 {
     static const struct {
@@ -221,6 +232,11 @@ const struct option server_rows[] = {
     OPTION(struct server_conf, control, OPT_FILE,
            .help = "Control socket. Default: /run/sallyport/control.sock as root, else "
                    "control.sock beside the configuration."),
+    OPTION(struct server_conf, metrics, OPT_TEXT, .fallback = "", .check = check_metrics,
+           .example = "127.0.0.1:9145",
+           .help =
+               "Address at which GET /metrics answers as Prometheus reads it. Everybody who "
+               "reaches it may read; without it there is none."),
     OPTION(struct server_conf, user, OPT_TEXT, .fallback = "nobody",
            .help = "Whom the processes become when started as root."),
     OPTION(struct server_conf, trusted_proxies, OPT_CIDRS, .example = "[10.0.0.0/8]",

@@ -7,6 +7,7 @@
  * loop, so that a phase reads the same whether or not anything in it waited.
  */
 #include "gateway/chain/chain.h"
+#include "gateway/chain/meter.h"
 
 #include <sys/mman.h>
 
@@ -125,6 +126,11 @@ static void note(struct txn *txn, const struct stage_instance *stage, struct ver
             entry->enforced = outcome->enforced;
         }
     }
+    /* In its row: pass, deny, reply, fail; what detect mode let through is the last. */
+    unsigned action = said.action == ACTION_FAIL ? 3 : (unsigned)said.action;
+    bool passed_over = said.action != ACTION_PASS && outcome->verdict.action == ACTION_PASS;
+    meter_stage(txn->worker->meters, stage->meter, passed_over ? METER_ACTIONS - 1 : action,
+                (now - txn->run.began_ns) / 1000);
     txn->run.began_ns = now; /* the next stage's */
 
     if (outcome->verdict.action != ACTION_PASS) {

@@ -30,6 +30,7 @@ struct server_conf {
     struct texts http, https; /* server.listen */
     int64_t workers;          /* 0: one per core */
     struct path control;
+    struct span metrics; /* address; empty: none */
     struct span user;
     struct cidrs trusted_proxies;
     bool proxy_protocol;

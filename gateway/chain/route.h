@@ -22,6 +22,7 @@ struct stage_instance {
     const struct stage_common *common;
     enum mode mode;        /* effective */
     unsigned local;        /* index in worker->locals */
+    unsigned meter;        /* gateway/chain/meter.h */
     uint32_t state_offset; /* in the transaction's state */
 };
 
@@ -84,6 +85,7 @@ struct route {
 
 struct site {
     const char *name;
+    unsigned meter;     /* gateway/chain/meter.h */
     struct span *hosts; /* lower case; "*" any; "*.x" one or more labels before .x */
     size_t host_count;
     struct route *routes; /* the last one is the default route: every site has it */

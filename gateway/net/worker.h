@@ -56,6 +56,7 @@ struct worker {
     struct ring_writer *ring; /* gateway/audit/ring.h; NULL when audit is off */
     struct commits *commits;  /* gateway/audit/commit.h; NULL: answers do not wait */
     struct repeats *flood;    /* gateway/audit/flood.h; NULL: every refusal is recorded */
+    struct worker_meters *meters;     /* gateway/chain/meter.h; NULL: nobody counts */
     struct snapshots *snapshots;      /* gateway/store/snapshot.h */
     struct redis *redis;              /* gateway/store/redis.h; NULL: nothing is shared */
     struct ban_share *ban_share;      /* ratelimit/bans.h */

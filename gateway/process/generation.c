@@ -5,6 +5,7 @@
  * anything.
  */
 #include "gateway/process/generation.h"
+#include "gateway/chain/meter.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -88,6 +89,8 @@ static void load(struct home *home)
     if (home->config->audit.on)
         home->rings = need_memory(home, SPAN("audit"), RINGS_LAYOUT, sizeof(struct rings));
 
+    home->meters = need_memory(home, SPAN("meters"), METERS_LAYOUT, sizeof(struct meters));
+    meters_assign(home->meters, home->config);
     home->list_blocks = arena_array(&home->arena, struct span, home->config->list_count + 1);
     if (home->list_blocks == NULL)
         refuse(home, SPAN("error: out of memory\n"));
@@ -152,6 +155,21 @@ static int bind_one(struct home *home, size_t index)
     return reason;
 }
 
+/* The steward's, as the control socket is; the master has it. */
+static void bind_metrics(struct home *home)
+{
+    const struct server_conf *server = &home->config->server;
+    struct message message = { .kind = MESSAGE_BIND, .number = BIND_METRICS };
+    int fd = -1;
+    if (server->metrics.len == 0 || !addr_parse_port(server->metrics, &message.addr))
+        return;
+    int reason = ask(home, &message, NULL, 0, &fd);
+    if (reason != 0)
+        refuse_address(home, server->metrics, reason);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 static void bind_listeners(struct home *home)
 {
     struct config *config = home->config;
@@ -167,6 +185,7 @@ static void bind_listeners(struct home *home)
         if (reason != 0 || home->listen_fds[i] < 0)
             refuse_address(home, config->listen[i].text, reason);
     }
+    bind_metrics(home);
     if (config->server.control.text.len == 0)
         return;
     struct message message = { .kind = MESSAGE_BIND, .number = BIND_CONTROL };

@@ -64,6 +64,7 @@ struct home {
     struct config *config;
     struct slots *slots;
     struct rings *rings; /* NULL: audit is off */
+    struct meters *meters;
     struct peer_counts *peers;
     struct ticket_keys *tickets;
     struct mapping mappings[MAPPINGS_MAX];

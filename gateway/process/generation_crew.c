@@ -11,6 +11,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
+#include "gateway/chain/meter.h"
 #include "gateway/process/generation.h"
 
 static unsigned cores(void)
@@ -41,6 +42,7 @@ static void become_worker(struct home *home, const struct crew *crew, int contro
         .slots = home->slots,
         .rings = home->rings,
         .ring_slot = crew->ring_slot,
+        .meters = home->meters != NULL ? &home->meters->workers[crew->slot] : NULL,
         .recorder_fd = home->wake_fd,
         .written_fd = home->written_fd,
         .peers = home->peers,

@@ -162,7 +162,8 @@ int listen_bind(struct master *master, const struct message *message, int *fd); 
 void listen_commit(struct master *master);   /* the loading generation serves now */
 void listen_rollback(struct master *master); /* it was refused */
 void listen_close_all(struct master *master);
-int listen_control_fd(const struct master *master); /* -1: none */
+int listen_find(const struct master *master,
+                uint32_t flag); /* the serving one with it; -1: none */
 void listen_write(const struct master *master,
                   struct text *out); /* " http=... https=... control=..." */
 

@@ -115,7 +115,7 @@ int listen_bind(struct master *master, const struct message *message, int *fd)
 {
     bool unix_path = message->addr.family == ADDR_UNIX;
     if (message->addr.family == ADDR_NONE || unix_path != (message->name[0] != '\0') ||
-        message->number > (BIND_TLS | BIND_CONTROL | BIND_DUAL))
+        message->number > (BIND_TLS | BIND_CONTROL | BIND_DUAL | BIND_METRICS))
         return EINVAL;
     struct listening *free = NULL;
     for (size_t i = 0; i < LISTENING_MAX; i++) {
@@ -193,11 +193,11 @@ void listen_close_all(struct master *master)
             drop(&master->listening[i]);
 }
 
-int listen_control_fd(const struct master *master)
+int listen_find(const struct master *master, uint32_t flag)
 {
     for (size_t i = 0; i < LISTENING_MAX; i++) {
         const struct listening *listening = &master->listening[i];
-        if (listening->fd >= 0 && listening->serving && (listening->flags & BIND_CONTROL) != 0)
+        if (listening->fd >= 0 && listening->serving && (listening->flags & flag) != 0)
             return listening->fd;
     }
     return -1;
@@ -245,5 +245,6 @@ void listen_write(const struct master *master, struct text *out)
 {
     write_kind(master, out, SPAN(" http="), 0);
     write_kind(master, out, SPAN(" https="), BIND_TLS);
+    write_kind(master, out, SPAN(" metrics="), BIND_METRICS);
     write_kind(master, out, SPAN(" control="), BIND_CONTROL);
 }

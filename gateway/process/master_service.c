@@ -29,8 +29,11 @@ static void start(struct service *service)
         spawn.fds[ROLE_FD_SEAL] = master->seal_fd;
         spawn.fds[ROLE_FD_WRITTEN] = master->written_fd;
     } else {
-        spawn.fds[ROLE_FD_CONTROL] = listen_control_fd(master);
+        spawn.fds[ROLE_FD_CONTROL] = listen_find(master, BIND_CONTROL);
         spawn.fds[ROLE_FD_SLOTS] = master->slots_fd;
+        spawn.fds[ROLE_FD_METERS] = memory_find(master, "meters");
+        spawn.fds[ROLE_FD_RINGS] = memory_find(master, "audit");
+        spawn.fds[ROLE_FD_METRICS] = listen_find(master, BIND_METRICS);
         spawn.fds[ROLE_FD_SERVERS] = memory_find(master, "servers");
         spawn.fds[ROLE_FD_BANS] = memory_find(master, "stage.bans");
         spawn.fds[ROLE_FD_QUOTAS] = memory_find(master, "stage.quotas");

@@ -43,7 +43,8 @@ enum message_kind {
 enum bind_flags {
     BIND_TLS = 1,
     BIND_CONTROL = 2,
-    BIND_DUAL = 4 /* [::] takes 0.0.0.0 along */
+    BIND_DUAL = 4, /* [::] takes 0.0.0.0 along */
+    BIND_METRICS = 8
 };
 
 enum { MESSAGE_NAME_BYTES = 108, MESSAGE_FDS_MAX = 2 };

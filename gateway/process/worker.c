@@ -325,6 +325,7 @@ static void attach_shared(struct serving *serving)
     worker->index = start->slot;
     worker->config = start->config;
     worker->slots = start->slots;
+    worker->meters = start->meters;
     worker->shared = &start->slots->workers[start->slot];
     if (start->rings == NULL)
         return;

@@ -19,6 +19,7 @@ struct worker_start {
     struct slots *slots;
     struct rings *rings; /* NULL: audit is off */
     unsigned ring_slot;
+    struct worker_meters *meters;
     int recorder_fd; /* eventfd that wakes the recorder */
     int written_fd;  /* eventfd by which it tells that it has written */
     struct peer_counts *peers;

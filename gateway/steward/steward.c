@@ -4,6 +4,8 @@
  * workers.
  */
 #include "gateway/steward/steward.h"
+#include "gateway/audit/ring.h"
+#include "gateway/chain/meter.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -115,6 +117,18 @@ static enum err close_sandbox(struct steward *steward)
     return sandbox_enter(&sandbox);
 }
 
+/* Read only; without the descriptor, no mapping can be made writable later. NULL: not there. */
+static const void *map_shown(int fd, size_t size)
+{
+    struct stat info;
+    if (fstat(fd, &info) != 0)
+        return NULL;
+    void *p = (uint64_t)info.st_size >= size ? mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0)
+                                             : MAP_FAILED;
+    (void)close(fd);
+    return p != MAP_FAILED ? p : NULL;
+}
+
 static enum err set_up(struct steward *steward)
 {
     arena_init(&steward->arena, NULL, 0, NULL, (size_t)64 << 20);
@@ -124,6 +138,8 @@ static enum err set_up(struct steward *steward)
     if (slots == MAP_FAILED)
         return ERR_MEMORY;
     steward->slots = slots;
+    steward->meters = map_shown(ROLE_FD_METERS, sizeof(struct meters));
+    steward->rings = map_shown(ROLE_FD_RINGS, sizeof(struct rings));
     steward->uid = getuid();
     steward->landlock_abi = sandbox_landlock_abi();
     for (size_t i = 0; i < SLOTS_MAX; i++)
@@ -136,6 +152,7 @@ static enum err set_up(struct steward *steward)
 
     bool has_control = fcntl(ROLE_FD_CONTROL, F_GETFD) >= 0;
     TRY(control_open(steward, has_control ? ROLE_FD_CONTROL : -1));
+    TRY(metrics_open(steward, fcntl(ROLE_FD_METRICS, F_GETFD) >= 0 ? ROLE_FD_METRICS : -1));
     TRY(lists_open(steward));
     TRY(bans_open(steward));
     state_restore(steward);

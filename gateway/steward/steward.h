@@ -8,6 +8,7 @@
  *   state.c    what survives a restart
  *   bans.c     who is kept out: the list, the evidence, bans by hand
  *   watch.c    watched list files to snapshots
+ *   metrics.c  the metrics listener; exposition.c: what it shows
  */
 #ifndef SALLYPORT_STEWARD_H
 #define SALLYPORT_STEWARD_H
@@ -69,6 +70,8 @@ struct steward {
     struct timer debounce, poll, resend, ending;
     const struct steward_settings *settings;
     const struct slots *slots;
+    const struct meters *meters; /* NULL: none */
+    const struct rings *rings;   /* NULL: audit is off */
     uid_t uid; /* of the start: who may talk to the control socket, besides root */
     struct client clients[CLIENTS_MAX];
     uint32_t last_cookie;
@@ -128,6 +131,11 @@ bool steward_ask_master(struct steward *steward, uint32_t kind, uint32_t cookie)
 
 /* status.c */
 void status_write(struct json *j, const struct steward *steward);
+
+/* metrics.c: `fd` listens, or is -1 */
+MUST_USE enum err metrics_open(struct steward *steward, int fd);
+/* exposition.c */
+void metrics_write(struct text *out, const struct steward *steward);
 
 /* watch.c */
 MUST_USE enum err lists_open(struct steward *steward);

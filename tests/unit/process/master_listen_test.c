@@ -145,11 +145,11 @@ static void test_control_socket(void **state)
     int fd = bind_it(unix_path(BIND_CONTROL));
     assert_int_equal(stat(path, &info), 0);
     assert_int_equal(info.st_mode & 0777, 0600);
-    assert_int_equal(listen_control_fd(&master), -1); /* not before it serves */
+    assert_int_equal(listen_find(&master, BIND_CONTROL), -1); /* not before it serves */
     listen_commit(&master);
-    assert_int_equal(listen_control_fd(&master), fd);
+    assert_int_equal(listen_find(&master, BIND_CONTROL), fd);
     listen_commit(&master); /* a configuration without one */
-    assert_int_equal(listen_control_fd(&master), -1);
+    assert_int_equal(listen_find(&master, BIND_CONTROL), -1);
     assert_int_equal(stat(path, &info), -1);
 }
 
