@@ -104,7 +104,7 @@ static void test_what_is_refused(void **state)
 {
     (void)state;
     struct message nothing = { .kind = MESSAGE_BIND };
-    struct message both = unix_path(0), flags = inet("127.0.0.1:0", 8, 0);
+    struct message both = unix_path(0), flags = inet("127.0.0.1:0", 16, 0);
     both.addr = inet("127.0.0.1:0", 0, 0).addr;
     struct message no_path = { .kind = MESSAGE_BIND, .addr = { .family = ADDR_UNIX } };
     const struct message *bad[] = { &nothing, &both, &flags, &no_path };
