@@ -383,12 +383,28 @@ static struct verdict on_answer(struct call *c)
     return take(&by, state, false);
 }
 
+/*
+ * What this node knows goes along as long as the store may know less: for as long as a bucket
+ * takes to drain after the store was away. Not always, for on the way to the store it grows
+ * older by the time of the way, and each question would take that much of the limit. A window
+ * has no clock, and loses nothing.
+ */
+static bool tells_floor(const struct counting *by, const struct limit_item *item)
+{
+    const struct limit *limit = item->limit;
+    uint64_t back_ns = exact_back_ns(by->c->txn->worker->exact);
+    return limit->kind == KIND_QUOTA ||
+           (back_ns > 0 && item->now < back_ns + limit->gcra.tolerance_ns);
+}
+
 static void fill_exact(const struct counting *by, const struct limit_item *item,
                        struct exact_item *into)
 {
     const struct limit *limit = item->limit;
     uint64_t tat = tats_get(table_of(by->conf, limit), item->key);
-    uint64_t floor = tat > item->now ? (tat - item->now) / limit->unit : 0;
+    uint64_t floor = 0;
+    if (tells_floor(by, item) && tat > item->now)
+        floor = (tat - item->now) / limit->unit;
     int64_t wall_s = (int64_t)(by->c->txn->clock->wall_us / 1000000);
     *into =
         (struct exact_item){ .step = item->cost * limit->interval_units,

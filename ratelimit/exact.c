@@ -442,6 +442,11 @@ bool exact_usable(const struct exact *exact)
     return exact != NULL && redis_usable(exact->redis);
 }
 
+uint64_t exact_back_ns(const struct exact *exact)
+{
+    return redis_back_ns(exact->redis);
+}
+
 void exact_name(struct exact *exact, const struct cell_key *local, struct span key,
                 char name[EXACT_NAME_BYTES])
 {

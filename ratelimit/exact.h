@@ -52,6 +52,8 @@ struct exact;
 struct exact *exact_attach(struct worker *worker, const struct store *store);
 void exact_detach(struct exact *exact);
 bool exact_usable(const struct exact *exact);
+/* When it was last usable again after it had not been; 0: it has been all the time. */
+uint64_t exact_back_ns(const struct exact *exact);
 /* The store's name of a key; `local` is what it is known by on this node. */
 void exact_name(struct exact *exact, const struct cell_key *local, struct span key,
                 char name[EXACT_NAME_BYTES]);

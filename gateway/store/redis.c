@@ -39,7 +39,8 @@ struct redis {
     struct timer retry, probe;
     unsigned address, failures, misses;
     bool hangs, told;
-    uint64_t down_since_ns, heard_ns;
+    uint64_t down_since_ns, heard_ns, back_ns;
+    bool served; /* it was usable at some time */
     struct redis_call greeting, beat;
     unsigned greetings; /* answers still to come */
     bool beating;
@@ -198,6 +199,8 @@ static void greeted(struct redis_call *call, enum err err, const struct redis_va
     redis->failures = redis->misses = 0;
     redis->hangs = false;
     redis->heard_ns = now_ns(redis);
+    redis->back_ns = redis->served ? now_ns(redis) : 0;
+    redis->served = true;
     if (redis->told)
         log_info("the store answers");
     redis->told = false;
@@ -276,6 +279,7 @@ static void heard(struct redis *redis, bool in_time)
     redis->misses = 0;
     if (redis->hangs && redis->state == REDIS_READY) {
         redis->hangs = false;
+        redis->back_ns = now_ns(redis);
         log_info("the store answers again");
     }
 }
@@ -487,6 +491,11 @@ uint64_t redis_down_ms(const struct redis *redis)
     if (redis_usable(redis))
         return 0;
     return (now_ns(redis) - redis->down_since_ns) / NS_PER_MS + 1;
+}
+
+uint64_t redis_back_ns(const struct redis *redis)
+{
+    return redis->back_ns;
 }
 
 size_t redis_pending(const struct redis *redis)

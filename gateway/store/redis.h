@@ -65,6 +65,8 @@ void redis_start(struct redis *redis);
 bool redis_usable(const struct redis *redis);
 /* How long it has not been usable, in ms; 0: it is. */
 uint64_t redis_down_ms(const struct redis *redis);
+/* When it was last usable again after it had not been; 0: it has been all the time. */
+uint64_t redis_back_ns(const struct redis *redis);
 size_t redis_pending(const struct redis *redis);
 
 /*
