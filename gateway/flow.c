@@ -18,6 +18,7 @@
 #include "gateway/chain/reply.h"
 #include "gateway/chain/template.h"
 #include "gateway/flow_state.h"
+#include "gateway/http/evidence.h"
 #include "gateway/http/forwarded.h"
 #include "gateway/net/certs.h"
 #include "gateway/net/tls.h"
@@ -138,8 +139,30 @@ static void request_head_done(struct txn *txn, struct verdict verdict)
         flow_read_body(flow);
 }
 
+/* What was refused is looked at all the same, leniently, for rules and the record. */
+static void show_evidence(struct flow *flow)
+{
+    struct txn *txn = &flow->txn;
+    const struct limits_conf *limits = &txn->config->server.limits;
+    struct head_limits bounds = { .head_bytes = (size_t)limits->header,
+                                  .uri_bytes = (size_t)limits->uri,
+                                  .fields = (unsigned)limits->headers };
+    struct request *req = arena_new(txn->arena, struct request);
+
+    if (req == NULL || flow->stream->head.len == 0)
+        return;
+    request_evidence(req, flow->stream->head, txn->arena, &bounds);
+    req->scheme = txn->req->scheme;
+    req->http2 = txn->req->http2;
+    txn->req = req;
+    const struct site *site = site_find(txn->config, req->host);
+    if (site != NULL)
+        chain_evidence(txn, &site->routes[site->route_count - 1]);
+}
+
 static void refuse_head(struct flow *flow, enum http_error error)
 {
+    show_evidence(flow);
     flow->refused = error;
     flow_refuse_with_status(flow, REASON_HTTP, http_error_status(error));
 }

@@ -385,6 +385,23 @@ static void finish(struct call *c)
     inspect_finish(c, &state->seclang);
 }
 
+/* A head that was refused: the set's rules are asked, and nothing is decided. */
+static void evidence(struct call *c)
+{
+    const struct waf_conf *conf = c->conf;
+    struct waf_state *state = c->state;
+    struct waf_local *local = c->local;
+    struct verdict verdict;
+    if (conf->seclang_set == NULL)
+        return;
+    struct inspect_conf set = inspect_conf_of(conf);
+    c->mode = MODE_DETECT;
+    if (inspect_begin_head(c, &set, &local->seclang, &state->seclang) != OK)
+        return;
+    (void)inspect_go_on(c, &state->seclang, UINT64_MAX, &verdict);
+    inspect_finish(c, &state->seclang);
+}
+
 static bool idle(const void *conf)
 {
     const struct waf_conf *waf = conf;
@@ -454,6 +471,7 @@ const struct stage_type waf_stage = {
     .response_type = response_type,
     .response_limit = response_limit,
     .finish = finish,
+    .evidence = evidence,
     .on = { [PHASE_REQUEST_HEAD] = see_head,
             [PHASE_REQUEST_BODY] = see_body,
             [PHASE_RESPONSE_HEAD] = see_answer,

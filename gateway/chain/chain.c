@@ -381,6 +381,19 @@ void chain_start(struct txn *txn, enum phase phase, struct span body,
     run_stages(txn, false);
 }
 
+/* The transaction keeps no route: nothing else is ever asked about it. */
+void chain_evidence(struct txn *txn, const struct route *route)
+{
+    txn->state = arena_zero(txn->arena, 1, route->state_size + 1);
+    for (unsigned i = 0; txn->state != NULL && i < route->chain_count[PHASE_REQUEST_HEAD]; i++) {
+        const struct stage_instance *stage = &route->chain[PHASE_REQUEST_HEAD][i];
+        if (stage->type->evidence == NULL)
+            continue;
+        struct call c = call_for(txn, stage);
+        stage->type->evidence(&c);
+    }
+}
+
 /* Whatever phase the transaction ended in, the stages see it as it stands now. */
 void chain_finish(struct txn *txn)
 {

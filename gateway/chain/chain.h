@@ -15,6 +15,9 @@
 void chain_start(struct txn *txn, enum phase phase, struct span body,
                  void (*done)(struct txn *txn, struct verdict verdict));
 
+/* Shows a refused head, which txn->req then is, to the stages of `route`. */
+void chain_evidence(struct txn *txn, const struct route *route);
+
 /* The stages' last word, before the record is written; once. */
 void chain_finish(struct txn *txn);
 

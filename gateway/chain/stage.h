@@ -165,6 +165,11 @@ struct stage_type {
      * report findings, and decides nothing.
      */
     void (*finish)(struct call *c);
+    /*
+     * A head that was refused, as far as it can be told what it says (gateway/http/evidence.h):
+     * so that an attack is on record by its name. Findings only; may not wait.
+     */
+    void (*evidence)(struct call *c);
     stage_fn *on[PHASE_COUNT];
 };
 

@@ -13,7 +13,7 @@ import time
 import ftw
 import origin
 
-READY_SECONDS = 120
+READY_SECONDS = 600
 LOG_SECONDS = 5.0
 
 CONFIGURATION = """\
