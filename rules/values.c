@@ -2,6 +2,7 @@
 #include "rules/values.h"
 
 #include "gateway/http/params.h"
+#include "gateway/http/uri.h"
 
 void sec_values_init(struct sec_values *values, struct arena *arena)
 {
@@ -145,17 +146,26 @@ static struct span basename_of(struct span path)
     return path;
 }
 
+static struct span request_protocol(const struct request *req)
+{
+    if (req->http2)
+        return SPAN("HTTP/2.0");
+    return req->protocol.p != NULL ? req->protocol : protocol_of(req->minor);
+}
+
+/* The path is decoded once, as the reference engine shows it in the phase where rules look. */
 static enum err add_line(struct sec_values *values, const struct request *req)
 {
-    struct span uri = origin_of(req->target), path = path_of(uri);
-    struct span protocol = protocol_of(req->minor), none = { 0 };
+    struct span uri = origin_of(req->target);
+    struct span path = uri_decode(path_of(uri), false, values->arena);
+    struct span protocol = request_protocol(req), none = { 0 };
     struct text line = text_growing(values->arena, req->method.len + req->target.len + 16);
     text_add(&line, req->method);
     text_char(&line, ' ');
     text_add(&line, req->target);
     text_char(&line, ' ');
     text_add(&line, protocol);
-    if (line.overflow)
+    if (line.overflow || path.p == NULL)
         return ERR_MEMORY;
     TRY(sec_values_add(values, VAR_REQUEST_LINE, none, text_span(&line)));
     TRY(sec_values_add(values, VAR_REQUEST_METHOD, none, req->method));

@@ -385,7 +385,8 @@ void chain_start(struct txn *txn, enum phase phase, struct span body,
 void chain_evidence(struct txn *txn, const struct route *route)
 {
     txn->state = arena_zero(txn->arena, 1, route->state_size + 1);
-    for (unsigned i = 0; txn->state != NULL && i < route->chain_count[PHASE_REQUEST_HEAD]; i++) {
+    for (unsigned i = 0; txn->state != NULL && i < route->chain_count[PHASE_REQUEST_HEAD];
+         i++) {
         const struct stage_instance *stage = &route->chain[PHASE_REQUEST_HEAD][i];
         if (stage->type->evidence == NULL)
             continue;
