@@ -1,7 +1,7 @@
 /* The values of a transaction, by SecLang variable. */
 #include "rules/values.h"
 
-#include "gateway/http/params.h"
+#include "gateway/http/cookie.h"
 #include "gateway/http/uri.h"
 
 void sec_values_init(struct sec_values *values, struct arena *arena)
@@ -108,7 +108,7 @@ static enum err add_cookies(struct sec_values *values, const struct request *req
     struct params cookies = { .count = 0 };
     const struct field *line = fields_get(&req->fields, FIELD_COOKIE);
     for (; line != NULL; line = fields_next(&req->fields, line))
-        TRY(cookies_parse(&cookies, line->value, limit, values->arena));
+        TRY(cookies_split_v0(&cookies, line->value, limit, values->arena));
     return add_params(values, VAR_REQUEST_COOKIES, &cookies);
 }
 
