@@ -194,6 +194,8 @@ const struct reply *limit_refusal(struct txn *txn, const struct rate_limits *con
     if (reply == NULL || after.len == 0)
         return NULL; /* refused in any case, if need be without a word more */
     reply->cut = answer->limit->rule->action == LIMIT_CLOSE;
+    reply->problem = SPAN("https://iana.org/assignments/http-problem-types#quota-exceeded");
+    reply->policy = answer->limit->name;
     bool whole = reply_field(reply, SPAN("Retry-After"), after) &&
                  tell(reply, txn, (enum limit_fields)conf->fields, answer);
     return whole ? reply : NULL;

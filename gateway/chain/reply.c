@@ -93,6 +93,7 @@ static bool wants_page(const struct request *req)
 struct wording {
     int status;
     struct span title, sentence, slug;
+    struct span problem, policy; /* of the reply */
 };
 
 static void write_page(struct text *out, const struct txn *txn, const struct wording *words)
@@ -130,13 +131,18 @@ static void write_problem(struct text *out, const struct txn *txn, const struct 
     text_add(&urn, txn_id(txn));
 
     json_begin_object(&j, NULL);
-    json_text(&j, "type", SPAN("about:blank"));
+    json_text(&j, "type", words->problem.len > 0 ? words->problem : SPAN("about:blank"));
     json_text(&j, "title", words->title);
     json_int(&j, "status", words->status);
     if (words->sentence.len > 0)
         json_text(&j, "detail", words->sentence);
     json_text(&j, "instance", text_span(&urn));
     json_text(&j, "reason", words->slug);
+    if (words->policy.len > 0) {
+        json_begin_array(&j, "violated-policies");
+        json_text(&j, NULL, words->policy);
+        json_end_array(&j);
+    }
     json_end_object(&j);
     text_char(out, '\n');
 }
@@ -166,10 +172,14 @@ static enum err add(struct txn *txn, struct response *rsp, struct span name, str
     return fields_add(&rsp->fields, txn->arena, name, value);
 }
 
-static enum err add_body(struct txn *txn, enum reason reason, struct response *rsp,
-                         struct span *body)
+static enum err add_body(struct txn *txn, enum reason reason, const struct reply *reply,
+                         struct response *rsp, struct span *body)
 {
     struct wording words = wording_of(reason, rsp->status);
+    if (reply != NULL) {
+        words.problem = reply->problem;
+        words.policy = reply->policy;
+    }
     bool page = wants_page(txn->req);
     struct text text = text_growing(txn->arena, page ? PAGE_BYTES : PROBLEM_BYTES);
 
@@ -213,7 +223,7 @@ enum err reply_render(struct txn *txn, enum reason reason, const struct reply *r
         *body = reply->body;
         TRY(add(txn, rsp, field_name(FIELD_CONTENT_TYPE), reply->type));
     } else if (status >= 400) {
-        TRY(add_body(txn, reason, rsp, body));
+        TRY(add_body(txn, reason, reply, rsp, body));
     }
     TRY(add(txn, rsp, field_name(FIELD_CACHE_CONTROL), SPAN("no-store")));
     TRY(add(txn, rsp, SPAN("X-Content-Type-Options"), SPAN("nosniff")));

@@ -17,6 +17,9 @@ struct reply {
         struct span name, value;
     } fields[REPLY_FIELDS_MAX];
     unsigned field_count;
+    /* Problem documents: a registered type, and the policies that were violated. Of ours only.
+     */
+    struct span problem, policy; /* empty: about:blank, and none */
     bool cut; /* no answer at all: the connection (of HTTP/2: the stream) is cut */
 };
 

@@ -3,6 +3,7 @@
 Bounds on time are generous, for the machine may be busy; what must hold exactly are the numbers: a shared limit never
 lets more pass than its burst and its rate allow, and no request fails because the store does.
 """
+import json
 import os
 import signal
 import threading
@@ -46,6 +47,8 @@ def test_two_gateways_are_one():
         assert answer.status == 429
         assert answer.get("ratelimit").startswith('"six";r=0;t=')
         assert answer.get("ratelimit-policy") == '"six";q=6;w=60'
+        problem = json.loads(answer.body)
+        assert problem["type"].endswith("#quota-exceeded") and problem["violated-policies"] == ["six"]
         limit = a.new_records(5)[-1]["sallyport"]["limit"]
         assert limit == {"name": "six", "remaining": 0, "store": "exact"}
         # What is known to be spent costs the store nothing more.
