@@ -31,6 +31,10 @@ static struct span name_of(struct sec_run *run, const struct shown *shown)
     struct span row = span_text(variable_rows[shown->var].name), key = shown->value->key;
     if (!shown->count && key.len == 0)
         return row;
+    /* What matched before keeps its name. */
+    if (!shown->count &&
+        (shown->var == VAR_MATCHED_VARS || shown->var == VAR_MATCHED_VARS_NAMES))
+        return key;
     struct text text = text_growing(run->arena, row.len + key.len + 2);
     if (shown->count)
         text_char(&text, '&');
