@@ -75,6 +75,13 @@ static enum err add_group(struct grouping *g, enum variable var, struct span nam
     return OK;
 }
 
+/* One field, which the rule itself names. */
+static bool names_field(const struct sec_target *target)
+{
+    return target->key_kind == KEY_NAME &&
+           (target->key_macro.literal || target->key_macro.count == 0);
+}
+
 static enum err find_groups(struct grouping *g)
 {
     struct plan_builder *b = g->b;
@@ -84,8 +91,8 @@ static enum err find_groups(struct grouping *g)
             const struct sec_link *link = b->links[j];
             for (unsigned k = 0; link->bit != NO_BIT && k < link->rule->target_count; k++) {
                 const struct sec_target *target = &link->rule->targets[k];
-                if (target->var == shown_as[i].var && target->key_kind == KEY_NAME &&
-                    !target->exclude && !target->count)
+                if (target->var == shown_as[i].var && names_field(target) && !target->exclude &&
+                    !target->count)
                     TRY(add_group(g, target->var, target->key));
             }
         }
@@ -109,7 +116,7 @@ static bool looks_at(const struct group *group, const struct sec_target *target)
         return false;
     if (target->var != row->var && target->var != row->also)
         return false;
-    if (!row->named || target->key_kind != KEY_NAME)
+    if (!row->named || !names_field(target))
         return true;
     return group->name.p != NULL && span_equal_nocase(group->name, target->key);
 }

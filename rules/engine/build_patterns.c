@@ -14,6 +14,8 @@
 #include "rules/pattern.h"
 #include "rules/words.h"
 
+enum { PIECES_MAX = 64 }; /* of one rule's pattern */
+
 /* ---- values that are scanned ----------------------------------------------------------------
  */
 
@@ -191,14 +193,14 @@ static bool compiles(const struct pattern_info *info)
 static enum err take_regex(struct plan_builder *b, struct span source, struct pieces *pieces,
                            bool *good)
 {
-    enum { PIECES_MAX = 64 };
     char buffer[256];
     struct text why = text_fixed(buffer, sizeof(buffer));
     struct pattern_info info;
     struct span halves[2];
-    if (pattern_read(source, false, b->arena, &info, &why) && compiles(&info))
+    *good = *good && pieces->count < PIECES_MAX;
+    if (*good && pattern_read(source, false, b->arena, &info, &why) && compiles(&info))
         return add_piece(b, pieces, &info);
-    *good = *good && pieces->count < PIECES_MAX && pattern_split(source, b->arena, halves);
+    *good = *good && pattern_split(source, b->arena, halves);
     if (*good)
         TRY(take_regex(b, halves[0], pieces, good));
     return *good ? take_regex(b, halves[1], pieces, good) : OK;
@@ -330,12 +332,27 @@ static enum err settle(struct plan_builder *b)
     return OK;
 }
 
+/* No rule becomes more patterns than this: a pattern is cut at its bars. */
+static size_t most_pieces(const struct sec_rule *rule)
+{
+    struct span source = rule->op.argument.source;
+    size_t pieces = 1;
+    if (rule->unconditional)
+        return 0;
+    if (rule->op.row->eval == operator_find(SPAN("pm"))->eval)
+        return rule->op.prepared != NULL ? ((const struct words *)rule->op.prepared)->count : 0;
+    for (size_t i = 0; i < source.len; i++)
+        pieces += source.p[i] == '|';
+    return pieces < PIECES_MAX ? pieces : PIECES_MAX;
+}
+
 enum err plan_patterns(struct plan_builder *b)
 {
-    enum { DISTINCT_PATTERNS_MAX = 256 * 1024 };
-
     struct drafting d = { .b = b };
-    TRY(table_init(&d.known, b->arena, DISTINCT_PATTERNS_MAX));
+    size_t most = 0;
+    for (unsigned i = 0; i < b->link_count; i++)
+        most += most_pieces(b->links[i]->rule);
+    TRY(table_init(&d.known, b->arena, most));
     for (unsigned i = 0; i < b->link_count; i++)
         TRY(plan_link(&d, b->links[i]));
     b->plan->bit_words = (b->plan->bit_count + 63) / 64;

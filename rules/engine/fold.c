@@ -9,8 +9,8 @@
  * setup, cost nothing.
  *
  * Sound because an effect is moved to the beginning only when nothing that stays looks at the
- * variable before, and a variable is known only while everything that could have written it ran
- * for certain, or not at all.
+ * variable before, or at its place among others ever, and a variable is known only while
+ * everything that could have written it ran for certain, or not at all.
  */
 #include "rules/engine/build.h"
 #include "rules/engine/run.h"
@@ -22,10 +22,11 @@ struct folding {
     struct span *initial;
     bool *known;     /* by slot */
     bool *touched;   /* by slot: something that stays reads or writes it */
+    bool *listed;    /* by slot: something sees it in the order of creation */
     uint64_t *maybe; /* set of heads that something at run time may remove */
-    /* From here on only the logging phase is sure to run: what is written now need not have
-     * been written when it does. */
-    bool interruptible;
+    /* From here on only the logging phase is sure to run, or, behind `allow` of a phase, only
+     * later ones: what is written now need not have been written when they do. */
+    bool interruptible, allowable;
     bool *late; /* by slot: written since then */
 };
 
@@ -62,10 +63,15 @@ static bool macro_is_known(const struct folding *f, const struct macro *macro)
     return true;
 }
 
+static bool is_named(const struct sec_target *target)
+{
+    return target->key_kind == KEY_NAME &&
+           (target->key_macro.literal || target->key_macro.count == 0);
+}
+
 static bool target_is_known(const struct folding *f, const struct sec_target *target)
 {
-    return target->var == VAR_TX && !target->exclude && target->key_kind == KEY_NAME &&
-           (target->key_macro.literal || target->key_macro.count == 0) &&
+    return target->var == VAR_TX && !target->exclude && is_named(target) &&
            name_is_known(f, target->key);
 }
 
@@ -117,7 +123,8 @@ static bool touches_nothing_touched(const struct folding *f, const struct sec_li
     for (const struct sec_link *link = head; link != NULL; link = link->next) {
         for (unsigned i = 0; i < link->rule->step_count; i++) {
             unsigned slot;
-            if (slot_for(f, link->rule->steps[i].name.source, &slot) && f->touched[slot])
+            if (slot_for(f, link->rule->steps[i].name.source, &slot) &&
+                (f->touched[slot] || f->listed[slot]))
                 return false;
         }
     }
@@ -142,19 +149,28 @@ static void touch_macro(struct folding *f, const struct macro *macro)
     }
 }
 
+static bool sees(const struct folding *f, const struct sec_target *target, struct span name)
+{
+    if (is_named(target))
+        return span_equal_nocase(name, target->key);
+    return target->key_kind != KEY_REGEX ||
+           regex_match(&f->local.regex, target->regex, name, NULL) != REGEX_NO;
+}
+
 static void touch_target(struct folding *f, const struct sec_target *target)
 {
-    if (target->var != VAR_TX)
-        return;
-    bool named = target->key_kind == KEY_NAME &&
-                 (target->key_macro.literal || target->key_macro.count == 0);
-    for (unsigned i = 0; i < f->b->plan->slot_count; i++) {
-        struct span name = f->b->plan->slot_names[i];
-        bool seen =
-            named ? span_equal_nocase(name, target->key)
-                  : target->key_kind != KEY_REGEX ||
-                        regex_match(&f->local.regex, target->regex, name, NULL) != REGEX_NO;
-        f->touched[i] = f->touched[i] || seen;
+    for (unsigned i = 0; target->var == VAR_TX && i < f->b->plan->slot_count; i++)
+        f->touched[i] = f->touched[i] || sees(f, target, f->b->plan->slot_names[i]);
+}
+
+static void find_listed(struct folding *f, const struct sec_rule *rule)
+{
+    for (unsigned i = 0; i < rule->target_count; i++) {
+        const struct sec_target *target = &rule->targets[i];
+        bool lists =
+            target->var == VAR_TX && !is_named(target) && !target->exclude && !target->count;
+        for (unsigned j = 0; lists && j < f->b->plan->slot_count; j++)
+            f->listed[j] = f->listed[j] || sees(f, target, f->b->plan->slot_names[j]);
     }
 }
 
@@ -204,8 +220,10 @@ static void keep(struct folding *f, const struct sec_link *head, bool certain)
     touch_macro(f, &head->rule->message);
     touch_macro(f, &head->rule->log_data);
     touch_macro(f, &head->rule->redirect);
-    if (head->rule->resolved != DISRUPT_PASS)
-        f->interruptible = true;
+    enum sec_disruptive decision = head->rule->resolved;
+    f->interruptible = f->interruptible || decision != DISRUPT_PASS;
+    f->allowable =
+        f->allowable || decision == DISRUPT_ALLOW_PHASE || decision == DISRUPT_ALLOW_REQUEST;
 }
 
 /* ---- one entry ------------------------------------------------------------------------------
@@ -332,7 +350,8 @@ static enum err fold_phase(struct folding *f, unsigned phase)
         return ERR_MEMORY;
     f->run.phase = (enum sec_phase)phase;
     f->interruptible = f->interruptible || phase >= SEC_RESPONSE_HEADERS;
-    for (unsigned i = 0; phase == SEC_LOGGING && i < f->b->plan->slot_count; i++)
+    bool partly = f->allowable || phase == SEC_LOGGING;
+    for (unsigned i = 0; partly && i < f->b->plan->slot_count; i++)
         f->known[i] = f->known[i] && !f->late[i];
     for (uint32_t i = 0; i < list->count; i++) {
         const struct sec_entry *entry = &list->entries[i];
@@ -352,14 +371,32 @@ static enum err fold_phase(struct folding *f, unsigned phase)
 /* ---- all ------------------------------------------------------------------------------------
  */
 
+static bool is_last_match(enum variable var)
+{
+    return var == VAR_MATCHED_VAR || var == VAR_MATCHED_VAR_NAME;
+}
+
+static bool names_last_match(const struct macro *macro)
+{
+    for (unsigned i = 0; i < macro->count; i++) {
+        if (macro->parts[i].variable && is_last_match(macro->parts[i].var))
+            return true;
+    }
+    return false;
+}
+
 /* A rule that looks at what an earlier one matched would see what folding takes away. */
 static bool looks_back(const struct plan_builder *b)
 {
     for (unsigned i = 0; i < b->link_count; i++) {
         const struct sec_rule *rule = b->links[i]->rule;
-        for (unsigned j = 0; rule->head == rule && j < rule->target_count; j++) {
-            enum variable var = rule->targets[j].var;
-            if (var == VAR_MATCHED_VAR || var == VAR_MATCHED_VAR_NAME)
+        if (rule->head != rule || rule->unconditional)
+            continue;
+        if (names_last_match(&rule->op.argument))
+            return true;
+        for (unsigned j = 0; j < rule->target_count; j++) {
+            if (is_last_match(rule->targets[j].var) ||
+                names_last_match(&rule->targets[j].key_macro))
                 return true;
         }
     }
@@ -369,6 +406,8 @@ static bool looks_back(const struct plan_builder *b)
 static enum err fold(struct folding *f)
 {
     struct sec_plan *plan = f->b->plan;
+    for (unsigned i = 0; i < f->b->link_count; i++)
+        find_listed(f, f->b->links[i]->rule);
     for (unsigned i = 0; i < plan->slot_count; i++)
         f->known[i] = true; /* to be unset */
     for (unsigned phase = 1; phase < SEC_PHASES; phase++)
@@ -389,10 +428,11 @@ enum err plan_fold(struct plan_builder *b)
     f->initial = arena_array(b->arena, struct span, plan->slot_count);
     f->known = arena_array(b->arena, bool, plan->slot_count);
     f->touched = arena_array(b->arena, bool, plan->slot_count);
+    f->listed = arena_array(b->arena, bool, plan->slot_count);
     f->late = arena_array(b->arena, bool, plan->slot_count);
     f->maybe = arena_array(b->arena, uint64_t, plan->head_words);
-    if (f->initial == NULL || f->known == NULL || f->touched == NULL || f->late == NULL ||
-        f->maybe == NULL)
+    if (f->initial == NULL || f->known == NULL || f->touched == NULL || f->listed == NULL ||
+        f->late == NULL || f->maybe == NULL)
         return ERR_MEMORY;
     TRY(sec_local_attach(&f->local, plan));
     enum err err = sec_run_init(&f->run, plan, &f->local, b->arena);

@@ -40,31 +40,72 @@ static size_t behind_class(struct span s, size_t i)
     return i + 1;
 }
 
-static size_t behind_escape(struct span s, size_t i)
-{
-    if (i + 1 >= s.len || s.p[i + 1] != 'Q')
-        return i + 2;
-    ssize_t closing = span_find(span_sub(s, i, s.len), SPAN("\\E"));
-    return closing > 0 ? i + (size_t)closing + 2 : s.len;
-}
-
 /* The unit at `i`: an escape, a class, or one byte. */
 static size_t behind(struct span s, size_t i)
 {
     size_t next = i + 1;
     if (s.p[i] == '\\')
-        next = behind_escape(s, i);
+        next = i + 2;
     else if (s.p[i] == '[')
         next = behind_class(s, i);
     return next < s.len ? next : s.len;
 }
 
-static bool refers_back(struct span s)
+/* ---- what is better left whole --------------------------------------------------------------
+ */
+
+/* Back references: numbers would change their meaning. */
+static bool refers_back(struct span escape)
 {
+    return escape.len > 1 && ((escape.p[1] >= '1' && escape.p[1] <= '9') ||
+                              escape.p[1] == 'g' || escape.p[1] == 'k');
+}
+
+/* `(?i)`, `(?i-s:`: where its letters end; `from` when there are none. */
+static size_t behind_letters(struct span s, size_t from)
+{
+    size_t i = from;
+    while (i < s.len && ((s.p[i] >= 'a' && s.p[i] <= 'z') || s.p[i] == '-' || s.p[i] == '^'))
+        i++;
+    return i;
+}
+
+/* A group that is a comment or an order to the engine, that makes blanks and comments possible,
+ * or whose flags hold for the alternatives behind it too. */
+static bool is_odd_group(struct span s, size_t i, bool leading)
+{
+    if (i + 1 < s.len && s.p[i + 1] == '*')
+        return true;
+    if (i + 2 >= s.len || s.p[i + 1] != '?')
+        return false;
+    size_t end = behind_letters(s, i + 2);
+    if (s.p[i + 2] == '#' || (end < s.len && memchr(s.p + i, 'x', end - i) != NULL))
+        return true;
+    return end > i + 2 && end < s.len && s.p[end] == ')' && !leading;
+}
+
+/* Flags that hold to the pattern's end, such as (?i), stay before every half. */
+static size_t behind_flags(struct span s)
+{
+    size_t i = 0;
+    while (i + 2 < s.len && s.p[i] == '(' && s.p[i + 1] == '?') {
+        size_t end = behind_letters(s, i + 2);
+        if (end == i + 2 || end >= s.len || s.p[end] != ')')
+            break;
+        i = end + 1;
+    }
+    return i;
+}
+
+static bool is_odd(struct span s)
+{
+    size_t flags = behind_flags(s);
+    if (span_find(s, SPAN("\\Q")) >= 0)
+        return true;
     for (size_t i = 0; i < s.len; i = behind(s, i)) {
-        if (s.p[i] == '\\' && i + 1 < s.len &&
-            ((s.p[i + 1] >= '1' && s.p[i + 1] <= '9') || s.p[i + 1] == 'g' ||
-             s.p[i + 1] == 'k'))
+        if (s.p[i] == '\\' && refers_back(span_sub(s, i, 2)))
+            return true;
+        if (s.p[i] == '(' && is_odd_group(s, i, i < flags))
             return true;
     }
     return false;
@@ -117,21 +158,6 @@ static void consider(struct span s, struct alternation *best, size_t from, size_
         *best = a;
 }
 
-/* Flags that hold to the pattern's end, such as (?i), stay before every half. */
-static size_t behind_flags(struct span s)
-{
-    size_t i = 0;
-    while (i + 2 < s.len && s.p[i] == '(' && s.p[i + 1] == '?') {
-        size_t j = i + 2;
-        while (j < s.len && s.p[j] >= 'a' && s.p[j] <= 'z')
-            j++;
-        if (j == i + 2 || j >= s.len || s.p[j] != ')')
-            break;
-        i = j + 1;
-    }
-    return i;
-}
-
 /* Of the alternation at the top, or else of the groups there: inside of something that is
  * repeated or only looked at nothing may be cut. */
 static struct alternation longest(struct span s)
@@ -158,7 +184,7 @@ static struct alternation longest(struct span s)
 
 bool pattern_split(struct span source, struct arena *arena, struct span halves[2])
 {
-    if (refers_back(source))
+    if (is_odd(source))
         return false;
     struct alternation cut = longest(source);
     if (!cut.found)

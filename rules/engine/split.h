@@ -11,8 +11,9 @@
 /*
  * Cuts the pattern's longest alternation that no quantifier, look-around or condition is tied
  * to. False: there is none, the pattern has back references (whose numbers would change their
- * meaning), or memory is out. Groups keep their numbers in both halves only where no group is
- * in the other; so the halves are for finding, never for captures.
+ * meaning), flags in its middle, comments or quotations, or memory is out. Groups keep their
+ * numbers in both halves only where no group is in the other; so the halves are for finding,
+ * never for captures.
  */
 MUST_USE bool pattern_split(struct span source, struct arena *arena, struct span halves[2]);
 

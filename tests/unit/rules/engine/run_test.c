@@ -226,6 +226,11 @@ static const struct row target_rows[] = {
       "SecRule REQUEST_HEADERS:User-Agent \"@rx x\" \"id:2" LOG "\"\n"
       "SecRule REQUEST_HEADERS \"@rx xx\" \"id:3" LOG "\"",
       "REQUEST_HEADERS:REFERER=xx\nREQUEST_HEADERS:other=x", .logged = "1 3" },
+    { "a field whose name is made at run time",
+      "SecRule ARGS \"@rx .\" \"id:1" QUIET ",setvar:tx.h=X-A\"\n"
+      "SecRule REQUEST_HEADERS:%{tx.h} \"@rx b\" \"id:2" LOG "\"\n"
+      "SecRule REQUEST_HEADERS:Host \"@rx b\" \"id:3" LOG "\"",
+      "ARGS_GET:x=a\nREQUEST_HEADERS:x-a=b\nREQUEST_HEADERS:X-B=b", .logged = "2" },
     { "one value under two variables",
       "SecRule ARGS \"@rx a\" \"id:1" LOG "\"\nSecRule ARGS_GET \"@rx a\" \"id:2" LOG "\"\n"
       "SecRule ARGS_POST \"@rx a\" \"id:3" LOG "\"",

@@ -1,0 +1,195 @@
+/*
+ * Large patterns in two: where the whole matches, one of the halves does, and nowhere else; and
+ * what Hyperscan finds is what PCRE2 finds. Over patterns by hand and generated ones, with
+ * texts made from the patterns.
+ */
+#include "rules/engine/split.h"
+
+#include <hs/hs.h>
+
+#include "rules/pattern.h"
+#include "rules/regex.h"
+#include "tests/reference/sample.h"
+#include "tests/unit/check.h"
+
+static struct arena arena;
+
+/* ---- which patterns are cut, and where ------------------------------------------------------
+ */
+
+static const struct row {
+    const char *source, *first, *second; /* first NULL: it is not cut */
+} rows[] = {
+    { "a|b", "a", "b" },
+    { "(?i)aa|bb|cc", "(?i)aa", "(?i)bb|cc" },
+    { "x(?:aa|bb)y", "x(?:aa)y", "x(?:bb)y" },
+    { "(?:a|b)(?:ccc|ddd)", "(?:a|b)(?:ccc)", "(?:a|b)(?:ddd)" },
+    { "x[a|b]y", NULL, NULL },
+    { "x\\|y", NULL, NULL },
+    { "x[]|]y", NULL, NULL },
+    { "x[[:alpha:]|]y", NULL, NULL },
+    { "(?:a|b)+", NULL, NULL },
+    { "(?:a|b){2}", NULL, NULL },
+    { "(?:a|b)?", NULL, NULL },
+    { "x(?=a|b)", NULL, NULL },
+    { "x(?!a|b)", NULL, NULL },
+    { "x(?>a|ab)c", NULL, NULL },
+    { "(a|b)\\1", NULL, NULL },
+    { "(?:a|(b|c)+)", "(?:a)", "(?:(b|c)+)" },
+    /* Flags in the middle hold for the alternatives behind them too. */
+    { "a(?i)b|c", NULL, NULL },
+    { "(?:(?i)a|b)c", NULL, NULL },
+    { "(?i:a|b)c|d", "(?i:a|b)c", "d" },
+    /* Bars and brackets that are none. */
+    { "(?x)a # b | c (\n | d", NULL, NULL },
+    { "(?:a(?#|)b|c)", NULL, NULL },
+    { "\\Qa|b\\E", NULL, NULL },
+    { "[\\Q]|\\E]x", NULL, NULL },
+    { "(*ANYCRLF)a|b", NULL, NULL },
+    { "abc", NULL, NULL },
+};
+
+static void cuts(void **state)
+{
+    unsigned wrong = 0;
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct span halves[2] = { { 0 } };
+        bool cut = pattern_split(span_text(rows[i].source), &arena, halves);
+        bool good = cut == (rows[i].first != NULL) &&
+                    (!cut || (span_equal(halves[0], span_text(rows[i].first)) &&
+                              span_equal(halves[1], span_text(rows[i].second))));
+        if (!good)
+            print_error("%s: %s \"%.*s\" \"%.*s\"\n", rows[i].source,
+                        cut ? "cut into" : "whole", (int)halves[0].len, halves[0].p,
+                        (int)halves[1].len, halves[1].p);
+        wrong += !good;
+        arena_reset(&arena);
+    }
+    assert_int_equal(wrong, 0);
+}
+
+/* ---- the halves match what the whole does ---------------------------------------------------
+ */
+
+static void write_pattern(struct text *out, struct dice *dice, unsigned depth)
+{
+    static const char *const atoms[] = { "a",     "b",   "ab",      "c+",  "[ab]", "[^a]",
+                                         "\\x61", "\\w", "[|)a(]+", "\\|", ".",    "\\bb" };
+    for (unsigned i = 1 + dice_below(dice, 3); i > 0; i--) {
+        if (depth == 0 || dice_chance(dice, 60)) {
+            text_add(out, span_text(atoms[dice_below(dice, ARRAY_LEN(atoms))]));
+            continue;
+        }
+        static const char *const groups[] = { "(?:", "(?:", "(", "(?i:" };
+        text_add(out, span_text(groups[dice_below(dice, ARRAY_LEN(groups))]));
+        for (unsigned j = dice_below(dice, 4); j > 0; j--) {
+            write_pattern(out, dice, depth - 1);
+            text_char(out, '|');
+        }
+        write_pattern(out, dice, depth - 1);
+        text_lit(out, ")");
+        static const char *const repeats[] = { "", "", "", "?", "{2}", "*" };
+        text_add(out, span_text(repeats[dice_below(dice, ARRAY_LEN(repeats))]));
+    }
+}
+
+static bool matches(const struct regex_local *local, struct span pattern, struct span text)
+{
+    char buffer[128];
+    struct text why = text_fixed(buffer, sizeof(buffer));
+    struct sec_regex *regex = regex_compile(pattern, false, &why);
+    assert_non_null(regex);
+    enum regex_answer answer = regex_match(local, regex, text, NULL);
+    regex_free(regex);
+    return answer == REGEX_YES;
+}
+
+static int on_find(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
+                   void *found)
+{
+    (void)id, (void)from, (void)to, (void)flags;
+    *(bool *)found = true;
+    return 1;
+}
+
+/* -1: Hyperscan has no meaning for it. */
+static int scans(struct span pattern, struct span text)
+{
+    char buffer[128];
+    struct text why = text_fixed(buffer, sizeof(buffer));
+    struct pattern_info info;
+    hs_database_t *db = NULL;
+    hs_compile_error_t *error = NULL;
+    hs_scratch_t *scratch = NULL;
+    bool found = false;
+    if (!pattern_read(pattern, false, &arena, &info, &why))
+        return -1;
+    assert_int_equal(hs_compile(info.text, info.flags, HS_MODE_BLOCK, NULL, &db, &error),
+                     HS_SUCCESS);
+    assert_int_equal(hs_alloc_scratch(db, &scratch), HS_SUCCESS);
+    (void)hs_scan(db, text.p, (unsigned)text.len, 0, scratch, on_find, &found);
+    hs_free_scratch(scratch);
+    hs_free_database(db);
+    return found;
+}
+
+static struct span text_for(struct span pattern, struct dice *dice)
+{
+    struct text text = text_growing(&arena, 64);
+    if (dice_chance(dice, 80))
+        sample_regex(&text, pattern, dice);
+    for (unsigned i = dice_below(dice, 4); i > 0; i--)
+        text_char(&text, "abcABC|("[dice_below(dice, 8)]);
+    return text.len > 0 ? text_span(&text) : SPAN("");
+}
+
+static unsigned check_one(const struct regex_local *local, struct span pattern,
+                          struct dice *dice)
+{
+    enum { TEXTS = 6 };
+    struct span halves[2];
+    if (!pattern_split(pattern, &arena, halves))
+        return 0;
+    for (unsigned i = 0; i < TEXTS; i++) {
+        struct span text = text_for(pattern, dice);
+        bool whole = matches(local, pattern, text);
+        bool either = matches(local, halves[0], text) || matches(local, halves[1], text);
+        int scanned = scans(halves[0], text), other = scans(halves[1], text);
+        if (whole != either ||
+            (scanned >= 0 && other >= 0 && whole != (scanned == 1 || other == 1)))
+            fail_msg("%.*s is %d, its halves %.*s and %.*s are %d, on \"%.*s\" (%d, %d)",
+                     (int)pattern.len, pattern.p, whole, (int)halves[0].len, halves[0].p,
+                     (int)halves[1].len, halves[1].p, either, (int)text.len, text.p, scanned,
+                     other);
+    }
+    return 1;
+}
+
+static void halves_match_what_the_whole_does(void **state)
+{
+    enum { PATTERNS = 400 };
+    struct regex_local local;
+    unsigned cut = 0;
+    (void)state;
+    assert_int_equal(regex_attach(&local), OK);
+    for (unsigned i = 0; i < PATTERNS; i++) {
+        struct dice dice = { .state = i };
+        struct text text = text_growing(&arena, 256);
+        write_pattern(&text, &dice, 3);
+        if (dice_chance(&dice, 30)) {
+            text_char(&text, '|');
+            write_pattern(&text, &dice, 2);
+        }
+        cut += check_one(&local, text_span(&text), &dice);
+        arena_reset(&arena);
+    }
+    regex_detach(&local);
+    assert_true(cut > PATTERNS / 4);
+}
+
+int main(void)
+{
+    arena_init(&arena, NULL, 0, NULL, 64 * 1024 * 1024);
+    return RUN(TEST(cuts), TEST(halves_match_what_the_whole_does));
+}
