@@ -61,6 +61,36 @@ static enum err make_chain(struct plan_builder *b, const struct sec_rule *head,
     return OK;
 }
 
+/* Patterns for keys that are the same text share an answer: `!REQUEST_COOKIES:/__utm/` stands
+ * in a hundred rules. */
+static uint8_t key_of(struct sec_plan *plan, const struct sec_target *target)
+{
+    if (target->key_kind != KEY_REGEX)
+        return PLAN_KEYS_MAX;
+    for (unsigned i = 0; i < plan->key_count; i++) {
+        if (span_equal(regex_source(plan->keys[i]), regex_source(target->regex)))
+            return (uint8_t)i;
+    }
+    if (plan->key_count == PLAN_KEYS_MAX)
+        return PLAN_KEYS_MAX;
+    plan->keys[plan->key_count] = target->regex;
+    return (uint8_t)plan->key_count++;
+}
+
+static enum err plan_keys(struct plan_builder *b)
+{
+    for (unsigned i = 0; i < b->link_count; i++) {
+        const struct sec_rule *rule = b->links[i]->rule;
+        uint8_t *keys = arena_array(b->arena, uint8_t, rule->target_count);
+        if (keys == NULL)
+            return ERR_MEMORY;
+        for (unsigned j = 0; j < rule->target_count; j++)
+            keys[j] = key_of(b->plan, &rule->targets[j]);
+        b->links[i]->keys = keys;
+    }
+    return OK;
+}
+
 /* ---- what ctl removes -----------------------------------------------------------------------
  */
 
@@ -260,6 +290,7 @@ static enum err build(struct plan_builder *b)
         TRY(plan_phase_of(b, phase));
     plan->head_words = (plan->head_count + 63) / 64;
     TRY(plan_removals(b));
+    TRY(plan_keys(b));
     TRY(plan_fold(b));
     gather_links(b);
     TRY(plan_patterns(b));

@@ -364,28 +364,43 @@ static const struct sec_list *list_of(struct sec_run *run, const struct sec_targ
                                       : sec_values_list(&run->values, target->var);
 }
 
-static bool chosen(struct sec_run *run, const struct sec_target *target, struct span key)
+/* `id`: of the plan's key patterns, whose answer the value remembers. */
+static bool key_matches(struct sec_run *run, const struct sec_target *target, unsigned id,
+                        struct sec_value *value)
+{
+    uint64_t bit = id < PLAN_KEYS_MAX ? UINT64_C(1) << id : 0;
+    if ((value->key_asked & bit) != 0)
+        return (value->key_said & bit) != 0;
+    run->counts.regex_calls++;
+    run->work += WORK_OPERATOR;
+    bool yes = regex_match(&run->local->regex, target->regex, value->key, NULL) == REGEX_YES;
+    value->key_asked |= bit;
+    value->key_said |= yes ? bit : 0;
+    return yes;
+}
+
+static bool chosen(struct sec_run *run, const struct sec_target *target, unsigned id,
+                   struct sec_value *value)
 {
     switch (target->key_kind) {
     case KEY_NONE:
         return true;
     case KEY_NAME:
-        return span_equal_nocase(target->key, key);
+        return span_equal_nocase(target->key, value->key);
     case KEY_REGEX:
-        run->counts.regex_calls++;
-        run->work += WORK_OPERATOR;
-        return regex_match(&run->local->regex, target->regex, key, NULL) == REGEX_YES;
+        return key_matches(run, target, id, value);
     }
     return false;
 }
 
 /* Whether a target behind `at` takes the value away again. */
-static bool excluded(struct sec_run *run, const struct sec_rule *rule, unsigned at,
-                     enum variable var, struct span key)
+static bool excluded(struct sec_run *run, const struct sec_link *link, unsigned at,
+                     enum variable var, struct sec_value *value)
 {
+    const struct sec_rule *rule = link->rule;
     for (unsigned i = at + 1; i < rule->target_count; i++) {
         const struct sec_target *target = &rule->targets[i];
-        if (target->exclude && target->var == var && chosen(run, target, key))
+        if (target->exclude && target->var == var && chosen(run, target, link->keys[i], value))
             return true;
     }
     return false;
@@ -403,12 +418,12 @@ static bool resolve(struct sec_run *run, const struct sec_target *written,
     return target->key.p != NULL;
 }
 
-static int judge_count(struct sec_run *run, const struct sec_link *link,
+static int judge_count(struct sec_run *run, const struct sec_link *link, unsigned at,
                        const struct sec_target *target, const struct sec_list *list)
 {
     uint64_t count = 0;
     for (unsigned i = 0; i < list->count; i++)
-        count += chosen(run, target, list->items[i]->key);
+        count += chosen(run, target, link->keys[at], list->items[i]);
     struct text text = text_growing(run->arena, 24);
     text_uint(&text, count);
     if (text.overflow)
@@ -427,8 +442,8 @@ static int judge_list(struct sec_run *run, const struct sec_link *link, unsigned
     unsigned count = list->count;
     for (unsigned i = 0; i < count && run->intercepted == NULL && !run->spent; i++) {
         struct sec_value *value = list->items[i];
-        if (surely_not(link, value) || !chosen(run, target, value->key) ||
-            excluded(run, link->rule, at, target->var, value->key))
+        if (surely_not(link, value) || !chosen(run, target, link->keys[at], value) ||
+            excluded(run, link, at, target->var, value))
             continue;
         struct shown shown = { .link = link, .var = target->var, .value = value };
         int one = judge_value(run, &shown);
@@ -467,7 +482,7 @@ int sec_match_link(struct sec_run *run, const struct sec_link *link)
         const struct sec_list *list = list_of(run, &target);
         if (list == NULL)
             return -1;
-        int one = target.count ? judge_count(run, link, &target, list)
+        int one = target.count ? judge_count(run, link, i, &target, list)
                                : judge_list(run, link, i, &target, list);
         if (one < 0)
             return one;

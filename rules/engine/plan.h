@@ -26,6 +26,7 @@ enum {
     PLAN_CLASSES_MAX = 64, /* 0: never scanned */
     PLAN_BITS_MAX = 16384,
     PLAN_NAMES_MAX = 8192, /* of variables in TX and the like that rules spell out */
+    PLAN_KEYS_MAX = 64,    /* different patterns for keys whose answers values remember */
     NO_BIT = UINT16_MAX,
     NO_SLOT = UINT16_MAX,
 };
@@ -55,6 +56,7 @@ struct sec_link {
     uint16_t ordinal;     /* of the chain's head */
     uint16_t form;        /* what its operator sees */
     uint16_t bit;         /* NO_BIT: never scanned. multiMatch: one for each of `path` */
+    const uint8_t *keys;  /* by target: which of the plan's key patterns; PLAN_KEYS_MAX: none */
     const uint16_t *path; /* forms from the value itself to `form`; multiMatch only */
     uint16_t path_count;
     uint8_t match;  /* enum link_match */
@@ -131,6 +133,8 @@ struct sec_plan {
     uint64_t named_vars[(VAR_COUNT + 63) / 64]; /* variables with named classes */
     unsigned bit_count, bit_words;
     unsigned head_count, head_words; /* of all phases */
+    const struct sec_regex *keys[PLAN_KEYS_MAX];
+    unsigned key_count;
     /* Which entry a bit brings to life, by phase: entry index, or UINT32_MAX. */
     uint32_t *entry_of_bit;
     uint8_t *phase_of_bit;
