@@ -23,7 +23,8 @@ struct sec_value {
     struct span text;
     uint32_t traits; /* of the text, once somebody asked: rules/transform.h */
     bool has_traits, scanned;
-    uint64_t key_asked, key_said; /* by the plan's patterns for keys: asked once, and the answer */
+    uint64_t key_asked,
+        key_said;            /* by the plan's patterns for keys: asked once, and the answer */
     uint64_t *hits;          /* set of links of the plan whose pattern was found; NULL: none */
     struct form_memo *forms; /* what it is after transformations, as far as anybody asked */
 };
