@@ -179,6 +179,8 @@ static void add_stage(struct site_load *sl, struct route *route, const struct le
         .mode = (enum mode)mode,
         .local = slot->local,
         .state_offset = route->state_size,
+        .source = slot->place.source,
+        .line = slot->place.line,
     };
     route->state_size += (uint32_t)((type->state_size + 15) & ~(size_t)15);
     if (type->on[PHASE_PAGE] != NULL)

@@ -16,13 +16,17 @@ struct template;
 struct txn;
 struct expr;
 
+struct source; /* conf/source.h */
+
 struct stage_instance {
     const struct stage_type *type;
     const void *conf;
     const struct stage_common *common;
-    enum mode mode;        /* effective */
-    unsigned local;        /* index in worker->locals */
-    unsigned meter;        /* gateway/chain/meter.h */
+    enum mode mode;              /* effective */
+    unsigned local;              /* index in worker->locals */
+    unsigned meter;              /* gateway/chain/meter.h */
+    const struct source *source; /* where the configuration speaks of it; NULL: nowhere */
+    unsigned line;
     uint32_t state_offset; /* in the transaction's state */
 };
 

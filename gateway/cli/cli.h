@@ -27,6 +27,7 @@ enum flag_id {
     FLAG_FILE,
     FLAG_KEY,
     FLAG_TO,
+    FLAG_FROM,
     FLAG_HELP, /* of every verb, in no table */
     FLAG_COUNT
 };
@@ -73,6 +74,7 @@ int verb_run(const struct arguments *arguments);
 int verb_check(const struct arguments *arguments);
 int verb_reload(const struct arguments *arguments);
 int verb_stop(const struct arguments *arguments);
+int verb_explain(const struct arguments *arguments);
 int verb_audit(const struct arguments *arguments);
 int verb_status(const struct arguments *arguments);
 int verb_quota(const struct arguments *arguments);

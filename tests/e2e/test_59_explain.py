@@ -1,0 +1,99 @@
+"""`explain` decides as the gateway does, without one, and reaches nobody."""
+import json
+
+import pytest
+
+from harness import Origin, Sallyport, command, plain
+
+RULES = [{"name": "no-evil", "match": "evil", "in": "args", "do": "block", "message": "evil is bad"},
+         {"name": "no-body", "match": "wicked", "in": "body", "do": "block"}]
+
+
+@pytest.fixture(scope="module")
+def gateway(origin):
+    config = plain(origin, waf={"mode": "block", "ruleset": "none", "rules": RULES}, deny=["203.0.113.0/24"], routes=[
+        {"path": "/detect/**", "waf": {"mode": "detect"}}, {"path": "/here", "respond": {"status": 200, "body": "x"}},
+        {"path": "/get", "methods": ["GET"]}])
+    with Sallyport(config) as gateway:
+        yield gateway
+
+
+def explain(gateway, what, *more, stdin=None, code=None):
+    done = command("explain", "-c", gateway.config_path, what, *more, cwd=gateway.folder, input=stdin)
+    if code is not None:
+        assert done.returncode == code, done.stdout + done.stderr
+    assert "Sanitizer" not in done.stderr, done.stderr
+    return done
+
+
+REQUESTS = [
+    ("GET", "/", b""), ("GET", "/?q=evil", b""), ("GET", "/detect/x?q=evil", b""), ("GET", "/here", b""),
+    ("POST", "/", b"a=wicked"), ("POST", "/", b"a=good"), ("POST", "/", b"a=evil"), ("GET", "/?id=1%27%20or%201=1--", b""),
+    ("GET", "/..%2f..%2fetc/passwd", b""), ("GET", "/%00", b""), ("GET", "/?x=%3Cscript%3Ealert(1)%3C/script%3E", b""),
+    ("DELETE", "/get", b""), ("BREW", "/", b""),
+]
+
+
+@pytest.mark.parametrize("method,path,body", REQUESTS)
+def test_decides_as_the_gateway_does(gateway, method, path, body):
+    raw = f"{method} {path} HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: t\r\n".encode()
+    if body:
+        raw += b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n" % len(body)
+    raw += b"\r\n" + body
+    gateway.forget_records()
+    with gateway.client() as client:
+        status = client.send(raw).answer(method).status
+    live = gateway.new_records()[0]
+    done = explain(gateway, gateway.write("request", raw), "-o", "json", "--from", "127.0.0.1")
+    told = json.loads(done.stdout)
+    refused = live["event"]["action"] in ("block", "refuse")
+    assert done.returncode == (3 if refused else 0), done.stdout
+    assert told["sallyport"].get("matches") == live["sallyport"].get("matches")
+    if refused:
+        assert told["event"]["reason"] == live["event"]["reason"]
+        assert told["http"]["response"]["status_code"] == status
+    decided = [[(s["stage"], s["phase"], s["action"], s.get("reason"), s["enforced"])
+                for s in record["sallyport"].get("stages", []) if s["phase"].startswith("request")]
+               for record in (live, told)]
+    assert decided[0] == decided[1]
+
+
+def test_tells_why(gateway):
+    text = explain(gateway, "http://shop.test/a?q=so-evil", code=3).stdout
+    assert "REFUSED with 403: rule" in text and "no-evil" in text and "evil is bad" in text
+    lines = text.splitlines()
+    under = next(i for i, line in enumerate(lines) if line.strip() and set(line.strip()) == {"^"})
+    assert lines[under - 1].strip() == "evil" and len(lines[under].strip()) == 4
+    assert "sallyport.yaml:" in text and "To let it through" in text
+    assert "PASS" in explain(gateway, "http://shop.test/", code=0).stdout
+
+
+def test_takes_what_people_have(gateway):
+    curl = "curl 'http://shop.test/form' -X POST -H 'Accept: */*' --data-raw 'a=evil' --compressed"
+    assert explain(gateway, curl, code=3).stdout.count("no-evil") == 1
+    assert explain(gateway, curl.replace("evil", "good"), code=0)
+    assert explain(gateway, "curl $'http://shop.test/?q=\\x65vil'", code=3)
+    har = {"log": {"entries": [{"request": {"method": "POST", "url": "https://shop.test/form", "headers": [
+        {"name": ":authority", "value": "shop.test"},
+        {"name": "content-type", "value": "application/x-www-form-urlencoded"}], "postData": {"text": "a=evil"}}}]}}
+    assert explain(gateway, gateway.write("x.har", json.dumps(har)), code=3)
+    assert explain(gateway, "-", stdin="GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n", code=0)
+    assert explain(gateway, "http://shop.test/", "--from", "203.0.113.9", code=3).stdout.count("address-denied")
+
+
+def test_says_what_is_wrong(gateway):
+    explain(gateway, "curl --proxy x http://shop.test/", code=2)
+    explain(gateway, '{"log": {}}', code=2)
+    explain(gateway, "no-such-file", code=2)
+    explain(gateway, "http://shop.test/", "--from", "somewhere", code=2)
+    explain(gateway, "-", stdin="GET / HTTP/1.1\r\nHost: sh", code=1)
+
+
+def test_reaches_nobody(gateway):
+    with Origin() as other:
+        folder = gateway.folder
+        with open(folder + "/other.json", "w") as file:
+            json.dump(plain(other), file)
+        done = command("explain", "-c", folder + "/other.json", "http://x/", cwd=folder)
+        assert done.returncode == 0 and "PASS" in done.stdout
+        assert other.connections == 0
