@@ -39,10 +39,14 @@ static enum err go_offline(void)
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
     if (filter == NULL)
         return ERR_MEMORY;
+    /* Datagrams name whom they go to in the call. */
+    const struct scmp_arg_cmp addressed = {
+        .arg = 4, .op = SCMP_CMP_NE, .datum_a = 0, .datum_b = 0
+    };
     bool good =
         seccomp_rule_add(filter, SCMP_ACT_ERRNO(ECONNREFUSED), SCMP_SYS(connect), 0) == 0 &&
-        seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(sendto), 1,
-                         SCMP_A4(SCMP_CMP_NE, 0)) == 0 &&
+        seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(sendto), 1,
+                               &addressed) == 0 &&
         seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) == 0 && seccomp_load(filter) == 0;
     seccomp_release(filter);
     return good ? OK : ERR_SYSTEM;
