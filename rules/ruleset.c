@@ -128,11 +128,12 @@ static void add_setup(struct sources *sources, const struct ruleset_conf *conf,
     }
     if (conf->crs.path.len == 0 && add_if_there(sources, SPAN(DEBIAN_SETUP)))
         return;
-    if (!add_if_there(sources, joined(sources, folder, "/../crs-setup.conf")) &&
-        !add_if_there(sources, joined(sources, folder, "/../crs-setup.conf.example")))
-        complain(sources->setup->complaint, SEVERITY_ERROR,
-                 "no crs-setup.conf beside %.*s: name it in crs.setup", (int)folder.len,
-                 folder.p);
+    if (add_if_there(sources, joined(sources, folder, "/../crs-setup.conf")) ||
+        add_if_there(sources, joined(sources, folder, "/../crs-setup.conf.example")))
+        return;
+    complain(sources->setup->complaint, SEVERITY_ERROR,
+             "no crs-setup.conf beside %.*s: name it in crs.setup", (int)folder.len, folder.p);
+    sources->failed = true;
 }
 
 /* What the YAML says, in the variables of both generations of the set. */
