@@ -64,7 +64,7 @@ static void refused(void **state)
 
 #define RULE(id)                                                                               \
     "SecRule ARGS|REQUEST_COOKIES|REQUEST_HEADERS \"@rx bad\" \"id:" #id ",phase:2,pass,"      \
-                                                                         "log\"\n"
+    "log\"\n"
 
 static const struct row {
     const char *what, *yaml, *values, *logged;
