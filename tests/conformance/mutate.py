@@ -89,15 +89,18 @@ class Mutator:
             return found.group(1) + "-".join(ends)
         return ID_LISTS.sub(move, text)
 
-    def altered(self, pattern):
-        """The pattern with a letter of some of its words changed."""
+    def altered(self, operator):
+        """The operator; of patterns a letter of some of their words is changed."""
+        if operator.lstrip("!").startswith("@") and not operator.lstrip("!").startswith("@rx"):
+            return operator
+
         def change(found):
             word = found.group()
             if not self.chance(25):
                 return word
             at = self.random.randrange(len(word))
             return word[:at] + self.random.choice("aeiourstn") + word[at + 1:]
-        return WORD.sub(change, pattern)
+        return WORD.sub(change, operator)
 
     def some_id(self):
         first = self.random.choice(self.ids) + self.shift
@@ -142,9 +145,7 @@ class Mutator:
             if "/" not in rule.arguments[0]:
                 self.random.shuffle(targets)
             rule.arguments[0] = "|".join(targets)
-        operator = rule.arguments[1]
-        if operator.lstrip("!").startswith("@rx") or not operator.lstrip("!").startswith("@"):
-            rule.arguments[1] = operator = self.altered(operator)
+        rule.arguments[1] = operator = self.altered(rule.arguments[1])
         if self.chance(0.5):
             rule.arguments[1] = operator[1:] if operator.startswith("!") else "!" + operator
         self.mutate_actions(rule, rule.identifier() is not None)
