@@ -251,6 +251,11 @@ conformance-modsecurity: ## the same through libmodsecurity
 	@$(MAKE) --no-print-directory $(BUILD)/release/modsec-driver VARIANT=release
 	@$(CONFORM) --driver $(BUILD)/release/modsec-driver
 
+differ-check: ## plan and reference evaluator over a small rule set and mutants of it, sanitized
+	@$(MAKE) --no-print-directory $(BUILD)/debug/differ VARIANT=debug
+	@$(PYTHON) tests/conformance/differ_run --binary $(BUILD)/debug/differ --requests 3000 \
+		--plain 2 --mutants 6 tests/conformance/small.conf
+
 N ?= 20000
 M ?= 8
 differ: ## N=20000 generated requests through plan and reference evaluator, with CRS and M=8 mutants of it
@@ -314,7 +319,7 @@ help: ## this list
 
 FORCE:
 conformance_targets := conformance conformance-reference conformance-modsecurity \
-	conformance-compare differ
+	conformance-compare differ differ-check
 .PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
 	replay-binaries fuzz fuzz-binaries e2e language-tests bench bench-audit incident rules-micro cover layers words format-check format \
 	docs-check lint help FORCE

@@ -29,7 +29,7 @@ step() {
     failed=$((failed + bad))
 }
 
-for name in layers format-check words unit replay; do
+for name in layers format-check words unit replay differ-check; do
     step "$name"
 done
 if [ -f gateway/main.c ] && ls tests/e2e/test_*.py >/dev/null 2>&1; then

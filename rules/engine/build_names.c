@@ -3,7 +3,7 @@
 
 struct names {
     struct plan_builder *b;
-    struct span *items;
+    struct span *items, *shown;
     unsigned count;
     enum err err;
 };
@@ -21,7 +21,7 @@ static bool is_capture(struct span name)
     return name.len == 1 && name.p[0] >= '0' && name.p[0] <= '9';
 }
 
-static void add_name(struct names *names, struct span name)
+static void add_name(struct names *names, struct span name, bool shown)
 {
     if (names->err != OK || name.len == 0 || is_capture(name))
         return;
@@ -37,13 +37,16 @@ static void add_name(struct names *names, struct span name)
         names->items[names->count++] = lower;
     else if (err != ERR_DUPLICATE)
         names->err = err;
+    const void *found = table_get(table, lower);
+    if (shown && found != NULL && names->shown[(uintptr_t)found - 1].p == NULL)
+        names->shown[(uintptr_t)found - 1] = name;
 }
 
 static void add_macro(struct names *names, const struct macro *macro)
 {
     for (unsigned i = 0; i < macro->count; i++) {
         if (macro->parts[i].variable && macro->parts[i].var == VAR_TX)
-            add_name(names, macro->parts[i].text);
+            add_name(names, macro->parts[i].text, false);
     }
 }
 
@@ -53,12 +56,12 @@ static void add_rule(struct names *names, const struct sec_rule *rule)
         const struct sec_target *target = &rule->targets[i];
         if (target->var == VAR_TX && target->key_kind == KEY_NAME &&
             (target->key_macro.literal || target->key_macro.count == 0))
-            add_name(names, target->key);
+            add_name(names, target->key, false);
     }
     for (unsigned i = 0; i < rule->step_count; i++) {
         const struct sec_step *step = &rule->steps[i];
         if (step->collection == COLLECTION_TX && step->name.literal)
-            add_name(names, step->name.source);
+            add_name(names, step->name.source, true);
         add_macro(names, &step->name);
         add_macro(names, &step->value);
     }
@@ -72,7 +75,8 @@ enum err plan_names(struct plan_builder *b)
     struct sec_plan *plan = b->plan;
     struct names names = { .b = b };
     names.items = arena_array(b->arena, struct span, PLAN_NAMES_MAX);
-    if (names.items == NULL)
+    names.shown = arena_array(b->arena, struct span, PLAN_NAMES_MAX);
+    if (names.items == NULL || names.shown == NULL)
         return ERR_MEMORY;
     TRY(table_init(&plan->names, b->arena, PLAN_NAMES_MAX));
     for (unsigned i = 0; i < b->program->rule_count; i++)
@@ -82,7 +86,12 @@ enum err plan_names(struct plan_builder *b)
         return ERR_CONFIG;
     }
     TRY(names.err);
+    for (unsigned i = 0; i < names.count; i++) {
+        if (names.shown[i].p == NULL)
+            names.shown[i] = names.items[i];
+    }
     plan->slot_names = names.items;
+    plan->slot_shown = names.shown;
     plan->slot_count = names.count;
     plan->initial = arena_array(b->arena, struct span, names.count);
     return plan->initial != NULL ? OK : ERR_MEMORY;

@@ -29,8 +29,10 @@ struct found {
 static struct span name_of(struct sec_run *run, const struct shown *shown)
 {
     struct span row = span_text(variable_rows[shown->var].name), key = shown->value->key;
-    if (!shown->count && key.len == 0)
-        return row;
+    bool again = shown->var == VAR_MATCHED_VARS || shown->var == VAR_MATCHED_VARS_NAMES;
+    bool keyed = shown->count ? key.len > 0 : variable_rows[shown->var].shape != SHAPE_SCALAR;
+    if (!shown->count && (again || !keyed))
+        return again ? key : row; /* what matched before keeps its name */
     /* What matched before keeps its name. */
     if (!shown->count &&
         (shown->var == VAR_MATCHED_VARS || shown->var == VAR_MATCHED_VARS_NAMES))
@@ -39,7 +41,7 @@ static struct span name_of(struct sec_run *run, const struct shown *shown)
     if (shown->count)
         text_char(&text, '&');
     text_add(&text, row);
-    if (key.len > 0) {
+    if (keyed) {
         text_char(&text, ':');
         text_add(&text, key);
     }

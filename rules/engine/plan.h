@@ -138,8 +138,9 @@ struct sec_plan {
     /* Which entry a bit brings to life, by phase: entry index, or UINT32_MAX. */
     uint32_t *entry_of_bit;
     uint8_t *phase_of_bit;
-    struct table names; /* lower-case name -> slot + 1 */
-    struct span *slot_names;
+    struct table names;      /* lower-case name -> slot + 1 */
+    struct span *slot_names; /* lower case */
+    struct span *slot_shown; /* as the first action that sets it spells it */
     unsigned slot_count;
     const struct span *initial; /* values of the slots when a transaction begins */
     struct arena *arena;

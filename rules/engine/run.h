@@ -56,10 +56,11 @@ struct sec_match {
 /* A variable that rules made. */
 struct sec_variable {
     struct sec_variable *next;
-    struct span name; /* lower case */
-    struct span text; /* p NULL: unset */
-    uint32_t order;   /* of creation */
-    uint64_t expires; /* wall clock, seconds; 0: with the collection */
+    struct span name;  /* lower case */
+    struct span shown; /* as it was spelled when it was made */
+    struct span text;  /* p NULL: unset */
+    uint32_t order;    /* of creation */
+    uint64_t expires;  /* wall clock, seconds; 0: with the collection */
 };
 
 struct sec_matched { /* of MATCHED_VARS */
@@ -154,7 +155,7 @@ struct span sec_tx_get(const struct sec_run *run, struct span lower_name);
 struct span sec_collection_get(const struct sec_run *run, enum sec_collection collection,
                                struct span lower_name);
 MUST_USE bool sec_collection_set(struct sec_run *run, enum sec_collection collection,
-                                 struct span lower_name, struct span text);
+                                 struct span name, struct span text);
 void sec_captures_set(struct sec_run *run, const struct regex_captures *captures);
 /* The values of a variable that rules make, as a list; NULL: out of memory. */
 const struct sec_list *sec_made_list(struct sec_run *run, const struct sec_target *target);

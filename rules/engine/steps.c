@@ -38,8 +38,7 @@ static struct span number_text(struct sec_run *run, int64_t value)
 
 static struct span name_of(struct sec_run *run, const struct sec_step *step)
 {
-    struct span name = sec_expand(run, &step->name);
-    return name.p == NULL ? name : sec_lower(run->arena, name);
+    return sec_expand(run, &step->name);
 }
 
 /* In a collection that no initcol named nothing can be set. */
@@ -69,8 +68,11 @@ static bool add_variable(struct sec_run *run, const struct sec_step *step)
     struct span name = name_of(run, step), value = sec_expand(run, &step->value);
     if (name.p == NULL || value.p == NULL)
         return false;
-    int64_t sum =
-        leading_number(sec_collection_get(run, step->collection, name)) + leading_number(value);
+    struct span lower = sec_lower(run->arena, name);
+    if (lower.p == NULL)
+        return false;
+    int64_t sum = leading_number(sec_collection_get(run, step->collection, lower)) +
+                  leading_number(value);
     struct span text = number_text(run, sum < 0 ? 0 : sum);
     return text.p != NULL && sec_collection_set(run, step->collection, name, text);
 }
@@ -92,7 +94,7 @@ static bool expire_variable(struct sec_run *run, const struct sec_step *step)
     int64_t seconds = leading_number(value);
     struct sec_variable *variable = run->variables[step->collection];
     for (; variable != NULL; variable = variable->next) {
-        if (span_equal(variable->name, name)) {
+        if (span_equal_nocase(variable->name, name)) {
             variable->expires = run->wall_s + (uint64_t)(seconds > 0 ? seconds : 0);
             run->collection_changed[step->collection] = true;
         }

@@ -86,9 +86,12 @@ static bool set_slot(struct sec_run *run, unsigned slot, struct span text)
     return true;
 }
 
-bool sec_collection_set(struct sec_run *run, enum sec_collection collection, struct span name,
+bool sec_collection_set(struct sec_run *run, enum sec_collection collection, struct span shown,
                         struct span text)
 {
+    struct span name = sec_lower(run->arena, shown);
+    if (name.p == NULL)
+        return false;
     if (collection == COLLECTION_TX && is_capture(name)) {
         run->captures[name.p[0] - '0'] = text;
         return true;
@@ -105,10 +108,11 @@ bool sec_collection_set(struct sec_run *run, enum sec_collection collection, str
             return true;
         }
         variable = arena_new(run->arena, struct sec_variable);
-        struct span own = arena_copy(run->arena, name);
-        if (variable == NULL || own.p == NULL)
+        struct span own = arena_copy(run->arena, name), spelled = arena_copy(run->arena, shown);
+        if (variable == NULL || own.p == NULL || spelled.p == NULL)
             return false;
         variable->name = own;
+        variable->shown = spelled;
         variable->next = run->variables[collection];
         run->variables[collection] = variable;
         run->variable_count++;
@@ -214,7 +218,7 @@ static void add_collection(struct made *made, enum sec_collection collection)
     if (collection == COLLECTION_TX) {
         for (unsigned i = 0; i < run->plan->slot_count; i++) {
             if (run->slots[i].p != NULL && key_matches(made, run->plan->slot_names[i]))
-                items[count++] = (struct ordered){ run->slot_order[i], run->plan->slot_names[i],
+                items[count++] = (struct ordered){ run->slot_order[i], run->plan->slot_shown[i],
                                                    run->slots[i] };
         }
     }
@@ -222,13 +226,24 @@ static void add_collection(struct made *made, enum sec_collection collection)
     for (; variable != NULL; variable = variable->next) {
         if (variable->text.p != NULL && key_matches(made, variable->name))
             items[count++] =
-                (struct ordered){ variable->order, variable->name, variable->text };
+                (struct ordered){ variable->order, variable->shown, variable->text };
     }
     add_sorted(made, items, count);
     for (unsigned i = 0; collection == COLLECTION_TX && i < REGEX_CAPTURES_MAX; i++) {
         static const char digits[] = "0123456789";
         add_made(made, span_of(digits + i, 1), run->captures[i]);
     }
+}
+
+/* As the rule that set it spells it. */
+static struct span shown_name(const struct sec_run *run, enum sec_collection collection,
+                              struct span lower)
+{
+    unsigned slot = collection == COLLECTION_TX ? slot_of(run->plan, lower) : NO_SLOT;
+    if (slot != NO_SLOT)
+        return run->plan->slot_shown[slot];
+    const struct sec_variable *variable = find_variable(run, collection, lower);
+    return variable != NULL ? variable->shown : lower;
 }
 
 /* One name of a collection: no need to walk all of it. */
@@ -238,7 +253,8 @@ static void add_named(struct made *made, enum sec_collection collection, struct 
     if (lower.p == NULL)
         made->memory = true;
     else
-        add_made(made, made->target->key, sec_collection_get(made->run, collection, lower));
+        add_made(made, shown_name(made->run, collection, lower),
+                 sec_collection_get(made->run, collection, lower));
 }
 
 static void add_matched(struct made *made, bool names)

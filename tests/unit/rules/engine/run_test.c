@@ -193,7 +193,7 @@ static const struct row value_rows[] = {
       "SecRule TX:/^l_/ \"@streq x\" \"id:2" LOG
       ",setvar:'tx.order=%{tx.order} %{MATCHED_VAR_NAME}'\"",
       "ARGS_GET:x=1\nARGS_GET:y=2", .logged = "2 2", .name = "order",
-      .value = " TX:l_args:y TX:l_args:x" },
+      .value = " TX:l_ARGS:y TX:l_ARGS:x" },
     { "env",
       "SecRule ARGS \"@rx a\" \"id:1" QUIET ",setenv:E=v\"\nSecRule ENV:E \"@streq v\" "
       "\"id:2" LOG "\"",
