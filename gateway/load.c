@@ -88,6 +88,33 @@ static void default_control(struct site_load *sl, const char *path)
         server->control.text = text_span(&out);
 }
 
+static void default_cache(struct site_load *sl)
+{
+    static const struct {
+        const char *variable, *behind;
+    } rows[] = { { "CACHE_DIRECTORY", "" },
+                 { "STATE_DIRECTORY", "/cache" },
+                 { "XDG_CACHE_HOME", "/sallyport" },
+                 { "HOME", "/.cache/sallyport" } };
+    enum { SYSTEMD_ROWS = 2 };
+    struct text out = text_growing(sl->load->arena, 256);
+    struct cache_conf *cache = &sl->config->server.cache;
+
+    if (cache->folder.text.len > 0)
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(rows) && out.len == 0; i++) {
+        const char *value = getenv(rows[i].variable);
+        if (i == SYSTEMD_ROWS && geteuid() == 0)
+            text_lit(&out, "/var/cache/sallyport");
+        else if (value != NULL && value[0] == '/') {
+            text_add(&out, span_of(value, strcspn(value, ":"))); /* systemd's may be several */
+            text_add(&out, span_text(rows[i].behind));
+        }
+    }
+    if (text_cstring(&out) != NULL)
+        cache->folder.text = text_span(&out);
+}
+
 static void load_audit(struct site_load *sl, const struct top_conf *top)
 {
     struct audit_conf *audit = &sl->config->audit;
@@ -313,6 +340,7 @@ static void load_root(struct site_load *sl, const struct node *root, const char 
     config->server = top->server;
     config->hash = hash_of(root, sl->load->arena);
     default_control(sl, path);
+    default_cache(sl);
     load_listen(sl);
     load_audit(sl, top);
     load_store(sl, top, root);

@@ -16,6 +16,7 @@ struct load {
     /* As struct setup has them; NULL `shared`: private memory (check). */
     void *(*shared)(struct setup *setup, const char *name, uint32_t layout, size_t size);
     void *shared_owner;
+    void (*progress)(struct setup *setup, unsigned done, unsigned all);
     const uint8_t *boot_key;
     const void *ticket_keys; /* struct ticket_keys in shared memory, or NULL */
 };

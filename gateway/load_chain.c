@@ -98,6 +98,7 @@ static bool open_slot(struct site_load *sl, const struct stage_type *type,
         .route = slot->route,
         .shared = sl->load->shared,
         .shared_owner = sl->load->shared_owner,
+        .progress = sl->load->progress,
         .boot_key = config->boot_key,
     };
     unsigned errors = sl->load->diags->errors;

@@ -222,6 +222,19 @@ static const struct option limits_rows[] = {
     OPTIONS_END,
 };
 
+static const struct option cache_rows[] = {
+    OPTION_NAMED("mode", struct server_conf, cache.mode, OPT_ENUM, .fallback = "on",
+                 .choices = switch_choices, .help = "Whether compiled rules are kept."),
+    OPTION_NAMED("folder", struct server_conf, cache.folder, OPT_FILE,
+                 .flags = OPTION_SHORTHAND,
+                 .help = "Must belong to the user that runs the gateway, mode 0700. Default: "
+                         "what systemd says (CacheDirectory, StateDirectory), else "
+                         "/var/cache/sallyport as root, else ~/.cache/sallyport."),
+    OPTION_NAMED("size", struct server_conf, cache.size, OPT_SIZE, .fallback = "512MiB",
+                 .min = 1024 * 1024, .help = "What was used longest ago is removed beyond it."),
+    OPTIONS_END,
+};
+
 const struct option server_rows[] = {
     { .name = "listen",
       .kind = OPT_OBJECT,
@@ -262,6 +275,10 @@ const struct option server_rows[] = {
            .choices = unknown_host_choices, .help = "What a request for no known site gets."),
     OPTION(struct server_conf, node, OPT_TEXT, .fallback = "",
            .help = "Name of this node in records."),
+    { .name = "cache",
+      .kind = OPT_OBJECT,
+      .options = cache_rows,
+      .help = "Compiled rules, kept so that only the first start has to compile them." },
     OPTIONS_END,
 };
 

@@ -3,12 +3,15 @@
 #include "rules/compile.h"
 
 #include <hs/hs_compile.h>
+#include <stdlib.h>
 
+#include "rules/engine/database.h"
 #include "rules/locate.h"
 #include "rules/packs/pack.h"
 #include "rules/pattern.h"
 
 struct compiler {
+    struct database_maker *maker;
     struct plan *plan;
     struct arena *arena;
     struct text *why;
@@ -195,80 +198,83 @@ static enum err make_sets(struct compiler *c)
 /* ---- databases ------------------------------------------------------------------------------
  */
 
-/* What hs_compile_multi takes: parallel arrays. */
-struct batch {
-    const char **texts;
-    unsigned *flags, *ids;
-    unsigned count;
-};
-
-static enum err batch_new(struct compiler *c, struct batch *batch, enum value_class class)
+static enum err describe(struct compiler *c, struct database_job *job, enum value_class class)
 {
     struct plan *plan = c->plan;
-    *batch = (struct batch){
-        .texts = arena_array(c->arena, const char *, plan->pattern_count),
-        .flags = arena_array(c->arena, unsigned, plan->pattern_count),
-        .ids = arena_array(c->arena, unsigned, plan->pattern_count),
-    };
-    if (batch->texts == NULL || batch->flags == NULL || batch->ids == NULL)
+    const char **texts = arena_array(c->arena, const char *, plan->pattern_count);
+    unsigned *flags = arena_array(c->arena, unsigned, plan->pattern_count);
+    unsigned *ids = arena_array(c->arena, unsigned, plan->pattern_count);
+    if (texts == NULL || flags == NULL || ids == NULL)
         return ERR_MEMORY;
     struct plan_class *made = &plan->classes[class];
+    unsigned count = 0;
     made->shortest = SIZE_MAX;
     for (unsigned i = 0; i < plan->pattern_count; i++) {
         if (!selectors_reach(&plan->selectors, plan->patterns[i].selects, class))
             continue;
-        batch->texts[batch->count] = c->infos[i].text;
-        batch->flags[batch->count] = c->infos[i].flags;
-        batch->ids[batch->count++] = i;
+        texts[count] = c->infos[i].text;
+        flags[count] = c->infos[i].flags;
+        ids[count++] = i;
         made->forms |= plan->patterns[i].forms;
         if (made->shortest > c->infos[i].shortest)
             made->shortest = c->infos[i].shortest;
     }
+    *job = (struct database_job){
+        .texts = texts, .flags = flags, .ids = ids, .count = count, .mode = HS_MODE_BLOCK
+    };
     return OK;
 }
 
-static enum err compile_batch(struct compiler *c, const struct batch *batch,
-                              struct hs_database **db)
+static enum err explain(struct compiler *c, const struct database_job *jobs, unsigned count)
 {
-    hs_compile_error_t *error = NULL;
-    if (hs_compile_multi(batch->texts, batch->flags, batch->ids, batch->count, HS_MODE_BLOCK,
-                         NULL, db, &error) == HS_SUCCESS)
-        return OK;
-    int at = error != NULL ? error->expression : -1;
-    struct span rule = SPAN("of all together"), text = SPAN("");
-    if (at >= 0 && (unsigned)at < batch->count) {
-        rule = c->rules[c->patterns[batch->ids[at]].rule].name;
-        text = span_text(batch->texts[at]);
+    for (unsigned i = 0; i < count; i++) {
+        const struct database_job *job = &jobs[i];
+        if (job->error == NULL)
+            continue;
+        struct span rule = SPAN("of all together"), text = SPAN("");
+        if (job->error_at >= 0 && (unsigned)job->error_at < job->count) {
+            rule = c->rules[c->patterns[job->ids[job->error_at]].rule].name;
+            text = span_text(job->texts[job->error_at]);
+        }
+        return wrong(c, rule, text, job->error);
     }
-    (void)wrong(c, rule, text, error != NULL ? error->message : "out of memory");
-    if (error != NULL)
-        hs_free_compile_error(error);
     return ERR_CONFIG;
 }
 
-static bool batch_equal(const struct batch *a, const struct batch *b)
+static bool same(const struct database_job *a, const struct database_job *b)
 {
     return a->count == b->count && memcmp(a->ids, b->ids, a->count * sizeof(*a->ids)) == 0;
 }
 
+/* Classes that look for the same have one database. */
 static enum err compile_classes(struct compiler *c)
 {
-    struct batch batches[CLASS_COUNT];
+    struct database_job jobs[CLASS_COUNT];
+    unsigned job_of[CLASS_COUNT], count = 0;
     for (unsigned i = 0; i < CLASS_COUNT; i++) {
-        struct batch *batch = &batches[i];
-        struct plan_class *made = &c->plan->classes[i];
-        TRY(batch_new(c, batch, (enum value_class)i));
-        for (unsigned earlier = 0; earlier < i && batch->count != 0; earlier++) {
-            if (batch_equal(batch, &batches[earlier])) {
-                made->db = c->plan->classes[earlier].db;
-                made->borrowed = true;
-                break;
-            }
-        }
-        if (batch->count != 0 && made->db == NULL)
-            TRY(compile_batch(c, batch, &made->db));
+        TRY(describe(c, &jobs[count], (enum value_class)i));
+        job_of[i] = 0;
+        while (job_of[i] < count && !same(&jobs[job_of[i]], &jobs[count]))
+            job_of[i]++;
+        if (jobs[count].count == 0)
+            job_of[i] = CLASS_COUNT; /* nothing is looked for */
+        else
+            count += job_of[i] == count;
     }
-    return OK;
+    enum err err = databases_make(c->maker, jobs, count);
+    if (err == ERR_CONFIG)
+        err = explain(c, jobs, count);
+    bool given[CLASS_COUNT] = { false };
+    for (unsigned i = 0; i < CLASS_COUNT; i++) {
+        if (job_of[i] == CLASS_COUNT)
+            continue;
+        c->plan->classes[i].db = jobs[job_of[i]].db;
+        c->plan->classes[i].borrowed = given[job_of[i]];
+        given[job_of[i]] = true;
+    }
+    for (unsigned i = 0; i < count; i++)
+        free(jobs[i].error);
+    return err;
 }
 
 /* ---- entry ----------------------------------------------------------------------------------
@@ -310,14 +316,15 @@ static enum err compile(struct compiler *c, const struct rule_source *rules, siz
     return make_locators(c);
 }
 
-enum err plan_compile(struct plan **plan, const struct rule_source *rules, size_t count,
-                      struct arena *arena, struct text *why)
+enum err plan_compile_with(struct database_maker *maker, struct plan **plan,
+                           const struct rule_source *rules, size_t count, struct arena *arena,
+                           struct text *why)
 {
     if (hs_valid_platform() != HS_SUCCESS) {
         text_lit(why, "Hyperscan needs a processor with SSSE3");
         return ERR_CONFIG;
     }
-    struct compiler c = { .arena = arena, .why = why };
+    struct compiler c = { .maker = maker, .arena = arena, .why = why };
     c.plan = arena_new(arena, struct plan);
     if (c.plan == NULL)
         return ERR_MEMORY;
@@ -325,6 +332,16 @@ enum err plan_compile(struct plan **plan, const struct rule_source *rules, size_
     if (err != OK)
         plan_free(c.plan);
     *plan = err == OK ? c.plan : NULL;
+    return err;
+}
+
+enum err plan_compile(struct plan **plan, const struct rule_source *rules, size_t count,
+                      struct arena *arena, struct text *why)
+{
+    struct database_maker maker;
+    database_maker_open(&maker, NULL);
+    enum err err = plan_compile_with(&maker, plan, rules, count, arena, why);
+    database_maker_close(&maker);
     return err;
 }
 

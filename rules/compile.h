@@ -20,12 +20,18 @@ struct rule_source {
     bool late; /* `when` asks for arguments */
 };
 
+struct database_maker;
+
 /*
  * `rules` in their order. On ERR_CONFIG `why` says which rule cannot be compiled, and the
  * reason. Memory is the arena's, but for the databases: plan_free.
  */
 MUST_USE enum err plan_compile(struct plan **plan, const struct rule_source *rules,
                                size_t count, struct arena *arena, struct text *why);
+/* The same with databases from a cache. */
+MUST_USE enum err plan_compile_with(struct database_maker *maker, struct plan **plan,
+                                    const struct rule_source *rules, size_t count,
+                                    struct arena *arena, struct text *why);
 void plan_free(struct plan *plan);
 
 #endif

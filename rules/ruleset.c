@@ -6,6 +6,8 @@
 
 #include "conf/schema.h"
 #include "conf/source.h"
+#include "gateway/base/log.h"
+#include "gateway/chain/config.h"
 #include "rules/engine/build.h"
 #include "rules/exclusion.h"
 
@@ -197,6 +199,32 @@ static void add_crs(struct sources *sources, const struct ruleset_conf *conf)
         (void)add_if_there(sources, SPAN(DEBIAN_AFTER));
 }
 
+/* ---- databases ------------------------------------------------------------------------------
+ */
+
+static void on_progress(void *owner, unsigned done, unsigned all)
+{
+    struct setup *setup = owner;
+    if (setup->progress != NULL)
+        setup->progress(setup, done, all);
+}
+
+void ruleset_maker(struct database_maker *maker, struct setup *setup)
+{
+    const struct cache_conf *conf = setup->config != NULL ? &setup->config->server.cache : NULL;
+    struct cache *cache = NULL;
+    if (conf != NULL && conf->mode == 0 && conf->folder.text.len > 0) {
+        const char *folder = arena_cstring(setup->arena, conf->folder.text), *why;
+        cache = folder != NULL ? cache_open(folder, conf->size, &why) : NULL;
+        if (folder != NULL && cache == NULL)
+            log_warn("no cache of compiled rules; each start compiles anew",
+                     F_TEXT("folder", folder), F_TEXT("why", why));
+    }
+    database_maker_open(maker, cache);
+    maker->progress = on_progress;
+    maker->owner = setup;
+}
+
 /* ---- all of it ------------------------------------------------------------------------------
  */
 
@@ -225,7 +253,10 @@ static enum err load(struct ruleset *set, const struct sources *sources)
     struct text why = text_fixed(buffer, sizeof(buffer));
     TRY(seclang_load(&set->program, sources->items, sources->count, &options, setup->arena,
                      setup->complaint->schema->diags));
-    enum err err = sec_plan_build(&set->plan, set->program, setup->arena, &why);
+    struct database_maker maker;
+    ruleset_maker(&maker, setup);
+    enum err err = sec_plan_build_with(&maker, &set->plan, set->program, setup->arena, &why);
+    database_maker_close(&maker);
     if (err == ERR_CONFIG)
         complain(setup->complaint, SEVERITY_ERROR, "%.*s", (int)why.len, why.p);
     return err;

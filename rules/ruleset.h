@@ -9,6 +9,7 @@
 #define SALLYPORT_RULES_RULESET_H
 
 #include "gateway/chain/stage.h"
+#include "rules/engine/database.h"
 #include "rules/engine/plan.h"
 
 struct ruleset_crs {
@@ -41,6 +42,9 @@ struct ruleset {
 struct ruleset *ruleset_open(const struct ruleset_conf *conf, struct ruleset *known,
                              struct setup *setup);
 void ruleset_close(struct ruleset *ruleset);
+/* What makes the databases, with the cache of the configuration. Closed by
+ * database_maker_close. */
+void ruleset_maker(struct database_maker *maker, struct setup *setup);
 bool ruleset_conf_equal(const struct ruleset_conf *a, const struct ruleset_conf *b);
 
 #endif

@@ -348,7 +348,10 @@ static enum err open_own(struct waf_conf *conf, struct setup *setup)
         return OK;
     char buffer[1024];
     struct text why = text_fixed(buffer, sizeof(buffer));
-    enum err err = plan_compile(&conf->plan, rules, count, setup->arena, &why);
+    struct database_maker maker;
+    ruleset_maker(&maker, setup);
+    enum err err = plan_compile_with(&maker, &conf->plan, rules, count, setup->arena, &why);
+    database_maker_close(&maker);
     if (err == ERR_CONFIG)
         complain(setup->complaint, SEVERITY_ERROR, "%.*s", (int)why.len, why.p);
     if (conf->plan != NULL)

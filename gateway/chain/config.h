@@ -26,6 +26,13 @@ struct limits_conf { /* server.limits */
 
 enum unknown_host { UNKNOWN_HOST_CLOSE, UNKNOWN_HOST_404 };
 
+/* Where compiled rules are kept from one start to the next. */
+struct cache_conf {
+    int mode; /* 0 on, 1 off */
+    struct path folder;
+    uint64_t size;
+};
+
 struct server_conf {
     struct texts http, https; /* server.listen */
     int64_t workers;          /* 0: one per core */
@@ -41,6 +48,7 @@ struct server_conf {
     int sandbox;      /* 0 auto, 1 off */
     int unknown_host; /* enum unknown_host */
     struct span node;
+    struct cache_conf cache;
 };
 
 struct audit_conf {

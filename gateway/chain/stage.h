@@ -108,6 +108,8 @@ struct setup {
      */
     void *(*shared)(struct setup *setup, const char *name, uint32_t layout, size_t size);
     void *shared_owner;
+    /* Told of each slow step that is done; NULL: nobody listens. */
+    void (*progress)(struct setup *setup, unsigned done, unsigned all);
     /* Secret of this boot, the same in all workers and generations: for keyed hashes. 32 bytes.
      */
     const uint8_t *boot_key;

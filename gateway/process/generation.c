@@ -63,6 +63,14 @@ static void *need_memory(struct home *home, struct span name, uint32_t layout, s
     return p;
 }
 
+/* Old workers serve on meanwhile, and the master waits as long as this goes on. */
+static void on_progress(struct setup *setup, unsigned done, unsigned all)
+{
+    struct message message = { .kind = MESSAGE_LOADING };
+    log_info("compiling rules", F_INT("done", done), F_INT("all", all));
+    tell(setup->shared_owner, &message, NULL, 0);
+}
+
 static void load(struct home *home)
 {
     home->slots = need_memory(home, SPAN("slots"), SLOTS_LAYOUT, sizeof(struct slots));
@@ -74,6 +82,7 @@ static void load(struct home *home)
                          .diags = &home->diags,
                          .shared = setup_memory,
                          .shared_owner = home,
+                         .progress = on_progress,
                          .boot_key = home->slots->boot_key,
                          .ticket_keys = home->tickets };
     home->config =

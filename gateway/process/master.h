@@ -25,7 +25,7 @@ enum {
     DRAINING_MAX = 2, /* a third reload cuts the oldest */
     LISTENING_MAX = 64,
     REGIONS_MAX = 128,
-    LOAD_MS = 10 * 60 * 1000,
+    LOAD_MS = 10 * 60 * 1000,  /* for all of it, but for the slow steps that it tells of */
     DRAIN_GRACE_MS = 5 * 1000, /* over a generation's own drain time, before it is killed */
     BACKOFF_MIN_MS = 10,
     BACKOFF_MAX_MS = 5 * 1000,

@@ -294,6 +294,10 @@ static void handle(struct generation *generation, const struct message *message,
     case MESSAGE_WORKER_GONE:
         member_gone(generation->master, generation->number, message->number);
         return;
+    case MESSAGE_LOADING:
+        if (loading)
+            timer_set(&generation->master->loop, &generation->deadline, LOAD_MS);
+        return;
     case MESSAGE_READY:
         if (loading)
             ready(generation, message->number < INT32_MAX ? message->number : INT32_MAX);

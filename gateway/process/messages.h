@@ -25,6 +25,7 @@ enum message_kind {
     MESSAGE_WORKER,   /* slot in `number`, pid in `layout` (1: the steward's end of its control
                          socket) */
     MESSAGE_WORKER_GONE, /* slot in `number` */
+    MESSAGE_LOADING,     /* a slow step of loading is done: it gets time for the next one */
     MESSAGE_READY, /* serving; drain time in ms in `number`. The previous generation is retired
                     */
     MESSAGE_REFUSED, /* the configuration is bad (1: memfd with the diagnostics) */

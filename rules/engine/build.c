@@ -3,6 +3,8 @@
 
 #include <hs/hs_common.h>
 
+#include "rules/engine/database.h"
+
 /* ---- links ----------------------------------------------------------------------------------
  */
 
@@ -298,11 +300,13 @@ static enum err build(struct plan_builder *b)
     return plan_classes(b);
 }
 
-enum err sec_plan_build(struct sec_plan **plan, const struct sec_program *program,
-                        struct arena *arena, struct text *why)
+enum err sec_plan_build_with(struct database_maker *maker, struct sec_plan **plan,
+                             const struct sec_program *program, struct arena *arena,
+                             struct text *why)
 {
     struct plan_builder b = { .plan = arena_new(arena, struct sec_plan),
                               .program = program,
+                              .maker = maker,
                               .arena = arena,
                               .why = why };
     if (b.plan == NULL)
@@ -316,6 +320,16 @@ enum err sec_plan_build(struct sec_plan **plan, const struct sec_program *progra
     }
     *plan = b.plan;
     return OK;
+}
+
+enum err sec_plan_build(struct sec_plan **plan, const struct sec_program *program,
+                        struct arena *arena, struct text *why)
+{
+    struct database_maker maker;
+    database_maker_open(&maker, NULL);
+    enum err err = sec_plan_build_with(&maker, plan, program, arena, why);
+    database_maker_close(&maker);
+    return err;
 }
 
 void sec_plan_free(struct sec_plan *plan)

@@ -6,10 +6,16 @@
 
 #include "rules/engine/plan.h"
 
+struct database_maker;
+
 /* On ERR_CONFIG `why` says what does not fit. Memory is the arena's, but for the databases:
  * sec_plan_free. The program outlives the plan. */
 MUST_USE enum err sec_plan_build(struct sec_plan **plan, const struct sec_program *program,
                                  struct arena *arena, struct text *why);
+/* The same with databases from a cache. */
+MUST_USE enum err sec_plan_build_with(struct database_maker *maker, struct sec_plan **plan,
+                                      const struct sec_program *program, struct arena *arena,
+                                      struct text *why);
 void sec_plan_free(struct sec_plan *plan);
 
 /* ---- shared between the files that build ---- */
@@ -17,6 +23,7 @@ void sec_plan_free(struct sec_plan *plan);
 struct plan_builder {
     struct sec_plan *plan;
     const struct sec_program *program;
+    struct database_maker *maker;
     struct arena *arena;
     struct text *why;
     struct sec_link **links; /* of all phases; later those that stay */

@@ -7,6 +7,8 @@
 #include <hs/hs_compile.h>
 #include <stdlib.h>
 
+#include "rules/engine/database.h"
+
 enum { GROUPS_MAX = 256 };
 
 /* A variable whose values are scanned, and one that shows the same values. */
@@ -266,7 +268,8 @@ static enum err gather(struct plan_builder *b, struct scan_class *class, const u
     return class_forms(b, class, forms);
 }
 
-static enum err compile_class(struct plan_builder *b, struct scan_class *class)
+static enum err describe_class(struct plan_builder *b, const struct scan_class *class,
+                               struct database_job *job)
 {
     unsigned count = class->id_count;
     const char **texts = arena_array(b->arena, const char *, count);
@@ -280,14 +283,45 @@ static enum err compile_class(struct plan_builder *b, struct scan_class *class)
         flags[i] = pattern->flags;
         ids[i] = i;
     }
-    hs_compile_error_t *error = NULL;
-    if (hs_compile_multi(texts, flags, ids, count, HS_MODE_BLOCK, NULL, &class->db, &error) ==
-        HS_SUCCESS)
-        return OK;
-    text_add(b->why, span_text(error != NULL ? error->message : "out of memory"));
-    if (error != NULL)
-        hs_free_compile_error(error);
-    return ERR_CONFIG;
+    *job = (struct database_job){
+        .texts = texts, .flags = flags, .ids = ids, .count = count, .mode = HS_MODE_BLOCK
+    };
+    return OK;
+}
+
+static void explain(struct plan_builder *b, const struct database_job *jobs, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (jobs[i].error == NULL)
+            continue;
+        text_add(b->why, span_text(jobs[i].error));
+        if (jobs[i].error_at < 0 || (unsigned)jobs[i].error_at >= jobs[i].count)
+            return;
+        text_lit(b->why, ": ");
+        text_add(b->why, span_sub(span_text(jobs[i].texts[jobs[i].error_at]), 0, 200));
+        return;
+    }
+}
+
+/* The databases of all classes at once, so that they can be compiled side by side. */
+static enum err make_databases(struct plan_builder *b)
+{
+    struct scan_class *classes = &b->plan->classes[1]; /* none for class 0 */
+    unsigned count = b->plan->class_count - 1;
+    struct database_job *jobs = arena_array(b->arena, struct database_job, count);
+    if (jobs == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < count; i++)
+        TRY(describe_class(b, &classes[i], &jobs[i]));
+    enum err err = databases_make(b->maker, jobs, count);
+    if (err == ERR_CONFIG)
+        explain(b, jobs, count);
+    for (unsigned i = 0; i < count; i++) {
+        classes[i].db = jobs[i].db;
+        jobs[i].db = NULL;
+        database_job_clear(&jobs[i]);
+    }
+    return err;
 }
 
 enum err plan_classes(struct plan_builder *b)
@@ -304,9 +338,7 @@ enum err plan_classes(struct plan_builder *b)
         TRY(classify(g, drafts, &g->groups[i]));
     }
     TRY(name_classes(g));
-    for (unsigned i = 1; i < b->plan->class_count; i++) {
+    for (unsigned i = 1; i < b->plan->class_count; i++)
         TRY(gather(b, &b->plan->classes[i], drafts[i].bits));
-        TRY(compile_class(b, &b->plan->classes[i]));
-    }
-    return OK;
+    return make_databases(b);
 }

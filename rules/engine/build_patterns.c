@@ -10,6 +10,7 @@
 
 #include <hs/hs_compile.h>
 
+#include "rules/engine/database.h"
 #include "rules/engine/split.h"
 #include "rules/pattern.h"
 #include "rules/words.h"
@@ -63,6 +64,19 @@ static bool any_scannable(const struct sec_rule *rule)
             return true;
     }
     return false;
+}
+
+static bool may_be_scanned(const struct sec_rule *rule)
+{
+    const struct macro *argument = &rule->op.argument;
+    return !rule->unconditional && argument->literal && argument->source.len > 0 &&
+           any_scannable(rule);
+}
+
+static bool looks_for_regex(const struct sec_rule *rule)
+{
+    return may_be_scanned(rule) && rule->op.regex != NULL &&
+           span_equal(span_text(rule->op.row->name), SPAN("rx"));
 }
 
 /* ---- drafts ---------------------------------------------------------------------------------
@@ -174,19 +188,35 @@ static enum err add_piece(struct plan_builder *b, struct pieces *pieces,
  * Whether Hyperscan compiles it at all. What it has no meaning for is known already; what is
  * left is that a pattern can become too large, which only long ones do.
  */
-static bool compiles(const struct pattern_info *info)
+enum { SURELY_SMALL = 512 };
+
+static enum err compiles(struct plan_builder *b, const struct pattern_info *info, bool *good)
 {
-    enum { SURELY_SMALL = 512 };
-    if (strlen(info->text) <= SURELY_SMALL)
-        return true;
-    hs_database_t *db = NULL;
-    hs_compile_error_t *error = NULL;
-    bool good =
-        hs_compile(info->text, info->flags, HS_MODE_BLOCK, NULL, &db, &error) == HS_SUCCESS;
-    if (error != NULL)
-        hs_free_compile_error(error);
-    hs_free_database(db);
-    return good;
+    struct database_fit fit = { .text = info->text, .flags = info->flags, .fits = true };
+    enum err err = OK;
+    if (strlen(info->text) > SURELY_SMALL)
+        err = database_fits(b->maker, &fit, 1);
+    *good = fit.fits;
+    return err;
+}
+
+/* Asked about all of them side by side first; later one by one, which then is known. */
+static enum err ask_about_long_ones(struct plan_builder *b)
+{
+    struct database_fit *fits = arena_array(b->arena, struct database_fit, b->link_count);
+    unsigned count = 0;
+    if (fits == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < b->link_count; i++) {
+        const struct sec_rule *rule = b->links[i]->rule;
+        char buffer[256];
+        struct text why = text_fixed(buffer, sizeof(buffer));
+        struct pattern_info info;
+        if (looks_for_regex(rule) && rule->op.argument.source.len > SURELY_SMALL &&
+            pattern_read(rule->op.argument.source, false, b->arena, &info, &why))
+            fits[count++] = (struct database_fit){ .text = info.text, .flags = info.flags };
+    }
+    return database_fits(b->maker, fits, count);
 }
 
 /* A pattern, or its halves, or theirs; `*good`: all of it could be taken. */
@@ -198,7 +228,10 @@ static enum err take_regex(struct plan_builder *b, struct span source, struct pi
     struct pattern_info info;
     struct span halves[2];
     *good = *good && pieces->count < PIECES_MAX;
-    if (*good && pattern_read(source, false, b->arena, &info, &why) && compiles(&info))
+    bool fits = *good && pattern_read(source, false, b->arena, &info, &why);
+    if (fits)
+        TRY(compiles(b, &info, &fits));
+    if (fits)
         return add_piece(b, pieces, &info);
     *good = *good && pattern_split(source, b->arena, halves);
     if (*good)
@@ -209,9 +242,8 @@ static enum err take_regex(struct plan_builder *b, struct span source, struct pi
 static enum err regex_pieces(struct plan_builder *b, const struct sec_rule *rule,
                              struct pieces *pieces)
 {
-    bool good = rule->op.regex != NULL;
-    if (good)
-        TRY(take_regex(b, rule->op.argument.source, pieces, &good));
+    bool good = true;
+    TRY(take_regex(b, rule->op.argument.source, pieces, &good));
     if (!good)
         pieces->count = 0;
     return OK;
@@ -267,10 +299,9 @@ static enum err pieces_of(struct plan_builder *b, const struct sec_rule *rule,
 {
     const struct operator_row *row = rule->op.row;
     const struct macro *argument = &rule->op.argument;
-    if (rule->unconditional || !argument->literal || argument->source.len == 0 ||
-        !any_scannable(rule))
+    if (!may_be_scanned(rule))
         return OK;
-    if (span_equal(span_text(row->name), SPAN("rx")))
+    if (looks_for_regex(rule))
         return regex_pieces(b, rule, pieces);
     if (row->eval == operator_find(SPAN("pm"))->eval)
         return word_pieces(b, rule, pieces);
@@ -353,6 +384,7 @@ enum err plan_patterns(struct plan_builder *b)
     for (unsigned i = 0; i < b->link_count; i++)
         most += most_pieces(b->links[i]->rule);
     TRY(table_init(&d.known, b->arena, most));
+    TRY(ask_about_long_ones(b));
     for (unsigned i = 0; i < b->link_count; i++)
         TRY(plan_link(&d, b->links[i]));
     b->plan->bit_words = (b->plan->bit_count + 63) / 64;

@@ -3,6 +3,7 @@
 The configuration is a dictionary (written as JSON, which is YAML, too) or text. Listening ports are 0: the gateway
 says on its `ready` line which ones it got. SALLYPORT names the binary, default build/debug/sallyport.
 """
+import atexit
 import collections
 import glob
 import json
@@ -23,6 +24,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BINARY = os.path.join(ROOT, os.environ.get("SALLYPORT", "build/debug/sallyport"))
 ENVIRONMENT = dict(os.environ, ASAN_OPTIONS="detect_leaks=0:abort_on_error=1:allocator_may_return_null=1",
                    UBSAN_OPTIONS="print_stacktrace=1:abort_on_error=1")
+# One for all gateways of a run: rules are compiled once.
+CACHE = tempfile.mkdtemp(prefix="sallyport-e2e-cache-")
+atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
+ENVIRONMENT["CACHE_DIRECTORY"] = CACHE
 START_SECONDS = 60
 
 

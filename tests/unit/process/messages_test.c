@@ -149,6 +149,7 @@ static void test_senders(void **state)
         { MESSAGE_RECORDER, .generation = true },
         { MESSAGE_STEWARD, .generation = true },
         { MESSAGE_WRITTEN, .generation = true },
+        { MESSAGE_LOADING, .generation = true },
         { MESSAGE_READY, .generation = true },
         { MESSAGE_REFUSED, .generation = true },
         { MESSAGE_ANSWER, .master = true },

@@ -1,0 +1,356 @@
+/* Databases by name: found, or compiled and kept. */
+#include "rules/engine/database.h"
+
+#include <hs/hs.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+
+#include "gateway/base/log.h"
+#include "rules/engine/pool.h"
+
+enum { FIT_BYTES = CACHE_NAME_BYTES + 1 };
+
+/* What is known of patterns by themselves: a name and 0 or 1 behind it, one after the other. */
+struct fits {
+    uint8_t (*items)[FIT_BYTES];
+    size_t count;
+    bool learnt;
+};
+
+/* ---- names ----------------------------------------------------------------------------------
+ */
+
+struct naming {
+    EVP_MD_CTX *context;
+};
+
+static void name_bytes(struct naming *naming, const void *p, size_t len)
+{
+    INVARIANT(EVP_DigestUpdate(naming->context, p, len) == 1);
+}
+
+/* With its length before it: no two lists of texts are one. */
+static void name_text(struct naming *naming, const char *text)
+{
+    uint64_t len = strlen(text);
+    name_bytes(naming, &len, sizeof(len));
+    name_bytes(naming, text, len);
+}
+
+/* Version of what the file means, of the library, and the processor. */
+static void name_begin(struct naming *naming, const char *what,
+                       const struct hs_platform_info *platform)
+{
+    struct hs_platform_info here = { 0 };
+    if (platform == NULL) {
+        (void)hs_populate_platform(&here);
+        platform = &here;
+    }
+    naming->context = EVP_MD_CTX_new();
+    INVARIANT(naming->context != NULL &&
+              EVP_DigestInit_ex(naming->context, EVP_sha256(), NULL) == 1);
+    uint64_t cpu[] = { platform->tune, platform->cpu_features };
+    name_text(naming, what);
+    name_text(naming, hs_version());
+    name_bytes(naming, cpu, sizeof(cpu));
+}
+
+static void name_end(struct naming *naming, struct cache_name *name)
+{
+    INVARIANT(EVP_DigestFinal_ex(naming->context, name->bytes, NULL) == 1);
+    EVP_MD_CTX_free(naming->context);
+}
+
+void database_name(const struct database_job *job, const struct hs_platform_info *platform,
+                   struct cache_name *name)
+{
+    struct naming naming;
+    uint32_t head[] = { job->mode, job->count };
+    name_begin(&naming, "database 1", platform);
+    name_bytes(&naming, head, sizeof(head));
+    for (unsigned i = 0; i < job->count; i++) {
+        uint32_t numbers[] = { job->flags[i], job->ids[i] };
+        name_bytes(&naming, numbers, sizeof(numbers));
+        name_text(&naming, job->texts[i]);
+    }
+    name_end(&naming, name);
+}
+
+/* ---- one database ---------------------------------------------------------------------------
+ */
+
+static bool find(struct database_maker *maker, struct database_job *job)
+{
+    struct span content = cache_get(maker->cache, &job->name);
+    if (content.p == NULL)
+        return false;
+    hs_error_t err = hs_deserialize_database(content.p, content.len, &job->db);
+    free((char *)content.p);
+    if (err == HS_SUCCESS)
+        return true;
+    job->db = NULL;
+    log_warn("Hyperscan does not take a database of the cache; it is made anew",
+             F_INT("reason", err));
+    return false;
+}
+
+static void keep(struct database_maker *maker, struct database_job *job)
+{
+    char *bytes = NULL;
+    size_t len = 0;
+    if (hs_serialize_database(job->db, &bytes, &len) == HS_SUCCESS)
+        job->put_error = cache_put(maker->cache, &job->name, span_of(bytes, len));
+    free(bytes);
+}
+
+/* In any thread: nothing of the maker is changed. */
+static void compile(struct database_maker *maker, struct database_job *job)
+{
+    hs_compile_error_t *error = NULL;
+    if (hs_compile_multi(job->texts, job->flags, job->ids, job->count, job->mode, NULL,
+                         &job->db, &error) == HS_SUCCESS) {
+        if (maker->cache != NULL)
+            keep(maker, job);
+        return;
+    }
+    job->db = NULL;
+    job->error = strdup(error != NULL ? error->message : "out of memory");
+    job->error_at = error != NULL ? error->expression : -1;
+    if (error != NULL)
+        hs_free_compile_error(error);
+}
+
+void database_job_clear(struct database_job *job)
+{
+    hs_free_database(job->db);
+    free(job->error);
+    job->db = NULL;
+    job->error = NULL;
+}
+
+/* ---- many -----------------------------------------------------------------------------------
+ */
+
+struct batch {
+    struct database_maker *maker;
+    struct database_job **jobs;
+    unsigned count;
+};
+
+static void compile_one(void *context, unsigned index)
+{
+    struct batch *batch = context;
+    compile(batch->maker, batch->jobs[index]);
+}
+
+static void tell(void *context, unsigned done)
+{
+    struct batch *batch = context;
+    if (batch->maker->progress != NULL)
+        batch->maker->progress(batch->maker->owner, done, batch->count);
+}
+
+static size_t weight(const struct database_job *job)
+{
+    size_t sum = 0;
+    for (unsigned i = 0; i < job->count; i++)
+        sum += strlen(job->texts[i]);
+    return sum;
+}
+
+static int heavier(const void *a, const void *b)
+{
+    size_t x = weight(*(struct database_job *const *)a);
+    size_t y = weight(*(struct database_job *const *)b);
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static void finish(struct database_maker *maker, const struct batch *batch)
+{
+    int put_error = 0;
+    for (unsigned i = 0; i < batch->count && put_error == 0; i++)
+        put_error = batch->jobs[i]->put_error;
+    if (put_error != 0)
+        log_warn("compiled rules cannot be kept; each start compiles anew", F_ERRNO(put_error));
+    maker->compiled += batch->count;
+}
+
+static bool all_made(const struct database_job *jobs, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (jobs[i].db == NULL)
+            return false;
+    }
+    return true;
+}
+
+enum err databases_make(struct database_maker *maker, struct database_job *jobs, unsigned count)
+{
+    struct batch batch = { .maker = maker };
+    batch.jobs = calloc(count + 1, sizeof(*batch.jobs));
+    if (batch.jobs == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < count; i++) {
+        jobs[i].error_at = -1;
+        if (maker->cache != NULL)
+            database_name(&jobs[i], NULL, &jobs[i].name);
+        if (maker->cache != NULL && find(maker, &jobs[i]))
+            maker->found++;
+        else
+            batch.jobs[batch.count++] = &jobs[i];
+    }
+    if (batch.count > 0)
+        qsort(batch.jobs, batch.count, sizeof(struct database_job *), heavier);
+    pool_run(
+        &(struct pool_work){
+            .task = compile_one, .finished = tell, .context = &batch, .count = batch.count },
+        maker->threads);
+    finish(maker, &batch);
+    free(batch.jobs);
+    if (all_made(jobs, count))
+        return OK;
+    for (unsigned i = 0; i < count; i++) {
+        hs_free_database(jobs[i].db);
+        jobs[i].db = NULL;
+    }
+    return ERR_CONFIG;
+}
+
+/* ---- what fits ------------------------------------------------------------------------------
+ */
+
+static void fits_name(struct cache_name *name)
+{
+    struct naming naming;
+    name_begin(&naming, "fits 1", NULL);
+    name_end(&naming, name);
+}
+
+static void fit_name(const struct database_fit *fit, struct cache_name *name)
+{
+    struct naming naming;
+    name_begin(&naming, "fit 1", NULL);
+    name_bytes(&naming, &fit->flags, sizeof(fit->flags));
+    name_text(&naming, fit->text);
+    name_end(&naming, name);
+}
+
+static bool known(const struct fits *fits, struct database_fit *fit)
+{
+    for (size_t i = 0; i < fits->count; i++) {
+        if (memcmp(fits->items[i], fit->name.bytes, CACHE_NAME_BYTES) == 0) {
+            fit->fits = fits->items[i][CACHE_NAME_BYTES] == 1;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* At the limit the oldest goes. */
+static void learn(struct fits *fits, const struct database_fit *fit)
+{
+    if (fits->count == FITS_MAX)
+        memmove(fits->items[0], fits->items[1], --fits->count * sizeof(*fits->items));
+    memcpy(fits->items[fits->count], fit->name.bytes, CACHE_NAME_BYTES);
+    fits->items[fits->count++][CACHE_NAME_BYTES] = fit->fits;
+    fits->learnt = true;
+}
+
+struct fit_batch {
+    struct database_fit **fits;
+    bool memory;
+};
+
+/* Whatever the library cannot do with a pattern alone, but for want of memory. */
+static void try_one(void *context, unsigned index)
+{
+    struct fit_batch *batch = context;
+    struct database_fit *fit = batch->fits[index];
+    hs_database_t *db = NULL;
+    hs_compile_error_t *error = NULL;
+    fit->fits =
+        hs_compile(fit->text, fit->flags, HS_MODE_BLOCK, NULL, &db, &error) == HS_SUCCESS;
+    if (error != NULL && strstr(error->message, "allocate") != NULL)
+        __atomic_store_n(&batch->memory, true, __ATOMIC_RELAXED);
+    if (error != NULL)
+        hs_free_compile_error(error);
+    hs_free_database(db);
+}
+
+static int longer(const void *a, const void *b)
+{
+    size_t x = strlen((*(struct database_fit *const *)a)->text);
+    size_t y = strlen((*(struct database_fit *const *)b)->text);
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+enum err database_fits(struct database_maker *maker, struct database_fit *fits, unsigned count)
+{
+    struct fit_batch batch = { .fits = calloc(count + 1, sizeof(*batch.fits)) };
+    unsigned open = 0;
+    if (batch.fits == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < count; i++) {
+        fit_name(&fits[i], &fits[i].name);
+        if (maker->fits == NULL || !known(maker->fits, &fits[i]))
+            batch.fits[open++] = &fits[i];
+    }
+    if (open > 0)
+        qsort(batch.fits, open, sizeof(*batch.fits), longer);
+    pool_run(&(struct pool_work){ .task = try_one, .context = &batch, .count = open },
+             maker->threads);
+    for (unsigned i = 0; i < open && maker->fits != NULL && !batch.memory; i++) {
+        if (!known(maker->fits, batch.fits[i]))
+            learn(maker->fits, batch.fits[i]);
+    }
+    maker->tried += open;
+    free(batch.fits);
+    return batch.memory ? ERR_MEMORY : OK;
+}
+
+/* ---- the maker ------------------------------------------------------------------------------
+ */
+
+static void recall(struct database_maker *maker, struct fits *fits)
+{
+    struct cache_name name;
+    fits_name(&name);
+    struct span content =
+        maker->cache != NULL ? cache_get(maker->cache, &name) : (struct span){ 0 };
+    size_t count = content.len / FIT_BYTES;
+    if (content.p != NULL && content.len % FIT_BYTES == 0 && count <= FITS_MAX) {
+        memcpy(fits->items, content.p, content.len);
+        fits->count = count;
+    }
+    free((char *)content.p);
+}
+
+void database_maker_open(struct database_maker *maker, struct cache *cache)
+{
+    *maker = (struct database_maker){ .cache = cache, .fits = calloc(1, sizeof(struct fits)) };
+    if (maker->fits == NULL)
+        return; /* nothing is remembered then */
+    maker->fits->items = calloc(FITS_MAX, FIT_BYTES);
+    if (maker->fits->items == NULL) {
+        free(maker->fits);
+        maker->fits = NULL;
+        return;
+    }
+    recall(maker, maker->fits);
+}
+
+void database_maker_close(struct database_maker *maker)
+{
+    struct fits *fits = maker->fits;
+    if (fits != NULL && fits->learnt && maker->cache != NULL) {
+        struct cache_name name;
+        fits_name(&name);
+        (void)cache_put(maker->cache, &name,
+                        span_of((const char *)fits->items, fits->count * FIT_BYTES));
+    }
+    if (fits != NULL)
+        free(fits->items);
+    free(fits);
+    cache_close(maker->cache);
+    *maker = (struct database_maker){ 0 };
+}
