@@ -20,7 +20,7 @@ static const char *const file_name =
 static int begin(void **state)
 {
     (void)state;
-    strncpy(folder, "/tmp/sallyport-cache-XXXXXX", sizeof(folder) - 1);
+    (void)snprintf(folder, sizeof(folder), "%s", "/tmp/sallyport-cache-XXXXXX");
     return mkdtemp(folder) != NULL ? 0 : -1;
 }
 

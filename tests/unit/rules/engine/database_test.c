@@ -13,7 +13,7 @@ static char folder[64];
 static int begin(void **state)
 {
     (void)state;
-    strncpy(folder, "/tmp/sallyport-database-XXXXXX", sizeof(folder) - 1);
+    (void)snprintf(folder, sizeof(folder), "%s", "/tmp/sallyport-database-XXXXXX");
     return mkdtemp(folder) != NULL ? 0 : -1;
 }
 
