@@ -46,6 +46,8 @@ struct expr_scope {
     int (*list)(void *owner, struct span name);
     /* Compiles a regular expression to an id, or -1 with `*why` (constant or in the arena). */
     int (*pattern)(void *owner, struct span pattern, struct arena *arena, struct span *why);
+    /* Why this name cannot be used here, or NULL. NULL: all can. */
+    const char *(*unusable)(void *owner, int id);
     void *owner;
 };
 

@@ -164,13 +164,22 @@ static bool is_reserved(const struct token *token)
     return false;
 }
 
+static bool usable(struct parser *p, const struct token *token, const struct expr_name *name)
+{
+    const char *why =
+        p->scope->unusable != NULL ? p->scope->unusable(p->scope->owner, name->id) : NULL;
+    if (why != NULL)
+        expr_fail(p, DIAG_EXPR_NAME, token->from, token->len, SPAN(""), why);
+    return why == NULL;
+}
+
 static const struct expr_name *find_name(struct parser *p, const struct token *token)
 {
     struct suggestion near = suggest_for(token->text);
     struct text hint = text_growing(p->arena, 32);
     for (const struct expr_name *name = p->scope->names; name->name != NULL; name++) {
         if (span_equal(token->text, span_text(name->name)))
-            return name;
+            return usable(p, token, name) ? name : NULL;
         suggest_consider(&near, span_text(name->name));
     }
     suggest_write(&hint, &near);

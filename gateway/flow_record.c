@@ -117,6 +117,18 @@ static void fill_request(struct record *record, const struct flow *flow)
     record->tls = flow->stream->tls;
 }
 
+static void fill_place(struct record *record, struct txn *txn)
+{
+    const struct geo *geo = txn_geo(txn, false);
+    if (geo == NULL)
+        return;
+    record->country = strcmp(geo->country, GEO_UNKNOWN) != 0 ? geo->country : NULL;
+    record->continent = geo->continent;
+    record->city = geo->city;
+    record->as_org = geo->as_org;
+    record->asn = geo->asn;
+}
+
 static void fill_outcome(struct record *record, const struct flow *flow)
 {
     const struct txn *txn = &flow->txn;
@@ -177,6 +189,7 @@ static bool write_record(struct flow *flow)
     };
 
     fill_request(&record, flow);
+    fill_place(&record, txn);
     fill_outcome(&record, flow);
     if (is_repeatable(flow) && worker->flood != NULL &&
         flood_absorbs(worker->flood, worker->ring->ring, &record))

@@ -17,6 +17,8 @@
 #include "gateway/process/settings.h"
 #include "gateway/stages.h"
 #include "gateway/store/snapshot.h"
+#include "geoip/database.h"
+#include "geoip/geofile.h"
 
 static const char *const top_keys[] = { "include", "connect", "defaults", "sites", NULL };
 
@@ -225,6 +227,53 @@ static void load_lists(struct site_load *sl, const struct top_conf *top,
         complain_at(sl, node->place, "more than 256 lists are watched");
 }
 
+/* ---- geo databases ---- */
+
+static void complain_of_file(struct site_load *sl, struct span path, struct place place,
+                             const char *why)
+{
+    struct text message = text_growing(sl->load->arena, 256);
+    text_lit(&message, "cannot use ");
+    text_add(&message, path);
+    text_lit(&message, ": ");
+    text_add(&message, span_text(why));
+    diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_FILE, place, text_span(&message), SPAN(""));
+}
+
+static void load_geo(struct site_load *sl, const struct top_conf *top, const struct node *root)
+{
+    const struct {
+        const char *name;
+        const struct path *path;
+    } keys[] = { { "country", &top->geoip.country },
+                 { "city", &top->geoip.city },
+                 { "asn", &top->geoip.asn } };
+    struct config *config = sl->config;
+    const struct node *node = node_child(root, SPAN("geoip"));
+
+    _Static_assert(ARRAY_LEN(keys) == GEO_DATABASES_MAX, "a database a key");
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        struct file file = { 0 };
+        if (keys[i].path->text.len == 0)
+            continue;
+        const struct node *child = node_child(node, span_text(keys[i].name));
+        const char *why =
+            file_read(keys[i].path->text.p, GEOFILE_BYTES_MAX, sl->load->arena, &file);
+        if (why == NULL)
+            why = geofile_verify(file.text);
+        if (why != NULL) {
+            complain_of_file(sl, keys[i].path->text, child != NULL ? child->place : root->place,
+                             why);
+            continue;
+        }
+        config->geo[config->geo_count++] =
+            (struct geo_conf){ keys[i].name, keys[i].path->text, .bytes = file.text,
+                               .seen = file.stat };
+    }
+    if (config->geo_count > 0)
+        config->geo_lookup = geo_look_up;
+}
+
 /* ---- the whole ---- */
 
 /* Upper bounds of what sites can make, so that arrays need not grow while pointers into them
@@ -345,6 +394,7 @@ static void load_root(struct site_load *sl, const struct node *root, const char 
     load_audit(sl, top);
     load_store(sl, top, root);
     load_lists(sl, top, root);
+    load_geo(sl, top, root);
     if (sites != NULL && sites->kind != NODE_LIST) {
         diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_TYPE, sites->place,
                  SPAN("sites is a list: each site begins with \"- host:\""), SPAN(""));

@@ -362,6 +362,18 @@ const struct option list_rows[] = {
     OPTIONS_END,
 };
 
+static const struct option geoip_rows[] = {
+    OPTION_NAMED("country", struct top_conf, geoip.country, OPT_FILE,
+                 .help =
+                     "A country database, MMDB. Watched: a good new file is taken without a "
+                     "reload, as below."),
+    OPTION_NAMED("city", struct top_conf, geoip.city, OPT_FILE,
+                 .help = "A city database: country, continent and city."),
+    OPTION_NAMED("asn", struct top_conf, geoip.asn, OPT_FILE,
+                 .help = "A database of networks by number (ASN)."),
+    OPTIONS_END,
+};
+
 const struct option top_rows[] = {
     OPTION(struct top_conf, version, OPT_INT, .fallback = "1", .min = 1, .max = 1,
            .help = "Of this file's format."),
@@ -376,6 +388,12 @@ const struct option top_rows[] = {
                    "counts alone, in memory."),
     OPTION(struct top_conf, lists, OPT_MAP, .options = list_rows,
            .item_size = sizeof(struct list_item), .help = "Named address lists."),
+    { .name = "geoip",
+      .kind = OPT_OBJECT,
+      .options = geoip_rows,
+      .help =
+          "Databases that tell where an address is (docs/geoip.md). Any MMDB file may stand "
+          "at any key; the first one that knows something is believed." },
     OPTIONS_END,
 };
 

@@ -35,6 +35,9 @@ struct top_conf {
     } audit;
     struct store_conf store;
     struct list lists; /* of struct list_item */
+    struct {
+        struct path country, city, asn;
+    } geoip;
 };
 
 struct list_item {

@@ -10,6 +10,10 @@
  * Either takes a plain list, in which an address is an address and anything else the name of a
  * list.
  *
+ * Both take countries and networks (`countries: [KP]`, `asns: [64500]`), which the databases of
+ * `geoip` know. A country lets in, but does not mark as allowed: half a continent must not be
+ * above bans and lists because it may come.
+ *
  * Named lists may change while we run: their blocks come from snapshots. Addresses written into
  * the configuration become a block when it is loaded.
  */
@@ -20,6 +24,7 @@
 #include "gateway/chain/txn.h"
 #include "gateway/net/worker.h"
 #include "gateway/store/snapshot.h"
+#include "geoip/places.h"
 
 enum { LISTS_MAX = 64, NAMES_SHOWN = 8 };
 
@@ -33,14 +38,18 @@ struct sources {
 struct allow_conf {
     struct texts lists;
     struct cidrs ips;
+    struct texts countries, asns;
     struct sources allowed;
+    struct places places;
 };
 
 struct deny_conf {
     struct texts lists;
     struct cidrs ips;
+    struct texts countries, asns;
     struct texts except;
     struct sources denied, excepted;
+    struct places places;
 };
 
 static const struct option allow_options[] = {
@@ -50,6 +59,13 @@ static const struct option allow_options[] = {
                "prefix may stand among the names.",
            .example = "[office, 192.0.2.0/24]"),
     OPTION(struct allow_conf, ips, OPT_CIDRS, .help = "Addresses and prefixes that may come."),
+    OPTION(struct allow_conf, countries, OPT_TEXTS, .max = PLACES_MAX,
+           .help = "Countries that may come: two letters; ZZ are private addresses, XX those "
+                   "that no database knows. They pass, and are judged by `deny` and bans.",
+           .example = "[DE, FR, ZZ]"),
+    OPTION(struct allow_conf, asns, OPT_TEXTS, .max = PLACES_MAX,
+           .help = "Networks that may come, by number; the same holds for them.",
+           .example = "[64500, AS64501]"),
     OPTIONS_END,
 };
 
@@ -61,6 +77,13 @@ static const struct option deny_options[] = {
            .example = "[abusers, 198.51.100.7]"),
     OPTION(struct deny_conf, ips, OPT_CIDRS, .flags = OPTION_APPEND,
            .help = "Addresses and prefixes that are refused."),
+    OPTION(struct deny_conf, countries, OPT_TEXTS, .flags = OPTION_APPEND, .max = PLACES_MAX,
+           .help =
+               "Countries that are refused: two letters; ZZ are private addresses, XX those "
+               "that no database knows.",
+           .example = "[KP]"),
+    OPTION(struct deny_conf, asns, OPT_TEXTS, .flags = OPTION_APPEND, .max = PLACES_MAX,
+           .help = "Networks that are refused, by number.", .example = "[64500, AS64501]"),
     OPTION(struct deny_conf, except, OPT_TEXTS, .flags = OPTION_APPEND, .max = LISTS_MAX,
            .help = "Lists, or addresses, that are never refused here."),
     OPTIONS_END,
@@ -126,7 +149,9 @@ static bool resolve(struct sources *sources, const struct texts *names, const st
 static enum err open_allow(void *base, struct setup *setup)
 {
     struct allow_conf *conf = base;
-    return resolve(&conf->allowed, &conf->lists, &conf->ips, setup) ? OK : ERR_CONFIG;
+    bool addresses = resolve(&conf->allowed, &conf->lists, &conf->ips, setup);
+    bool places = places_resolve(&conf->places, &conf->countries, &conf->asns, setup);
+    return addresses && places ? OK : ERR_CONFIG;
 }
 
 static enum err open_deny(void *base, struct setup *setup)
@@ -135,19 +160,22 @@ static enum err open_deny(void *base, struct setup *setup)
     static const struct cidrs none;
     bool denied = resolve(&conf->denied, &conf->lists, &conf->ips, setup);
     bool excepted = resolve(&conf->excepted, &conf->except, &none, setup);
-    return denied && excepted ? OK : ERR_CONFIG;
+    bool places = places_resolve(&conf->places, &conf->countries, &conf->asns, setup);
+    return denied && excepted && places ? OK : ERR_CONFIG;
 }
 
 static bool allow_idle(const void *base)
 {
     const struct allow_conf *conf = base;
-    return conf->lists.count == 0 && conf->ips.count == 0;
+    return conf->lists.count == 0 && conf->ips.count == 0 && conf->countries.count == 0 &&
+           conf->asns.count == 0;
 }
 
 static bool deny_idle(const void *base)
 {
     const struct deny_conf *conf = base;
-    return conf->lists.count == 0 && conf->ips.count == 0;
+    return conf->lists.count == 0 && conf->ips.count == 0 && conf->countries.count == 0 &&
+           conf->asns.count == 0;
 }
 
 /* ---- on the request path ------------------------------------------------------------------
@@ -181,24 +209,53 @@ static struct lookup look_up(const struct sources *sources, const struct worker 
 static struct verdict allow_head(struct call *c)
 {
     const struct allow_conf *conf = c->conf;
-    if (look_up(&conf->allowed, c->worker, &c->txn->client).membership != INSIDE)
+    struct span label;
+    if (look_up(&conf->allowed, c->worker, &c->txn->client).membership == INSIDE) {
+        fact_set_allowed(c, true);
+        return pass();
+    }
+    const struct geo *geo = places_any(&conf->places) ? txn_geo(c->txn, false) : NULL;
+    if (geo == NULL || places_find(&conf->places, geo, &label) == PLACE_NONE)
         return deny(REASON_ADDRESS_NOT_ALLOWED);
-    fact_set_allowed(c, true);
     return pass();
 }
 
-/* The address itself, whoever asks; `*list` is the one that denies it. */
-static struct verdict judge(const struct deny_conf *conf, const struct worker *worker,
-                            const struct addr *addr, struct span *list)
+/* By country or network; `*label` is the one that denies. */
+static enum reason judge_place(const struct places *places, struct call *c,
+                               const struct addr *addr, struct span *label)
 {
-    struct lookup denied = look_up(&conf->denied, worker, addr);
-    if (denied.membership == OUTSIDE ||
-        look_up(&conf->excepted, worker, addr).membership == INSIDE)
+    static const enum reason reasons[] = { [PLACE_NONE] = REASON_NONE,
+                                           [PLACE_COUNTRY] = REASON_COUNTRY_DENIED,
+                                           [PLACE_NETWORK] = REASON_NETWORK_DENIED };
+    struct geo here;
+    const struct geo *geo = &here;
+    if (!places_any(places))
+        return REASON_NONE;
+    if (c->txn != NULL)
+        geo = txn_geo(c->txn, false);
+    else
+        c->worker->config->geo_lookup(c->worker, addr, &here, NULL);
+    return geo != NULL ? reasons[places_find(places, geo, label)] : REASON_STAGE_FAILED;
+}
+
+/* The address itself, whoever asks; `*list` is what denies it. */
+static struct verdict judge(struct call *c, const struct addr *addr, struct span *list)
+{
+    const struct deny_conf *conf = c->conf;
+    struct lookup denied = look_up(&conf->denied, c->worker, addr);
+    enum reason place = REASON_NONE;
+    if (denied.membership != INSIDE)
+        place = judge_place(&conf->places, c, addr, list);
+    if ((denied.membership == OUTSIDE && place == REASON_NONE) ||
+        look_up(&conf->excepted, c->worker, addr).membership == INSIDE)
         return pass();
-    if (denied.membership == UNKNOWN)
+    if (denied.membership == INSIDE) {
+        *list = denied.list;
+        return deny(REASON_ADDRESS_DENIED);
+    }
+    if (place == REASON_NONE || place == REASON_STAGE_FAILED)
         return fail(REASON_STAGE_FAILED);
-    *list = denied.list;
-    return deny(REASON_ADDRESS_DENIED);
+    return deny(place);
 }
 
 static struct verdict deny_head(struct call *c)
@@ -206,7 +263,7 @@ static struct verdict deny_head(struct call *c)
     struct span list = { NULL, 0 };
     if (c->txn->facts.allowed)
         return pass();
-    struct verdict verdict = judge(c->conf, c->worker, &c->txn->client, &list);
+    struct verdict verdict = judge(c, &c->txn->client, &list);
     if (verdict.action == ACTION_DENY)
         fact_set_denied_by(c, list);
     return verdict;
@@ -214,7 +271,11 @@ static struct verdict deny_head(struct call *c)
 
 static struct verdict deny_connect(struct call *c)
 {
-    return judge(c->conf, c->worker, c->peer, &c->denied_by);
+    struct span list = { NULL, 0 };
+    struct verdict verdict = judge(c, c->peer, &list);
+    if (verdict.action == ACTION_DENY)
+        c->denied_by = list;
+    return verdict;
 }
 
 const struct stage_type allow_stage = {

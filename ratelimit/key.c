@@ -13,6 +13,8 @@ struct value {
     bool missing, failed;
 };
 
+enum { ASN_DIGITS_MAX = 20 };
+
 struct key_kind {
     struct span name; /* with a colon: what follows names the header, cookie, argument */
     enum key_stage stage;
@@ -62,6 +64,26 @@ static struct value get_user(struct txn *txn, struct span name)
 {
     (void)name;
     return value_if_any(txn->facts.user);
+}
+
+static struct value get_country(struct txn *txn, struct span name)
+{
+    (void)name;
+    const struct geo *geo = txn_geo(txn, false);
+    return value_if_any(geo != NULL ? span_text(geo->country) : span_of(NULL, 0));
+}
+
+static struct value get_asn(struct txn *txn, struct span name)
+{
+    (void)name;
+    const struct geo *geo = txn_geo(txn, false);
+    char *digits =
+        geo != NULL && geo->asn != 0 ? arena_alloc(txn->arena, ASN_DIGITS_MAX) : NULL;
+    if (digits == NULL)
+        return (struct value){ .missing = true, .failed = txn->arena->exhausted };
+    struct text text = text_fixed(digits, ASN_DIGITS_MAX);
+    text_uint(&text, geo->asn);
+    return (struct value){ .text = text_span(&text) };
 }
 
 /* Two lines of one name: which of them the backend reads is not known here. */
@@ -115,6 +137,8 @@ static const struct key_kind kinds[] = {
     { SPAN_INIT("method"), KEY_AT_HEAD, get_method },
     { SPAN_INIT("host"), KEY_AT_HEAD, get_host },
     { SPAN_INIT("path"), KEY_AT_HEAD, get_path },
+    { SPAN_INIT("client.country"), KEY_AT_HEAD, get_country },
+    { SPAN_INIT("client.asn"), KEY_AT_HEAD, get_asn },
     { SPAN_INIT("header:"), KEY_AT_HEAD, get_header },
     { SPAN_INIT("cookie:"), KEY_AT_HEAD, get_cookie },
     { SPAN_INIT("query:"), KEY_AT_HEAD, get_query },
@@ -150,11 +174,14 @@ const char *key_plan_parse(struct key_plan *plan, struct span text)
             return "a limit counts by at most four properties";
         struct key_part *into = &plan->parts[plan->count++];
         if (!find_kind(span_trim(part), into))
-            return "a limit counts by client.ip, site, route, method, host, path, user, "
+            return "a limit counts by client.ip, client.country, client.asn, site, route, "
+                   "method, host, path, user, "
                    "header:NAME, cookie:NAME, query:NAME, field:NAME, or several joined by +";
         if (into->kind->stage > plan->stage)
             plan->stage = into->kind->stage;
         plan->by_address = plan->by_address || into->kind->get == NULL;
+        plan->by_geo =
+            plan->by_geo || into->kind->get == get_country || into->kind->get == get_asn;
         route = route || into->kind->get == get_route;
     }
     /* Every site has a route of the name "default". */

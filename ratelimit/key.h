@@ -38,6 +38,7 @@ struct key_plan {
     unsigned count;
     enum key_stage stage;
     bool by_address; /* client.ip is one of the parts */
+    bool by_geo;     /* country or network is: needs a database */
 };
 
 struct key {

@@ -263,14 +263,18 @@ static bool named_before(const struct rate_limits *conf, const struct limit *lim
     return false;
 }
 
-static const char *find_plan(struct key_plan *plan, const struct limit_rule *rule)
+static const char *find_plan(struct key_plan *plan, const struct limit_rule *rule,
+                             const struct setup *setup)
 {
     struct span per = rule->per.len > 0 ? rule->per : rule->rate.key;
     if (rule->per.len > 0 && rule->rate.key.len > 0 && !span_equal(rule->per, rule->rate.key))
         return "two different things to count by are given";
     if (!limit_name_ok(rule->name))
         return "a name has at most 64 letters, digits, - _ or .";
-    return key_plan_parse(plan, per);
+    const char *wrong = key_plan_parse(plan, per);
+    if (wrong == NULL && plan->by_geo && setup->config->geo_lookup == NULL)
+        return "countries and networks need a database: set `geoip`";
+    return wrong;
 }
 
 /* The limit itself and, where it counts by address, those of the wider networks. */
@@ -281,7 +285,7 @@ static const char *add_limits(struct rate_limits *conf, const struct limit_rule 
         unsigned v6_bits, scale;
     } nets[LIMITS_NETS] = { { KEY_NETWORK_BITS, 1 }, { 56, 4 }, { 48, 16 } };
     struct key_plan plan;
-    const char *wrong = find_plan(&plan, rule);
+    const char *wrong = find_plan(&plan, rule, setup);
     if (wrong != NULL)
         return wrong;
     bool wider = plan.by_address && rule->networks && rule->concurrency == 0;

@@ -140,6 +140,53 @@ static void put_endpoint(struct text *out, const struct addr *addr)
     line_end(out, '}');
 }
 
+static void put_place(struct line *line, const struct record *record)
+{
+    struct text *out = line->out;
+    OBJECT(out, "geo");
+    MEMBER(out, "country_iso_code");
+    line_text(line, "client.geo.country_iso_code", span_text(record->country), METHOD_MAX);
+    if (record->continent != NULL && record->continent[0] != '\0') {
+        MEMBER(out, "continent_code");
+        line_text(line, "client.geo.continent_code", span_text(record->continent), METHOD_MAX);
+    }
+    if (record->city.len > 0) {
+        MEMBER(out, "city_name");
+        line_text(line, "client.geo.city_name", record->city, FIELD_MAX);
+    }
+    line_end(out, '}');
+}
+
+static void put_network(struct line *line, const struct record *record)
+{
+    struct text *out = line->out;
+    OBJECT(out, "as");
+    MEMBER(out, "number");
+    line_uint(out, record->asn);
+    if (record->as_org.len > 0) {
+        OBJECT(out, "organization");
+        MEMBER(out, "name");
+        line_text(line, "client.as.organization.name", record->as_org, FIELD_MAX);
+        line_end(out, '}');
+    }
+    line_end(out, '}');
+}
+
+/* The endpoint that stands last in `out`, and what is known about it. */
+static void put_whereabouts(struct line *line, const struct record *record)
+{
+    bool placed = record->country != NULL && record->country[0] != '\0';
+    if ((!placed && record->asn == 0) || line->out->overflow)
+        return;
+    line->out->len -= 2; /* the brace and the comma behind it */
+    text_char(line->out, ',');
+    if (placed)
+        put_place(line, record);
+    if (record->asn != 0)
+        put_network(line, record);
+    line_end(line->out, '}');
+}
+
 static void put_certificate(struct line *line, const struct tls_info *tls)
 {
     struct text *out = line->out;
@@ -197,6 +244,7 @@ static void put_client(struct line *line, const struct record *record)
         put_endpoint(out, &record->client);
         MEMBER(out, "client");
         put_endpoint(out, &record->client);
+        put_whereabouts(line, record);
     }
     if (record->user_agent.len > 0) {
         OBJECT(out, "user_agent");

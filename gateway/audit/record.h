@@ -75,6 +75,9 @@ struct record {
     bool response_unseen; /* the same of the answer's, where stages wanted to see it */
     struct span list;     /* that denied, by name; or empty */
     struct scores scores;
+    const char *country, *continent; /* where the client is; NULL or empty: not known */
+    struct span city, as_org;
+    uint32_t asn;                    /* 0: not known */
     struct span user, auth;          /* who, and by which method; empty when nobody */
     struct span limit, limit_shadow; /* that refused; that would have, but only watches */
     uint64_t limit_left;             /* what it would still have let pass */

@@ -4,6 +4,9 @@
 #ifndef SALLYPORT_CONFIG_H
 #define SALLYPORT_CONFIG_H
 
+#include <sys/stat.h>
+
+#include "gateway/chain/geo.h"
 #include "gateway/chain/route.h"
 
 enum { WORKERS_MAX = 64, LISTEN_MAX = 60 };
@@ -85,6 +88,14 @@ struct list_conf {
                           replace it */
 };
 
+/* A geo database (top-level `geoip:`). Its snapshot id is list_count plus its index. */
+struct geo_conf {
+    const char *name; /* the key that named it */
+    struct span path;
+    struct span bytes; /* the file as it was at load, checked; snapshots replace it */
+    struct stat seen;
+};
+
 /*
  * A field that upstream takes as the gateway's word, on every route of the site: a client's own
  * copy is dropped where the stage that sends it is off, exempt or not there, too.
@@ -109,6 +120,8 @@ struct config {
     uint8_t kept_key[32];      /* of keyed hashes in what survives: the same at each start */
     struct list_conf *lists;
     size_t list_count;
+    struct geo_conf geo[GEO_DATABASES_MAX];
+    size_t geo_count;
     struct site *sites;
     size_t site_count;
     struct table hosts;     /* exact host -> struct site */
@@ -132,6 +145,10 @@ struct config {
      */
     bool (*list_contains)(const struct config *config, struct worker *worker, int list,
                           const struct addr *addr);
+    /* Set by load.c when there are databases, for the same reason. Names are copied to the
+     * arena; NULL: they are not asked for. */
+    void (*geo_lookup)(struct worker *worker, const struct addr *addr, struct geo *geo,
+                       struct arena *names);
 };
 
 /* Of the first HTTPS listener; 0: there is none. */

@@ -265,6 +265,43 @@ static struct expr_value get_tls_version(struct txn *txn, struct span none)
     return text_if_any(txn->tls_version);
 }
 
+static struct expr_value get_country(struct txn *txn, struct span none)
+{
+    (void)none;
+    const struct geo *geo = txn_geo(txn, false);
+    return geo != NULL ? text_value(span_text(geo->country)) : undecided(txn);
+}
+
+static struct expr_value get_continent(struct txn *txn, struct span none)
+{
+    (void)none;
+    const struct geo *geo = txn_geo(txn, false);
+    return geo != NULL ? text_if_any(span_text(geo->continent)) : undecided(txn);
+}
+
+static struct expr_value get_asn(struct txn *txn, struct span none)
+{
+    (void)none;
+    const struct geo *geo = txn_geo(txn, false);
+    if (geo == NULL)
+        return undecided(txn);
+    return geo->asn != 0 ? number_value(geo->asn) : missing();
+}
+
+static struct expr_value get_city(struct txn *txn, struct span none)
+{
+    (void)none;
+    const struct geo *geo = txn_geo(txn, true);
+    return geo != NULL && geo->named ? text_if_any(geo->city) : undecided(txn);
+}
+
+static struct expr_value get_as_org(struct txn *txn, struct span none)
+{
+    (void)none;
+    const struct geo *geo = txn_geo(txn, true);
+    return geo != NULL && geo->named ? text_if_any(geo->as_org) : undecided(txn);
+}
+
 /* ---- the tables ---- */
 
 enum name_id {
@@ -286,6 +323,11 @@ enum name_id {
     NAME_SITE,
     NAME_SNI,
     NAME_TLS_VERSION,
+    NAME_COUNTRY, /* from here on known to databases */
+    NAME_CONTINENT,
+    NAME_CITY,
+    NAME_ASN,
+    NAME_AS_ORG,
     NAME_COUNT
 };
 
@@ -312,6 +354,13 @@ const struct expr_name scope_names[] = {
     { "site", EXPR_TEXT, false, NAME_SITE, "The site's name." },
     { "tls.sni", EXPR_TEXT, false, NAME_SNI, "The name asked for in the TLS handshake." },
     { "tls.version", EXPR_TEXT, false, NAME_TLS_VERSION, "TLSv1.2 or TLSv1.3." },
+    { "client.country", EXPR_TEXT, false, NAME_COUNTRY,
+      "The client's country, two letters; ZZ: a private address, XX: not known. This and the "
+      "next four need `geoip`." },
+    { "client.continent", EXPR_TEXT, false, NAME_CONTINENT, "AF AN AS EU NA OC or SA." },
+    { "client.city", EXPR_TEXT, false, NAME_CITY, "The client's city, in English." },
+    { "client.asn", EXPR_NUMBER, false, NAME_ASN, "The number of the client's network." },
+    { "client.as_org", EXPR_TEXT, false, NAME_AS_ORG, "Who runs the client's network." },
     { NULL, EXPR_TEXT, false, 0, NULL },
 };
 
@@ -336,6 +385,11 @@ static value_fn *const values[NAME_COUNT] = {
     [NAME_SITE] = get_site,
     [NAME_SNI] = get_sni,
     [NAME_TLS_VERSION] = get_tls_version,
+    [NAME_COUNTRY] = get_country,
+    [NAME_CONTINENT] = get_continent,
+    [NAME_CITY] = get_city,
+    [NAME_ASN] = get_asn,
+    [NAME_AS_ORG] = get_as_org,
 };
 
 /* ---- run time ---- */
@@ -382,6 +436,14 @@ struct expr_source scope_source(struct txn *txn)
 
 /* ---- load time ---- */
 
+static const char *unusable(void *owner, int id)
+{
+    const struct config *config = owner;
+    return id >= NAME_COUNTRY && config->geo_lookup == NULL
+               ? "this name needs a database: set `geoip`"
+               : NULL;
+}
+
 static int find_list(void *owner, struct span name)
 {
     return config_list(owner, name);
@@ -401,7 +463,9 @@ static int add_pattern(void *owner, struct span pattern, struct arena *arena, st
 
 struct expr_scope scope_make(struct config *config)
 {
-    return (struct expr_scope){
-        .names = scope_names, .list = find_list, .pattern = add_pattern, .owner = config
-    };
+    return (struct expr_scope){ .names = scope_names,
+                                .list = find_list,
+                                .pattern = add_pattern,
+                                .unusable = unusable,
+                                .owner = config };
 }

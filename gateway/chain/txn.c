@@ -58,6 +58,21 @@ void txn_score(struct txn *txn, enum score_kind kind, int64_t value)
     txn->scores.value[kind] = value;
 }
 
+const struct geo *txn_geo(struct txn *txn, bool names)
+{
+    const struct config *config = txn->config;
+    if (config->geo_lookup == NULL)
+        return NULL;
+    if (txn->geo != NULL && (txn->geo->named || !names))
+        return txn->geo;
+    struct geo *geo = arena_new(txn->arena, struct geo);
+    if (geo == NULL)
+        return txn->geo;
+    config->geo_lookup(txn->worker, &txn->client, geo, names ? txn->arena : NULL);
+    txn->geo = geo;
+    return geo;
+}
+
 /* Two writers of one fact would be an accident of ordering: the later one would win. */
 static struct facts *facts_for(struct call *c, const char *writer)
 {

@@ -90,13 +90,33 @@ static bool watched(const struct list_conf *list)
     return list->watch && list->file.text.len > 0;
 }
 
+/* Databases are large: the steward need not read again what the generation has just read. */
+static bool put_databases(struct steward_settings *settings, const struct config *config)
+{
+    bool fits = true;
+    _Static_assert(WATCHED_FILES_MAX - WATCHED_LISTS_MAX == GEO_DATABASES_MAX, "all fit");
+    for (size_t i = 0; i < config->geo_count && fits; i++) {
+        struct watched_list *file = &settings->lists[settings->list_count++];
+        char name[SETTINGS_TEXT_BYTES];
+        struct text text = text_fixed(name, sizeof(name));
+        text_lit(&text, "geoip.");
+        text_add(&text, span_text(config->geo[i].name));
+        file->id = (uint32_t)(config->list_count + i);
+        file->kind = SNAPSHOT_GEO_DATABASE;
+        file->seen = config->geo[i].seen;
+        fits = settings_put(file->name, sizeof(file->name), text_span(&text)) &&
+               settings_put(file->path, sizeof(file->path), config->geo[i].path);
+    }
+    return fits;
+}
+
 static void send_steward(struct home *home)
 {
     const struct config *config = home->config;
-    size_t lists = 0;
+    size_t lists = config->geo_count;
     for (size_t i = 0; i < config->list_count; i++)
         lists += watched(&config->lists[i]);
-    INVARIANT(lists <= WATCHED_LISTS_MAX); /* load.c has complained */
+    INVARIANT(lists <= WATCHED_FILES_MAX); /* load.c has complained */
 
     size_t size = sizeof(struct steward_settings) + lists * sizeof(struct watched_list);
     struct steward_settings *settings = arena_zero(&home->arena, 1, size);
@@ -119,7 +139,7 @@ static void send_steward(struct home *home)
         fits = settings_put(list->name, sizeof(list->name), config->lists[i].name) &&
                settings_put(list->path, sizeof(list->path), config->lists[i].file.text);
     }
-    if (!fits)
+    if (!fits || !put_databases(settings, config))
         refuse(home, SPAN("error: a path or name is too long for the steward\n"));
     int none = -1;
     send(home, MESSAGE_STEWARD, settings, size, &none);

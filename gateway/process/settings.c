@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "gateway/audit/ring.h"
+#include "gateway/store/snapshot.h"
 
 bool settings_put(char *to, size_t size, struct span text)
 {
@@ -72,14 +73,15 @@ enum err steward_settings_open(int fd, const struct steward_settings **settings)
     struct span bytes;
     TRY(map(fd, sizeof(**settings), &bytes));
     const struct steward_settings *s = (const void *)bytes.p;
-    if (s->layout != SETTINGS_LAYOUT || s->list_count > WATCHED_LISTS_MAX ||
+    if (s->layout != SETTINGS_LAYOUT || s->list_count > WATCHED_FILES_MAX ||
         bytes.len != sizeof(*s) + s->list_count * sizeof(s->lists[0]))
         return ERR_PROTOCOL;
     if (!ends(s->config, sizeof(s->config)) || !ends(s->hash, sizeof(s->hash)) ||
         !ends(s->user, sizeof(s->user)))
         return ERR_PROTOCOL;
     for (uint32_t i = 0; i < s->list_count; i++)
-        if (!ends(s->lists[i].name, sizeof(s->lists[i].name)) ||
+        if (s->lists[i].kind >= SNAPSHOT_KINDS ||
+            !ends(s->lists[i].name, sizeof(s->lists[i].name)) ||
             !ends(s->lists[i].path, sizeof(s->lists[i].path)))
             return ERR_PROTOCOL;
     (void)close(fd);

@@ -6,10 +6,12 @@
 #ifndef SALLYPORT_SETTINGS_H
 #define SALLYPORT_SETTINGS_H
 
+#include <sys/stat.h>
+
 #include "gateway/base/span.h"
 
-enum { WATCHED_LISTS_MAX = 256 };
-enum { SETTINGS_LAYOUT = 2, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
+enum { WATCHED_LISTS_MAX = 256, WATCHED_FILES_MAX = WATCHED_LISTS_MAX + 3 /* databases */ };
+enum { SETTINGS_LAYOUT = 3, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
 
 struct recorder_settings {
     uint32_t layout;
@@ -22,7 +24,9 @@ struct recorder_settings {
 };
 
 struct watched_list {
-    uint32_t id; /* of the snapshot */
+    uint32_t id;      /* of the snapshot */
+    uint32_t kind;    /* enum snapshot_kind */
+    struct stat seen; /* of the file when the configuration was loaded; all zero: not kept */
     char name[SETTINGS_TEXT_BYTES];
     char path[SETTINGS_PATH_BYTES];
 };

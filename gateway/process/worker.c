@@ -24,6 +24,8 @@
 #include "gateway/store/snapshot.h"
 #include "gateway/store/store.h"
 #include "gateway/upstream/upstream.h"
+#include "geoip/database.h"
+#include "geoip/geofile.h"
 
 enum {
     HEARTBEAT_MS = 1000,
@@ -294,6 +296,11 @@ static bool snapshot_valid(enum snapshot_kind kind, struct span bytes)
     switch (kind) {
     case SNAPSHOT_ADDRESS_LIST:
         return cidrset_valid(bytes);
+    case SNAPSHOT_GEO_DATABASE: {
+        /* The steward has walked all of it; the library checks each step again. */
+        MMDB_s db;
+        return geofile_open(&db, bytes) == NULL;
+    }
     case SNAPSHOT_KINDS:
         break;
     }
@@ -304,10 +311,21 @@ static enum err open_snapshots(struct serving *serving)
 {
     const struct config *config = serving->worker.config;
     struct snapshots *snapshots = &serving->snapshots;
-    TRY(snapshots_init(snapshots, &serving->arena, config->list_count));
+    TRY(snapshots_init(snapshots, &serving->arena, config->list_count + config->geo_count));
     snapshots->valid = snapshot_valid;
     for (uint32_t id = 0; id < config->list_count; id++)
         snapshot_initial(snapshots, id, serving->start->list_blocks[id]);
+    uint32_t first = (uint32_t)config->list_count;
+    for (uint32_t i = 0; i < config->geo_count; i++) {
+        snapshot_initial(snapshots, first + i, config->geo[i].bytes);
+        snapshots->items[first + i].kind = SNAPSHOT_GEO_DATABASE;
+    }
+    if (config->geo_count > 0) {
+        serving->worker.geo =
+            geo_reader_new(snapshots, first, config->geo_count, &serving->arena);
+        if (serving->worker.geo == NULL)
+            return ERR_MEMORY;
+    }
     serving->worker.snapshots = snapshots;
     return snapshots_listen(snapshots, &serving->worker.loop, serving->start->control_fd);
 }

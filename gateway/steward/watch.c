@@ -1,7 +1,7 @@
 /*
- * Watched list files. A file that changed is read, checked whole, and sent to every worker as a
- * snapshot. One that is malformed, too large or gone changes nothing but the log: the last good
- * list stays.
+ * Watched files: address lists and geo databases. A file that changed is read, checked whole,
+ * and sent to every worker as a snapshot. One that is malformed, too large or gone changes
+ * nothing but the log: the last good one stays.
  *
  * Folders are watched, not files, for most writers rename a new file over the old; and any
  * event in the folder makes the file be looked at, for some replace a link beside it. In-place
@@ -17,6 +17,7 @@
 #include "gateway/base/log.h"
 #include "gateway/steward/steward.h"
 #include "gateway/store/snapshot.h"
+#include "geoip/geofile.h"
 
 enum {
     EVENTS_OF_INTEREST = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE |
@@ -31,7 +32,7 @@ enum {
 static enum err send_list(const struct list *list, const struct member *member)
 {
     struct snapshot_message message = { .magic = SNAPSHOT_MAGIC,
-                                        .kind = SNAPSHOT_ADDRESS_LIST,
+                                        .kind = list->settings->kind,
                                         .id = list->settings->id,
                                         .version = list->version,
                                         .bytes = list->bytes };
@@ -77,12 +78,12 @@ static bool same_file(const struct stat *a, const struct stat *b)
 
 /* The whole file, read and not mapped: who truncates it must not be able to kill the steward.
  */
-static const char *read_file(int fd, const struct stat *info, char **out)
+static const char *read_file(int fd, const struct stat *info, size_t max, char **out)
 {
     if (!S_ISREG(info->st_mode))
         return "it is not a regular file";
-    if (info->st_size > CIDRSET_FILE_MAX)
-        return "it is longer than 64 MiB";
+    if ((uint64_t)info->st_size > max)
+        return "it is too long";
     size_t size = (size_t)info->st_size, len = 0;
     char *bytes = malloc(size + 1);
     if (bytes == NULL)
@@ -104,7 +105,21 @@ static const char *read_file(int fd, const struct stat *info, char **out)
     return NULL;
 }
 
-static const char *build(struct list *list, struct span text, struct arena *arena)
+/* What goes to the workers from now on. */
+static const char *seal(struct list *list, struct span block)
+{
+    int memfd = snapshot_seal(block);
+    if (memfd < 0)
+        return "there is no memory for it";
+    if (list->memfd >= 0)
+        (void)close(list->memfd);
+    list->memfd = memfd;
+    list->bytes = block.len;
+    list->version++;
+    return NULL;
+}
+
+static const char *build_list(struct list *list, struct span text, struct arena *arena)
 {
     struct cidrs cidrs = { 0 };
     struct span block;
@@ -116,27 +131,49 @@ static const char *build(struct list *list, struct span text, struct arena *aren
     }
     if (cidrset_build(cidrs.items, cidrs.count, arena, &block) != OK)
         return "it has too many entries";
-    int memfd = snapshot_seal(block);
-    if (memfd < 0)
-        return "there is no memory for it";
-    if (list->memfd >= 0)
-        (void)close(list->memfd);
-    list->memfd = memfd;
-    list->bytes = block.len;
-    list->ranges = cidrset_ranges(block);
-    list->version++;
-    return NULL;
+    const char *trouble = seal(list, block);
+    if (trouble == NULL)
+        list->ranges = cidrset_ranges(block);
+    return trouble;
+}
+
+/* A database goes as it is: what is checked is what is sent. */
+static const char *build_database(struct list *list, struct span bytes, struct arena *arena)
+{
+    (void)arena;
+    MMDB_s db;
+    const char *trouble = geofile_verify(bytes);
+    if (trouble == NULL)
+        trouble = geofile_open(&db, bytes);
+    if (trouble == NULL)
+        trouble = seal(list, bytes);
+    if (trouble == NULL)
+        list->ranges = db.metadata.node_count;
+    return trouble;
+}
+
+static const struct kind {
+    size_t max;
+    const char *(*build)(struct list *list, struct span text, struct arena *arena);
+} kinds[SNAPSHOT_KINDS] = {
+    [SNAPSHOT_ADDRESS_LIST] = { CIDRSET_FILE_MAX, build_list },
+    [SNAPSHOT_GEO_DATABASE] = { GEOFILE_BYTES_MAX, build_database },
+};
+
+static const struct kind *kind_of(const struct list *list)
+{
+    return &kinds[list->settings->kind];
 }
 
 static const char *take(struct list *list, int fd, const struct stat *info)
 {
     char *bytes = NULL;
-    const char *trouble = read_file(fd, info, &bytes);
+    const char *trouble = read_file(fd, info, kind_of(list)->max, &bytes);
     if (trouble != NULL)
         return trouble;
     struct arena arena;
     arena_init(&arena, NULL, 0, NULL, PARSE_BYTES_MAX);
-    trouble = build(list, span_of(bytes, (size_t)info->st_size), &arena);
+    trouble = kind_of(list)->build(list, span_of(bytes, (size_t)info->st_size), &arena);
     arena_reset(&arena);
     free(bytes);
     return trouble;
@@ -145,10 +182,10 @@ static const char *take(struct list *list, int fd, const struct stat *info)
 static void say(struct list *list, const char *trouble)
 {
     if (trouble == NULL)
-        log_info("watched list taken", F_TEXT("path", list->settings->path),
+        log_info("watched file taken", F_TEXT("path", list->settings->path),
                  F_INT("ranges", list->ranges), F_INT("version", list->version));
     else if (trouble != list->trouble)
-        log_error("watched list not taken; the last good one stays",
+        log_error("watched file not taken; the last good one stays",
                   F_TEXT("path", list->settings->path), F_TEXT("why", trouble));
     list->trouble = trouble;
 }
@@ -161,7 +198,7 @@ static void look(struct steward *steward, struct list *list)
     if (fd < 0 || fstat(fd, &info) != 0) {
         if (fd >= 0)
             (void)close(fd);
-        memset(&list->seen, 0, sizeof(list->seen));
+        memset(&list->seen, 0, sizeof(list->seen)); /* another file may get its number */
         say(list, errno == ENOENT ? "it is gone" : "it cannot be opened");
         return;
     }
@@ -231,8 +268,9 @@ enum err lists_open(struct steward *steward)
     if (steward->lists == NULL)
         return ERR_MEMORY;
     for (uint32_t i = 0; i < count; i++)
-        steward->lists[i] =
-            (struct list){ .settings = &steward->settings->lists[i], .memfd = -1 };
+        steward->lists[i] = (struct list){ .settings = &steward->settings->lists[i],
+                                           .seen = steward->settings->lists[i].seen,
+                                           .memfd = -1 };
     if (count == 0)
         return OK;
     int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);

@@ -46,7 +46,11 @@ static void swap(struct snapshot *item, struct span bytes, uint32_t version)
 {
     if (item->mapped)
         INVARIANT(munmap((void *)item->bytes.p, item->bytes.len) == 0);
-    *item = (struct snapshot){ .bytes = bytes, .version = version, .mapped = true };
+    *item = (struct snapshot){ .bytes = bytes,
+                               .version = version,
+                               .swaps = item->swaps + 1,
+                               .kind = item->kind,
+                               .mapped = true };
 }
 
 /* Maps what the descriptor holds; it is sealed and as long as the message says. */
@@ -70,7 +74,7 @@ static enum err take(struct snapshots *snapshots, const struct snapshot_message 
                      int memfd)
 {
     if (message->magic != SNAPSHOT_MAGIC || message->kind >= SNAPSHOT_KINDS ||
-        message->id >= snapshots->count)
+        message->id >= snapshots->count || message->kind != snapshots->items[message->id].kind)
         return ERR_PROTOCOL;
     struct span bytes;
     TRY(map_sealed(memfd, message->bytes, &bytes));

@@ -10,7 +10,7 @@
 #include "gateway/base/arena.h"
 #include "gateway/net/loop.h"
 
-enum snapshot_kind { SNAPSHOT_ADDRESS_LIST, SNAPSHOT_KINDS };
+enum snapshot_kind { SNAPSHOT_ADDRESS_LIST, SNAPSHOT_GEO_DATABASE, SNAPSHOT_KINDS };
 enum { SNAPSHOT_BYTES_MAX = 256 * 1024 * 1024, SNAPSHOT_IDS_MAX = 1024 };
 
 /* One message on the worker's control socket (SOCK_SEQPACKET), the descriptor beside it. */
@@ -24,6 +24,8 @@ enum { SNAPSHOT_MAGIC = 0x53504e31 };
 struct snapshot {
     struct span bytes; /* mapped, or the configuration's own (then not unmapped) */
     uint32_t version;
+    uint32_t swaps;          /* in this worker: what is derived from the bytes is made anew */
+    enum snapshot_kind kind; /* of this id; a message of another kind is refused */
     bool mapped;
 };
 

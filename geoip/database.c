@@ -1,0 +1,241 @@
+/*
+ * Look-ups. The tree is walked for each address; what its value says is kept by the value's
+ * offset, because addresses are many and values few: a country database has some 250, and to
+ * find the country in one takes longer than to find the value.
+ *
+ * Texts are never trusted: a country is two capital letters or nothing.
+ */
+#include "geoip/database.h"
+
+#include <netinet/in.h>
+
+#include "gateway/net/worker.h"
+#include "geoip/geofile.h"
+
+enum { KEPT_VALUES = 1024, PATH_KEYS_MAX = 4, ASN_DIGITS_MAX = 10 };
+
+struct kept {
+    uint32_t offset; /* of the value, plus 1; 0: nothing is kept here */
+    char country[2], continent[2];
+    uint32_t asn;
+};
+
+struct geo_db {
+    MMDB_s mmdb;
+    bool good;
+    const char *opened; /* the bytes that `mmdb` is about */
+    uint32_t swaps;
+    struct kept kept[KEPT_VALUES];
+};
+
+struct geo_reader {
+    const struct snapshots *snapshots;
+    uint32_t first;
+    size_t count;
+    struct geo_db *dbs;
+};
+
+/* ---- addresses of no country ---- */
+
+struct block {
+    uint8_t bytes[4], bits;
+};
+
+/* Of the registries of RFC 6890 those that are not global, and multicast. */
+static const struct block private4[] = {
+    { { 0, 0, 0, 0 }, 8 },     { { 10, 0, 0, 0 }, 8 },      { { 100, 64, 0, 0 }, 10 },
+    { { 127, 0, 0, 0 }, 8 },   { { 169, 254, 0, 0 }, 16 },  { { 172, 16, 0, 0 }, 12 },
+    { { 192, 0, 0, 0 }, 24 },  { { 192, 0, 2, 0 }, 24 },    { { 192, 168, 0, 0 }, 16 },
+    { { 198, 18, 0, 0 }, 15 }, { { 198, 51, 100, 0 }, 24 }, { { 203, 0, 113, 0 }, 24 },
+    { { 224, 0, 0, 0 }, 3 }, /* 224.0.0.0/4 and 240.0.0.0/4 */
+};
+/* ::/32 has :: and ::1; what is IPv4 in it never gets here as IPv6. */
+static const struct block private6[] = {
+    { { 0, 0, 0, 0 }, 32 },
+    { { 0x01, 0x00, 0, 0 }, 32 }, /* 100::/64 */
+    { { 0x20, 0x01, 0x0d, 0xb8 }, 32 },
+    { { 0xfc, 0, 0, 0 }, 7 },
+    { { 0xfe, 0x80, 0, 0 }, 10 },
+    { { 0xff, 0, 0, 0 }, 8 },
+};
+
+static uint32_t top_bits(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 |
+           bytes[3];
+}
+
+bool geo_is_private(const struct addr *addr)
+{
+    if (addr->family != ADDR_V4 && addr->family != ADDR_V6)
+        return true;
+    const struct block *blocks = addr->family == ADDR_V4 ? private4 : private6;
+    size_t count = addr->family == ADDR_V4 ? ARRAY_LEN(private4) : ARRAY_LEN(private6);
+    uint32_t top = top_bits(addr->bytes);
+    for (size_t i = 0; i < count; i++)
+        if ((top ^ top_bits(blocks[i].bytes)) >> (32 - blocks[i].bits) == 0)
+            return true;
+    return false;
+}
+
+/* ---- what a value says ---- */
+
+typedef const char *const path[PATH_KEYS_MAX];
+
+/* MaxMind and DB-IP nest; others keep all in one level. Tried in order. */
+static path country_paths[] = { { "country", "iso_code", NULL },
+                                { "registered_country", "iso_code", NULL },
+                                { "country_code", NULL },
+                                { "country", NULL } };
+static path continent_paths[] = { { "continent", "code", NULL },
+                                  { "continent_code", NULL },
+                                  { "continent", NULL } };
+static path asn_paths[] = { { "autonomous_system_number", NULL }, { "asn", NULL } };
+static path city_paths[] = { { "city", "names", "en", NULL }, { "city", NULL } };
+static path org_paths[] = { { "autonomous_system_organization", NULL }, { "as_name", NULL } };
+
+static bool get(MMDB_entry_s *entry, path keys, uint32_t type, MMDB_entry_data_s *data)
+{
+    return MMDB_aget_value(entry, data, keys) == MMDB_SUCCESS && data->has_data &&
+           data->type == type;
+}
+
+static struct span text_of(MMDB_entry_s *entry, path *paths, size_t count)
+{
+    MMDB_entry_data_s data;
+    for (size_t i = 0; i < count; i++)
+        if (get(entry, paths[i], MMDB_DATA_TYPE_UTF8_STRING, &data))
+            return span_of(data.utf8_string, data.data_size);
+    return span_of(NULL, 0);
+}
+
+static void get_letters(char to[2], MMDB_entry_s *entry, path *paths, size_t count)
+{
+    struct span text = text_of(entry, paths, count);
+    if (text.len != 2 || text.p[0] < 'A' || text.p[0] > 'Z' || text.p[1] < 'A' ||
+        text.p[1] > 'Z')
+        return;
+    memcpy(to, text.p, 2);
+}
+
+static uint32_t asn_of(MMDB_entry_s *entry)
+{
+    MMDB_entry_data_s data;
+    uint64_t number;
+    for (size_t i = 0; i < ARRAY_LEN(asn_paths); i++)
+        if (get(entry, asn_paths[i], MMDB_DATA_TYPE_UINT32, &data))
+            return data.uint32;
+    struct span text = text_of(entry, asn_paths, ARRAY_LEN(asn_paths));
+    if (span_starts(text, SPAN("AS")))
+        text = span_sub(text, 2, ASN_DIGITS_MAX);
+    return span_uint(text, &number) && number <= UINT32_MAX ? (uint32_t)number : 0;
+}
+
+static const struct kept *value_at(struct geo_db *db, MMDB_entry_s *entry)
+{
+    struct kept *kept = &db->kept[entry->offset * 2654435761u >> 22];
+    _Static_assert(KEPT_VALUES == 1 << 10, "the hash has ten bits");
+    if (kept->offset == entry->offset + 1)
+        return kept;
+    *kept = (struct kept){ .offset = entry->offset + 1 };
+    get_letters(kept->country, entry, country_paths, ARRAY_LEN(country_paths));
+    get_letters(kept->continent, entry, continent_paths, ARRAY_LEN(continent_paths));
+    kept->asn = asn_of(entry);
+    return kept;
+}
+
+/* ---- look-ups ---- */
+
+/* The database as it is now, or NULL. */
+static struct geo_db *database(struct geo_reader *reader, size_t i)
+{
+    struct geo_db *db = &reader->dbs[i];
+    const struct snapshot *snapshot = &reader->snapshots->items[reader->first + i];
+    if (db->opened != snapshot->bytes.p || db->swaps != snapshot->swaps) {
+        memset(db->kept, 0, sizeof(db->kept));
+        db->good = geofile_open(&db->mmdb, snapshot->bytes) == NULL;
+        db->opened = snapshot->bytes.p;
+        db->swaps = snapshot->swaps;
+    }
+    return db->good ? db : NULL;
+}
+
+static bool find_entry(struct geo_db *db, const struct addr *addr, MMDB_entry_s *entry)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } sa;
+    int error = MMDB_SUCCESS;
+    if (addr->family == ADDR_V4) {
+        sa.v4 = (struct sockaddr_in){ .sin_family = AF_INET };
+        memcpy(&sa.v4.sin_addr, addr->bytes, sizeof(sa.v4.sin_addr));
+    } else {
+        sa.v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6 };
+        memcpy(&sa.v6.sin6_addr, addr->bytes, sizeof(sa.v6.sin6_addr));
+    }
+    MMDB_lookup_result_s result = MMDB_lookup_sockaddr(&db->mmdb, &sa.any, &error);
+    *entry = result.entry;
+    return error == MMDB_SUCCESS && result.found_entry;
+}
+
+/* Copied, for the next swap may come while the transaction waits. */
+static void add_name(struct span *to, MMDB_entry_s *entry, path *paths, size_t count,
+                     struct arena *arena)
+{
+    if (to->len > 0)
+        return;
+    struct span text = text_of(entry, paths, count);
+    if (text.len > 0 && text.len <= GEO_NAME_MAX)
+        *to = arena_copy(arena, text);
+}
+
+void geo_reader_look_up(struct geo_reader *reader, const struct addr *addr, struct geo *geo,
+                        struct arena *names)
+{
+    *geo = (struct geo){ .country = GEO_UNKNOWN, .named = names != NULL };
+    if (geo_is_private(addr)) {
+        memcpy(geo->country, GEO_PRIVATE, sizeof(geo->country));
+        return;
+    }
+    bool found = false;
+    for (size_t i = 0; i < reader->count; i++) {
+        MMDB_entry_s entry;
+        struct geo_db *db = database(reader, i);
+        if (db == NULL || !find_entry(db, addr, &entry))
+            continue;
+        const struct kept *kept = value_at(db, &entry);
+        if (!found && kept->country[0] != '\0') {
+            memcpy(geo->country, kept->country, sizeof(kept->country));
+            memcpy(geo->continent, kept->continent, sizeof(kept->continent));
+            found = true;
+        }
+        if (geo->asn == 0)
+            geo->asn = kept->asn;
+        if (names != NULL) {
+            add_name(&geo->city, &entry, city_paths, ARRAY_LEN(city_paths), names);
+            add_name(&geo->as_org, &entry, org_paths, ARRAY_LEN(org_paths), names);
+        }
+    }
+}
+
+void geo_look_up(struct worker *worker, const struct addr *addr, struct geo *geo,
+                 struct arena *names)
+{
+    if (worker->geo != NULL)
+        geo_reader_look_up(worker->geo, addr, geo, names);
+    else
+        *geo = (struct geo){ .country = GEO_UNKNOWN, .named = names != NULL };
+}
+
+struct geo_reader *geo_reader_new(const struct snapshots *snapshots, uint32_t first,
+                                  size_t count, struct arena *arena)
+{
+    struct geo_reader *reader = arena_new(arena, struct geo_reader);
+    struct geo_db *dbs = arena_array(arena, struct geo_db, count);
+    if (reader == NULL || dbs == NULL)
+        return NULL;
+    *reader = (struct geo_reader){ snapshots, first, count, dbs };
+    return reader;
+}
