@@ -20,8 +20,10 @@
 #include <stdlib.h>
 
 #include "auth/credcache.h"
+#include "auth/demand.h"
 #include "auth/hashpool.h"
 #include "auth/htpasswd.h"
+#include "auth/lend.h"
 #include "conf/schema.h"
 #include "gateway/base/file.h"
 #include "gateway/base/table.h"
@@ -32,7 +34,6 @@
 #include "gateway/net/worker.h"
 
 enum {
-    REALM_BYTES_MAX = 128,
     COSTS_MAX = 16, /* ways of hashing among the users; the last ones count as one */
     /* user, colon, password */
     CREDENTIALS_BYTES_MAX = HTPASSWD_NAME_BYTES_MAX + 1 + PASSWORD_BYTES_MAX,
@@ -106,50 +107,16 @@ static const struct option basic_options[] = {
 /* ---- at load ------------------------------------------------------------------------------
  */
 
-/* A quoted-string without escapes, so that it reads the same everywhere. */
-static bool realm_valid(struct span realm)
-{
-    for (size_t i = 0; i < realm.len; i++) {
-        unsigned char c = (unsigned char)realm.p[i];
-        if (c < 0x20 || c == 0x7f || c == '"' || c == '\\')
-            return false;
-    }
-    return realm.len <= REALM_BYTES_MAX;
-}
-
 static bool make_challenge(struct basic_conf *conf, struct setup *setup)
 {
-    if (!realm_valid(conf->realm)) {
-        complain(
-            setup->complaint, SEVERITY_ERROR,
-            "realm has at most %d bytes, without quotes, backslashes and control characters",
-            REALM_BYTES_MAX);
+    if (!realm_valid(setup, conf->realm))
         return false;
-    }
     struct text text = text_growing(setup->arena, conf->realm.len + 48);
     text_lit(&text, "Basic realm=\"");
     text_add(&text, conf->realm);
     text_lit(&text, "\", charset=\"UTF-8\"");
     conf->challenge = text_span(&text);
     return !text.overflow;
-}
-
-/* The field goes to upstream as the word of the gateway, so it may not read as one of others.
- */
-static bool pass_valid(const struct basic_conf *conf, struct setup *setup)
-{
-    static const char others[] = "!#$%&'*+-.^_`|~"; /* RFC 9110 section 5.6.2 */
-    bool token = conf->pass.len <= 64;
-    for (size_t i = 0; i < conf->pass.len; i++) {
-        char c = ascii_lower(conf->pass.p[i]);
-        token &= (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-                 (c != '\0' && strchr(others, c) != NULL);
-    }
-    if (token && (conf->pass.len == 0 || field_id_of_alias(conf->pass) == FIELD_OTHER))
-        return true;
-    complain(setup->complaint, SEVERITY_ERROR,
-             "pass is a field of its own, such as X-Remote-User");
-    return false;
 }
 
 static bool add_user(struct basic_conf *conf, struct span name, struct span hash,
@@ -282,7 +249,8 @@ static enum err open_basic(void *base, struct setup *setup)
         complain(setup->complaint, SEVERITY_ERROR, "libsodium cannot be used");
         return ERR_CONFIG;
     }
-    bool challenge = make_challenge(conf, setup), pass_good = pass_valid(conf, setup);
+    bool challenge = make_challenge(conf, setup),
+         pass_good = lend_name_valid(setup, "pass", conf->pass);
     if (!gather_users(conf, setup) || !challenge || !pass_good)
         return ERR_CONFIG;
     conf->typical = typical_of(conf->all);
@@ -355,10 +323,8 @@ static void detach_basic(void *base)
 static struct verdict challenge(struct call *c, enum reason reason)
 {
     const struct basic_conf *conf = c->conf;
-    struct reply *reply = reply_new(c->txn, 0);
-    if (reply == NULL || !reply_field(reply, SPAN("WWW-Authenticate"), conf->challenge))
-        return fail(REASON_MEMORY);
-    return answer(reason, reply);
+    return reason == REASON_AUTH_REQUIRED ? demand(c, conf->challenge)
+                                          : demand_failed(c, reason, conf->challenge, NULL);
 }
 
 static struct verdict busy(struct call *c)
@@ -450,18 +416,26 @@ static struct verdict decode(struct call *c, struct span token)
     return verdict;
 }
 
+/* Another stage's business: it decides whether upstream sees it. */
+static bool is_bearer(const struct request *req)
+{
+    return span_starts_nocase(fields_value(&req->fields, FIELD_AUTHORIZATION), SPAN("Bearer "));
+}
+
 static struct verdict basic_head(struct call *c)
 {
     const struct basic_conf *conf = c->conf;
 
     /* Before anything can end this: no client may lend a field to itself, nor, in detect mode,
      * pass off as signed in. */
-    if (conf->pass.len > 0 &&
+    if (conf->pass.len > 0 && !demand_met(c) &&
         !edit_field(c->txn, EDIT_REQUEST, EDIT_DROP, conf->pass, SPAN("")))
         return fail(REASON_MEMORY);
-    if (!conf->forward_credentials &&
+    if (!conf->forward_credentials && !(demand_met(c) && is_bearer(c->req)) &&
         !edit_field(c->txn, EDIT_REQUEST, EDIT_DROP, SPAN("Authorization"), SPAN("")))
         return fail(REASON_MEMORY);
+    if (demand_met(c))
+        return pass();
 
     const struct field *field = fields_get(&c->req->fields, FIELD_AUTHORIZATION);
     if (field == NULL)
@@ -488,5 +462,6 @@ const struct stage_type basic_stage = {
     .detach = detach_basic,
     .idle = basic_idle,
     .gate = true,
+    .authenticates = true,
     .on = { [PHASE_REQUEST_HEAD] = basic_head },
 };

@@ -12,7 +12,7 @@
 static bool is_about_sign_in(enum reason reason)
 {
     return reason == REASON_AUTH_REQUIRED || reason == REASON_AUTH_FAILED ||
-           reason == REASON_AUTH_REFUSED;
+           reason == REASON_AUTH_TOKEN || reason == REASON_AUTH_REFUSED;
 }
 
 /* What went on though nobody looked at it, or though a stage could not decide, is on record
@@ -136,7 +136,8 @@ static void fill_outcome(struct record *record, const struct flow *flow)
 
     record->action = action_of(flow);
     record->reason = txn->reason != REASON_NONE ? reason_row(txn->reason)->slug : NULL;
-    record->detail = flow->refused != HTTP_OK ? http_error_slug(flow->refused).p : NULL;
+    record->detail =
+        flow->refused != HTTP_OK ? http_error_slug(flow->refused).p : txn->facts.auth_detail;
     record->status = flow->status;
     record->request_bytes = flow->stream->body_bytes;
     record->response_bytes = flow->local ? flow->answer_body.len : flow->stream->sent_bytes;

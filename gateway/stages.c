@@ -9,6 +9,7 @@
 #include "auth/basic.h"
 #include "auth/cors.h"
 #include "auth/headers.h"
+#include "auth/jwt.h"
 #include "auth/reqfields.h"
 #include "geoip/lists.h"
 #include "ratelimit/bans.h"
@@ -24,6 +25,7 @@ const struct stage_type *const stages[] = {
     &limits_stage,          /* ratelimit/limits: token buckets by address */
     &cors_stage,            /* auth/cors: preflights, which carry no password */
     &waf_stage,             /* rules/waf: own rules */
+    &jwt_stage,             /* auth/jwt: bearer tokens */
     &basic_stage,           /* auth/basic: name and password */
     &subject_limits_stage,  /* ratelimit/limits: those by user */
     &limit_costs_stage,     /* ratelimit/limits: what the answer costs */

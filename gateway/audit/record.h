@@ -64,7 +64,7 @@ struct record {
     const char *site, *route;    /* names of the configuration, or NULL */
     const char *action;          /* "pass" "block" "reply" "refuse" "fail" "detect" */
     const char *reason;          /* slug, or NULL */
-    const char *detail;          /* slug of the parser's error, or NULL */
+    const char *detail;          /* slug: the parser's error, what a credential lacked; or NULL */
     int status, upstream_status; /* 0: none */
     uint64_t request_bytes, response_bytes; /* bodies */
     struct span upstream;                   /* server that answered, or empty */

@@ -155,6 +155,11 @@ static bool is_exempt(struct txn *txn, const struct stage_instance *stage)
     return exempt && !txn->undecided;
 }
 
+bool chain_will_ask(struct txn *txn, const struct stage_instance *stage)
+{
+    return stage->mode == MODE_BLOCK && !is_exempt(txn, stage);
+}
+
 static struct call call_for(struct txn *txn, const struct stage_instance *stage)
 {
     return (struct call){

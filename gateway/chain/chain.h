@@ -18,6 +18,10 @@ void chain_start(struct txn *txn, enum phase phase, struct span body,
 /* Shows a refused head, which txn->req then is, to the stages of `route`. */
 void chain_evidence(struct txn *txn, const struct route *route);
 
+/* Whether the stage is asked about this request, and its refusal will stand: not in detect
+ * mode, not exempt by `unless`. */
+bool chain_will_ask(struct txn *txn, const struct stage_instance *stage);
+
 /* The stages' last word, before the record is written; once. */
 void chain_finish(struct txn *txn);
 

@@ -149,6 +149,9 @@ struct stage_type {
     uint64_t (*page_body)(const void *conf);
     /* It may demand what pages give, a log-in say: pages go without it. */
     bool gate;
+    /* It says who a request is from, and refuses those of nobody: where several such stages
+     * stand, any of them will do (auth/demand.h). */
+    bool authenticates;
     /* Whether it needs answers' bodies (PHASE_RESPONSE_BODY). NULL: no. */
     bool (*wants_response)(const void *conf);
     /*

@@ -73,20 +73,24 @@ const struct geo *txn_geo(struct txn *txn, bool names)
     return geo;
 }
 
-/* Two writers of one fact would be an accident of ordering: the later one would win. */
-static struct facts *facts_for(struct call *c, const char *writer)
+/* A writer that nobody knows of would be an accident of ordering: the later one would win. */
+static struct facts *facts_for(struct call *c, struct span writers)
 {
     const struct chain_run *run = &c->txn->run;
     INVARIANT(run->calling);
     const struct stage_type *type = c->txn->route->chain[run->phase][run->index].type;
-    INVARIANT(strcmp((type->with != NULL ? type->with : type)->name, writer) == 0);
+    struct span name = span_text((type->with != NULL ? type->with : type)->name), writer;
+    bool listed = false;
+    while (!listed && span_cut(&writers, ' ', &writer))
+        listed = span_equal(writer, name);
+    INVARIANT(listed);
     return &c->txn->facts;
 }
 
 #define FACT(name, type, writer)                                                               \
     void fact_set_##name(struct call *c, type value)                                           \
     {                                                                                          \
-        facts_for(c, writer)->name = value;                                                    \
+        facts_for(c, SPAN(writer))->name = value;                                              \
     }
 #include "gateway/chain/facts.def"
 #undef FACT

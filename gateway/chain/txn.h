@@ -8,12 +8,14 @@
 #include "gateway/base/uuid.h"
 #include "gateway/chain/config.h"
 #include "gateway/chain/edit.h"
+#include "gateway/chain/identity.h"
 #include "gateway/chain/op.h"
 #include "gateway/http/message.h"
 
 enum { RESUMES_MAX = 256 };
 
 struct limit_later; /* ratelimit/limit.h */
+struct challenges;  /* auth/demand.h */
 
 struct facts {
 #define FACT(name, type, writer) type name;
