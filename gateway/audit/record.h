@@ -60,12 +60,12 @@ struct record {
     struct span forwarded; /* the chain as seen, or empty */
     struct span method, host, path, query, version, user_agent;
     struct span scheme, referrer;
-    const struct tls_info *tls;  /* gateway/net/tls.h; NULL: plain */
-    const char *site, *route;    /* names of the configuration, or NULL */
-    const char *action;          /* "pass" "block" "reply" "refuse" "fail" "detect" */
-    const char *reason;          /* slug, or NULL */
-    const char *detail;          /* slug: the parser's error, what a credential lacked; or NULL */
-    int status, upstream_status; /* 0: none */
+    const struct tls_info *tls; /* gateway/net/tls.h; NULL: plain */
+    const char *site, *route;   /* names of the configuration, or NULL */
+    const char *action;         /* "pass" "block" "reply" "refuse" "fail" "detect" */
+    const char *reason;         /* slug, or NULL */
+    const char *detail; /* slug: the parser's error, what a credential lacked; or NULL */
+    int status, upstream_status;            /* 0: none */
     uint64_t request_bytes, response_bytes; /* bodies */
     struct span upstream;                   /* server that answered, or empty */
     uint32_t upstream_us;

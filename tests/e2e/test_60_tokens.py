@@ -3,7 +3,7 @@ import json
 import time
 
 import pytest
-from harness import Origin, Sallyport, command, plain, says
+from harness import Origin, Sallyport, command, plain, response, says
 from jwcrypto import jwk, jwt
 
 ISSUER = "https://id.test"
@@ -29,7 +29,7 @@ def token(alg="ES256", key=None, header=None, **claims):
 
 @pytest.fixture(scope="module")
 def gateway():
-    with Origin(says("inside")) as origin:
+    with Origin(says(response(200, b"inside"))) as origin:
         config = plain(origin, jwt={
             "issuers": [{"issuer": ISSUER, "keys": "keys.json", "audience": ["api"],
                          "algorithms": list(KEYS)}], "pass": "X-User"})
