@@ -79,6 +79,32 @@ static uint8_t key_of(struct sec_plan *plan, const struct sec_target *target)
     return (uint8_t)plan->key_count++;
 }
 
+/* Names of slots are known: nothing is left to ask of them at run time. */
+static enum err answer_for_slots(struct plan_builder *b)
+{
+    struct sec_plan *plan = b->plan;
+    struct regex_local local;
+    TRY(regex_attach(&local));
+    for (unsigned i = 0; i < plan->key_count; i++) {
+        plan->key_slots[i] = arena_array(b->arena, uint64_t, (plan->slot_count + 63) / 64);
+        for (unsigned j = 0; plan->key_slots[i] != NULL && j < plan->slot_count; j++) {
+            if (regex_match(&local, plan->keys[i], plan->slot_names[j], NULL) == REGEX_YES)
+                bit_add(plan->key_slots[i], j);
+        }
+        for (unsigned j = 0; j < REGEX_CAPTURES_MAX; j++) {
+            char digit = (char)('0' + j);
+            if (regex_match(&local, plan->keys[i], span_of(&digit, 1), NULL) == REGEX_YES)
+                plan->key_digits[i] |= (uint16_t)(1U << j);
+        }
+    }
+    regex_detach(&local);
+    for (unsigned i = 0; i < plan->key_count; i++) {
+        if (plan->key_slots[i] == NULL)
+            return ERR_MEMORY;
+    }
+    return OK;
+}
+
 static enum err plan_keys(struct plan_builder *b)
 {
     for (unsigned i = 0; i < b->link_count; i++) {
@@ -90,7 +116,7 @@ static enum err plan_keys(struct plan_builder *b)
             keys[j] = key_of(b->plan, &rule->targets[j]);
         b->links[i]->keys = keys;
     }
-    return OK;
+    return answer_for_slots(b);
 }
 
 /* ---- what ctl removes -----------------------------------------------------------------------

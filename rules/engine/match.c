@@ -360,9 +360,10 @@ static bool made_by_rules(enum variable var)
            var == VAR_REQBODY_PROCESSOR;
 }
 
-static const struct sec_list *list_of(struct sec_run *run, const struct sec_target *target)
+static const struct sec_list *list_of(struct sec_run *run, const struct sec_target *target,
+                                      unsigned key)
 {
-    return made_by_rules(target->var) ? sec_made_list(run, target)
+    return made_by_rules(target->var) ? sec_made_list(run, target, key)
                                       : sec_values_list(&run->values, target->var);
 }
 
@@ -481,7 +482,7 @@ int sec_match_link(struct sec_run *run, const struct sec_link *link)
             continue;
         if (!resolve(run, &rule->targets[i], &target))
             return -1;
-        const struct sec_list *list = list_of(run, &target);
+        const struct sec_list *list = list_of(run, &target, link->keys[i]);
         if (list == NULL)
             return -1;
         int one = target.count ? judge_count(run, link, i, &target, list)

@@ -135,6 +135,8 @@ struct sec_plan {
     unsigned head_count, head_words; /* of all phases */
     const struct sec_regex *keys[PLAN_KEYS_MAX];
     unsigned key_count;
+    uint64_t *key_slots[PLAN_KEYS_MAX]; /* the slots whose names they match */
+    uint16_t key_digits[PLAN_KEYS_MAX]; /* the same of TX:0 to TX:9 */
     /* Which entry a bit brings to life, by phase: entry index, or UINT32_MAX. */
     uint32_t *entry_of_bit;
     uint8_t *phase_of_bit;

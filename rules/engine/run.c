@@ -32,6 +32,7 @@ void sec_local_detach(struct sec_local *local)
     for (unsigned i = 0; i < RUN_PATTERNS_MAX; i++)
         regex_free(local->patterns.items[i]);
     free(local->room);
+    free(local->clean);
     *local = (struct sec_local){ 0 };
 }
 

@@ -33,7 +33,8 @@ struct sec_local {
     struct hs_scratch *scratch;
     struct regex_local regex;
     struct sec_patterns patterns;
-    char *room; /* grows to what the longest value asked for */
+    struct sec_clean *clean; /* scan.c */
+    char *room;              /* grows to what the longest value asked for */
     size_t room_size;
 };
 
@@ -158,7 +159,8 @@ MUST_USE bool sec_collection_set(struct sec_run *run, enum sec_collection collec
                                  struct span name, struct span text);
 void sec_captures_set(struct sec_run *run, const struct regex_captures *captures);
 /* The values of a variable that rules make, as a list; NULL: out of memory. */
-const struct sec_list *sec_made_list(struct sec_run *run, const struct sec_target *target);
+const struct sec_list *sec_made_list(struct sec_run *run, const struct sec_target *target,
+                                     unsigned key);
 /* The text of %{var.key}; p NULL: there is none. */
 struct span sec_lookup(struct sec_run *run, enum variable var, struct span key);
 /* p NULL: out of memory. */

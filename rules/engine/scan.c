@@ -243,11 +243,83 @@ static enum sec_end scan_value(struct sec_run *run, struct sec_value *value,
     return SEC_DONE;
 }
 
+/* ---- values that were clean before ----------------------------------------------------------
+ */
+
+/*
+ * Short values in which nothing was found, by class: names of fields, methods, hosts and what
+ * browsers send with every request come again and again. An entry is used only for the very
+ * same bytes, and stands for the same counted work, so that no decision depends on what came
+ * before.
+ */
+enum { CLEAN_ENTRIES = 1024, CLEAN_BYTES = 104 };
+
+struct sec_clean {
+    uint32_t work, traits;
+    uint8_t class, len; /* class 0: empty */
+    char text[CLEAN_BYTES];
+};
+
+static struct sec_clean *clean_entry(struct sec_local *local, unsigned class, struct span text)
+{
+    uint64_t hash = (text.len + 1) * UINT64_C(0x9e3779b97f4a7c15) ^ class, word;
+    if (local->clean == NULL)
+        local->clean = calloc(CLEAN_ENTRIES, sizeof(struct sec_clean));
+    if (local->clean == NULL || text.len > CLEAN_BYTES || text.len == 0)
+        return NULL;
+    for (size_t i = 0; i + sizeof(word) <= text.len; i += sizeof(word)) {
+        memcpy(&word, text.p + i, sizeof(word));
+        hash = (hash ^ word) * UINT64_C(0xff51afd7ed558ccd);
+        hash ^= hash >> 32;
+    }
+    word = 0;
+    memcpy(&word, text.p + (text.len & ~(size_t)7), text.len & 7);
+    hash = (hash ^ word) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return &local->clean[hash >> 32 & (CLEAN_ENTRIES - 1)];
+}
+
+static bool is_clean(struct sec_run *run, const struct sec_clean *entry, unsigned class,
+                     struct sec_value *value)
+{
+    if (entry->class != class || entry->len != value->text.len ||
+        memcmp(entry->text, value->text.p, entry->len) != 0)
+        return false;
+    run->work += entry->work;
+    value->traits = entry->traits;
+    value->has_traits = true;
+    return true;
+}
+
+static void note_clean(struct sec_clean *entry, unsigned class, const struct sec_value *value,
+                       uint64_t work)
+{
+    if (value->hits != NULL || work > UINT32_MAX)
+        return;
+    entry->class = (uint8_t) class;
+    entry->len = (uint8_t)value->text.len;
+    entry->work = (uint32_t)work;
+    entry->traits = value->traits;
+    memcpy(entry->text, value->text.p, value->text.len);
+}
+
+static enum sec_end look_through(struct sec_run *run, struct sec_value *value, unsigned class)
+{
+    struct sec_clean *entry = clean_entry(run->local, class, value->text);
+    if (entry != NULL && is_clean(run, entry, class, value))
+        return SEC_DONE;
+    uint64_t before = run->work;
+    enum sec_end end = scan_value(run, value, &run->plan->classes[class]);
+    if (entry != NULL && end == SEC_DONE)
+        note_clean(entry, class, value, run->work - before);
+    return end;
+}
+
 /* ---- all values -----------------------------------------------------------------------------
  */
 
-static const struct scan_class *class_for(const struct sec_plan *plan, enum variable var,
-                                          const struct sec_value *value)
+/* 0: nothing is looked for. */
+static unsigned class_for(const struct sec_plan *plan, enum variable var,
+                          const struct sec_value *value)
 {
     unsigned class = plan->class_of[var];
     if (bit_has(plan->named_vars, var)) {
@@ -257,7 +329,7 @@ static const struct scan_class *class_for(const struct sec_plan *plan, enum vari
                 class = named->class;
         }
     }
-    return plan->classes[class].db != NULL ? &plan->classes[class] : NULL;
+    return plan->classes[class].db != NULL ? class : 0;
 }
 
 enum sec_end sec_scan(struct sec_run *run)
@@ -275,8 +347,8 @@ enum sec_end sec_scan(struct sec_run *run)
             run->at_value++;
             if (value->scanned)
                 continue;
-            const struct scan_class *class = class_for(plan, var, value);
-            enum sec_end end = class != NULL ? scan_value(run, value, class) : SEC_DONE;
+            unsigned class = class_for(plan, var, value);
+            enum sec_end end = class != 0 ? look_through(run, value, class) : SEC_DONE;
             if (end != SEC_DONE)
                 return end;
             value->scanned = true;

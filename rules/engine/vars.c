@@ -141,6 +141,7 @@ void sec_captures_set(struct sec_run *run, const struct regex_captures *captures
 struct made {
     struct sec_run *run;
     const struct sec_target *target;
+    unsigned key; /* the plan's number of the target's pattern; PLAN_KEYS_MAX: none */
     struct sec_list *list;
     bool memory;
 };
@@ -160,10 +161,10 @@ static bool key_matches(struct made *made, struct span key)
     return false;
 }
 
-static void add_made(struct made *made, struct span key, struct span text)
+static void add_value(struct made *made, struct span key, struct span text)
 {
     struct sec_list *list = made->list;
-    if (text.p == NULL || !key_matches(made, key))
+    if (text.p == NULL)
         return;
     if (list->count == list->capacity) {
         unsigned capacity = list->capacity == 0 ? 8 : 2 * list->capacity;
@@ -187,6 +188,12 @@ static void add_made(struct made *made, struct span key, struct span text)
     list->items[list->count++] = value;
 }
 
+static void add_made(struct made *made, struct span key, struct span text)
+{
+    if (text.p != NULL && key_matches(made, key))
+        add_value(made, key, text);
+}
+
 struct ordered {
     uint32_t order;
     struct span key, text;
@@ -203,24 +210,45 @@ static void add_sorted(struct made *made, struct ordered *items, unsigned count)
         items[j] = item;
     }
     for (unsigned i = 0; i < count; i++)
-        add_made(made, items[i].key, items[i].text);
+        add_value(made, items[i].key, items[i].text);
+}
+
+static bool slot_is_chosen(struct made *made, unsigned slot)
+{
+    const struct sec_plan *plan = made->run->plan;
+    if (made->key < PLAN_KEYS_MAX)
+        return bit_has(plan->key_slots[made->key], slot);
+    return key_matches(made, plan->slot_names[slot]);
+}
+
+static void add_captures(struct made *made)
+{
+    static const char digits[] = "0123456789";
+    const struct sec_run *run = made->run;
+    for (unsigned i = 0; i < REGEX_CAPTURES_MAX; i++) {
+        struct span name = span_of(digits + i, 1);
+        bool chosen = made->key < PLAN_KEYS_MAX
+                          ? (run->plan->key_digits[made->key] >> i & 1) != 0
+                          : run->captures[i].p != NULL && key_matches(made, name);
+        if (chosen)
+            add_value(made, name, run->captures[i]);
+    }
 }
 
 static void add_collection(struct made *made, enum sec_collection collection)
 {
     struct sec_run *run = made->run;
-    unsigned most = run->variable_count + run->plan->slot_count, count = 0;
-    struct ordered *items = arena_alloc(run->arena, (most + 1) * sizeof(*items));
+    unsigned slots = collection == COLLECTION_TX ? run->plan->slot_count : 0, count = 0;
+    struct ordered *items =
+        arena_alloc(run->arena, (run->variable_count + slots + 1) * sizeof(*items));
     if (items == NULL) {
         made->memory = true;
         return;
     }
-    if (collection == COLLECTION_TX) {
-        for (unsigned i = 0; i < run->plan->slot_count; i++) {
-            if (run->slots[i].p != NULL && key_matches(made, run->plan->slot_names[i]))
-                items[count++] = (struct ordered){ run->slot_order[i], run->plan->slot_shown[i],
-                                                   run->slots[i] };
-        }
+    for (unsigned i = 0; i < slots; i++) {
+        if (run->slots[i].p != NULL && slot_is_chosen(made, i))
+            items[count++] =
+                (struct ordered){ run->slot_order[i], run->plan->slot_shown[i], run->slots[i] };
     }
     const struct sec_variable *variable = run->variables[collection];
     for (; variable != NULL; variable = variable->next) {
@@ -229,10 +257,8 @@ static void add_collection(struct made *made, enum sec_collection collection)
                 (struct ordered){ variable->order, variable->shown, variable->text };
     }
     add_sorted(made, items, count);
-    for (unsigned i = 0; collection == COLLECTION_TX && i < REGEX_CAPTURES_MAX; i++) {
-        static const char digits[] = "0123456789";
-        add_made(made, span_of(digits + i, 1), run->captures[i]);
-    }
+    if (collection == COLLECTION_TX)
+        add_captures(made);
 }
 
 /* As the rule that set it spells it. */
@@ -264,10 +290,11 @@ static void add_matched(struct made *made, bool names)
         add_made(made, matched->name, names ? matched->name : matched->text);
 }
 
-const struct sec_list *sec_made_list(struct sec_run *run, const struct sec_target *target)
+const struct sec_list *sec_made_list(struct sec_run *run, const struct sec_target *target,
+                                     unsigned key)
 {
     struct sec_list *list = arena_new(run->arena, struct sec_list);
-    struct made made = { .run = run, .target = target, .list = list };
+    struct made made = { .run = run, .target = target, .key = key, .list = list };
     enum sec_collection collection = sec_collection_of(target->var);
     if (list == NULL)
         return NULL;
