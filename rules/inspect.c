@@ -3,7 +3,10 @@
 
 #include "gateway/chain/reply.h"
 #include "gateway/chain/txn.h"
+#include "gateway/net/worker.h"
+#include "gateway/store/slots.h"
 #include "rules/bodies.h"
+#include "rules/engine/store.h"
 
 /* ---- beginning a phase ----------------------------------------------------------------------
  */
@@ -32,6 +35,7 @@ enum err inspect_begin_head(struct call *c, const struct inspect_conf *conf,
     struct sec_run *run = &state->run;
     TRY(sec_run_init(run, conf->plan, local, c->txn->arena));
     run->budget = conf->budget;
+    run->store = conf->store;
     run->engine = run->ceiling = c->mode == MODE_BLOCK ? ENGINE_ON : ENGINE_DETECT;
     describe(run, c);
     TRY(sec_values_head(&run->values, c->req, conf->values));
@@ -193,6 +197,16 @@ enum sec_end inspect_go_on(struct call *c, struct inspect_state *state, uint64_t
     return end == SEC_PAUSE ? SEC_PAUSE : SEC_DONE;
 }
 
+static void keep_collections(struct call *c, const struct sec_run *run)
+{
+    struct sec_kept kept = sec_collections_keep(run);
+    struct worker_shared *shared = c->txn->worker->shared;
+    if (shared == NULL)
+        return;
+    shared->counters.collections_evicted += kept.evicted;
+    shared->counters.collections_lost += kept.lost;
+}
+
 void inspect_finish(struct call *c, struct inspect_state *state)
 {
     struct sec_run *run = &state->run;
@@ -203,5 +217,6 @@ void inspect_finish(struct call *c, struct inspect_state *state)
     if (run->phase < SEC_REQUEST_BODY && c->txn->decided == ACTION_PASS)
         (void)sec_run_phase(run, SEC_REQUEST_BODY, UINT64_MAX);
     (void)sec_run_phase(run, SEC_LOGGING, UINT64_MAX);
+    keep_collections(c, run);
     report_new(c, state);
 }

@@ -14,8 +14,9 @@
 
 struct inspect_conf {
     const struct sec_plan *plan;
-    unsigned values; /* most arguments, and most cookies, of one request */
-    uint64_t budget; /* counted work of one transaction */
+    unsigned values;               /* most arguments, and most cookies, of one request */
+    uint64_t budget;               /* counted work of one transaction */
+    const struct sec_store *store; /* NULL: no rule needs it */
 };
 
 struct inspect_state {

@@ -245,6 +245,33 @@ static void gather(struct sources *sources, const struct ruleset_conf *conf)
     add_paths(sources, &conf->seclang.after);
 }
 
+static bool collects(const struct sec_program *program)
+{
+    for (unsigned i = 0; i < program->rule_count; i++) {
+        const struct sec_rule *rule = program->rules[i];
+        for (unsigned j = 0; j < rule->step_count; j++) {
+            enum sec_step_kind kind = rule->steps[j].kind;
+            if (kind == STEP_INITCOL || kind == STEP_SETSID || kind == STEP_SETUID ||
+                kind == STEP_SETRSC)
+                return true;
+        }
+    }
+    return false;
+}
+
+static enum err open_store(struct ruleset *set, struct setup *setup)
+{
+    set->collects = collects(set->program);
+    if (!set->collects)
+        return OK;
+    void *memory =
+        setup->shared(setup, "collections", STORE_LAYOUT, sec_store_bytes(STORE_ENTRIES));
+    if (memory == NULL)
+        return ERR_CONFIG;
+    sec_store_over(&set->store, memory, STORE_ENTRIES, setup->boot_key);
+    return OK;
+}
+
 static enum err load(struct ruleset *set, const struct sources *sources)
 {
     struct setup *setup = sources->setup;
@@ -253,6 +280,7 @@ static enum err load(struct ruleset *set, const struct sources *sources)
     struct text why = text_fixed(buffer, sizeof(buffer));
     TRY(seclang_load(&set->program, sources->items, sources->count, &options, setup->arena,
                      setup->complaint->schema->diags));
+    TRY(open_store(set, setup));
     struct database_maker maker;
     ruleset_maker(&maker, setup);
     enum err err = sec_plan_build_with(&maker, &set->plan, set->program, setup->arena, &why);

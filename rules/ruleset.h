@@ -10,7 +10,7 @@
 
 #include "gateway/chain/stage.h"
 #include "rules/engine/database.h"
-#include "rules/engine/plan.h"
+#include "rules/engine/store.h"
 
 struct ruleset_crs {
     struct span path; /* a folder of *.conf files */
@@ -34,6 +34,8 @@ struct ruleset {
     struct ruleset_conf conf;
     struct sec_program *program;
     struct sec_plan *plan;
+    bool collects; /* some rule keeps collections: in `store`, which all workers share */
+    struct sec_store store;
     unsigned users;
 };
 

@@ -203,9 +203,11 @@ static struct verdict resume_set(struct call *c)
 
 static struct inspect_conf inspect_conf_of(const struct waf_conf *conf)
 {
-    return (struct inspect_conf){ .plan = conf->seclang_set->plan,
+    const struct ruleset *set = conf->seclang_set;
+    return (struct inspect_conf){ .plan = set->plan,
                                   .values = (unsigned)conf->budget.values,
-                                  .budget = conf->budget.bytes };
+                                  .budget = conf->budget.bytes,
+                                  .store = set->collects ? &set->store : NULL };
 }
 
 /* The own rules have spoken; in block mode a refusal is the last word. */

@@ -30,6 +30,8 @@ static const struct {
     COUNTER(request_bytes),
     COUNTER(response_bytes),
     COUNTER(limits_evicted),
+    COUNTER(collections_evicted),
+    COUNTER(collections_lost),
     COUNTER(h2_connections),
 };
 #undef COUNTER

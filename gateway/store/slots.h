@@ -9,7 +9,7 @@
 #include "gateway/http2/budget.h"
 
 enum { SLOTS_MAX = 64, DEATHS_MAX = 256, DEATHS_TO_REFUSE = 2, DEATH_LIFETIME_S = 86400 };
-enum { SLOTS_LAYOUT = 3, BOOT_KEY_BYTES = 32, IDS_LISTEN_BYTES = 1024 };
+enum { SLOTS_LAYOUT = 4, BOOT_KEY_BYTES = 32, IDS_LISTEN_BYTES = 1024 };
 
 /* Counters of one worker; the steward adds them up. Names appear in metrics and `status`. */
 struct worker_counters {
@@ -20,6 +20,9 @@ struct worker_counters {
     uint64_t request_bytes, response_bytes;
     uint64_t status_class[6];
     uint64_t limits_evicted; /* keys forgotten although they counted: the table is too small */
+    /* Collections of SecLang: given up for others before their time; changes that had no room,
+     * or found them locked. */
+    uint64_t collections_evicted, collections_lost;
     uint64_t h2_connections;
     uint64_t h2_floods[FLOOD_COUNT]; /* connections that were cut off, by why */
 };

@@ -357,7 +357,7 @@ static bool made_by_rules(enum variable var)
     return sec_collection_of(var) != COLLECTION_COUNT ||
            (var >= VAR_RULE && var <= VAR_HIGHEST_SEVERITY) || var == VAR_DURATION ||
            (var >= VAR_TIME && var <= VAR_TIME_YEAR) || var == VAR_WEBAPPID ||
-           var == VAR_REQBODY_PROCESSOR;
+           var == VAR_SESSIONID || var == VAR_USERID || var == VAR_REQBODY_PROCESSOR;
 }
 
 static const struct sec_list *list_of(struct sec_run *run, const struct sec_target *target,

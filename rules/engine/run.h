@@ -57,11 +57,12 @@ struct sec_match {
 /* A variable that rules made. */
 struct sec_variable {
     struct sec_variable *next;
-    struct span name;  /* lower case */
-    struct span shown; /* as it was spelled when it was made */
-    struct span text;  /* p NULL: unset */
-    uint32_t order;    /* of creation */
-    uint64_t expires;  /* wall clock, seconds; 0: with the collection */
+    struct span name;   /* lower case */
+    struct span shown;  /* as it was spelled when it was made */
+    struct span text;   /* p NULL: unset */
+    struct span loaded; /* in a collection that outlives transactions: as it was kept */
+    uint32_t order;     /* of creation */
+    enum { VARIABLE_LOADED, VARIABLE_COUNTED, VARIABLE_SET } change; /* since then */
 };
 
 struct sec_matched { /* of MATCHED_VARS */
@@ -102,7 +103,7 @@ struct sec_run {
     struct span captures[REGEX_CAPTURES_MAX];     /* TX:0 to TX:9 */
     struct span collection_key[COLLECTION_COUNT]; /* by initcol; p NULL: not begun */
     bool collection_changed[COLLECTION_COUNT];
-    const struct sec_store *store;
+    const struct sec_store *store; /* NULL: collections begin new in each transaction */
 
     uint64_t *live[SEC_PHASES]; /* sets of entries to look at */
     struct span matched_name, matched_text;
@@ -168,6 +169,10 @@ struct span sec_expand(struct sec_run *run, const struct macro *macro);
 /* Which collection a variable is; COLLECTION_COUNT: none. */
 enum sec_collection sec_collection_of(enum variable var);
 struct span sec_lower(struct arena *arena, struct span s);
+struct sec_variable *sec_variable_find(const struct sec_run *run,
+                                       enum sec_collection collection, struct span lower_name);
+/* As C's atoi, but bounded to 32 bits. */
+int64_t sec_number(struct span text);
 
 /* steps.c: the actions that change state. False: out of memory. */
 MUST_USE bool sec_do_steps(struct sec_run *run, const struct sec_link *link);

@@ -8,8 +8,8 @@
 /* ---- numbers --------------------------------------------------------------------------------
  */
 
-/* As C's atoi, but bounded: leading white space, a sign, digits, whatever is behind them. */
-static int64_t leading_number(struct span s)
+/* Leading white space, a sign, digits, whatever is behind them. */
+int64_t sec_number(struct span s)
 {
     enum { NUMBER_MAX = INT32_MAX };
     size_t i = 0;
@@ -60,7 +60,8 @@ static bool set_variable(struct sec_run *run, const struct sec_step *step)
     return sec_collection_set(run, step->collection, name, value);
 }
 
-/* Counters never go below zero. */
+/* Counters never go below zero. One that was only counted is told from one that was set: two
+ * transactions may count at once. */
 static bool add_variable(struct sec_run *run, const struct sec_step *step)
 {
     if (!has_begun(run, step->collection))
@@ -71,10 +72,17 @@ static bool add_variable(struct sec_run *run, const struct sec_step *step)
     struct span lower = sec_lower(run->arena, name);
     if (lower.p == NULL)
         return false;
-    int64_t sum = leading_number(sec_collection_get(run, step->collection, lower)) +
-                  leading_number(value);
+    const struct sec_variable *old = sec_variable_find(run, step->collection, lower);
+    bool counted = old == NULL || old->change != VARIABLE_SET;
+    int64_t sum =
+        sec_number(sec_collection_get(run, step->collection, lower)) + sec_number(value);
     struct span text = number_text(run, sum < 0 ? 0 : sum);
-    return text.p != NULL && sec_collection_set(run, step->collection, name, text);
+    if (text.p == NULL || !sec_collection_set(run, step->collection, name, text))
+        return false;
+    struct sec_variable *variable = sec_variable_find(run, step->collection, lower);
+    if (variable != NULL && counted)
+        variable->change = VARIABLE_COUNTED;
+    return true;
 }
 
 static bool unset_variable(struct sec_run *run, const struct sec_step *step)
@@ -86,20 +94,40 @@ static bool unset_variable(struct sec_run *run, const struct sec_step *step)
            sec_collection_set(run, step->collection, name, (struct span){ 0 });
 }
 
+/* What lives no longer than the transaction does not expire. */
 static bool expire_variable(struct sec_run *run, const struct sec_step *step)
 {
+    if (step->collection == COLLECTION_TX || !has_begun(run, step->collection))
+        return true;
     struct span name = name_of(run, step), value = sec_expand(run, &step->value);
-    if (name.p == NULL || value.p == NULL)
+    struct text end = text_growing(run->arena, name.len + 16);
+    text_lit(&end, "__expire_");
+    text_add(&end, name);
+    if (name.p == NULL || value.p == NULL || end.overflow)
         return false;
-    int64_t seconds = leading_number(value);
-    struct sec_variable *variable = run->variables[step->collection];
-    for (; variable != NULL; variable = variable->next) {
-        if (span_equal_nocase(variable->name, name)) {
-            variable->expires = run->wall_s + (uint64_t)(seconds > 0 ? seconds : 0);
-            run->collection_changed[step->collection] = true;
-        }
-    }
-    return true;
+    struct text when = text_growing(run->arena, 24);
+    text_int(&when, (int64_t)run->wall_s + sec_number(value));
+    return !when.overflow &&
+           sec_collection_set(run, step->collection, text_span(&end), text_span(&when));
+}
+
+/* `steps/seconds`: down by `steps` for each `seconds` since the collection was kept. */
+static bool deprecate_variable(struct sec_run *run, const struct sec_step *step)
+{
+    if (!has_begun(run, step->collection))
+        return true;
+    struct span name = name_of(run, step), seconds = sec_expand(run, &step->value), steps;
+    if (name.p == NULL || seconds.p == NULL)
+        return false;
+    struct span kept = sec_collection_get(run, step->collection, SPAN("last_update_time"));
+    struct span text = sec_collection_get(run, step->collection, sec_lower(run->arena, name));
+    if (kept.p == NULL || text.p == NULL || !span_cut(&seconds, '/', &steps) ||
+        sec_number(seconds) <= 0)
+        return true;
+    int64_t times = ((int64_t)run->wall_s - sec_number(kept)) / sec_number(seconds);
+    int64_t left = times < 0 ? sec_number(text) : sec_number(text) - sec_number(steps) * times;
+    text = number_text(run, left < 0 ? 0 : left);
+    return text.p != NULL && sec_collection_set(run, step->collection, name, text);
 }
 
 /* ---- collections ----------------------------------------------------------------------------
@@ -115,7 +143,7 @@ static bool begin_collection(struct sec_run *run, enum sec_collection collection
     if (run->collection_key[collection].p != NULL)
         return true;
     run->collection_key[collection] = key;
-    return run->store == NULL || run->store->load(run->store->context, run, collection);
+    return sec_collection_begin(run, collection);
 }
 
 static bool set_environment(struct sec_run *run, const struct sec_step *step)
@@ -249,6 +277,7 @@ static bool do_step(struct sec_run *run, const struct plan_step *planned)
     case STEP_CTL:
         return do_ctl(run, planned);
     case STEP_DEPRECATEVAR:
+        return deprecate_variable(run, step);
     case STEP_SANITISE:
         return true;
     }

@@ -38,8 +38,8 @@ enum sec_collection sec_collection_of(enum variable var)
     return (enum sec_collection)i;
 }
 
-static struct sec_variable *find_variable(const struct sec_run *run,
-                                          enum sec_collection collection, struct span name)
+struct sec_variable *sec_variable_find(const struct sec_run *run,
+                                       enum sec_collection collection, struct span name)
 {
     struct sec_variable *variable = run->variables[collection];
     while (variable != NULL && !span_equal(variable->name, name))
@@ -65,7 +65,7 @@ struct span sec_tx_get(const struct sec_run *run, struct span name)
     unsigned slot = slot_of(run->plan, name);
     if (slot != NO_SLOT)
         return run->slots[slot];
-    const struct sec_variable *variable = find_variable(run, COLLECTION_TX, name);
+    const struct sec_variable *variable = sec_variable_find(run, COLLECTION_TX, name);
     return variable != NULL ? variable->text : (struct span){ 0 };
 }
 
@@ -74,7 +74,7 @@ struct span sec_collection_get(const struct sec_run *run, enum sec_collection co
 {
     if (collection == COLLECTION_TX)
         return sec_tx_get(run, name);
-    const struct sec_variable *variable = find_variable(run, collection, name);
+    const struct sec_variable *variable = sec_variable_find(run, collection, name);
     return variable != NULL ? variable->text : (struct span){ 0 };
 }
 
@@ -99,7 +99,7 @@ bool sec_collection_set(struct sec_run *run, enum sec_collection collection, str
     unsigned slot = collection == COLLECTION_TX ? slot_of(run->plan, name) : NO_SLOT;
     if (slot != NO_SLOT)
         return set_slot(run, slot, text);
-    struct sec_variable *variable = find_variable(run, collection, name);
+    struct sec_variable *variable = sec_variable_find(run, collection, name);
     if (variable == NULL && text.p == NULL)
         return true;
     if (variable == NULL) {
@@ -120,7 +120,7 @@ bool sec_collection_set(struct sec_run *run, enum sec_collection collection, str
     if (variable->text.p == NULL)
         variable->order = ++run->order;
     variable->text = text;
-    variable->expires = 0;
+    variable->change = VARIABLE_SET;
     run->collection_changed[collection] = true;
     return true;
 }
@@ -268,7 +268,7 @@ static struct span shown_name(const struct sec_run *run, enum sec_collection col
     unsigned slot = collection == COLLECTION_TX ? slot_of(run->plan, lower) : NO_SLOT;
     if (slot != NO_SLOT)
         return run->plan->slot_shown[slot];
-    const struct sec_variable *variable = find_variable(run, collection, lower);
+    const struct sec_variable *variable = sec_variable_find(run, collection, lower);
     return variable != NULL ? variable->shown : lower;
 }
 
@@ -415,6 +415,10 @@ struct span sec_lookup(struct sec_run *run, enum variable var, struct span key)
         return number(run, (int64_t)(run->now_us - run->began_us));
     case VAR_WEBAPPID:
         return run->plan->program->settings.web_app_id;
+    case VAR_SESSIONID:
+        return run->collection_key[COLLECTION_SESSION];
+    case VAR_USERID:
+        return run->collection_key[COLLECTION_USER];
     case VAR_RULE:
         return rule_field(run, key);
     case VAR_REQBODY_PROCESSOR:
