@@ -143,10 +143,19 @@ static void report_new(struct call *c, struct inspect_state *state)
 /* ---- what is decided ------------------------------------------------------------------------
  */
 
+/* A rule that decides is on record even where it logs nothing. */
+static void name_silent(struct call *c, const struct sec_rule *rule)
+{
+    struct finding finding = { .rule = id_text(c->txn->arena, rule) };
+    if (!rule->log && !rule->audit_log)
+        txn_find(c->txn, &finding);
+}
+
 static struct verdict objection(struct call *c, struct inspect_state *state,
                                 const struct sec_rule *rule)
 {
     struct sec_run *run = &state->run;
+    name_silent(c, rule);
     int status = rule->resolved == DISRUPT_REDIRECT ? 302 : rule->status;
     struct reply *reply = reply_new(c->txn, status);
     state->refused = true;

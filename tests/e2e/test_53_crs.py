@@ -74,7 +74,7 @@ def test_an_attack_is_refused_and_on_record(gateway, origin):
     record = gateway.new_records()[0]
     assert record["sallyport"]["reason"] == "rule" and record["event"]["action"] == "block"
     found = rules(record)
-    assert found[0] == 941100 and found[-1] == 949110 and found == sorted(found)
+    assert found[0] == 941100 and 949110 in found and found == sorted(found)
     match = next(m for m in record["sallyport"]["matches"] if m["rule"] == "941110")
     assert match["field"] == "ARGS:q" and match["severity"] == "critical" and match["score"] == 5
     assert match["offset"] == 1 and match["sample"].startswith("<script")
@@ -161,5 +161,5 @@ def test_bursts_are_cut_off_by_the_sets_own_counters(gateway, origin):
     said = [one() for _ in range(30)]
     assert said[:15] == [200] * 15 and said[-1] == "cut", said
     assert ask(gateway, path="/shop", client="203.0.113.78").status == 200
-    cut = [r for r in gateway.records() if r["client"]["ip"] == "203.0.113.77"][-1]
-    assert rules(cut)[0] in (912110, 912120) and cut["event"]["action"] == "block"
+    cut = [r for r in gateway.records() if r["client"]["ip"] == "203.0.113.77" and r["event"]["action"] == "block"]
+    assert 912120 in rules(cut[0]) and rules(cut[-1]) == [912130]  # the set says it once a minute
