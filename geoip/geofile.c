@@ -1,9 +1,10 @@
 /*
- * The check of MMDB files. Every count, offset and length in one is hostile. The tree is not
- * walked from its root but record by record: each is either another node, nothing, or a value's
- * offset, and a look-up takes as many steps as an address has bits whatever they say. Values
- * are followed with a memory of what was seen, because thousands of records share one, and with
- * a budget, because values can be made to overlap.
+ * The check of MMDB files. Every count, offset and length in one is hostile. Each record of the
+ * tree is another node, nothing, or a value's offset, whether the root leads to it or not; and
+ * from the root no path is longer than an address. Nodes are shared (IPv4 hangs in several
+ * places), so those that are met again at a greater depth are walked again. Values are followed
+ * with a memory of what was seen, because thousands of records share one, and with a budget,
+ * because values can be made to overlap.
  */
 #include "geoip/geofile.h"
 
@@ -13,6 +14,7 @@ enum {
     SEPARATOR_BYTES = 16,
     MARKER_BYTES = 14,
     STEPS_PER_BYTE = 4,
+    STEPS_PER_NODE = 8,
     STEPS_LEAST = 4096,
     FORMAT_MAJOR = 2,
 };
@@ -342,6 +344,42 @@ static const char *verify_tree(const MMDB_s *db, struct walk *w)
     return NULL;
 }
 
+struct descent {
+    const MMDB_s *db;
+    uint8_t *depths; /* the greatest at which a node was met, plus 1 */
+    uint64_t steps;
+};
+
+/* Recursion as deep as an address has bits. */
+static bool descend(struct descent *d, uint32_t node, unsigned depth)
+{
+    uint32_t records[2];
+    if (depth == d->db->depth || d->steps == 0)
+        return false;
+    if (d->depths[node] > depth)
+        return true;
+    d->depths[node] = (uint8_t)(depth + 1);
+    d->steps--;
+    read_node(d->db, node, records);
+    for (unsigned side = 0; side < 2; side++)
+        if (records[side] < d->db->metadata.node_count && !descend(d, records[side], depth + 1))
+            return false;
+    return true;
+}
+
+static const char *verify_depth(const MMDB_s *db)
+{
+    struct descent d = { .db = db,
+                         .depths = calloc(db->metadata.node_count, 1),
+                         .steps =
+                             (uint64_t)STEPS_PER_NODE * db->metadata.node_count + STEPS_LEAST };
+    if (d.depths == NULL)
+        return "there is no memory to check it";
+    bool good = descend(&d, 0, 0);
+    free(d.depths);
+    return good ? NULL : "its tree is deeper than an address, or goes in circles";
+}
+
 const char *geofile_verify(struct span bytes)
 {
     MMDB_s db;
@@ -360,5 +398,7 @@ const char *geofile_verify(struct span bytes)
     else
         trouble = verify_tree(&db, &w);
     free(w.seen);
+    if (trouble == NULL)
+        trouble = verify_depth(&db);
     return trouble;
 }

@@ -81,6 +81,7 @@ int verb_quota(const struct arguments *arguments);
 int verb_ban(const struct arguments *arguments);
 int verb_upstream(const struct arguments *arguments);
 int verb_selftest(const struct arguments *arguments);
+int verb_geoip(const struct arguments *arguments);
 int verb_config(const struct arguments *arguments);
 int verb_version(const struct arguments *arguments);
 int verb_help(const struct arguments *arguments);

@@ -91,6 +91,12 @@ const struct verb verbs[] = {
                  "counts by, several joined by +.",
       .flags = { CONFIG, CONTROL, OUTPUT },
       .run = verb_quota },
+    { .name = "geoip",
+      .operands = "build [TABLE...]",
+      .summary = "Make a country database from tables of ranges; without any, from those of "
+                 "Debian's tor-geoipdb.",
+      .flags = { { FLAG_TO, 0, "to", "FILE", "the database (MMDB)" } },
+      .run = verb_geoip },
     { .name = "config",
       .operands = "print|schema|explain KEY-OR-CODE|manual|processes",
       .summary = "The effective configuration, or what may stand in one.",

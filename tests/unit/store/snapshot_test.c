@@ -88,6 +88,8 @@ static void test_refused(void **state)
     struct snapshot_message magic = head(0, 12), kind = head(0, 12);
     magic.magic ^= 1;
     kind.kind = SNAPSHOT_KINDS;
+    struct snapshot_message other = head(0, 12); /* of a kind that there is, but not here */
+    other.kind = SNAPSHOT_GEO_DATABASE;
     const struct {
         struct snapshot_message message;
         int fd;
@@ -95,6 +97,7 @@ static void test_refused(void **state)
     } cases[] = {
         { magic, good, ERR_PROTOCOL },
         { kind, good, ERR_PROTOCOL },
+        { other, good, ERR_PROTOCOL },
         { head(2, 12), good, ERR_PROTOCOL },
         { head(UINT32_MAX, 12), good, ERR_PROTOCOL },
         { head(0, 11), good, ERR_PROTOCOL },
