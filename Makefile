@@ -131,6 +131,10 @@ $(B)/audit-bench: $(B)/tests/bench/audit.o $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
+$(B)/bench-geo: $(B)/tests/bench/geo.o $(LIBRARY)
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+
 $(B)/bench-limits: $(B)/tests/bench/limits.o $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -lm -o $@
@@ -285,6 +289,14 @@ bench-limits: ## what a decision of a limit costs, alone and through a redis-ser
 	@$(MAKE) --no-print-directory $(BUILD)/release/bench-limits VARIANT=release
 	@tests/bench/limits.sh $(BUILD)/release/bench-limits
 
+bench-geo: ## nanoseconds of a look-up in DATABASES="a.mmdb b.mmdb" together; without, in one made of tor-geoipdb
+	@$(MAKE) --no-print-directory all $(BUILD)/release/bench-geo VARIANT=release
+	@$(if $(DATABASES),,$(BUILD)/release/sallyport geoip build --to $(BUILD)/release/geo.mmdb)
+	@$(BUILD)/release/bench-geo $(or $(DATABASES),$(BUILD)/release/geo.mmdb)
+
+geo-data: ## the MMDB files of DATA=folder (test-data and bad-data, outside of the tree) through the check
+	@MMDB_DATA="$(DATA)" $(MAKE) --no-print-directory unit T=tests/unit/geoip/geofile_test
+
 cover: ## line coverage of the unit tests and the corpora, in build/cover/report.txt
 	@$(MAKE) --no-print-directory unit-binaries replay-binaries VARIANT=cover
 	@tests/cover.sh $(UNITS)
@@ -321,5 +333,5 @@ FORCE:
 conformance_targets := conformance conformance-reference conformance-modsecurity \
 	conformance-compare differ differ-check
 .PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
-	replay-binaries fuzz fuzz-binaries e2e language-tests bench bench-audit incident rules-micro cover layers words format-check format \
+	replay-binaries fuzz fuzz-binaries e2e language-tests bench bench-audit bench-geo geo-data incident rules-micro cover layers words format-check format \
 	docs-check lint help FORCE
