@@ -6,6 +6,7 @@
  */
 #include "gateway/stages.h"
 
+#include "auth/apikeys.h"
 #include "auth/basic.h"
 #include "auth/cors.h"
 #include "auth/headers.h"
@@ -25,6 +26,7 @@ const struct stage_type *const stages[] = {
     &limits_stage,          /* ratelimit/limits: token buckets by address */
     &cors_stage,            /* auth/cors: preflights, which carry no password */
     &waf_stage,             /* rules/waf: own rules */
+    &api_keys_stage,        /* auth/apikeys: keys of programs */
     &jwt_stage,             /* auth/jwt: bearer tokens */
     &basic_stage,           /* auth/basic: name and password */
     &subject_limits_stage,  /* ratelimit/limits: those by user */

@@ -96,6 +96,14 @@ struct geo_conf {
     struct stat seen;
 };
 
+/* A watched file of API keys; its snapshot id: auth/apikeys.h. */
+enum { KEY_FILES_MAX = 16 };
+struct key_file {
+    struct span path;
+    struct span built; /* the block made at load (auth/keyfile.h); snapshots replace it */
+    struct stat seen;
+};
+
 /*
  * A field that upstream takes as the gateway's word, on every route of the site: a client's own
  * copy is dropped where the stage that sends it is off, exempt or not there, too.
@@ -122,6 +130,8 @@ struct config {
     size_t list_count;
     struct geo_conf geo[GEO_DATABASES_MAX];
     size_t geo_count;
+    struct key_file key_files[KEY_FILES_MAX];
+    size_t key_file_count;
     struct site *sites;
     size_t site_count;
     struct table hosts;     /* exact host -> struct site */

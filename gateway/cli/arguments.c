@@ -101,3 +101,22 @@ bool arguments_parse(const struct verb *verb, int argc, char **argv,
     }
     return true;
 }
+
+bool length_read(struct span text, int64_t *seconds)
+{
+    static const struct {
+        char unit;
+        uint64_t seconds;
+    } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+    uint64_t count, all;
+    for (size_t i = 0; i < ARRAY_LEN(units) && text.len > 1; i++) {
+        if (text.p[text.len - 1] != units[i].unit)
+            continue;
+        if (!span_uint(span_sub(text, 0, text.len - 1), &count) ||
+            __builtin_mul_overflow(count, units[i].seconds, &all) || all > INT32_MAX)
+            return false;
+        *seconds = (int64_t)all;
+        return all > 0;
+    }
+    return false;
+}

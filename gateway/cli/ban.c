@@ -126,37 +126,18 @@ static void print_nothing(const json_t *answer)
     (void)answer;
 }
 
-/* 90s, 30m, 2h, 7d */
-static bool read_length(struct span text, json_int_t *seconds)
-{
-    static const struct {
-        char unit;
-        uint64_t seconds;
-    } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
-    uint64_t count, all;
-    for (size_t i = 0; i < ARRAY_LEN(units) && text.len > 1; i++) {
-        if (text.p[text.len - 1] != units[i].unit)
-            continue;
-        if (!span_uint(span_sub(text, 0, text.len - 1), &count) ||
-            __builtin_mul_overflow(count, units[i].seconds, &all) || all > INT32_MAX)
-            return false;
-        *seconds = (json_int_t)all;
-        return all > 0;
-    }
-    return false;
-}
-
 static int add(const struct arguments *arguments, const char *net)
 {
     const char *length = arguments->values[FLAG_FOR], *reason = arguments->values[FLAG_REASON];
     bool force = arguments->values[FLAG_FORCE] != NULL;
-    json_int_t seconds = 3600;
-    if (length != NULL && !read_length(span_text(length), &seconds))
+    int64_t seconds = 3600;
+    if (length != NULL && !length_read(span_text(length), &seconds))
         return usage_error("--for takes a time of at least a second: 90s, 2h, 7d");
     if (is_own_address(net) && !force)
         return usage_error("%s is where you are yourself; --force bans it all the same", net);
-    json_t *request = json_pack("{s:s, s:s, s:s, s:I, s:b}", "command", "ban", "action", "add",
-                                "net", net, "seconds", seconds, "force", (int)force);
+    json_t *request =
+        json_pack("{s:s, s:s, s:s, s:I, s:b}", "command", "ban", "action", "add", "net", net,
+                  "seconds", (json_int_t)seconds, "force", (int)force);
     if (request != NULL && reason != NULL)
         (void)json_object_set_new(request, "reason", json_string(reason));
     return ask(arguments, request, print_ban);

@@ -28,6 +28,9 @@ enum flag_id {
     FLAG_KEY,
     FLAG_TO,
     FLAG_FROM,
+    FLAG_USER,
+    FLAG_PLAN,
+    FLAG_SCOPES,
     FLAG_HELP, /* of every verb, in no table */
     FLAG_COUNT
 };
@@ -63,6 +66,8 @@ const struct verb *verb_find(const char *name);
 int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Everything to the descriptor; false when it does not take it. */
 bool print_all(int fd, struct span bytes);
+/* 90s, 30m, 2h, 7d */
+MUST_USE bool length_read(struct span text, int64_t *seconds);
 /* -o json; false and a message when it is neither that nor human. */
 MUST_USE bool output_is_json(const struct arguments *arguments, bool *json);
 
@@ -80,6 +85,7 @@ int verb_status(const struct arguments *arguments);
 int verb_quota(const struct arguments *arguments);
 int verb_ban(const struct arguments *arguments);
 int verb_upstream(const struct arguments *arguments);
+int verb_keys(const struct arguments *arguments);
 int verb_selftest(const struct arguments *arguments);
 int verb_geoip(const struct arguments *arguments);
 int verb_config(const struct arguments *arguments);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/apikeys.h"
 #include "gateway/base/log.h"
 #include "gateway/process/generation.h"
 #include "gateway/process/settings.h"
@@ -94,7 +95,8 @@ static bool watched(const struct list_conf *list)
 static bool put_databases(struct steward_settings *settings, const struct config *config)
 {
     bool fits = true;
-    _Static_assert(WATCHED_FILES_MAX - WATCHED_LISTS_MAX == GEO_DATABASES_MAX, "all fit");
+    _Static_assert(WATCHED_FILES_MAX - WATCHED_LISTS_MAX == GEO_DATABASES_MAX + KEY_FILES_MAX,
+                   "all fit");
     for (size_t i = 0; i < config->geo_count && fits; i++) {
         struct watched_list *file = &settings->lists[settings->list_count++];
         char name[SETTINGS_TEXT_BYTES];
@@ -110,10 +112,24 @@ static bool put_databases(struct steward_settings *settings, const struct config
     return fits;
 }
 
+static bool put_keys(struct steward_settings *settings, const struct config *config)
+{
+    bool fits = true;
+    for (size_t i = 0; i < config->key_file_count && fits; i++) {
+        struct watched_list *file = &settings->lists[settings->list_count++];
+        file->id = key_file_id(config, i);
+        file->kind = SNAPSHOT_API_KEYS;
+        file->seen = config->key_files[i].seen;
+        fits = settings_put(file->name, sizeof(file->name), SPAN("api_keys")) &&
+               settings_put(file->path, sizeof(file->path), config->key_files[i].path);
+    }
+    return fits;
+}
+
 static void send_steward(struct home *home)
 {
     const struct config *config = home->config;
-    size_t lists = config->geo_count;
+    size_t lists = config->geo_count + config->key_file_count;
     for (size_t i = 0; i < config->list_count; i++)
         lists += watched(&config->lists[i]);
     INVARIANT(lists <= WATCHED_FILES_MAX); /* load.c has complained */
@@ -139,7 +155,7 @@ static void send_steward(struct home *home)
         fits = settings_put(list->name, sizeof(list->name), config->lists[i].name) &&
                settings_put(list->path, sizeof(list->path), config->lists[i].file.text);
     }
-    if (!fits || !put_databases(settings, config))
+    if (!fits || !put_databases(settings, config) || !put_keys(settings, config))
         refuse(home, SPAN("error: a path or name is too long for the steward\n"));
     int none = -1;
     send(home, MESSAGE_STEWARD, settings, size, &none);

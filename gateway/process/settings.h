@@ -10,7 +10,10 @@
 
 #include "gateway/base/span.h"
 
-enum { WATCHED_LISTS_MAX = 256, WATCHED_FILES_MAX = WATCHED_LISTS_MAX + 3 /* databases */ };
+enum {
+    WATCHED_LISTS_MAX = 256,
+    WATCHED_FILES_MAX = WATCHED_LISTS_MAX + 3 /* databases */ + 16 /* keys */
+};
 enum { SETTINGS_LAYOUT = 3, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
 
 struct recorder_settings {

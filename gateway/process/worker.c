@@ -9,6 +9,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "auth/apikeys.h"
+#include "auth/keyfile.h"
 #include "gateway/audit/commit.h"
 #include "gateway/audit/flood.h"
 #include "gateway/base/cidrset.h"
@@ -301,6 +303,8 @@ static bool snapshot_valid(enum snapshot_kind kind, struct span bytes)
         MMDB_s db;
         return geofile_open(&db, bytes) == NULL;
     }
+    case SNAPSHOT_API_KEYS:
+        return keyfile_valid(bytes);
     case SNAPSHOT_KINDS:
         break;
     }
@@ -311,7 +315,8 @@ static enum err open_snapshots(struct serving *serving)
 {
     const struct config *config = serving->worker.config;
     struct snapshots *snapshots = &serving->snapshots;
-    TRY(snapshots_init(snapshots, &serving->arena, config->list_count + config->geo_count));
+    TRY(snapshots_init(snapshots, &serving->arena,
+                       config->list_count + config->geo_count + config->key_file_count));
     snapshots->valid = snapshot_valid;
     for (uint32_t id = 0; id < config->list_count; id++)
         snapshot_initial(snapshots, id, serving->start->list_blocks[id]);
@@ -320,6 +325,7 @@ static enum err open_snapshots(struct serving *serving)
         snapshot_initial(snapshots, first + i, config->geo[i].bytes);
         snapshots->items[first + i].kind = SNAPSHOT_GEO_DATABASE;
     }
+    key_files_initial(snapshots, config);
     if (config->geo_count > 0) {
         serving->worker.geo =
             geo_reader_new(snapshots, first, config->geo_count, &serving->arena);

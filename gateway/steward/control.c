@@ -125,13 +125,24 @@ static void do_stop(struct client *client, const json_t *request)
         answer_error(client, "the master does not answer");
 }
 
+/* Watched files are looked at now, and not when the next event tells of them. */
+static void do_files(struct client *client, const json_t *request)
+{
+    (void)request;
+    const char *trouble = lists_look(client->steward);
+    if (trouble != NULL)
+        answer_error(client, trouble);
+    else
+        answer_ok(client);
+}
+
 static const struct {
     const char *name;
     void (*run)(struct client *client, const json_t *request);
 } commands[] = {
-    { "status", do_status },    { "version", do_version }, { "reload", do_reload },
-    { "stop", do_stop },        { "ban", bans_command },   { "upstream", upstream_command },
-    { "quota", quota_command },
+    { "status", do_status },          { "files", do_files },      { "version", do_version },
+    { "reload", do_reload },          { "stop", do_stop },        { "ban", bans_command },
+    { "upstream", upstream_command }, { "quota", quota_command },
 };
 
 static void run(struct client *client, struct span line)

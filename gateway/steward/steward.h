@@ -139,6 +139,8 @@ void metrics_write(struct text *out, const struct steward *steward);
 
 /* watch.c */
 MUST_USE enum err lists_open(struct steward *steward);
+/* Reads what has changed, and sends it; answers the trouble of a file, or NULL. */
+const char *lists_look(struct steward *steward);
 void lists_send(struct steward *steward, struct member *member);
 
 #endif

@@ -13,6 +13,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "auth/keyfile.h"
 #include "gateway/base/cidrset.h"
 #include "gateway/base/log.h"
 #include "gateway/steward/steward.h"
@@ -152,12 +153,31 @@ static const char *build_database(struct list *list, struct span bytes, struct a
     return trouble;
 }
 
+static const char *build_keys(struct list *list, struct span text, struct arena *arena)
+{
+    struct span block;
+    unsigned line = 0;
+    enum err err = keyfile_build(text, arena, &block, &line);
+    if (err == ERR_SYNTAX)
+        log_error("file of keys has a malformed line; the last good one stays",
+                  F_TEXT("path", list->settings->path), F_INT("line", line));
+    if (err != OK)
+        return err == ERR_SYNTAX      ? "a line is malformed"
+               : err == ERR_DUPLICATE ? "a key stands twice"
+                                      : err_text(err);
+    const char *trouble = seal(list, block);
+    if (trouble == NULL)
+        list->ranges = keyfile_count(block);
+    return trouble;
+}
+
 static const struct kind {
     size_t max;
     const char *(*build)(struct list *list, struct span text, struct arena *arena);
 } kinds[SNAPSHOT_KINDS] = {
     [SNAPSHOT_ADDRESS_LIST] = { CIDRSET_FILE_MAX, build_list },
     [SNAPSHOT_GEO_DATABASE] = { GEOFILE_BYTES_MAX, build_database },
+    [SNAPSHOT_API_KEYS] = { KEYFILE_BYTES_MAX, build_keys },
 };
 
 static const struct kind *kind_of(const struct list *list)
@@ -255,6 +275,15 @@ static void on_poll(struct timer *timer)
     timer_set(&steward->loop, timer, POLL_MS);
     watch_folders(steward);
     look_at_all(steward);
+}
+
+const char *lists_look(struct steward *steward)
+{
+    const char *trouble = NULL;
+    look_at_all(steward);
+    for (uint32_t i = 0; i < steward->settings->list_count; i++)
+        trouble = steward->lists[i].trouble != NULL ? steward->lists[i].trouble : trouble;
+    return trouble;
 }
 
 enum err lists_open(struct steward *steward)

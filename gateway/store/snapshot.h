@@ -10,7 +10,12 @@
 #include "gateway/base/arena.h"
 #include "gateway/net/loop.h"
 
-enum snapshot_kind { SNAPSHOT_ADDRESS_LIST, SNAPSHOT_GEO_DATABASE, SNAPSHOT_KINDS };
+enum snapshot_kind {
+    SNAPSHOT_ADDRESS_LIST,
+    SNAPSHOT_GEO_DATABASE,
+    SNAPSHOT_API_KEYS,
+    SNAPSHOT_KINDS
+};
 enum { SNAPSHOT_BYTES_MAX = 256 * 1024 * 1024, SNAPSHOT_IDS_MAX = 1024 };
 
 /* One message on the worker's control socket (SOCK_SEQPACKET), the descriptor beside it. */
