@@ -21,6 +21,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BINARY = (ROOT / os.environ.get("SALLYPORT", "build/debug/sallyport")).resolve()
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 BEGIN, END = "<!-- processes: begin -->\n", "<!-- processes: end -->"
+# The public key of RFC 8037, appendix A.
+JWKS = '{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
 WORDS = r'((?:"(?:[^"\\]|\\.)*"\s*)+)'
 
 
@@ -148,6 +150,8 @@ def stub(folder, name, pair):
         ".txt": "192.0.2.0/24\n",
         ".htpasswd": f"ann:{HASH}\n",
         ".secret": f"{HASH}\n",
+        ".jwks": JWKS,
+        ".keys": "# none\n",
     }
     path.write_text(texts[path.suffix])
     path.chmod(0o600)
@@ -174,7 +178,7 @@ def check_example(pair, text):
     """The finished `sallyport check` of one configuration, in a folder with stubs for its files."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        for file in re.findall(r"(?<![\w/.-])[\w./-]+\.(?:crt|pem|key|txt|htpasswd|secret)\b", text):
+        for file in re.findall(r"(?<![\w/.-])[\w./-]+\.(?:crt|pem|keys|key|txt|htpasswd|secret|jwks)\b", text):
             stub(folder, file, pair)
         config = folder / "sallyport.yaml"
         config.write_text(text)

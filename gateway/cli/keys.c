@@ -358,9 +358,10 @@ int verb_keys(const struct arguments *arguments)
         const char *name;
         unsigned operands;
         int (*run)(const struct arguments *arguments, bool json);
-    } actions[] = {
-        { "add", 1, add }, { "list", 1, list }, { "rotate", 2, rotate }, { "revoke", 2, take_back }
-    };
+    } actions[] = { { "add", 1, add },
+                    { "list", 1, list },
+                    { "rotate", 2, rotate },
+                    { "revoke", 2, take_back } };
     const char *action = arguments->operand_count > 0 ? arguments->operands[0] : "list";
     unsigned operands = arguments->operand_count > 0 ? arguments->operand_count : 1;
     bool json;
