@@ -22,6 +22,17 @@ static void look_up(const MMDB_s *db, struct addr addr, bool verified)
     (void)addr_to_sockaddr(&addr, (struct sockaddr *)&sa);
     MMDB_lookup_result_s result = MMDB_lookup_sockaddr(db, (struct sockaddr *)&sa, &error);
     INVARIANT(!verified || !is_damage(error));
+    MMDB_entry_s entry;
+    uint32_t start = addr.family == ADDR_V4 ? db->ipv4_start_node.node_value : 0;
+    bool fits = addr.family == ADDR_V4 || db->depth == 128;
+    bool found = fits && geofile_entry(db,
+                                       geofile_descend(db, start, addr.bytes, 0,
+                                                       addr.family == ADDR_V4 ? 32 : 128),
+                                       &entry);
+    if (verified) { /* ours and the library's are the same */
+        INVARIANT(found == (error == MMDB_SUCCESS && result.found_entry));
+        INVARIANT(!found || entry.offset == result.entry.offset);
+    }
     if (error != MMDB_SUCCESS || !result.found_entry)
         return;
     static const char *const paths[][4] = { { "country", "iso_code", NULL },

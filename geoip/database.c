@@ -1,13 +1,12 @@
 /*
- * Look-ups. The tree is walked for each address; what its value says is kept by the value's
- * offset, because addresses are many and values few: a country database has some 250, and to
- * find the country in one takes longer than to find the value.
+ * Look-ups. The tree is walked for each address, from where the first 16 bits of an IPv4
+ * address lead, which is kept; what its value says is kept by the value's offset, because
+ * addresses are many and values few: a country database has some 250, and to find the country
+ * in one takes longer than to find the value.
  *
  * Texts are never trusted: a country is two capital letters or nothing.
  */
 #include "geoip/database.h"
-
-#include <netinet/in.h>
 
 #include "gateway/net/worker.h"
 #include "geoip/geofile.h"
@@ -26,6 +25,7 @@ struct geo_db {
     const char *opened; /* the bytes that `mmdb` is about */
     uint32_t swaps;
     struct kept kept[KEPT_VALUES];
+    uint32_t top[GEOFILE_TOP];
 };
 
 struct geo_reader {
@@ -154,30 +154,23 @@ static struct geo_db *database(struct geo_reader *reader, size_t i)
     if (db->opened != snapshot->bytes.p || db->swaps != snapshot->swaps) {
         memset(db->kept, 0, sizeof(db->kept));
         db->good = geofile_open(&db->mmdb, snapshot->bytes) == NULL;
+        if (db->good)
+            geofile_fill_top(&db->mmdb, db->top);
         db->opened = snapshot->bytes.p;
         db->swaps = snapshot->swaps;
     }
     return db->good ? db : NULL;
 }
 
-static bool find_entry(struct geo_db *db, const struct addr *addr, MMDB_entry_s *entry)
+static bool find_entry(const struct geo_db *db, const struct addr *addr, MMDB_entry_s *entry)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } sa;
-    int error = MMDB_SUCCESS;
-    if (addr->family == ADDR_V4) {
-        sa.v4 = (struct sockaddr_in){ .sin_family = AF_INET };
-        memcpy(&sa.v4.sin_addr, addr->bytes, sizeof(sa.v4.sin_addr));
-    } else {
-        sa.v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6 };
-        memcpy(&sa.v6.sin6_addr, addr->bytes, sizeof(sa.v6.sin6_addr));
-    }
-    MMDB_lookup_result_s result = MMDB_lookup_sockaddr(&db->mmdb, &sa.any, &error);
-    *entry = result.entry;
-    return error == MMDB_SUCCESS && result.found_entry;
+    const MMDB_s *mmdb = &db->mmdb;
+    if (addr->family == ADDR_V6)
+        return mmdb->depth == 128 &&
+               geofile_entry(mmdb, geofile_descend(mmdb, 0, addr->bytes, 0, 128), entry);
+    uint32_t record = db->top[(uint32_t)addr->bytes[0] << 8 | addr->bytes[1]];
+    record = geofile_descend(mmdb, record, addr->bytes, GEOFILE_TOP_BITS, 32);
+    return geofile_entry(mmdb, record, entry);
 }
 
 /* Copied, for the next swap may come while the transaction waits. */

@@ -326,6 +326,61 @@ const char *geofile_open(MMDB_s *db, struct span bytes)
     return NULL;
 }
 
+/* ---- look-ups ---- */
+
+static inline uint32_t child(const MMDB_s *db, uint32_t node, unsigned bit)
+{
+    const uint8_t *p = db->file_content + (size_t)node * db->full_record_byte_size;
+    switch (db->metadata.record_size) {
+    case 24:
+        p += 3 * bit;
+        return (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
+    case 28:
+        return (uint32_t)(bit != 0 ? p[3] & 15 : p[3] >> 4) << 24 | (uint32_t)p[4 * bit] << 16 |
+               (uint32_t)p[4 * bit + 1] << 8 | p[4 * bit + 2];
+    default:
+        return big_endian(p + 4 * bit, 4);
+    }
+}
+
+uint32_t geofile_descend(const MMDB_s *db, uint32_t record, const uint8_t *address,
+                         unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to && record < db->metadata.node_count; i++)
+        record = child(db, record, address[i / 8] >> (7 - i % 8) & 1);
+    return record;
+}
+
+bool geofile_entry(const MMDB_s *db, uint32_t record, MMDB_entry_s *entry)
+{
+    uint32_t nodes = db->metadata.node_count;
+    if (record <= nodes || record - nodes < SEPARATOR_BYTES ||
+        record - nodes - SEPARATOR_BYTES >= db->data_section_size)
+        return false;
+    *entry = (MMDB_entry_s){ .mmdb = db, .offset = record - nodes - SEPARATOR_BYTES };
+    return true;
+}
+
+static void fill(const MMDB_s *db, uint32_t top[GEOFILE_TOP], uint32_t record, unsigned depth,
+                 uint32_t first)
+{
+    uint32_t count = GEOFILE_TOP >> depth;
+    if (depth < GEOFILE_TOP_BITS && record < db->metadata.node_count) {
+        fill(db, top, child(db, record, 0), depth + 1, first);
+        fill(db, top, child(db, record, 1), depth + 1, first + count / 2);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        top[first + i] = record;
+}
+
+void geofile_fill_top(const MMDB_s *db, uint32_t top[GEOFILE_TOP])
+{
+    fill(db, top, db->ipv4_start_node.node_value, 0, 0);
+}
+
+/* ---- the whole check ---- */
+
 static const char *verify_tree(const MMDB_s *db, struct walk *w)
 {
     uint32_t nodes = db->metadata.node_count, records[2];

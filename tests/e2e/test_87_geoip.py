@@ -7,7 +7,7 @@ import time
 
 import mmdb
 import pytest
-from harness import Origin, Sallyport, command, echo, eventually, merge, plain
+from harness import Cut, Origin, Sallyport, command, echo, eventually, merge, plain
 
 GB, DE, US, NOWHERE = "81.2.69.142", "84.1.2.3", "12.34.56.78", "9.9.9.9"
 COUNTRIES = {"81.2.69.0/24": mmdb.country("GB"), "84.0.0.0/8": mmdb.country("DE"),
@@ -143,3 +143,37 @@ def test_a_database_is_swapped_under_load_and_a_broken_one_is_not(origin):
         for thread in threads:
             thread.join()
         assert failures == []
+
+
+def test_at_the_door(origin):
+    """`connect`: a private address is ZZ, and is told from a list by the reason."""
+    config = merge(plain(origin), {"geoip": {"country": "country.mmdb"}, "connect": {"deny": {"countries": ["ZZ"]}}})
+    with Sallyport(config, files=FILES) as gateway:
+        with gateway.client() as client:
+            with pytest.raises((Cut, ConnectionError)):
+                client.ask()
+        record = eventually(lambda: gateway.refusals())[0]
+        assert record["event"]["reason"] == "country-denied" and record["sallyport"]["list"] == "country:ZZ"
+
+
+def test_build_from_tables(origin, tmp_path):
+    (tmp_path / "v4").write_text("# made by hand\n1359103744,1359103999,GB\n84.0.0.0/8,DE\n9.0.0.0/8,??\n")
+    (tmp_path / "v6").write_text("2a02:d300::,2a02:d307:ffff:ffff:ffff:ffff:ffff:ffff,NO\n")
+    made = tmp_path / "made.mmdb"
+    said = command("geoip", "build", "--to", made, tmp_path / "v4", tmp_path / "v6")
+    assert said.returncode == 0 and "3 ranges of 3 countries, 1 of none" in said.stdout, said
+    with Sallyport(configured(origin, deny={"countries": ["GB", "NO"]}),
+                   files={**FILES, "country.mmdb": made.read_bytes()}) as gateway:
+        assert [status(gateway, a) for a in (GB, DE, NOWHERE, "2a02:d301::1", "2a02:d308::1")] == [403, 200, 200, 403, 200]
+
+
+def test_build_takes_a_table_whole_or_not_at_all(tmp_path):
+    (tmp_path / "bad").write_text("1.0.0.0/24,AU\n1.0.1.0/24\n")
+    (tmp_path / "empty").write_text("1.0.0.0/24,??\n")
+    old = tmp_path / "old.mmdb"
+    old.write_bytes(b"as before")
+    for table, words in (("bad", "line 2"), ("empty", "name no country"), ("absent", "No such file")):
+        said = command("geoip", "build", "--to", old, tmp_path / table)
+        assert said.returncode == 1 and words in said.stderr, said
+    assert old.read_bytes() == b"as before" and sorted(os.listdir(tmp_path)) == ["bad", "empty", "old.mmdb"]
+    assert command("geoip", "build").returncode == 2
