@@ -157,7 +157,7 @@ def test_at_the_door(origin):
 
 
 def test_build_from_tables(origin, tmp_path):
-    (tmp_path / "v4").write_text("# made by hand\n1359103744,1359103999,GB\n84.0.0.0/8,DE\n9.0.0.0/8,??\n")
+    (tmp_path / "v4").write_text("# made by hand\n1359103232,1359103487,GB\n84.0.0.0/8,DE\n9.0.0.0/8,??\n")
     (tmp_path / "v6").write_text("2a02:d300::,2a02:d307:ffff:ffff:ffff:ffff:ffff:ffff,NO\n")
     made = tmp_path / "made.mmdb"
     said = command("geoip", "build", "--to", made, tmp_path / "v4", tmp_path / "v6")
