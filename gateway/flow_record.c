@@ -154,6 +154,42 @@ static void fill_outcome(struct record *record, const struct flow *flow)
         record->upstream_us = (uint32_t)((flow->answered_ns - flow->forwarded_ns) / 1000);
 }
 
+static struct redaction redaction_of(const struct txn *txn)
+{
+    struct redaction redaction = txn->config->audit.redaction;
+    redaction.more = txn->hidden;
+    redaction.more_count = txn->hidden_count;
+    redaction.all = txn->hide_all;
+    return redaction;
+}
+
+/* Parts of the record that show one of the names that rules want hidden. */
+static void hide_parts(struct record *record, const struct redaction *redaction)
+{
+    static const struct {
+        const char *name;
+        size_t part;
+    } rows[] = {
+        { "user-agent", offsetof(struct record, user_agent) },
+        { "referer", offsetof(struct record, referrer) },
+        { "query_string", offsetof(struct record, query) },
+        { "request_line", offsetof(struct record, query) },
+        { "request_uri", offsetof(struct record, query) },
+        { "request_uri_raw", offsetof(struct record, query) },
+        { "request_line", offsetof(struct record, path) },
+        { "request_uri", offsetof(struct record, path) },
+        { "request_uri_raw", offsetof(struct record, path) },
+        { "request_filename", offsetof(struct record, path) },
+        { "request_basename", offsetof(struct record, path) },
+    };
+    bool any = redaction->more_count > 0 || redaction->all;
+    for (size_t i = 0; any && i < ARRAY_LEN(rows); i++) {
+        struct span *part = (struct span *)(void *)((char *)record + rows[i].part);
+        if (part->len > 0 && redaction_covers(redaction, span_text(rows[i].name)))
+            *part = SPAN("<redacted>");
+    }
+}
+
 /* Refusals of which a flood may be told in sum; each attempt to sign in counts by itself. */
 static bool is_repeatable(const struct flow *flow)
 {
@@ -192,11 +228,13 @@ static bool write_record(struct flow *flow)
     fill_request(&record, flow);
     fill_place(&record, txn);
     fill_outcome(&record, flow);
+    struct redaction redaction = redaction_of(txn);
+    hide_parts(&record, &redaction);
     if (is_repeatable(flow) && worker->flood != NULL &&
         flood_absorbs(worker->flood, worker->ring->ring, &record))
         return false;
     struct text line = text_fixed(worker->record, RECORD_BYTES_MAX);
-    record_write(&line, &record, &txn->config->audit.redaction);
+    record_write(&line, &record, &redaction);
     if (ring_commit(worker->ring, class_of(flow), text_span(&line)))
         return true;
     worker->shared->counters.records_lost++;

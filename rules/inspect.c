@@ -1,6 +1,8 @@
 /* The run side of a SecLang rule set in the stage `waf`. */
 #include "rules/inspect.h"
 
+#include "gateway/chain/config.h"
+#include "gateway/chain/geo.h"
 #include "gateway/chain/reply.h"
 #include "gateway/chain/txn.h"
 #include "gateway/net/worker.h"
@@ -29,6 +31,24 @@ static bool has_body(const struct request *req)
     return req->body != BODY_NONE && (req->body != BODY_LENGTH || req->length > 0);
 }
 
+/* Of the gateway's own databases: what they do not hold has no variable. */
+static bool look_up(void *context, struct sec_run *run, struct span address)
+{
+    struct txn *txn = context;
+    const struct config *config = txn->config;
+    struct geo *geo = arena_new(run->arena, struct geo);
+    struct addr addr;
+    if (config->geo_lookup == NULL || geo == NULL || !addr_parse(address, &addr))
+        return false;
+    config->geo_lookup(txn->worker, &addr, geo, run->arena);
+    if (geo->country[0] == '\0' || strcmp(geo->country, GEO_UNKNOWN) == 0 ||
+        strcmp(geo->country, GEO_PRIVATE) == 0)
+        return false;
+    return sec_geo_add(run, "COUNTRY_CODE", span_text(geo->country)) &&
+           sec_geo_add(run, "COUNTRY_CONTINENT", span_text(geo->continent)) &&
+           (geo->city.len == 0 || sec_geo_add(run, "CITY", geo->city));
+}
+
 enum err inspect_begin_head(struct call *c, const struct inspect_conf *conf,
                             struct sec_local *local, struct inspect_state *state)
 {
@@ -36,6 +56,8 @@ enum err inspect_begin_head(struct call *c, const struct inspect_conf *conf,
     TRY(sec_run_init(run, conf->plan, local, c->txn->arena));
     run->budget = conf->budget;
     run->store = conf->store;
+    state->geo = (struct sec_geo){ .context = c->txn, .lookup = look_up };
+    run->geo = &state->geo;
     run->engine = run->ceiling = c->mode == MODE_BLOCK ? ENGINE_ON : ENGINE_DETECT;
     describe(run, c);
     TRY(sec_values_head(&run->values, c->req, conf->values));
@@ -109,6 +131,34 @@ static int32_t score_of(const struct sec_rule *rule)
                : 0;
 }
 
+/* Names of what made the text that was inspected. */
+static void name_transformations(struct finding *finding, struct arena *arena,
+                                 const struct sec_match *match)
+{
+    struct span *names = arena_array(arena, struct span, match->transform_count);
+    for (unsigned i = 0; names != NULL && i < match->transform_count; i++)
+        names[i] = span_text(match->link->transforms[i]->name);
+    finding->transformations = names;
+    finding->transformation_count = names != NULL ? match->transform_count : 0;
+}
+
+/* What log data may tell of: captures of an earlier link, say. A source without a name hides
+ * it, as do too many. */
+static void name_sources(struct finding *finding, struct arena *arena,
+                         const struct sec_match *match)
+{
+    enum { SOURCES_MAX = 32 };
+    static const struct finding_source hidden[1];
+    const struct sec_matched *met = match->rule->next != NULL ? match->met : NULL;
+    struct finding_source *sources =
+        met != NULL ? arena_array(arena, struct finding_source, SOURCES_MAX) : NULL;
+    unsigned count = 0;
+    for (; sources != NULL && met != NULL && count < SOURCES_MAX; met = met->next)
+        sources[count++] = (struct finding_source){ met->name, met->text };
+    finding->sources = met == NULL ? sources : hidden;
+    finding->source_count = met == NULL ? count : 1;
+}
+
 static void report(struct call *c, const struct sec_match *match)
 {
     struct finding finding = {
@@ -125,6 +175,8 @@ static void report(struct call *c, const struct sec_match *match)
         .tags = match->rule->tags,
         .tag_count = match->rule->tag_count,
     };
+    name_transformations(&finding, c->txn->arena, match);
+    name_sources(&finding, c->txn->arena, match);
     txn_find(c->txn, &finding);
 }
 
@@ -138,6 +190,28 @@ static void report_new(struct call *c, struct inspect_state *state)
         report(c, *state->reported);
         state->reported = &(*state->reported)->next;
     }
+    for (const struct sec_hidden *hidden = state->run.hidden; hidden != NULL;
+         hidden = hidden->next)
+        txn_hide(c->txn, hidden->name);
+}
+
+bool inspect_score(const struct inspect_state *state, enum score_kind kind, int64_t *score)
+{
+    static const struct span names[SCORE_KINDS][2] = {
+        [SCORE_INBOUND] = { SPAN_INIT("anomaly_score"),
+                            SPAN_INIT("blocking_inbound_anomaly_score") },
+        [SCORE_OUTBOUND] = { SPAN_INIT("outbound_anomaly_score"),
+                             SPAN_INIT("blocking_outbound_anomaly_score") },
+    };
+    bool any = false;
+    *score = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        struct span text = sec_run_tx(&state->run, names[kind][i]);
+        int64_t number = sec_number(text);
+        any = any || text.p != NULL;
+        *score = number > *score ? number : *score;
+    }
+    return any;
 }
 
 /* ---- what is decided ------------------------------------------------------------------------

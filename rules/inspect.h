@@ -21,6 +21,7 @@ struct inspect_conf {
 
 struct inspect_state {
     struct sec_run run;
+    struct sec_geo geo;
     struct body *body;   /* NULL: there is none, or it is not read */
     bool begun, refused; /* refused: the objection has been said */
     bool body_read, body_judged;
@@ -46,6 +47,10 @@ enum sec_end inspect_go_on(struct call *c, struct inspect_state *state, uint64_t
                            struct verdict *verdict);
 /* The logging phase; it decides nothing. A state that never began is passed over. */
 void inspect_finish(struct call *c, struct inspect_state *state);
+
+/* The anomaly score that the rules have come to in TX, of either generation of the Core Rule
+ * Set. False: they keep none. */
+bool inspect_score(const struct inspect_state *state, enum score_kind kind, int64_t *score);
 
 /* Whether answers of that media type are inspected. */
 bool inspect_type(struct span media_type);

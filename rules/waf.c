@@ -181,6 +181,17 @@ static struct verdict judge_own(struct call *c)
 
 static struct verdict resume_set(struct call *c);
 
+/* The own rules' and the set's. */
+static void note_scores(struct call *c)
+{
+    struct waf_state *state = c->state;
+    int64_t score;
+    if (inspect_score(&state->seclang, SCORE_INBOUND, &score) && score + state->score != 0)
+        txn_score(c->txn, SCORE_INBOUND, score + state->score);
+    if (inspect_score(&state->seclang, SCORE_OUTBOUND, &score) && score != 0)
+        txn_score(c->txn, SCORE_OUTBOUND, score);
+}
+
 /* What the own rules said comes first. */
 static struct verdict go_on(struct call *c)
 {
@@ -193,6 +204,7 @@ static struct verdict go_on(struct call *c)
         op_finish(&state->turn, c->txn->worker, OK, NULL);
         return wait_for(c, &state->turn, resume_set);
     }
+    note_scores(c);
     return state->own.action != ACTION_PASS ? state->own : verdict;
 }
 
@@ -368,6 +380,7 @@ judge_answer(struct call *c, enum err (*begin_phase)(struct call *, struct inspe
     if (begin_phase(c, &state->seclang) != OK)
         return fail(REASON_MEMORY);
     (void)inspect_go_on(c, &state->seclang, UINT64_MAX, &verdict);
+    note_scores(c);
     return verdict;
 }
 

@@ -23,12 +23,13 @@ enum {
     LOGDATA_MAX = 512,
     TAG_MAX = 64,
     TAGS_MAX = 16, /* of one match */
+    TRANSFORMATIONS_MAX = 16,
     NAME_MAX_BYTES = LINE_NAME_MAX,
     FIELD_MAX = 256,
     MESSAGE_MAX = 512,
     SAMPLE_MAX = 6 * SAMPLE_BYTES_MAX,
     MATCH_MAX = 2 * NAME_MAX_BYTES + FIELD_MAX + MESSAGE_MAX + SAMPLE_MAX + LOGDATA_MAX +
-                TAGS_MAX * (TAG_MAX + 4) + 256,
+                (TAGS_MAX + TRANSFORMATIONS_MAX) * (TAG_MAX + 4) + 256,
     TAIL_MAX = 1024, /* what follows the matches */
 };
 
@@ -319,6 +320,22 @@ static void put_tags(struct line *line, const struct finding *finding)
     line_end(out, ']');
 }
 
+static void put_transformations(struct line *line, const struct finding *finding)
+{
+    struct text *out = line->out;
+    unsigned count = finding->transformation_count;
+    if (count > TRANSFORMATIONS_MAX) {
+        count = TRANSFORMATIONS_MAX;
+        line_note_cut(line, "matches.transformations");
+    }
+    if (count == 0)
+        return;
+    text_lit(out, "\"transformations\":[");
+    for (unsigned i = 0; i < count; i++)
+        line_text(line, "matches.transformations", finding->transformations[i], TAG_MAX);
+    line_end(out, ']');
+}
+
 static void put_match(struct line *line, const struct record *record,
                       const struct finding *finding)
 {
@@ -356,6 +373,7 @@ static void put_match(struct line *line, const struct record *record,
     }
     MEMBER(out, "offset");
     line_uint(out, finding->offset);
+    put_transformations(line, finding);
     if (finding->score != 0) {
         MEMBER(out, "score");
         text_int(out, finding->score);
@@ -364,7 +382,7 @@ static void put_match(struct line *line, const struct record *record,
     if (finding->logdata.len > 0) {
         MEMBER(out, "logdata");
         text_char(out, '"');
-        if (hidden)
+        if (hidden || redaction_hides_logdata(line->redaction, finding))
             redaction_pseudonym(out, line->redaction, finding->logdata);
         else if (!line_escape(out, finding->logdata, LOGDATA_MAX))
             line_note_cut(line, "matches.logdata");

@@ -24,6 +24,10 @@ struct trail_entry {
     uint16_t resumes;
 };
 
+struct finding_source {
+    struct span field, value;
+};
+
 /* One match that a stage reports. Spans live in the transaction's arena. */
 struct finding {
     struct span rule;  /* id or name */
@@ -41,8 +45,13 @@ struct finding {
     const char *severity;    /* a constant's name, or NULL */
     const struct span *tags; /* `tag_count` of them */
     unsigned tag_count;
-    struct span
-        logdata; /* what the rule makes of the match; bounded and redacted like a sample */
+    /* What the rule makes of the match; bounded, and hidden when a field that it may tell of
+     * is: `field`, or one that a chain met on its way. */
+    struct span logdata;
+    const struct finding_source *sources;
+    unsigned source_count;
+    const struct span *transformations; /* of the inspected text, in their order */
+    unsigned transformation_count;
 };
 
 /* Sums that stages have come to. */
@@ -94,7 +103,10 @@ struct redaction {
     const struct span
         *params; /* parameter names, `*` at either end matches any run: "password", "*token*" */
     size_t param_count;
-    struct siphash_key key; /* of the pseudonyms */
+    struct siphash_key key;  /* of the pseudonyms */
+    const struct span *more; /* names that are secret in this one record */
+    size_t more_count;
+    bool all; /* every name is */
 };
 
 /* The line, without newline, at most RECORD_BYTES_MAX bytes: long values are cut, and say so.
@@ -137,6 +149,8 @@ bool redaction_pair(const struct redaction *redaction, struct span *rest,
 /* Whether the sample of this finding may not be shown. */
 bool redaction_hides(const struct redaction *redaction, const struct record *record,
                      const struct finding *finding);
+/* Whether its log data may not: it tells of whole values. */
+bool redaction_hides_logdata(const struct redaction *redaction, const struct finding *finding);
 /* <redacted:0123456789abcdef> */
 void redaction_pseudonym(struct text *out, const struct redaction *redaction,
                          struct span value);

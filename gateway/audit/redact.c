@@ -35,6 +35,28 @@ static const struct span single_values[] = {
     SPAN_INIT("version"), SPAN_INIT("user_agent"), SPAN_INIT("filename"),
 };
 
+/* Values that rules make of others: whose, the name does not tell. */
+static const struct span derived_kinds[] = {
+    SPAN_INIT("tx"),      SPAN_INIT("ip"),   SPAN_INIT("global"),   SPAN_INIT("matched_var"),
+    SPAN_INIT("session"), SPAN_INIT("user"), SPAN_INIT("resource"), SPAN_INIT("env"),
+};
+
+/* Pairs, as in a query. */
+static const struct span pair_kinds[] = {
+    SPAN_INIT("query"),           SPAN_INIT("uri"),     SPAN_INIT("request_uri"),
+    SPAN_INIT("request_uri_raw"), SPAN_INIT("referer"), SPAN_INIT("query_string"),
+    SPAN_INIT("request_line"),
+};
+
+/* Of SecLang, without a name of their own: one value each. */
+static const struct span single_variables[] = {
+    SPAN_INIT("request_filename"),  SPAN_INIT("request_basename"),
+    SPAN_INIT("request_method"),    SPAN_INIT("request_protocol"),
+    SPAN_INIT("response_status"),   SPAN_INIT("remote_addr"),
+    SPAN_INIT("status_line"),       SPAN_INIT("server_name"),
+    SPAN_INIT("reqbody_error_msg"),
+};
+
 static bool listed(const struct span *items, size_t count, struct span name)
 {
     for (size_t i = 0; i < count; i++)
@@ -97,7 +119,7 @@ static bool plain_name_covered(const struct redaction *redaction, struct span na
         if (pattern_covers(&pattern, name))
             return true;
     }
-    return false;
+    return listed(redaction->more, redaction->more_count, name);
 }
 
 static bool is_separator(char c)
@@ -125,6 +147,8 @@ bool redaction_covers(const struct redaction *redaction, struct span name)
     size_t len = 0;
     bool parts = false;
 
+    if (redaction->all)
+        return true;
     for (size_t i = 0; i < name.len; i++) {
         char c = name.p[i] == '+' ? ' ' : name.p[i];
         if (c == '%' && name.len - i > 2 && hex_value(name.p[i + 1]) >= 0 &&
@@ -196,8 +220,13 @@ static bool touches(const struct redaction *redaction, struct span text, size_t 
  */
 static bool mentions(const struct redaction *redaction, struct span text)
 {
-    if (span_index(text, '%') >= 0 || span_index(text, '\\') >= 0 || span_index(text, '&') >= 0)
+    if (span_index(text, '%') >= 0 || span_index(text, '\\') >= 0 ||
+        span_index(text, '&') >= 0 || redaction->all)
         return true;
+    for (size_t i = 0; i < redaction->more_count; i++) {
+        if (redaction->more[i].len == 0 || found_nocase(text, redaction->more[i]))
+            return true;
+    }
     for (size_t i = 0; i < redaction->param_count; i++) {
         struct pattern pattern = pattern_of(redaction->params[i]);
         if (pattern.core.len == 0 || found_nocase(text, pattern.core))
@@ -225,6 +254,59 @@ static bool hidden_in(const struct redaction *redaction, const struct finding *f
     return mentions(redaction, span_sub(finding->value, 0, end));
 }
 
+/* Of values that rules made, a number says nothing; not that of a capture, which is a piece of
+ * the request. */
+static bool is_score(struct span name, struct span value)
+{
+    enum { DIGITS_MAX = 10 };
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.p[i] < '0' || value.p[i] > '9')
+            return false;
+    }
+    return name.len > 1 && value.len <= DIGITS_MAX;
+}
+
+/* Named or not, without a look at its value. */
+static bool is_secret(const struct redaction *redaction, struct span kind, struct span name)
+{
+    if (name.p == NULL)
+        return redaction->all || listed(redaction->more, redaction->more_count, kind);
+    return listed(secret_kinds, ARRAY_LEN(secret_kinds), kind) ||
+           listed(secret_fields, ARRAY_LEN(secret_fields), name) ||
+           redaction_covers(redaction, name);
+}
+
+/* Whether all of a field's value may not be shown. */
+static bool hides_whole(const struct redaction *redaction, struct span field, struct span value)
+{
+    struct span name = field, kind;
+    if (!span_cut(&name, ':', &kind) || is_secret(redaction, kind, name))
+        return true;
+    if (listed(derived_kinds, ARRAY_LEN(derived_kinds), kind))
+        return !is_score(name, value);
+    if (span_equal_nocase(kind, SPAN("xml")) || value.p == NULL)
+        return true;
+    bool single = listed(single_values, ARRAY_LEN(single_values), kind) ||
+                  listed(single_variables, ARRAY_LEN(single_variables), kind);
+    if (name.p != NULL || single || listed(pair_kinds, ARRAY_LEN(pair_kinds), kind))
+        return touches(redaction, value, 0, value.len);
+    return mentions(redaction, value);
+}
+
+bool redaction_hides_logdata(const struct redaction *redaction, const struct finding *finding)
+{
+    bool named = span_index(finding->field, ':') >= 0;
+    struct span value = finding->value.p == NULL && named ? finding->logdata : finding->value;
+    if (hides_whole(redaction, finding->field, value))
+        return true;
+    for (unsigned i = 0; i < finding->source_count; i++) {
+        const struct finding_source *source = &finding->sources[i];
+        if (hides_whole(redaction, source->field, source->value))
+            return true;
+    }
+    return false;
+}
+
 bool redaction_hides(const struct redaction *redaction, const struct record *record,
                      const struct finding *finding)
 {
@@ -234,8 +316,10 @@ bool redaction_hides(const struct redaction *redaction, const struct record *rec
 
     if (sample.len == 0)
         return false;
-    if (!span_cut(&name, ':', &kind))
+    if (!span_cut(&name, ':', &kind) || is_secret(redaction, kind, name))
         return true;
+    if (listed(derived_kinds, ARRAY_LEN(derived_kinds), kind))
+        return !is_score(name, sample);
     if (name.p == NULL) {
         if (span_equal_nocase(kind, SPAN("query")))
             return hidden_in(redaction, finding, record->query);
@@ -243,10 +327,6 @@ bool redaction_hides(const struct redaction *redaction, const struct record *rec
             return hidden_in(redaction, finding, none);
         return touches(redaction, sample, 0, sample.len);
     }
-    if (listed(secret_kinds, ARRAY_LEN(secret_kinds), kind) ||
-        listed(secret_fields, ARRAY_LEN(secret_fields), name) ||
-        redaction_covers(redaction, name))
-        return true;
     if (span_equal_nocase(name, SPAN("referer")))
         return hidden_in(redaction, finding, record->referrer);
     return touches(redaction, sample, 0, sample.len);

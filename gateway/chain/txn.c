@@ -52,6 +52,20 @@ void txn_find(struct txn *txn, const struct finding *finding)
     txn->findings[txn->finding_count++] = *finding;
 }
 
+void txn_hide(struct txn *txn, struct span name)
+{
+    if (txn->hidden == NULL)
+        txn->hidden = arena_array(txn->arena, struct span, TXN_HIDDEN_MAX);
+    for (unsigned i = 0; i < txn->hidden_count; i++) {
+        if (span_equal_nocase(txn->hidden[i], name))
+            return;
+    }
+    if (txn->hidden == NULL || txn->hidden_count == TXN_HIDDEN_MAX)
+        txn->hide_all = true;
+    else
+        txn->hidden[txn->hidden_count++] = name;
+}
+
 void txn_score(struct txn *txn, enum score_kind kind, int64_t value)
 {
     txn->scores.set[kind] = true;

@@ -74,6 +74,9 @@ struct txn {
     struct finding *findings; /* FINDINGS_MAX, made on first use */
     unsigned finding_count, findings_dropped;
     struct scores scores;
+    struct span *hidden; /* TXN_HIDDEN_MAX names that the record may not show the values of */
+    unsigned hidden_count;
+    bool hide_all;
 
     enum reason reason;  /* the decision that stands in the record */
     enum action decided; /* ACTION_PASS until something decided otherwise */
@@ -93,6 +96,11 @@ void txn_abort(struct txn *txn);
 void txn_cancel_phase(struct txn *txn);
 /* Reports a match; bounded, copies nothing (spans in arena, message or configuration). */
 void txn_find(struct txn *txn, const struct finding *finding);
+
+/* The record shows no value of that name: of a parameter or field, or a variable such as
+ * QUERY_STRING. Lives in the arena. Beyond the limit none of any name. */
+enum { TXN_HIDDEN_MAX = 32 };
+void txn_hide(struct txn *txn, struct span name);
 
 /* The sum that a stage has come to, for the record; a later word replaces an earlier one. */
 void txn_score(struct txn *txn, enum score_kind kind, int64_t value);

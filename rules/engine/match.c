@@ -95,6 +95,18 @@ static void try_regex(struct sec_run *run, const struct sec_link *link, struct s
         take_all(run, regex, text, &found->captures);
 }
 
+bool sec_geo_add(struct sec_run *run, const char *name, struct span text)
+{
+    return sec_values_add(&run->values, VAR_GEO, span_text(name), text) != ERR_MEMORY;
+}
+
+/* GEO is what the last address that was found has. */
+static bool look_up(struct sec_run *run, struct span address)
+{
+    run->values.lists[VAR_GEO].count = 0;
+    return run->geo->lookup(run->geo->context, run, address);
+}
+
 static void try_operator(struct sec_run *run, const struct sec_link *link, struct span text,
                          struct found *found)
 {
@@ -108,8 +120,11 @@ static void try_operator(struct sec_run *run, const struct sec_link *link, struc
     };
     run->counts.operator_calls++;
     run->work += text.len + WORK_OPERATOR;
-    found->yes = op->row->eval != NULL && op->row->eval(&call, &match);
-    if (!found->yes)
+    if (op->row->kind == OPERATOR_GEO)
+        found->yes = run->geo != NULL && look_up(run, text);
+    else
+        found->yes = op->row->eval != NULL && op->row->eval(&call, &match);
+    if (!found->yes || op->row->kind == OPERATOR_GEO)
         return;
     found->located = true;
     found->offset = match.offset;
@@ -208,6 +223,9 @@ static bool log_match(struct sec_run *run, const struct shown *shown, const stru
                    ? (uint32_t)found->len
                    : (uint32_t)(shown->text.len < UINT32_MAX ? shown->text.len : UINT32_MAX),
         .link = shown->link->rule,
+        .transform_count =
+            shown->link->rule->multi_match ? shown->step : shown->link->rule->transform_count,
+        .met = run->matched,
         .phase = run->phase,
     };
     *run->matches_tail = match;

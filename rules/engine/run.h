@@ -51,6 +51,8 @@ struct sec_match {
     struct span message, log_data; /* expanded */
     uint32_t offset, len;          /* of what matched, in `text` */
     const struct sec_rule *link;   /* whose operator matched last */
+    unsigned transform_count;      /* of that link: how many of them made `text` */
+    const struct sec_matched *met; /* what the chain matched on its way, and this */
     enum sec_phase phase;
 };
 
@@ -70,6 +72,11 @@ struct sec_matched { /* of MATCHED_VARS */
     struct span name, text;
 };
 
+struct sec_hidden { /* what records may not show: sanitiseArg and its kin */
+    struct sec_hidden *next;
+    struct span name; /* of a parameter or field; or a variable without keys */
+};
+
 struct sec_removal { /* of a target, by ctl */
     struct sec_removal *next;
     const struct plan_step *step;
@@ -87,6 +94,15 @@ enum sec_end {
 };
 
 struct sec_store; /* collections that outlive a transaction: rules/engine/store.h */
+struct sec_run;
+
+/* Where an address is. False: it is not known; else GEO has its values, by sec_geo_add. */
+struct sec_geo {
+    void *context;
+    bool (*lookup)(void *context, struct sec_run *run, struct span address);
+};
+/* "COUNTRY_CODE" and so on. False: out of memory. */
+MUST_USE bool sec_geo_add(struct sec_run *run, const char *name, struct span text);
 
 struct sec_run {
     const struct sec_plan *plan;
@@ -103,6 +119,7 @@ struct sec_run {
     struct span captures[REGEX_CAPTURES_MAX];     /* TX:0 to TX:9 */
     struct span collection_key[COLLECTION_COUNT]; /* by initcol; p NULL: not begun */
     bool collection_changed[COLLECTION_COUNT];
+    const struct sec_geo *geo;     /* NULL: @geoLookup knows no address */
     const struct sec_store *store; /* NULL: collections begin new in each transaction */
 
     uint64_t *live[SEC_PHASES]; /* sets of entries to look at */
@@ -112,6 +129,7 @@ struct sec_run {
 
     uint64_t *removed_rules; /* set of heads; NULL: none */
     struct sec_removal *removed_targets;
+    struct sec_hidden *hidden;
     unsigned removals;
     enum engine_mode engine, ceiling; /* ctl:ruleEngine may ask for less, never for more */
     bool force_body_variable, body_access_off;

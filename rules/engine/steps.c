@@ -249,6 +249,34 @@ static bool do_ctl(struct sec_run *run, const struct plan_step *planned)
     return true;
 }
 
+/* ---- what records may not show --------------------------------------------------------------
+ */
+
+/* The name of a value, or of a variable that has none. */
+static struct span bare_name(struct span name)
+{
+    ssize_t colon = span_index(name, ':');
+    return colon < 0 ? name : span_sub(name, (size_t)colon + 1, name.len);
+}
+
+static bool hide(struct sec_run *run, const struct sec_step *step)
+{
+    struct sec_hidden *hidden = arena_new(run->arena, struct sec_hidden);
+    struct span name = step->sanitise == VAR_MATCHED_VARS ? bare_name(run->matched_name)
+                                                          : sec_expand(run, &step->name);
+    if (hidden == NULL)
+        return false;
+    if (name.len == 0)
+        return true;
+    for (const struct sec_hidden *known = run->hidden; known != NULL; known = known->next) {
+        if (span_equal_nocase(known->name, name))
+            return true;
+    }
+    *hidden = (struct sec_hidden){ .next = run->hidden, .name = name };
+    run->hidden = hidden;
+    return true;
+}
+
 /* ---- all of a link --------------------------------------------------------------------------
  */
 
@@ -279,7 +307,7 @@ static bool do_step(struct sec_run *run, const struct plan_step *planned)
     case STEP_DEPRECATEVAR:
         return deprecate_variable(run, step);
     case STEP_SANITISE:
-        return true;
+        return hide(run, step);
     }
     return true;
 }

@@ -21,6 +21,7 @@ AFTER = """
 SecRule ARGS:own "@streq forbidden" \\
     "id:5001,phase:2,deny,status:406,log,t:none,t:lowercase,msg:'Own rule, %{tx.marked}',\\
     logdata:'%{MATCHED_VAR_NAME}=%{MATCHED_VAR}',severity:NOTICE,tag:'own/tag'"
+SecRule ARGS:card "@rx ^[0-9]+$" "id:5003,phase:2,pass,log,t:none,sanitiseMatched,logdata:'%{MATCHED_VAR}'"
 SecRule ARGS:go "@streq away" "id:5002,phase:2,redirect:https://elsewhere.example/,log,t:none"
 """
 
@@ -77,6 +78,9 @@ def test_an_attack_is_refused_and_on_record(gateway, origin):
     assert found[0] == 941100 and 949110 in found and found == sorted(found)
     match = next(m for m in record["sallyport"]["matches"] if m["rule"] == "941110")
     assert match["field"] == "ARGS:q" and match["severity"] == "critical" and match["score"] == 5
+    assert match["transformations"] == ["utf8toUnicode", "urlDecodeUni", "htmlEntityDecode", "jsDecode", "cssDecode",
+                                        "removeNulls"]
+    assert record["sallyport"]["score"]["inbound"] >= 15
     assert match["offset"] == 1 and match["sample"].startswith("<script")
     assert "attack-xss" in match["tags"] and "XSS" in match["msg"]
     assert match["logdata"].startswith("Matched Data: <script") and "found within ARGS:q" in match["logdata"]
@@ -149,6 +153,9 @@ def test_secrets_are_not_on_record(gateway):
     gateway.forget_records()
     assert ask(gateway, path="/?password=hunter2%3Cscript%3Ealert(1)%3C/script%3E").status == 403
     assert "hunter2" not in json.dumps(gateway.new_records()[0])
+    assert ask(gateway, path="/?card=4111111111111111").status == 200
+    record = gateway.new_records()[0]
+    assert rules(record) == [5003] and "4111111111111111" not in json.dumps(record)
 
 
 def test_bursts_are_cut_off_by_the_sets_own_counters(gateway, origin):

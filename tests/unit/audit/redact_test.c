@@ -190,6 +190,116 @@ static void test_pseudonyms(void **state)
     assert_false(span_equal(text_span(&a), text_span(&b)));
 }
 
+/* Log data tells of whole values, and of what a chain met before. */
+static void log_data(void **state)
+{
+    (void)state;
+    static const struct finding_source secret[] = { { SPAN_INIT("ARGS:password"),
+                                                      SPAN_INIT("x") } };
+    static const struct finding_source nameless[] = { { { 0 }, { 0 } } };
+    static const struct finding_source body[] = { { SPAN_INIT("REQUEST_BODY"),
+                                                    SPAN_INIT("{password: x}") } };
+    static const struct finding_source plain[] = { { SPAN_INIT("ARGS:q"), SPAN_INIT("x") } };
+    static const struct {
+        const char *why;
+        struct finding finding;
+        bool hidden;
+    } cases[] = {
+        { "a plain argument",
+          { .field = SPAN_INIT("ARGS:q"), .value = SPAN_INIT("x") },
+          false },
+        { "a secret one",
+          { .field = SPAN_INIT("ARGS:password"), .value = SPAN_INIT("x") },
+          true },
+        { "a secret one, counted",
+          { .field = SPAN_INIT("&ARGS:password"), .value = SPAN_INIT("1") },
+          true },
+        { "pairs in an argument",
+          { .field = SPAN_INIT("ARGS:next"), .value = SPAN_INIT("/?a=1&password=x") },
+          true },
+        { "a cookie",
+          { .field = SPAN_INIT("REQUEST_COOKIES:a"), .value = SPAN_INIT("x") },
+          true },
+        { "a query",
+          { .field = SPAN_INIT("QUERY_STRING"), .value = SPAN_INIT("a=%3C&b=2") },
+          false },
+        { "a query with a secret",
+          { .field = SPAN_INIT("REQUEST_URI"), .value = SPAN_INIT("/?a=<x>&password=y") },
+          true },
+        { "a body",
+          { .field = SPAN_INIT("REQUEST_BODY"), .value = SPAN_INIT("a text") },
+          false },
+        { "a body with a secret behind the sample",
+          { .field = SPAN_INIT("REQUEST_BODY"), .value = SPAN_INIT("<x> password: y") },
+          true },
+        { "a document", { .field = SPAN_INIT("XML:/*"), .value = SPAN_INIT("text") }, true },
+        { "a path",
+          { .field = SPAN_INIT("REQUEST_FILENAME"), .value = SPAN_INIT("/a%20b") },
+          false },
+        { "a score",
+          { .field = SPAN_INIT("TX:anomaly_score"), .value = SPAN_INIT("15") },
+          false },
+        { "a text of unknown origin",
+          { .field = SPAN_INIT("TX:piece"), .value = SPAN_INIT("hunter2") },
+          true },
+        { "a capture", { .field = SPAN_INIT("TX:1"), .value = SPAN_INIT("1234") }, true },
+        { "what matched before",
+          { .field = SPAN_INIT("MATCHED_VAR"), .value = SPAN_INIT("x") },
+          true },
+        { "a chain that met a plain argument",
+          { .field = SPAN_INIT("REQUEST_METHOD"),
+            .value = SPAN_INIT("POST"),
+            .sources = plain,
+            .source_count = 1 },
+          false },
+        { "a chain that met a secret",
+          { .field = SPAN_INIT("REQUEST_METHOD"),
+            .value = SPAN_INIT("POST"),
+            .sources = secret,
+            .source_count = 1 },
+          true },
+        { "a chain that met a body with one",
+          { .field = SPAN_INIT("REQUEST_METHOD"),
+            .value = SPAN_INIT("POST"),
+            .sources = body,
+            .source_count = 1 },
+          true },
+        { "a chain that met too much",
+          { .field = SPAN_INIT("REQUEST_METHOD"),
+            .value = SPAN_INIT("POST"),
+            .sources = nameless,
+            .source_count = 1 },
+          true },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        if (redaction_hides_logdata(&redaction, &cases[i].finding) != cases[i].hidden)
+            fail_msg("%s", cases[i].why);
+    }
+}
+
+/* What rules want hidden in one record. */
+static void names_of_one_record(void **state)
+{
+    static const struct span more[] = { SPAN_INIT("card"), SPAN_INIT("REQUEST_BODY") };
+    static const struct record record;
+    struct redaction own = redaction;
+    (void)state;
+    struct finding card = { .field = SPAN("ARGS:Card"), .sample = SPAN("4111") };
+    struct finding body = { .field = SPAN("REQUEST_BODY"),
+                            .sample = SPAN("a"),
+                            .value = SPAN("a") };
+    struct finding other = { .field = SPAN("ARGS:q"), .sample = SPAN("x") };
+    assert_false(redaction_hides(&own, &record, &card));
+    assert_false(redaction_hides(&own, &record, &body));
+    own.more = more;
+    own.more_count = ARRAY_LEN(more);
+    assert_true(redaction_hides(&own, &record, &card));
+    assert_true(redaction_hides(&own, &record, &body));
+    assert_false(redaction_hides(&own, &record, &other));
+    own.all = true;
+    assert_true(redaction_hides(&own, &record, &other));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +307,8 @@ int main(void)
         cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_samples),
         cmocka_unit_test(test_pseudonyms),
+        cmocka_unit_test(log_data),
+        cmocka_unit_test(names_of_one_record),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -436,6 +436,84 @@ static void of_a_chain_the_last_link_speaks(void **state)
     bench_unload(&bench);
 }
 
+static void a_match_tells_how_its_text_was_made(void **state)
+{
+    struct bench bench;
+    (void)state;
+    bench_load(&bench, "SecRule ARGS \"@rx a\" \"id:1,phase:2,pass,log,t:none,t:urlDecode,"
+                       "t:lowercase\"\n"
+                       "SecRule ARGS \"@rx A\" \"id:2,phase:2,pass,log,t:none,t:lowercase,"
+                       "multiMatch\"\n"
+                       "SecRule ARGS:x \"@rx A\" \"id:3,phase:2,pass,log,t:none,chain\"\n"
+                       "SecRule ARGS:y \"@rx B\" \"t:none\"");
+    bench_begin(&bench, "ARGS_GET:x=A\nARGS_GET:y=B");
+    assert_int_equal(bench_run(&bench, UINT64_MAX), SEC_DONE);
+    const struct sec_match *match = bench.run.matches;
+    assert_int_equal(match->transform_count, 2);
+    match = match->next;
+    assert_int_equal(match->rule->id, 2);
+    assert_int_equal(match->transform_count, 0);
+    match = match->next;
+    assert_int_equal(match->rule->id, 3);
+    assert_text(match->met->name, "ARGS:x");
+    assert_text(match->met->next->name, "ARGS:y");
+    bench_unload(&bench);
+}
+
+/* ---- what the gateway lends -----------------------------------------------------------------
+ */
+
+static bool know_one(void *context, struct sec_run *run, struct span address)
+{
+    (void)context;
+    return span_equal(address, SPAN("192.0.2.1")) &&
+           sec_geo_add(run, "COUNTRY_CODE", SPAN("NL")) &&
+           sec_geo_add(run, "COUNTRY_CONTINENT", SPAN("EU"));
+}
+
+static void geo_by_callback(void **state)
+{
+    static const struct sec_geo geo = { .lookup = know_one };
+    struct bench bench;
+    (void)state;
+    bench_load(&bench, "SecRule ARGS:ip \"@geoLookup\" \"id:1,phase:1,pass,log,"
+                       "setvar:'tx.c=%{GEO.COUNTRY_CODE}'\"\n"
+                       "SecRule GEO:COUNTRY_CONTINENT \"@streq EU\" \"id:2,phase:1,pass,log\"\n"
+                       "SecRule &GEO \"@eq 0\" \"id:3,phase:1,pass,log\"");
+    bench_begin(&bench, "ARGS_GET:ip=192.0.2.1");
+    bench.run.geo = &geo;
+    assert_int_equal(bench_run(&bench, UINT64_MAX), SEC_DONE);
+    assert_text(bench_ids(&bench), "1 2");
+    assert_text(bench_tx(&bench, "c"), "NL");
+    bench_begin(&bench, "ARGS_GET:ip=192.0.2.1\nARGS_GET:ip=192.0.2.2");
+    bench.run.geo = &geo;
+    assert_int_equal(bench_run(&bench, UINT64_MAX), SEC_DONE);
+    assert_text(bench_ids(&bench), "1 3"); /* GEO is of the last address */
+    bench_begin(&bench, "ARGS_GET:ip=192.0.2.1");
+    assert_int_equal(bench_run(&bench, UINT64_MAX), SEC_DONE);
+    assert_text(bench_ids(&bench), "3");
+    bench_unload(&bench);
+}
+
+static void what_records_may_not_show(void **state)
+{
+    struct bench bench;
+    (void)state;
+    bench_load(&bench, "SecAction \"id:1,phase:1,pass,nolog,sanitiseArg:%{ARGS.which},"
+                       "sanitiseRequestHeader:X-Key\"\n"
+                       "SecRule ARGS|QUERY_STRING \"@rx secret\" "
+                       "\"id:2,phase:1,pass,log,sanitiseMatched\"");
+    bench_begin(&bench, "ARGS_GET:which=pin\nARGS_GET:a=secret\nARGS_GET:b=secret\n"
+                        "ARGS_GET:a=secret\nQUERY_STRING=secret");
+    assert_int_equal(bench_run(&bench, UINT64_MAX), SEC_DONE);
+    static const char *const names[] = { "QUERY_STRING", "b", "a", "X-Key", "pin" };
+    const struct sec_hidden *hidden = bench.run.hidden;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++, hidden = hidden->next)
+        assert_span(hidden->name, span_text(names[i]));
+    assert_null(hidden);
+    bench_unload(&bench);
+}
+
 /* ---- limits ---------------------------------------------------------------------------------
  */
 
@@ -537,8 +615,9 @@ int main(void)
 {
     return RUN(TEST(rules_in_order), TEST(decisions), TEST(variables), TEST(targets),
                TEST(ways_of_matching), TEST(says_where_it_matched),
-               TEST(of_a_chain_the_last_link_speaks), TEST(a_spent_budget_ends_it),
-               TEST(matches_beyond_the_limit_are_counted),
+               TEST(of_a_chain_the_last_link_speaks), TEST(a_match_tells_how_its_text_was_made),
+               TEST(geo_by_callback), TEST(what_records_may_not_show),
+               TEST(a_spent_budget_ends_it), TEST(matches_beyond_the_limit_are_counted),
                TEST(variables_beyond_the_limit_spend_the_budget),
                TEST(memory_that_ends_is_said), TEST(equal_forms_are_scanned_once));
 }
