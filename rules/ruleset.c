@@ -241,8 +241,9 @@ static void gather(struct sources *sources, const struct ruleset_conf *conf)
         add_paths(sources, &conf->seclang.before);
         add_text(sources, SPAN("(exclusions of the configuration)"), &sources->before);
     }
-    add_text(sources, SPAN("(exclusions of the configuration)"), &sources->behind);
     add_paths(sources, &conf->seclang.after);
+    /* Last: they act on the rules before them, those of `after` too. */
+    add_text(sources, SPAN("(exclusions of the configuration)"), &sources->behind);
 }
 
 static bool collects(const struct sec_program *program)

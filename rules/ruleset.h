@@ -2,8 +2,8 @@
  * A SecLang rule set as `waf` configures it: which files, in which order, with which values of
  * the YAML in between; read, checked and planned once for all routes that ask for the same.
  *
- * Order: the set's own setup, the YAML's values, `seclang.before`, the rules, `exclude`,
- * `seclang.after`.
+ * Order: the set's own setup, the YAML's values, `seclang.before`, what `exclude` says of some
+ * paths, the rules, `seclang.after`, what `exclude` says of all.
  */
 #ifndef SALLYPORT_RULES_RULESET_H
 #define SALLYPORT_RULES_RULESET_H

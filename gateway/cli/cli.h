@@ -80,6 +80,7 @@ int verb_check(const struct arguments *arguments);
 int verb_reload(const struct arguments *arguments);
 int verb_stop(const struct arguments *arguments);
 int verb_explain(const struct arguments *arguments);
+int verb_rules(const struct arguments *arguments);
 int verb_audit(const struct arguments *arguments);
 int verb_status(const struct arguments *arguments);
 int verb_quota(const struct arguments *arguments);

@@ -35,8 +35,7 @@ static const char *text_at(const json_t *object, const char *key)
     return text != NULL ? text : "";
 }
 
-/* What came from outside, fit for a terminal. */
-static void print_clean(const char *text, size_t max)
+void print_clean(const char *text, size_t max)
 {
     for (size_t i = 0; text[i] != '\0' && i < max; i++) {
         unsigned char c = (unsigned char)text[i];
@@ -205,19 +204,23 @@ static const char *read_input(const char *name, struct arena *arena, struct span
     return in.len > REQUEST_BYTES_MAX ? "longer than 64 MiB" : NULL;
 }
 
-static int explain(struct loaded *loaded, const char *what, const struct addr *from, bool json)
+const char *request_named(const char *what, struct arena *arena, struct span *request)
 {
-    struct span text = span_text(what), request;
+    struct span text = span_text(what);
     const char *wrong = NULL;
     bool itself = span_starts(text, SPAN("curl ")) || span_starts(text, SPAN("http://")) ||
                   span_starts(text, SPAN("https://")) || span_starts(text, SPAN("{"));
     if (!itself)
-        wrong = read_input(what, &loaded->arena, &text);
+        wrong = read_input(what, arena, &text);
+    return wrong != NULL ? wrong : request_from(text, arena, request);
+}
+
+static int explain(struct loaded *loaded, const char *what, const struct addr *from, bool json)
+{
+    struct span request;
+    const char *wrong = request_named(what, &loaded->arena, &request);
     if (wrong != NULL)
-        return usage_error("%s: %s", what, wrong);
-    wrong = request_from(text, &loaded->arena, &request);
-    if (wrong != NULL)
-        return usage_error("cannot make a request of that: %s", wrong);
+        return usage_error("cannot make a request of %s: %s", what, wrong);
     struct span line = explain_record(loaded, request, from);
     return line.len > 0 ? show(loaded, line, json) : EXIT_TROUBLE;
 }

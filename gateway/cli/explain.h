@@ -16,6 +16,11 @@ enum { EXIT_REFUSED = 3 };
 MUST_USE struct span explain_record(struct loaded *loaded, struct span request,
                                     const struct addr *from);
 
+/* explain.c: the bytes that REQUEST on the command line stands for. NULL, or what is wrong. */
+const char *request_named(const char *what, struct arena *arena, struct span *request);
+/* What came from outside, fit for a terminal. */
+void print_clean(const char *text, size_t max);
+
 /* explain_request.c: a curl command line, a HAR document or entry, or the bytes of a request,
  * as bytes. NULL, or what is wrong. */
 const char *request_from(struct span text, struct arena *arena, struct span *request);

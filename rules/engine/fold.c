@@ -340,6 +340,12 @@ static void renumber(struct plan_phase *list, const bool *stays, uint32_t *index
     list->count = count;
 }
 
+static void note_gone(struct folding *f, const struct sec_entry *entry, enum plan_fate fate)
+{
+    struct sec_plan *plan = f->b->plan;
+    plan->gone[plan->gone_count++] = (struct plan_gone){ entry->head->rule, fate };
+}
+
 static enum err fold_phase(struct folding *f, unsigned phase)
 {
     struct plan_phase *list = &f->b->plan->phases[phase];
@@ -355,10 +361,14 @@ static enum err fold_phase(struct folding *f, unsigned phase)
         f->known[i] = f->known[i] && !f->late[i];
     for (uint32_t i = 0; i < list->count; i++) {
         const struct sec_entry *entry = &list->entries[i];
-        if (i < skip_until)
+        if (i < skip_until) {
+            note_gone(f, entry, FATE_SKIPPED);
             continue;
+        }
         enum fate fate = decide(f, entry, i >= maybe_until);
         stays[i] = fate == STAYS;
+        if (fate != STAYS)
+            note_gone(f, entry, fate == GOES_MATCHED ? FATE_DONE : FATE_NEVER);
         if (fate == STAYS && entry->skip_to > maybe_until)
             maybe_until = entry->skip_to;
         if (fate == GOES_MATCHED && entry->skip_to > i)
@@ -431,8 +441,9 @@ enum err plan_fold(struct plan_builder *b)
     f->listed = arena_array(b->arena, bool, plan->slot_count);
     f->late = arena_array(b->arena, bool, plan->slot_count);
     f->maybe = arena_array(b->arena, uint64_t, plan->head_words);
-    if (f->initial == NULL || f->known == NULL || f->touched == NULL || f->listed == NULL ||
-        f->late == NULL || f->maybe == NULL)
+    plan->gone = arena_array(b->arena, struct plan_gone, plan->head_count);
+    if (plan->gone == NULL || f->initial == NULL || f->known == NULL || f->touched == NULL ||
+        f->listed == NULL || f->late == NULL || f->maybe == NULL)
         return ERR_MEMORY;
     TRY(sec_local_attach(&f->local, plan));
     enum err err = sec_run_init(&f->run, plan, &f->local, b->arena);

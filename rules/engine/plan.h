@@ -116,6 +116,16 @@ struct plan_named {
     uint8_t class;
 };
 
+/* A rule that folding took away, and why; for who asks. */
+struct plan_gone {
+    const struct sec_rule *rule;
+    enum plan_fate {
+        FATE_NEVER,   /* a condition is known not to hold */
+        FATE_DONE,    /* it always matches, and what it sets or skips is settled */
+        FATE_SKIPPED, /* a rule before it always skips past it */
+    } fate;
+};
+
 struct sec_plan {
     const struct sec_program *program;
     struct plan_phase phases[SEC_PHASES];
@@ -133,6 +143,8 @@ struct sec_plan {
     uint64_t named_vars[(VAR_COUNT + 63) / 64]; /* variables with named classes */
     unsigned bit_count, bit_words;
     unsigned head_count, head_words; /* of all phases */
+    struct plan_gone *gone;
+    unsigned gone_count;
     const struct sec_regex *keys[PLAN_KEYS_MAX];
     unsigned key_count;
     uint64_t *key_slots[PLAN_KEYS_MAX]; /* the slots whose names they match */

@@ -1,0 +1,32 @@
+/*
+ * `sallyport rules`: the SecLang rules of a configuration, offline. Each rule set stands once,
+ * however many routes have it.
+ */
+#ifndef SALLYPORT_CLI_RULES_H
+#define SALLYPORT_CLI_RULES_H
+
+#include "gateway/base/json.h"
+#include "gateway/cli/cli.h"
+#include "gateway/cli/loaded.h"
+#include "rules/ruleset.h"
+
+enum { RULE_SETS_MAX = 256 };
+
+struct rule_sets {
+    const struct ruleset *items[RULE_SETS_MAX];
+    unsigned count;
+};
+
+/* What becomes of a rule: "scanned", "direct", "always"; or why it is not asked: "never",
+ * "done", "skipped", "removed", "left out". */
+const char *rule_state(const struct sec_plan *plan, const struct sec_rule *rule);
+/* Its head in the plan; NULL: it is not asked. */
+const struct sec_link *rule_link(const struct sec_plan *plan, const struct sec_rule *rule);
+
+/* rules_list.c, rules_show.c: into `out`. rules_show answers false when no set has the rule. */
+void rules_list(struct text *out, const struct rule_sets *sets, bool json);
+bool rules_show(struct text *out, const struct rule_sets *sets, uint64_t id, bool json);
+/* rules_test.c: EXIT_GOOD; 1 when the request cannot be tried. */
+int rules_test(struct loaded *loaded, const char *request, const struct addr *from, bool json);
+
+#endif
