@@ -303,12 +303,9 @@ static void names_of_one_record(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_pairs),
-        cmocka_unit_test(test_samples),
-        cmocka_unit_test(test_pseudonyms),
-        cmocka_unit_test(log_data),
-        cmocka_unit_test(names_of_one_record),
+        cmocka_unit_test(test_names),   cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_samples), cmocka_unit_test(test_pseudonyms),
+        cmocka_unit_test(log_data),     cmocka_unit_test(names_of_one_record),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
