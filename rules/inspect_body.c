@@ -152,7 +152,9 @@ static enum err add_all(struct sec_run *run, const struct body *body)
     values->body.urlencoded_error = form && (body->findings & BODY_FOUND_ESCAPES) != 0;
     if (body->processor == PROCESSOR_MULTIPART)
         values->body.multipart = multipart_flags(&body->multipart);
-    if ((form || run->force_body_variable) && body->text.len > 0)
+    /* As a whole where nothing else shows it. */
+    bool whole = form || (run->force_body_variable && body->processor == PROCESSOR_NONE);
+    if (whole && body->text.len > 0)
         TRY(sec_values_add(values, VAR_REQUEST_BODY, none, body->text));
     return OK;
 }
