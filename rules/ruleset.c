@@ -121,6 +121,14 @@ static struct span rules_folder(struct sources *sources, const struct ruleset_co
     return path != NULL ? span_text(path) : (struct span){ 0 };
 }
 
+/* Named or found by itself: its setup is in another place. */
+static bool is_debians(struct span folder)
+{
+    while (folder.len > 1 && folder.p[folder.len - 1] == '/')
+        folder.len--;
+    return span_equal(folder, SPAN(DEBIAN_RULES));
+}
+
 static void add_setup(struct sources *sources, const struct ruleset_conf *conf,
                       struct span folder)
 {
@@ -128,7 +136,7 @@ static void add_setup(struct sources *sources, const struct ruleset_conf *conf,
         add_paths(sources, &conf->crs.setup);
         return;
     }
-    if (conf->crs.path.len == 0 && add_if_there(sources, SPAN(DEBIAN_SETUP)))
+    if (is_debians(folder) && add_if_there(sources, SPAN(DEBIAN_SETUP)))
         return;
     if (add_if_there(sources, joined(sources, folder, "/../crs-setup.conf")) ||
         add_if_there(sources, joined(sources, folder, "/../crs-setup.conf.example")))
@@ -184,7 +192,7 @@ static void add_crs(struct sources *sources, const struct ruleset_conf *conf)
         return;
     }
     struct span plugins = joined(sources, folder, "/../plugins");
-    bool debian = conf->crs.path.len == 0;
+    bool debian = is_debians(folder);
     add_setup(sources, conf, folder);
     add_values(sources, conf);
     add_glob_if_folder(sources, plugins, "/*-config.conf");
