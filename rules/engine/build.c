@@ -31,6 +31,22 @@ static enum link_match how(const struct sec_rule *rule)
     return rule->op.row->kind == OPERATOR_REGEX ? LINK_REGEX : LINK_OPERATOR;
 }
 
+static uint16_t slot_looked_at(const struct sec_plan *plan, const struct sec_rule *rule)
+{
+    char lower[128];
+    const struct sec_target *target = rule->targets;
+    bool one = rule->target_count == 1 && target->var == VAR_TX && !target->count &&
+               !target->exclude && target->key_kind == KEY_NAME &&
+               (target->key_macro.literal || target->key_macro.count == 0) &&
+               target->key.len <= sizeof(lower);
+    if (!one)
+        return NO_SLOT;
+    for (size_t i = 0; i < target->key.len; i++)
+        lower[i] = ascii_lower(target->key.p[i]);
+    const void *found = table_get(&plan->names, span_of(lower, target->key.len));
+    return found != NULL ? (uint16_t)((uintptr_t)found - 1) : NO_SLOT;
+}
+
 static enum err make_link(struct plan_builder *b, const struct sec_rule *rule, unsigned ordinal,
                           struct sec_link **made)
 {
@@ -44,6 +60,7 @@ static enum err make_link(struct plan_builder *b, const struct sec_rule *rule, u
         .rule = rule,
         .steps = steps,
         .ordinal = (uint16_t)ordinal,
+        .slot = slot_looked_at(b->plan, rule),
         .bit = NO_BIT,
         .match = (uint8_t)how(rule),
         .direct = (uint8_t)how(rule),

@@ -494,6 +494,9 @@ int sec_match_link(struct sec_run *run, const struct sec_link *link)
     int matched = 0;
     if (link->match == LINK_ALWAYS)
         return always(run, link);
+    /* A variable that is not set has no value that could match. */
+    if (link->slot != NO_SLOT && run->slots[link->slot].p == NULL)
+        return 0;
     for (unsigned i = 0; i < rule->target_count && run->intercepted == NULL; i++) {
         struct sec_target target;
         if (rule->targets[i].exclude)

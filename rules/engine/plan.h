@@ -59,6 +59,7 @@ struct sec_link {
     const uint8_t *keys;  /* by target: which of the plan's key patterns; PLAN_KEYS_MAX: none */
     const uint16_t *path; /* forms from the value itself to `form`; multiMatch only */
     uint16_t path_count;
+    uint16_t slot;  /* of the one variable in TX that it looks at; NO_SLOT otherwise */
     uint8_t match;  /* enum link_match */
     uint8_t direct; /* how values that were not scanned are matched */
 };
