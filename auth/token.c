@@ -54,8 +54,7 @@ static enum jose_error check_dates(const struct token_issuer *issuer, const json
     if (exp > iat && exp - iat > issuer->lifetime_s)
         return JOSE_LIFETIME;
     verified->until_s = exp + issuer->skew_s;
-    if (has_iat == DATE_GOOD)
-        verified->identity.proved_s = iat;
+    /* Not `iat`: a token is made anew without anybody proving anything. */
     return read_date(claims, "auth_time", &verified->identity.proved_s) == DATE_BAD
                ? JOSE_CLAIMS
                : JOSE_OK;

@@ -11,6 +11,7 @@
 #include "auth/cors.h"
 #include "auth/headers.h"
 #include "auth/jwt.h"
+#include "auth/policy.h"
 #include "auth/reqfields.h"
 #include "geoip/lists.h"
 #include "ratelimit/bans.h"
@@ -29,6 +30,7 @@ const struct stage_type *const stages[] = {
     &api_keys_stage,        /* auth/apikeys: keys of programs */
     &jwt_stage,             /* auth/jwt: bearer tokens */
     &basic_stage,           /* auth/basic: name and password */
+    &policy_stage,          /* auth/policy: what they may do */
     &subject_limits_stage,  /* ratelimit/limits: those by user */
     &limit_costs_stage,     /* ratelimit/limits: what the answer costs */
     &request_headers_stage, /* auth/reqfields: what upstream gets */

@@ -247,6 +247,27 @@ static struct expr_value get_authenticated(struct txn *txn, struct span none)
     return (struct expr_value){ .type = EXPR_BOOL, .number = txn->facts.user.len > 0 };
 }
 
+static struct expr_value get_auth(struct txn *txn, struct span none)
+{
+    (void)none;
+    return text_if_any(txn->facts.auth);
+}
+
+static struct expr_value get_group(struct txn *txn, struct span group)
+{
+    const struct identity *identity = txn->facts.identity;
+    return (struct expr_value){ .type = EXPR_BOOL,
+                                .number =
+                                    identity != NULL && identity_in_group(identity, group) };
+}
+
+static struct expr_value get_claim(struct txn *txn, struct span name)
+{
+    const struct identity *identity = txn->facts.identity;
+    const struct claim *claim = identity != NULL ? identity_claim(identity, name, NULL) : NULL;
+    return claim != NULL ? text_value(claim->value) : missing();
+}
+
 static struct expr_value get_site(struct txn *txn, struct span none)
 {
     (void)none;
@@ -320,6 +341,9 @@ enum name_id {
     NAME_CLIENT_USER,
     NAME_USER,
     NAME_AUTHENTICATED,
+    NAME_AUTH,
+    NAME_GROUP,
+    NAME_CLAIM,
     NAME_SITE,
     NAME_SNI,
     NAME_TLS_VERSION,
@@ -351,6 +375,10 @@ const struct expr_name scope_names[] = {
     { "client.user", EXPR_TEXT, false, NAME_CLIENT_USER, "The same as user." },
     { "user", EXPR_TEXT, false, NAME_USER, "Who was authenticated." },
     { "authenticated", EXPR_BOOL, false, NAME_AUTHENTICATED, "Whether anybody was." },
+    { "auth", EXPR_TEXT, false, NAME_AUTH, "By which stage: api_keys, jwt, basic." },
+    { "group", EXPR_BOOL, true, NAME_GROUP, "Whether the user is in that group." },
+    { "claim", EXPR_TEXT, true, NAME_CLAIM,
+      "A claim of the user's token, or `plan` or `key` of an API key; of several the first." },
     { "site", EXPR_TEXT, false, NAME_SITE, "The site's name." },
     { "tls.sni", EXPR_TEXT, false, NAME_SNI, "The name asked for in the TLS handshake." },
     { "tls.version", EXPR_TEXT, false, NAME_TLS_VERSION, "TLSv1.2 or TLSv1.3." },
@@ -382,6 +410,9 @@ static value_fn *const values[NAME_COUNT] = {
     [NAME_CLIENT_USER] = get_user,
     [NAME_USER] = get_user,
     [NAME_AUTHENTICATED] = get_authenticated,
+    [NAME_AUTH] = get_auth,
+    [NAME_GROUP] = get_group,
+    [NAME_CLAIM] = get_claim,
     [NAME_SITE] = get_site,
     [NAME_SNI] = get_sni,
     [NAME_TLS_VERSION] = get_tls_version,

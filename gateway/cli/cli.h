@@ -31,6 +31,9 @@ enum flag_id {
     FLAG_USER,
     FLAG_PLAN,
     FLAG_SCOPES,
+    FLAG_GROUPS,
+    FLAG_CLAIMS,
+    FLAG_MFA,
     FLAG_HELP, /* of every verb, in no table */
     FLAG_COUNT
 };
@@ -87,6 +90,7 @@ int verb_quota(const struct arguments *arguments);
 int verb_ban(const struct arguments *arguments);
 int verb_upstream(const struct arguments *arguments);
 int verb_keys(const struct arguments *arguments);
+int verb_policy(const struct arguments *arguments);
 int verb_selftest(const struct arguments *arguments);
 int verb_geoip(const struct arguments *arguments);
 int verb_config(const struct arguments *arguments);

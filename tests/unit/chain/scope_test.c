@@ -88,6 +88,18 @@ static void test_every_name(void **state)
             fail_msg("%s", cases[i].expr);
     txn.facts.user = SPAN("alice");
     assert_true(holds("authenticated and user == \"alice\" and client.user == \"alice\""));
+    static const struct span groups[] = { SPAN_INIT("ops"), SPAN_INIT("staff") };
+    static const struct claim claims[] = { { SPAN_INIT("a.b"), SPAN_INIT("x") },
+                                           { SPAN_INIT("a.b"), SPAN_INIT("y") } };
+    struct identity identity = {
+        .groups = groups, .group_count = 2, .claims = claims, .claim_count = 2
+    };
+    assert_false(holds("group(\"ops\")"));
+    txn.facts.identity = &identity;
+    txn.facts.auth = SPAN("jwt");
+    assert_true(holds("group(\"ops\") and group(\"staff\") and not group(\"op\")"));
+    assert_true(holds("claim(\"a.b\") == \"x\" and auth == \"jwt\""));
+    assert_false(holds("claim(\"a\") == \"\""));
     assert_false(txn.undecided);
 }
 
