@@ -10,6 +10,7 @@
 #include "auth/basic.h"
 #include "auth/cors.h"
 #include "auth/headers.h"
+#include "auth/identity.h"
 #include "auth/jwt.h"
 #include "auth/policy.h"
 #include "auth/reqfields.h"
@@ -31,6 +32,7 @@ const struct stage_type *const stages[] = {
     &jwt_stage,             /* auth/jwt: bearer tokens */
     &basic_stage,           /* auth/basic: name and password */
     &policy_stage,          /* auth/policy: what they may do */
+    &identity_stage,        /* auth/identity: what upstream is told of them */
     &subject_limits_stage,  /* ratelimit/limits: those by user */
     &limit_costs_stage,     /* ratelimit/limits: what the answer costs */
     &request_headers_stage, /* auth/reqfields: what upstream gets */
