@@ -95,8 +95,8 @@ const struct verb verbs[] = {
       .run = verb_audit },
     { .name = "quota",
       .operands = "show|reset LIMIT VALUE",
-      .summary = "What a client has used of a quota; or give it back. VALUE is what the limit "
-                 "counts by, several joined by +.",
+      .summary = "What a client has used of a quota, or give it back. VALUE: what it "
+                 "counts by, joined by +.",
       .flags = { CONFIG, CONTROL, OUTPUT },
       .run = verb_quota },
     { .name = "geoip",

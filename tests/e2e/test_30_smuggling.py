@@ -54,7 +54,6 @@ REQUEST_LINES = {
     "HTTP/+1.1": (get("GET / HTTP/+1.1"), (400, 505)),
     "small letters": (get("GET / http/1.1"), (400, 505)),
     "other protocol": (get("GET / HTTPS/1.1"), (400, 505)),
-    "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", (400, 505)),
     "TLS to the plain port": (bytes.fromhex("16030100050100000103") + b"\r\n\r\n", 400),
     "no method": (get(" / HTTP/1.1"), 400),
     "bracket in the method": (get("GE(T / HTTP/1.1"), 400),
