@@ -158,6 +158,10 @@ static void try_value(struct sec_run *run, const struct shown *shown, struct fou
     const struct sec_value *value = shown->value;
     const struct sec_rule *rule = link->rule;
     bool known = link->bit != NO_BIT && value->scanned && !shown->count;
+    if (link->match == LINK_ALWAYS) {
+        found->yes = true;
+        return;
+    }
     if (!known) {
         try_directly(run, link, shown->text, found);
         return;
@@ -166,6 +170,12 @@ static void try_value(struct sec_run *run, const struct shown *shown, struct fou
     if (hit && !rule->op.negated && (rule->capture || rule->head->log || rule->head->audit_log))
         try_directly(run, link, shown->text, found);
     found->yes = hit;
+}
+
+/* A decision, also one that allows, leaves no further value to be asked. */
+static bool is_decided(const struct sec_run *run)
+{
+    return run->intercepted != NULL || run->allow_phase || run->allow_request || run->allow_all;
 }
 
 /* ---- what follows ---------------------------------------------------------------------------
@@ -336,7 +346,7 @@ static int judge_many(struct sec_run *run, struct shown *shown)
     int matched = 0;
     bool changed = false;
     struct span before = { 0 };
-    for (unsigned i = 0; i < link->path_count && run->intercepted == NULL; i++) {
+    for (unsigned i = 0; i < link->path_count && !is_decided(run); i++) {
         struct span text = sec_form_text(run, shown->value, link->path[i]);
         if (text.p == NULL)
             return -1;
@@ -461,7 +471,7 @@ static int judge_list(struct sec_run *run, const struct sec_link *link, unsigned
 {
     int matched = 0;
     unsigned count = list->count;
-    for (unsigned i = 0; i < count && run->intercepted == NULL && !run->spent; i++) {
+    for (unsigned i = 0; i < count && !is_decided(run) && !run->spent; i++) {
         struct sec_value *value = list->items[i];
         if (surely_not(link, value) || !chosen(run, target, link->keys[at], value) ||
             excluded(run, link, at, target->var, value))
@@ -477,37 +487,73 @@ static int judge_list(struct sec_run *run, const struct sec_link *link, unsigned
     return matched;
 }
 
-/* SecAction: there is no operator and no value; what matched is the client. */
+/* SecAction always matches, as if it had looked at the client's address. */
 static int always(struct sec_run *run, const struct sec_link *link)
 {
-    static struct sec_value nothing;
-    struct shown shown = {
-        .link = link, .var = VAR_REMOTE_ADDR, .value = &nothing, .text = SPAN("")
-    };
-    struct found found = { .yes = true };
-    return on_match(run, &shown, &found) ? 1 : -1;
+    const struct sec_list *list = sec_values_list(&run->values, VAR_REMOTE_ADDR);
+    struct sec_value *value = list != NULL && list->count > 0
+                                  ? list->items[0]
+                                  : arena_new(run->arena, struct sec_value);
+    struct shown shown = { .link = link, .var = VAR_REMOTE_ADDR, .value = value };
+    return value != NULL ? judge_value(run, &shown) : -1;
+}
+
+/* A target with macros resolved, and what it chooses among. */
+struct source {
+    struct sec_target target;
+    const struct sec_list *list;
+};
+
+static bool fetch(struct sec_run *run, const struct sec_link *link, unsigned at,
+                  struct source *source)
+{
+    if (!resolve(run, &link->rule->targets[at], &source->target))
+        return false;
+    source->list = list_of(run, &source->target, link->keys[at]);
+    return source->list != NULL;
+}
+
+/* All of a rule's values stand before the first is judged: what its own matches change it does
+ * not see. That makes a difference only for what rules make. NULL: none, or out of memory. */
+static struct source *fetch_all(struct sec_run *run, const struct sec_link *link, bool *good)
+{
+    const struct sec_rule *rule = link->rule;
+    bool made = false;
+    for (unsigned i = 0; i < rule->target_count && rule->target_count > 1; i++)
+        made = made || made_by_rules(rule->targets[i].var);
+    *good = true;
+    if (!made)
+        return NULL;
+    struct source *sources = arena_array(run->arena, struct source, rule->target_count);
+    *good = sources != NULL;
+    for (unsigned i = 0; *good && i < rule->target_count; i++)
+        *good = rule->targets[i].exclude || fetch(run, link, i, &sources[i]);
+    return sources;
 }
 
 int sec_match_link(struct sec_run *run, const struct sec_link *link)
 {
     const struct sec_rule *rule = link->rule;
     int matched = 0;
+    bool good;
     if (link->match == LINK_ALWAYS)
         return always(run, link);
     /* A variable that is not set has no value that could match. */
     if (link->slot != NO_SLOT && run->slots[link->slot].p == NULL)
         return 0;
-    for (unsigned i = 0; i < rule->target_count && run->intercepted == NULL; i++) {
-        struct sec_target target;
+    const struct source *sources = fetch_all(run, link, &good);
+    if (!good)
+        return -1;
+    for (unsigned i = 0; i < rule->target_count && !is_decided(run); i++) {
+        struct source own;
         if (rule->targets[i].exclude)
             continue;
-        if (!resolve(run, &rule->targets[i], &target))
+        if (sources == NULL && !fetch(run, link, i, &own))
             return -1;
-        const struct sec_list *list = list_of(run, &target, link->keys[i]);
-        if (list == NULL)
-            return -1;
-        int one = target.count ? judge_count(run, link, i, &target, list)
-                               : judge_list(run, link, i, &target, list);
+        const struct source *source = sources != NULL ? &sources[i] : &own;
+        int one = source->target.count
+                      ? judge_count(run, link, i, &source->target, source->list)
+                      : judge_list(run, link, i, &source->target, source->list);
         if (one < 0)
             return one;
         matched |= one;

@@ -99,6 +99,9 @@ static const struct row decision_rows[] = {
       "SecRule ARGS \"@rx a\" \"id:1,phase:1,allow:request,log\"\nSecAction \"id:2" LOG
       "\"\nSecAction \"id:3,phase:3,pass,log\"\nSecAction \"id:4,phase:5,pass,log\"",
       "ARGS_GET:x=a", .logged = "1 3 4" },
+    { "allow, too, leaves no further value to be asked",
+      "SecRule ARGS \"@rx a\" \"id:1,phase:1,allow:phase,log\"", "ARGS_GET:x=a\nARGS_GET:y=a",
+      .logged = "1" },
     { "allow does nothing in detection",
       "SecRule ARGS \"@rx a\" \"id:1,phase:1,allow,log\"\nSecAction \"id:2" LOG "\"",
       "ARGS_GET:x=a", .logged = "1 2", .mode = ENGINE_DETECT },
@@ -205,6 +208,12 @@ static const struct row value_rows[] = {
 };
 
 static const struct row target_rows[] = {
+    { "what its own matches change a rule does not see",
+      "SecRule ARGS|TX:/^n/|MATCHED_VARS \"@rx .\" \"id:1" LOG ",setvar:tx.n=+1\"",
+      "ARGS_GET:x=1\nARGS_GET:y=2", .logged = "1 1", .name = "n", .value = "2" },
+    { "SecAction matches as if it had looked at the client's address",
+      "SecAction \"id:1" LOG ",t:hexEncode,setvar:tx.a=%{MATCHED_VAR_NAME}=%{MATCHED_VAR}\"",
+      "REMOTE_ADDR=::1", .logged = "1", .name = "a", .value = "REMOTE_ADDR=3a3a31" },
     { "counts", "SecRule &ARGS:x \"@eq 2\" \"id:1" LOG "\"",
       "ARGS_GET:x=1\nARGS_GET:X=2\nARGS_GET:y=3", .logged = "1" },
     { "a count of nothing is 0", "SecRule &ARGS:z \"@eq 0\" \"id:1" LOG "\"", "",
