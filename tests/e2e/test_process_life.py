@@ -122,7 +122,7 @@ def test_killed_recorder_loses_no_record(origin):
             target = load.done + 100
             eventually(lambda: load.done > target)
         assert load.failures == []
-        eventually(lambda: len(gateway.records()) >= load.done, what="every record")
+        eventually(lambda: len(gateway.records()) >= load.done, 60, what="every record")
         ids = [record["http"]["request"]["id"] for record in gateway.records() if "http" in record]
         # One whose batch was written and not yet released is written again by the next recorder.
         assert len(set(ids)) == load.done
