@@ -188,7 +188,7 @@ static enum err add_piece(struct plan_builder *b, struct pieces *pieces,
  * Whether Hyperscan compiles it at all. What it has no meaning for is known already; what is
  * left is that a pattern can become too large, which only long ones do.
  */
-enum { SURELY_SMALL = 512 };
+enum { SURELY_SMALL = 512, LONG_MAX = 512 };
 
 static enum err compiles(struct plan_builder *b, const struct pattern_info *info, bool *good)
 {
@@ -200,23 +200,66 @@ static enum err compiles(struct plan_builder *b, const struct pattern_info *info
     return err;
 }
 
-/* Asked about all of them side by side first; later one by one, which then is known. */
-static enum err ask_about_long_ones(struct plan_builder *b)
+/* The sources of one round of questions, and of the next: halves of what is too large. */
+struct long_ones {
+    struct span sources[LONG_MAX];
+    unsigned count;
+};
+
+static void add_long_one(struct long_ones *round, struct span source)
 {
-    struct database_fit *fits = arena_array(b->arena, struct database_fit, b->link_count);
+    if (source.len <= SURELY_SMALL || round->count == LONG_MAX)
+        return;
+    for (unsigned i = 0; i < round->count; i++) {
+        if (span_equal(round->sources[i], source))
+            return;
+    }
+    round->sources[round->count++] = source;
+}
+
+static enum err ask_round(struct plan_builder *b, const struct long_ones *round,
+                          struct long_ones *next)
+{
+    struct database_fit fits[LONG_MAX];
+    struct span asked[LONG_MAX];
     unsigned count = 0;
-    if (fits == NULL)
-        return ERR_MEMORY;
-    for (unsigned i = 0; i < b->link_count; i++) {
-        const struct sec_rule *rule = b->links[i]->rule;
+    for (unsigned i = 0; i < round->count; i++) {
         char buffer[256];
         struct text why = text_fixed(buffer, sizeof(buffer));
         struct pattern_info info;
-        if (looks_for_regex(rule) && rule->op.argument.source.len > SURELY_SMALL &&
-            pattern_read(rule->op.argument.source, false, b->arena, &info, &why))
-            fits[count++] = (struct database_fit){ .text = info.text, .flags = info.flags };
+        if (!pattern_read(round->sources[i], false, b->arena, &info, &why))
+            continue;
+        asked[count] = round->sources[i];
+        fits[count++] = (struct database_fit){ .text = info.text, .flags = info.flags };
     }
-    return database_fits(b->maker, fits, count);
+    TRY(database_fits(b->maker, fits, count));
+    next->count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct span halves[2];
+        if (fits[i].fits || !pattern_split(asked[i], b->arena, halves))
+            continue;
+        add_long_one(next, halves[0]);
+        add_long_one(next, halves[1]);
+    }
+    return OK;
+}
+
+/*
+ * About all of them side by side first; later, one by one, the answers are known. So nothing
+ * is missed when there are more than there is room for.
+ */
+static enum err ask_about_long_ones(struct plan_builder *b)
+{
+    struct long_ones *rounds = arena_array(b->arena, struct long_ones, 2);
+    if (rounds == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < b->link_count; i++) {
+        if (looks_for_regex(b->links[i]->rule))
+            add_long_one(&rounds[0], b->links[i]->rule->op.argument.source);
+    }
+    for (unsigned i = 0; rounds[i & 1].count > 0; i++)
+        TRY(ask_round(b, &rounds[i & 1], &rounds[~i & 1]));
+    return OK;
 }
 
 /* A pattern, or its halves, or theirs; `*good`: all of it could be taken. */
