@@ -377,7 +377,9 @@ enum err sec_plan_build(struct sec_plan **plan, const struct sec_program *progra
 
 void sec_plan_free(struct sec_plan *plan)
 {
-    for (unsigned i = 1; i < plan->class_count; i++)
-        hs_free_database(plan->classes[i].db);
+    for (unsigned i = 1; i < plan->class_count; i++) {
+        for (unsigned j = 0; j < plan->classes[i].part_count; j++)
+            hs_free_database(plan->classes[i].parts[j].db);
+    }
     plan->class_count = 0;
 }

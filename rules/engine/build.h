@@ -40,9 +40,11 @@ MUST_USE enum err plan_link_forms(struct plan_builder *b, struct sec_link *link)
 MUST_USE enum err plan_fold(struct plan_builder *b);
 /* patterns.c: which links are matched by scanning; their bits, patterns and finds. */
 MUST_USE enum err plan_patterns(struct plan_builder *b);
+/* parts.c: which of a class's patterns are in which database; all databases. */
+MUST_USE enum err plan_parts(struct plan_builder *b);
 /* Whether values of `var` are ever scanned. */
 bool plan_scannable(enum variable var);
-/* classes.c: which values are scanned with which patterns; the databases. */
+/* classes.c: which values are scanned with which patterns. */
 MUST_USE enum err plan_classes(struct plan_builder *b);
 
 #endif

@@ -4,11 +4,6 @@
  */
 #include "rules/engine/build.h"
 
-#include <hs/hs_compile.h>
-#include <stdlib.h>
-
-#include "rules/engine/database.h"
-
 enum { GROUPS_MAX = 256 };
 
 /* A variable whose values are scanned, and one that shows the same values. */
@@ -251,14 +246,11 @@ static enum err gather(struct plan_builder *b, struct scan_class *class, const u
     uint32_t *ids = arena_array(b->arena, uint32_t, plan->pattern_count);
     if (ids == NULL)
         return ERR_MEMORY;
-    class->shortest = SIZE_MAX;
     for (unsigned i = 0; i < plan->pattern_count; i++) {
         const struct plan_pattern *pattern = &plan->patterns[i];
         if (!wanted(pattern, bits))
             continue;
         ids[class->id_count++] = i;
-        if (pattern->shortest < class->shortest)
-            class->shortest = pattern->shortest;
         for (unsigned j = 0; j < pattern->find_count; j++) {
             if (bit_has(bits, pattern->finds[j].bit))
                 add_form(plan, forms, pattern->finds[j].form);
@@ -266,62 +258,6 @@ static enum err gather(struct plan_builder *b, struct scan_class *class, const u
     }
     class->ids = ids;
     return class_forms(b, class, forms);
-}
-
-static enum err describe_class(struct plan_builder *b, const struct scan_class *class,
-                               struct database_job *job)
-{
-    unsigned count = class->id_count;
-    const char **texts = arena_array(b->arena, const char *, count);
-    unsigned *flags = arena_array(b->arena, unsigned, count);
-    unsigned *ids = arena_array(b->arena, unsigned, count);
-    if (texts == NULL || flags == NULL || ids == NULL)
-        return ERR_MEMORY;
-    for (unsigned i = 0; i < count; i++) {
-        const struct plan_pattern *pattern = &b->plan->patterns[class->ids[i]];
-        texts[i] = pattern->text;
-        flags[i] = pattern->flags;
-        ids[i] = i;
-    }
-    *job = (struct database_job){
-        .texts = texts, .flags = flags, .ids = ids, .count = count, .mode = HS_MODE_BLOCK
-    };
-    return OK;
-}
-
-static void explain(struct plan_builder *b, const struct database_job *jobs, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++) {
-        if (jobs[i].error == NULL)
-            continue;
-        text_add(b->why, span_text(jobs[i].error));
-        if (jobs[i].error_at < 0 || (unsigned)jobs[i].error_at >= jobs[i].count)
-            return;
-        text_lit(b->why, ": ");
-        text_add(b->why, span_sub(span_text(jobs[i].texts[jobs[i].error_at]), 0, 200));
-        return;
-    }
-}
-
-/* The databases of all classes at once, so that they can be compiled side by side. */
-static enum err make_databases(struct plan_builder *b)
-{
-    struct scan_class *classes = &b->plan->classes[1]; /* none for class 0 */
-    unsigned count = b->plan->class_count - 1;
-    struct database_job *jobs = arena_array(b->arena, struct database_job, count);
-    if (jobs == NULL)
-        return ERR_MEMORY;
-    for (unsigned i = 0; i < count; i++)
-        TRY(describe_class(b, &classes[i], &jobs[i]));
-    enum err err = databases_make(b->maker, jobs, count);
-    if (err == ERR_CONFIG)
-        explain(b, jobs, count);
-    for (unsigned i = 0; i < count; i++) {
-        classes[i].db = jobs[i].db;
-        jobs[i].db = NULL;
-        database_job_clear(&jobs[i]);
-    }
-    return err;
 }
 
 enum err plan_classes(struct plan_builder *b)
@@ -340,5 +276,5 @@ enum err plan_classes(struct plan_builder *b)
     TRY(name_classes(g));
     for (unsigned i = 1; i < b->plan->class_count; i++)
         TRY(gather(b, &b->plan->classes[i], drafts[i].bits));
-    return make_databases(b);
+    return plan_parts(b);
 }

@@ -4,10 +4,11 @@
  * Every link of every chain that looks for a pattern in a transformed value has a bit. All
  * transformation chains form one tree; a node of it is a form: what a value is after those
  * steps; form 0 is the value as it came. For one value most forms are the same bytes, and each
- * distinct one is scanned once by Hyperscan with one database that holds the patterns of all
- * links that look at values of that class; what is found sets bits of the value. Then the
- * program runs in file order, as SecLang means it, and a link with a bit only looks the answer
- * up. A rule none of whose patterns was found anywhere is not even looked at.
+ * distinct one is scanned once by Hyperscan for the patterns of all links that look at values
+ * of that class, but for those that need something which the value has not; what is found sets
+ * bits of the value. Then the program runs in file order, as SecLang means it, and a link with
+ * a bit only looks the answer up. A rule none of whose patterns was found anywhere is not even
+ * looked at.
  *
  * Made at load (build.c), read-only ever after, shared by all workers.
  */
@@ -15,6 +16,7 @@
 #define SALLYPORT_RULES_ENGINE_PLAN_H
 
 #include "gateway/base/table.h"
+#include "rules/engine/bytes.h"
 #include "rules/regex.h"
 #include "rules/values.h"
 
@@ -99,15 +101,33 @@ struct plan_pattern {
     bool literal;
 };
 
+/*
+ * Patterns of a class that one database holds. The first part is asked about every text: it has
+ * plain texts, and whatever may be in anything. The others are asked only about texts that have
+ * what each of their patterns needs: one of some bytes, and one of some texts, for which the
+ * first part looks.
+ */
+struct scan_part {
+    struct hs_database *db;
+    const uint32_t *ids; /* database's pattern number to index in plan->patterns, or which
+                            parts it opens: PART_OPENS and a bit of each */
+    unsigned id_count;
+    size_t shortest;
+    bool needs_bytes, needs_text;
+    struct byte_gate bytes;
+};
+
+enum { PARTS_MAX = 5 };
+#define PART_OPENS (UINT32_C(1) << 31)
+
 struct scan_class {
-    struct hs_database *db; /* NULL: nothing is looked for */
-    const uint32_t *ids;    /* database's pattern number to index in plan->patterns */
+    struct scan_part parts[PARTS_MAX];
+    unsigned part_count; /* 0: nothing is looked for */
+    const uint32_t *ids; /* indices in plan->patterns, of all parts */
     unsigned id_count;
     const uint16_t *forms; /* those some pattern looks at, parents first, all ancestors */
     unsigned form_count;
     uint32_t triggers;
-    size_t shortest;
-    uint64_t hash; /* of all that the database is made of */
 };
 
 /* Which class a field is scanned in, where its name decides. */

@@ -18,9 +18,11 @@ enum err sec_local_attach(struct sec_local *local, const struct sec_plan *plan)
 {
     *local = (struct sec_local){ 0 };
     for (unsigned i = 1; i < plan->class_count; i++) {
-        const struct hs_database *db = plan->classes[i].db;
-        if (db != NULL && hs_alloc_scratch(db, &local->scratch) != HS_SUCCESS)
-            return ERR_MEMORY;
+        const struct scan_class *class = &plan->classes[i];
+        for (unsigned j = 0; j < class->part_count; j++) {
+            if (hs_alloc_scratch(class->parts[j].db, &local->scratch) != HS_SUCCESS)
+                return ERR_MEMORY;
+        }
     }
     return regex_attach(&local->regex);
 }

@@ -76,9 +76,11 @@ struct span sec_form_text(struct sec_run *run, struct sec_value *value, unsigned
 struct look {
     struct sec_run *run;
     const struct scan_class *class;
+    const struct scan_part *part;
     struct sec_value *value;
     const uint8_t *index_of; /* which distinct text each form is */
     unsigned at;             /* the one that is scanned */
+    uint32_t open;           /* parts for which a text was found */
     bool memory;
 };
 
@@ -95,10 +97,15 @@ static int on_find(unsigned id, unsigned long long from, unsigned long long to, 
 {
     struct look *look = context;
     const struct sec_plan *plan = look->run->plan;
-    const struct plan_pattern *pattern = &plan->patterns[look->class->ids[id]];
+    uint32_t index = look->part->ids[id];
     (void)from, (void)to, (void)flags;
 
     look->run->work += WORK_FIND;
+    if ((index & PART_OPENS) != 0) {
+        look->open |= index;
+        return 0;
+    }
+    const struct plan_pattern *pattern = &plan->patterns[index];
     for (unsigned i = 0; i < pattern->find_count; i++) {
         const struct plan_find *find = &pattern->finds[i];
         if (look->index_of[find->form] != look->at)
@@ -115,20 +122,39 @@ static int on_find(unsigned id, unsigned long long from, unsigned long long to, 
     return 0;
 }
 
-static enum sec_end look_at(struct look *look, struct span text)
+static bool is_asked(const struct look *look, const struct scan_part *part, unsigned index,
+                     struct span text)
+{
+    return text.len >= part->shortest &&
+           (!part->needs_text || (look->open >> index & 1) != 0) &&
+           (!part->needs_bytes || byte_gate_any(&part->bytes, text));
+}
+
+static enum sec_end look_in(struct look *look, const struct scan_part *part, struct span text)
 {
     struct sec_run *run = look->run;
-    if (text.len < look->class->shortest)
-        return SEC_DONE;
     run->counts.scans++;
     run->counts.scanned_bytes += text.len;
     run->work += text.len + WORK_SCAN;
-    hs_error_t err = hs_scan(look->class->db, text.p, (unsigned)text.len, 0,
-                             run->local->scratch, on_find, look);
+    look->part = part;
+    hs_error_t err =
+        hs_scan(part->db, text.p, (unsigned)text.len, 0, run->local->scratch, on_find, look);
     if (look->memory)
         return SEC_MEMORY;
     INVARIANT(err == HS_SUCCESS);
     return SEC_DONE;
+}
+
+static enum sec_end look_at(struct look *look, struct span text)
+{
+    const struct scan_class *class = look->class;
+    enum sec_end end = SEC_DONE;
+    look->open = 0;
+    for (unsigned i = 0; i < class->part_count && end == SEC_DONE; i++) {
+        if (is_asked(look, &class->parts[i], i, text))
+            end = look_in(look, &class->parts[i], text);
+    }
+    return end;
 }
 
 /* ---- distinct forms -------------------------------------------------------------------------
@@ -329,7 +355,7 @@ static unsigned class_for(const struct sec_plan *plan, enum variable var,
                 class = named->class;
         }
     }
-    return plan->classes[class].db != NULL ? class : 0;
+    return plan->classes[class].part_count > 0 ? class : 0;
 }
 
 enum sec_end sec_scan(struct sec_run *run)

@@ -1,0 +1,333 @@
+/*
+ * From a pattern's tree to what its matches need.
+ *
+ * Texts: a part that can only be one of a few texts is spelt out, and texts of parts that
+ * follow one another are joined. Of several parts that all must be there the best list is
+ * taken, of alternatives all lists together.
+ */
+#include "rules/engine/need.h"
+
+enum {
+    SPELT_MAX = 32, /* texts that one part can be */
+    CHOICE_MAX = 4, /* bytes that one place can have */
+    TOLD_MIN = 3,   /* shorter ones stand in everything */
+    SCORED_MAX = 10,
+};
+
+/* Texts of which one is there. NULL items: not known. */
+struct texts_list {
+    struct span *items;
+    unsigned count;
+};
+
+struct known {
+    struct texts_list spelt;  /* all that the part can be */
+    struct texts_list needed; /* one of these is in it */
+    struct byte_set bytes;    /* one of these is in it */
+};
+
+struct deriving {
+    struct arena *arena;
+    bool memory;
+};
+
+static const struct byte_set every_byte = { { UINT64_MAX, UINT64_MAX, UINT64_MAX,
+                                              UINT64_MAX } };
+
+/* ---- bytes ----------------------------------------------------------------------------------
+ */
+
+/* How much a byte tells: those of plain words say nothing, those of prose and paths little. */
+static unsigned dull(uint8_t byte)
+{
+    bool word = (byte >= '0' && byte <= '9') ||
+                (ascii_lower((char)byte) >= 'a' && ascii_lower((char)byte) <= 'z');
+    if (word)
+        return 1000;
+    return strchr(" _-./,:+%@", byte) != NULL && byte != 0 ? 100 : 1;
+}
+
+static unsigned dullness(const struct byte_set *set)
+{
+    unsigned sum = 0;
+    for (unsigned c = 0; c < 256; c++)
+        sum += byte_set_has(set, (uint8_t)c) ? dull((uint8_t)c) : 0;
+    return sum;
+}
+
+static void keep_duller_out(struct byte_set *best, const struct byte_set *other)
+{
+    if (dullness(other) < dullness(best))
+        *best = *other;
+}
+
+/* ---- lists of texts -------------------------------------------------------------------------
+ */
+
+static struct texts_list list_of(struct deriving *d, unsigned capacity)
+{
+    struct texts_list list = { .items = arena_array(d->arena, struct span, capacity + 1) };
+    d->memory = d->memory || list.items == NULL;
+    return list;
+}
+
+/* How much a text tells: its bytes, and one more for each that words do not have. */
+static size_t tells(struct span text)
+{
+    size_t sum = text.len;
+    for (size_t i = 0; i < text.len; i++)
+        sum += dull((uint8_t)text.p[i]) < 1000 && text.p[i] != ' ';
+    return sum;
+}
+
+static size_t least_told(const struct texts_list *list)
+{
+    size_t least = SIZE_MAX;
+    for (unsigned i = 0; i < list->count; i++) {
+        size_t told = list->items[i].len > 1 ? tells(list->items[i]) : 0;
+        least = told < least ? told : least;
+    }
+    return least;
+}
+
+/* The longer the better, and the fewer; 0: of no use. */
+static unsigned worth(const struct texts_list *list)
+{
+    if (list->items == NULL || list->count == 0 || list->count > NEED_TEXTS_MAX)
+        return 0;
+    size_t least = least_told(list);
+    if (least < TOLD_MIN)
+        return 0;
+    unsigned scored = least < SCORED_MAX ? (unsigned)least : SCORED_MAX;
+    return 16 * scored + NEED_TEXTS_MAX / 4 - list->count / 4;
+}
+
+static void keep_better(struct texts_list *best, const struct texts_list *other)
+{
+    if (worth(other) > worth(best))
+        *best = *other;
+}
+
+static void add_text(struct texts_list *list, struct span text)
+{
+    for (unsigned i = 0; i < list->count; i++) {
+        if (span_equal(list->items[i], text))
+            return;
+    }
+    list->items[list->count++] = text;
+}
+
+static struct texts_list nothing_spelt(struct deriving *d)
+{
+    struct texts_list list = list_of(d, 1);
+    if (list.items != NULL)
+        list.items[list.count++] = SPAN("");
+    return list;
+}
+
+/* Every text of `a` with every one of `b` behind it; unknown when there are too many. */
+static struct texts_list joined(struct deriving *d, const struct texts_list *a,
+                                const struct texts_list *b)
+{
+    struct texts_list unknown = { .items = NULL };
+    if (a->count * b->count > SPELT_MAX)
+        return unknown;
+    struct texts_list list = list_of(d, a->count * b->count);
+    for (unsigned i = 0; list.items != NULL && i < a->count; i++) {
+        for (unsigned j = 0; j < b->count; j++) {
+            size_t len = a->items[i].len + b->items[j].len;
+            char *p = len <= NEED_TEXT_BYTES_MAX ? arena_alloc(d->arena, len) : NULL;
+            if (p == NULL)
+                return unknown;
+            memcpy(p, a->items[i].p, a->items[i].len);
+            memcpy(p + a->items[i].len, b->items[j].p, b->items[j].len);
+            add_text(&list, span_of(p, len));
+        }
+    }
+    return list;
+}
+
+/* Unknown when one of them is, or there are too many. */
+static struct texts_list together(struct deriving *d, const struct texts_list *a,
+                                  const struct texts_list *b, unsigned max)
+{
+    struct texts_list unknown = { .items = NULL };
+    if (a->items == NULL || b->items == NULL || a->count + b->count > max)
+        return unknown;
+    struct texts_list list = list_of(d, a->count + b->count);
+    for (unsigned i = 0; list.items != NULL && i < a->count; i++)
+        add_text(&list, a->items[i]);
+    for (unsigned i = 0; list.items != NULL && i < b->count; i++)
+        add_text(&list, b->items[i]);
+    return list;
+}
+
+/* ---- parts ----------------------------------------------------------------------------------
+ */
+
+static void derive(struct deriving *d, const struct rx_node *node, struct known *known);
+
+static void derive_set(struct deriving *d, const struct rx_node *node, struct known *known)
+{
+    struct texts_list list = list_of(d, CHOICE_MAX);
+    known->bytes = node->set;
+    for (unsigned c = 0; list.items != NULL && c < 256; c++) {
+        if (!byte_set_has(&node->set, (uint8_t)c))
+            continue;
+        char *p = list.count < CHOICE_MAX ? arena_alloc(d->arena, 1) : NULL;
+        if (p == NULL)
+            return;
+        *p = ascii_lower((char)c);
+        add_text(&list, span_of(p, 1));
+    }
+    known->spelt = list;
+}
+
+static void derive_sequence(struct deriving *d, const struct rx_node *node, struct known *known)
+{
+    struct texts_list run = nothing_spelt(d);
+    bool whole = true;
+    for (const struct rx_node *child = node->child; child != NULL; child = child->next) {
+        struct known part;
+        derive(d, child, &part);
+        keep_duller_out(&known->bytes, &part.bytes);
+        keep_better(&known->needed, &part.needed);
+        struct texts_list longer = { .items = NULL };
+        if (part.spelt.items != NULL && run.items != NULL)
+            longer = joined(d, &run, &part.spelt);
+        if (longer.items == NULL) {
+            keep_better(&known->needed, &run);
+            longer = part.spelt.items != NULL ? part.spelt : nothing_spelt(d);
+            whole = false;
+        }
+        run = longer;
+    }
+    keep_better(&known->needed, &run);
+    if (whole)
+        known->spelt = run;
+}
+
+static void derive_alternatives(struct deriving *d, const struct rx_node *node,
+                                struct known *known)
+{
+    bool first = true;
+    for (const struct rx_node *child = node->child; child != NULL; child = child->next) {
+        struct known part;
+        derive(d, child, &part);
+        keep_better(&part.needed, &part.spelt);
+        if (first) {
+            *known = part;
+        } else {
+            byte_set_unite(&known->bytes, &part.bytes);
+            known->needed = together(d, &known->needed, &part.needed, NEED_TEXTS_MAX);
+            known->spelt = together(d, &known->spelt, &part.spelt, SPELT_MAX);
+        }
+        first = false;
+    }
+}
+
+static void derive_repeat(struct deriving *d, const struct rx_node *node, struct known *known)
+{
+    struct known one;
+    derive(d, node->child, &one);
+    if (node->min > 0) {
+        *known = one;
+        keep_better(&known->needed, &one.spelt);
+        if (node->max > 1)
+            known->spelt = (struct texts_list){ .items = NULL };
+        return;
+    }
+    struct texts_list empty = nothing_spelt(d);
+    if (node->max == 1)
+        known->spelt = together(d, &one.spelt, &empty, SPELT_MAX);
+    else if (node->max == 0)
+        known->spelt = empty;
+}
+
+static void derive(struct deriving *d, const struct rx_node *node, struct known *known)
+{
+    *known = (struct known){ .bytes = every_byte };
+    switch (node->kind) {
+    case RX_SET:
+        derive_set(d, node, known);
+        return;
+    case RX_SEQ:
+        derive_sequence(d, node, known);
+        return;
+    case RX_ALT:
+        derive_alternatives(d, node, known);
+        return;
+    case RX_REPEAT:
+        derive_repeat(d, node, known);
+        return;
+    case RX_NOTHING:
+        known->spelt = nothing_spelt(d);
+        return;
+    }
+}
+
+/* ---- a pattern ------------------------------------------------------------------------------
+ */
+
+/* One text, byte by byte, and no anchor. */
+static bool is_literal(const struct rx_node *node)
+{
+    const struct rx_node *child = node->child;
+    if (node->kind != RX_ALT || child == NULL || child->next != NULL)
+        return false;
+    for (child = child->child; child != NULL; child = child->next) {
+        unsigned bytes = 0;
+        for (unsigned i = 0; i < 4; i++)
+            bytes += (unsigned)__builtin_popcountll(child->set.words[i]);
+        if (child->kind != RX_SET || bytes > 2)
+            return false;
+        for (unsigned c = 'a'; c <= 'z' && bytes == 2; c++) { /* of any case */
+            if (byte_set_has(&child->set, (uint8_t)c) &&
+                byte_set_has(&child->set, (uint8_t)(c ^ 32)))
+                bytes = 1;
+        }
+        if (bytes != 1)
+            return false;
+    }
+    return true;
+}
+
+static enum err copy_texts(const struct texts_list *from, struct arena *arena,
+                           struct pattern_need *need)
+{
+    struct span *texts = arena_array(arena, struct span, from->count);
+    if (texts == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < from->count; i++) {
+        texts[i] = arena_copy(arena, from->items[i]);
+        if (texts[i].p == NULL)
+            return ERR_MEMORY;
+    }
+    need->texts = texts;
+    need->text_count = from->count;
+    return OK;
+}
+
+/* Of a pattern that takes too much memory to understand nothing is known. */
+enum err pattern_need(const char *text, unsigned flags, struct arena *arena,
+                      struct pattern_need *need)
+{
+    struct arena scratch;
+    struct deriving d = { .arena = &scratch };
+    struct known known;
+    enum err err = OK;
+    *need = (struct pattern_need){ .bytes = every_byte };
+    arena_init(&scratch, NULL, 0, NULL, NEED_MEMORY_MAX);
+    const struct rx_node *tree = rx_parse(span_text(text), flags, &scratch);
+    if (tree != NULL)
+        derive(&d, tree, &known);
+    if (tree != NULL && !d.memory) {
+        keep_better(&known.needed, &known.spelt);
+        need->literal = is_literal(tree);
+        need->bytes = known.bytes;
+        if (worth(&known.needed) > 0)
+            err = copy_texts(&known.needed, arena, need);
+    }
+    arena_reset(&scratch);
+    return err;
+}

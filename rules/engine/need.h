@@ -1,0 +1,53 @@
+/*
+ * What every match of a pattern has in it: one byte of a set, one text of a list. A value
+ * without it need not be scanned for the pattern.
+ *
+ * Derived from the pattern's text. Where its meaning is not plain, nothing is needed: that is
+ * never wrong.
+ */
+#ifndef SALLYPORT_RULES_NEED_H
+#define SALLYPORT_RULES_NEED_H
+
+#include "gateway/base/arena.h"
+#include "rules/engine/bytes.h"
+
+enum {
+    NEED_TEXTS_MAX = 96, /* in one list */
+    NEED_TEXT_BYTES_MAX = 24,
+    NEED_DEPTH_MAX = 100,       /* of groups in groups */
+    NEED_MEMORY_MAX = 64 << 20, /* to understand one pattern */
+};
+
+struct pattern_need {
+    struct byte_set bytes; /* any of these; the full set: nothing is needed */
+    const struct span
+        *texts;          /* any of these, in lower case, to be found without regard to case */
+    unsigned text_count; /* 0: nothing is needed */
+    bool literal;        /* the pattern is one text and nothing else */
+};
+
+/* `flags` as Hyperscan takes them. Memory is the arena's. */
+MUST_USE enum err pattern_need(const char *text, unsigned flags, struct arena *arena,
+                               struct pattern_need *need);
+
+/* ---- the tree of a pattern, between need_parse.c and need.c ---- */
+
+enum rx_kind {
+    RX_SET,    /* one byte of `set` */
+    RX_SEQ,    /* children, one after the other */
+    RX_ALT,    /* one of the children */
+    RX_REPEAT, /* the child, `min` times or more; `max` times at most */
+    RX_NOTHING /* no bytes: an anchor, an edge */
+};
+
+struct rx_node {
+    enum rx_kind kind;
+    struct byte_set set;
+    struct rx_node *child, *last, *next;
+    unsigned min, max; /* UINT32_MAX: no end */
+};
+
+/* NULL: not understood, or out of memory. */
+struct rx_node *rx_parse(struct span text, unsigned flags, struct arena *arena);
+
+#endif

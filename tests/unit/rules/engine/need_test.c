@@ -1,0 +1,348 @@
+/* What every match needs: of known patterns, and of generated ones that PCRE2 matches. */
+#include "rules/engine/need.h"
+
+#include <hs/hs_compile.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "rules/regex.h"
+#include "tests/unit/check.h"
+
+static struct arena arena;
+
+static int begin(void **state)
+{
+    (void)state;
+    arena_init(&arena, NULL, 0, NULL, 64 << 20);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    arena_reset(&arena);
+    return 0;
+}
+
+static struct pattern_need needs(const char *pattern, unsigned flags)
+{
+    struct pattern_need need;
+    assert_int_equal(pattern_need(pattern, flags, &arena, &need), OK);
+    return need;
+}
+
+/* Sorted as they come, with a bar between. */
+static const char *texts_of(const struct pattern_need *need)
+{
+    static char out[2048];
+    struct text text = text_fixed(out, sizeof(out));
+    for (unsigned i = 0; i < need->text_count; i++) {
+        if (i > 0)
+            text_char(&text, '|');
+        text_add(&text, need->texts[i]);
+    }
+    return text_cstring(&text);
+}
+
+static void known_texts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern, *texts;
+    } rows[] = {
+        { "abc", "abc" },
+        { "ABC", "abc" },
+        { "ab", "" }, /* too short to tell anything */
+        { "(?i)union.*?select", "select" },
+        { "union\\s+all", "union" },
+        { "select|insert", "select|insert" },
+        { "(?:select|insert)x?", "select|insert" },
+        { "select|in", "" }, /* one that is too short is enough */
+        { "x(?:abc)?y", "" },
+        { "(?:abc)*def", "def" },
+        { "(?:abc)+def", "abc" },
+        { "(?:abcd){2,3}", "abcd" },
+        { "(?:abcd){0,3}", "" },
+        { "(?:abcd){0}efg", "efg" },
+        { "a[bc]d", "abd|acd" },
+        { "\\bscript\\b", "script" },
+        { "^jsessionid$", "jsessionid" },
+        { "\\x61\\x62c", "abc" },
+        { "a.c|x\\d+", "" },
+        { "java\\.lang\\.(?:runtime|process)", "java.lang.runtime|java.lang.process" },
+        { "abc{2}def", "def" },
+        { "abc{,2}", "abc{,2}" }, /* not a count */
+        { "a{1}bc", "abc" },
+        { "[[:alpha:]]abc", "abc" },
+        { "(?i:AbC)", "abc" },
+        { "abc(?#no)", "" },
+        { "(?=abc)abc", "" },
+        { "(?<n>abc)", "" },
+        { "(abc)\\1", "" },
+        { "\\Qabc\\E", "" },
+        { "(?x)a b c d", "" },
+        { "\\p{L}abc", "" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct pattern_need need = needs(rows[i].pattern, HS_FLAG_DOTALL);
+        const char *got = texts_of(&need);
+        if (strcmp(got, rows[i].texts) != 0)
+            fail_msg("%s: \"%s\" is not \"%s\"", rows[i].pattern, got, rows[i].texts);
+    }
+}
+
+static void known_bytes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern, *bytes; /* NULL: any */
+    } rows[] = {
+        { "<script", "<" },   { "a[<>]b", "<>" },
+        { "\\w+\\(", "(" },   { "<|>", "<>" },
+        { "(?:<|a*)b", "b" }, { "[^a]", NULL },
+        { "(?i)x", "Xx" },    { ".", NULL },
+        { "a*", NULL },       { "(?:\\n|\\r)x", "\n\r" },
+        { "[\\]\\[]", "[]" }, { "[]x-z]", "]xyz" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct pattern_need need = needs(rows[i].pattern, HS_FLAG_DOTALL);
+        if (rows[i].bytes == NULL) {
+            unsigned bytes = 0;
+            for (unsigned c = 0; c < 256; c++)
+                bytes += byte_set_has(&need.bytes, (uint8_t)c);
+            assert_true(bytes > 250);
+            continue;
+        }
+        for (unsigned c = 1; c < 256; c++) {
+            bool wanted = strchr(rows[i].bytes, (int)c) != NULL;
+            if (byte_set_has(&need.bytes, (uint8_t)c) != wanted)
+                fail_msg("%s: byte %u", rows[i].pattern, c);
+        }
+    }
+    struct pattern_need need = needs("\\x00y", 0);
+    assert_true(byte_set_has(&need.bytes, 0));
+    assert_false(byte_set_has(&need.bytes, 'y'));
+}
+
+static void literals(void **state)
+{
+    (void)state;
+    assert_true(needs("a\\x2e1 z", 0).literal);
+    assert_true(needs("Abc", HS_FLAG_CASELESS).literal);
+    assert_false(needs("^abc", 0).literal);
+    assert_false(needs("ab?c", 0).literal);
+    assert_false(needs("a[bc]", 0).literal);
+    assert_false(needs("abc|d", 0).literal);
+    assert_false(needs("(abc)", 0).literal);
+}
+
+/* ---- generated patterns ---------------------------------------------------------------------
+ */
+
+struct random {
+    uint64_t state;
+};
+
+static unsigned below(struct random *random, unsigned limit)
+{
+    random->state = random->state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    return (unsigned)(random->state >> 33) % limit;
+}
+
+static const char *const atoms[] = {
+    "a",       "B",      "union", "select", "<",     "[a-c]",   "[^x]",        "\\d",
+    "\\s",     ".",      "\\(",   "[\"'`]", "\\x41", "=",       "script",      "\\bon",
+    "[\\w.-]", "\\.",    "%",     "\\n",    "(?i)q", "(?i:Xy)", "[[:digit:]]", "java",
+    "\\S",     "[^\\s]", "\\W",   "\\\\",   "-",     "[A-F]",
+};
+static const char *const repeats[] = { "?", "*", "+", "{2}", "{0,2}", "{1,}", "+?", "*?" };
+
+static void write_pattern(struct random *random, struct text *out, unsigned depth)
+{
+    unsigned parts = 1 + below(random, 4);
+    for (unsigned i = 0; i < parts; i++) {
+        if (depth > 0 && below(random, 3) == 0) {
+            text_add(out, below(random, 2) != 0 ? SPAN("(?:") : SPAN("("));
+            unsigned branches = 1 + below(random, 3);
+            for (unsigned j = 0; j < branches; j++) {
+                if (j > 0)
+                    text_char(out, '|');
+                write_pattern(random, out, depth - 1);
+            }
+            text_char(out, ')');
+        } else {
+            text_add(out, span_text(atoms[below(random, ARRAY_LEN(atoms))]));
+        }
+        if (below(random, 4) == 0)
+            text_add(out, span_text(repeats[below(random, ARRAY_LEN(repeats))]));
+    }
+}
+
+/* A text that the tree stands for. */
+static void write_text(struct random *random, struct text *out, const struct rx_node *node)
+{
+    unsigned count = 0;
+    switch (node->kind) {
+    case RX_SET:
+        for (unsigned c = below(random, 256), i = 0; i < 256; i++, c = (c + 1) & 255) {
+            if (!byte_set_has(&node->set, (uint8_t)c))
+                continue;
+            text_char(out, (char)c);
+            return;
+        }
+        return;
+    case RX_SEQ:
+        for (const struct rx_node *child = node->child; child != NULL; child = child->next)
+            write_text(random, out, child);
+        return;
+    case RX_ALT:
+        for (const struct rx_node *child = node->child; child != NULL; child = child->next)
+            count++;
+        count = below(random, count);
+        for (const struct rx_node *child = node->child; child != NULL; child = child->next) {
+            if (count-- == 0)
+                write_text(random, out, child);
+        }
+        return;
+    case RX_REPEAT:
+        count = node->min + below(random, 3);
+        for (unsigned i = 0; i < (count < node->max ? count : node->max); i++)
+            write_text(random, out, node->child);
+        return;
+    case RX_NOTHING:
+        return;
+    }
+}
+
+static bool has(const struct pattern_need *need, struct span text)
+{
+    struct byte_gate gate;
+    byte_gate_make(&gate, &need->bytes);
+    char lower[4096];
+    bool found = need->text_count == 0;
+    assert_true(text.len <= sizeof(lower));
+    for (size_t i = 0; i < text.len; i++)
+        lower[i] = ascii_lower(text.p[i]);
+    for (unsigned i = 0; i < need->text_count; i++)
+        found = found || span_find(span_of(lower, text.len), need->texts[i]) >= 0;
+    return found && byte_gate_any(&gate, text);
+}
+
+static void matches_have_it(void **state)
+{
+    (void)state;
+    enum { PATTERNS = 3000, TEXTS = 12 };
+    struct random random = { 42 };
+    struct regex_local local;
+    unsigned matched = 0, useful = 0;
+    assert_int_equal(regex_attach(&local), OK);
+    for (unsigned i = 0; i < PATTERNS; i++) {
+        char pattern[4096], text[4096], buffer[128];
+        struct text out = text_fixed(pattern, sizeof(pattern) - 1);
+        struct text why = text_fixed(buffer, sizeof(buffer));
+        write_pattern(&random, &out, 3);
+        if (out.overflow)
+            continue;
+        const char *cstring = text_cstring(&out);
+        struct sec_regex *regex = regex_compile(text_span(&out), false, &why);
+        const struct rx_node *tree = rx_parse(text_span(&out), HS_FLAG_DOTALL, &arena);
+        assert_non_null(tree);
+        struct pattern_need need = needs(cstring, HS_FLAG_DOTALL);
+        useful += need.text_count > 0;
+        for (unsigned j = 0; regex != NULL && j < TEXTS; j++) {
+            struct text made = text_fixed(text, sizeof(text));
+            write_text(&random, &made, tree);
+            if (made.overflow || made.len == 0 ||
+                regex_match(&local, regex, text_span(&made), NULL) != REGEX_YES)
+                continue;
+            matched++;
+            if (!has(&need, text_span(&made)))
+                fail_msg("%s matches \"%.*s\", which has not what it needs", cstring,
+                         (int)made.len, made.p);
+        }
+        regex_free(regex);
+        arena_reset(&arena);
+    }
+    regex_detach(&local);
+    assert_true(matched > PATTERNS * TEXTS / 2);
+    assert_true(useful > PATTERNS / 8);
+}
+
+/* ---- limits ---------------------------------------------------------------------------------
+ */
+
+static void depth(void **state)
+{
+    (void)state;
+    for (unsigned deep = NEED_DEPTH_MAX - 1; deep <= NEED_DEPTH_MAX + 1; deep++) {
+        char pattern[4 * NEED_DEPTH_MAX + 32];
+        struct text out = text_fixed(pattern, sizeof(pattern) - 1);
+        for (unsigned i = 0; i < deep; i++)
+            text_char(&out, '(');
+        text_lit(&out, "needed");
+        for (unsigned i = 0; i < deep; i++)
+            text_char(&out, ')');
+        assert_int_equal(needs(text_cstring(&out), 0).text_count, deep <= NEED_DEPTH_MAX);
+    }
+}
+
+static void many_texts(void **state)
+{
+    (void)state;
+    for (unsigned count = NEED_TEXTS_MAX - 1; count <= NEED_TEXTS_MAX + 1; count++) {
+        char pattern[16 * NEED_TEXTS_MAX];
+        struct text out = text_fixed(pattern, sizeof(pattern) - 1);
+        for (unsigned i = 0; i < count; i++)
+            text_format(&out, "%sword%u", i > 0 ? "|" : "", i);
+        assert_int_equal(needs(text_cstring(&out), 0).text_count,
+                         count <= NEED_TEXTS_MAX ? count : 0);
+    }
+}
+
+/* ---- looking for bytes ----------------------------------------------------------------------
+ */
+
+static void gates(void **state)
+{
+    (void)state;
+    struct random random = { 7 };
+    for (unsigned round = 0; round < 2000; round++) {
+        struct byte_set set = { { 0 } };
+        struct byte_gate gate;
+        char text[80];
+        size_t len = below(&random, sizeof(text));
+        bool wanted = false;
+        for (unsigned i = below(&random, 20); i > 0; i--)
+            byte_set_add(&set, (uint8_t)below(&random, 256));
+        for (size_t i = 0; i < len; i++)
+            text[i] = (char)below(&random, below(&random, 2) != 0 ? 256 : 100);
+        for (size_t i = 0; i < len; i++)
+            wanted = wanted || byte_set_has(&set, (uint8_t)text[i]);
+        byte_gate_make(&gate, &set);
+        assert_int_equal(byte_gate_any(&gate, span_of(text, len)), wanted);
+    }
+    for (unsigned c = 0; c < 256; c++) { /* each byte by itself, at each place */
+        struct byte_set set = { { 0 } };
+        struct byte_gate gate;
+        char text[40];
+        byte_set_add(&set, (uint8_t)c);
+        byte_gate_make(&gate, &set);
+        for (size_t at = 0; at < sizeof(text); at++) {
+            memset(text, (int)(c + 1), sizeof(text));
+            assert_false(byte_gate_any(&gate, span_of(text, sizeof(text))));
+            text[at] = (char)c;
+            assert_true(byte_gate_any(&gate, span_of(text, sizeof(text))));
+            assert_true(byte_gate_any(&gate, span_of(text, at + 1)));
+            assert_false(byte_gate_any(&gate, span_of(text, at)));
+        }
+    }
+}
+
+#define WITH_ARENA(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
+
+int main(void)
+{
+    return RUN(WITH_ARENA(known_texts), WITH_ARENA(known_bytes), WITH_ARENA(literals),
+               WITH_ARENA(matches_have_it), WITH_ARENA(depth), WITH_ARENA(many_texts),
+               TEST(gates));
+}
