@@ -28,11 +28,13 @@ class Victim:
     """Another client, that asks all the while."""
 
     def __init__(self, gateway):
-        self.gateway, self.times, self.stopping, self.failed = gateway, [], threading.Event(), []
+        self.gateway, self.times, self.failed = gateway, [], []
+        self.stopping, self.served = threading.Event(), threading.Event()
 
     def __enter__(self):
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
+        self.served.wait(20)  # a flood that is over before the first answer would prove nothing
         return self
 
     def _run(self):
@@ -42,9 +44,11 @@ class Victim:
                     began = time.monotonic()
                     assert client.ask(path="/victim").status == 200
                     self.times.append(time.monotonic() - began)
+                    self.served.set()
                     time.sleep(0.005)
         except Exception as error:  # noqa: BLE001 (told by the test)
             self.failed.append(repr(error))
+            self.served.set()
 
     def __exit__(self, *_):
         self.stopping.set()
