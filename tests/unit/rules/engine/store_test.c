@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/reference/sample.h"
 #include "tests/unit/rules/engine/kit.h"
 
 enum { ENTRIES = 2 * STORE_WAYS, NOW = 1000000 };
@@ -375,6 +376,38 @@ static void what_has_no_room_is_counted_and_the_first_stay(void **state)
     end();
 }
 
+/* Lengths that mostly fit, so that some of it is read. */
+static void write_bytes(void *ctx, struct store_record *record)
+{
+    struct dice *dice = ctx;
+    static const char kept[] = "\x03\x01\x00KEYk";
+    record->expires = NOW + 1;
+    record->len = dice_below(dice, STORE_RECORD_BYTES + 1);
+    for (size_t i = 0; i < record->len; i++)
+        record->bytes[i] = (char)dice_below(dice, dice_chance(dice, 70) ? 4 : 256);
+    if (record->len > sizeof(kept) && dice_chance(dice, 80))
+        memcpy(record->bytes, kept, sizeof(kept) - 1);
+}
+
+/* Another worker may have been taken over: what it writes verifies. */
+static void a_record_of_any_bytes_is_read_within_its_bounds(void **state)
+{
+    static const char name[] = "b\0k"; /* IP, and the key */
+    struct dice dice = { .state = 5 };
+    unsigned own = 0;
+    (void)state;
+    begin(
+        BEGIN ON(2, "add") "setvar:ip.n=+1\"\nSecRule IP \"@rx .\" \"id:3,phase:2,pass,log\"\n"
+                           "SecRule &IP:IS_NEW \"@eq 0\" \"id:4,phase:2,pass,log\"");
+    for (unsigned i = 0; i < 2000; i++) {
+        struct store_key key = sec_store_key(&store, span_of(name, sizeof(name) - 1));
+        assert_int_equal(sec_store_change(&store, key, NOW, write_bytes, &dice, NULL), OK);
+        own += strstr(one("ARGS_GET:do=add", NOW), "4") != NULL;
+    }
+    assert_true(own > 500);
+    end();
+}
+
 /* ---- many at once ---------------------------------------------------------------------------
  */
 
@@ -433,5 +466,6 @@ int main(void)
                TEST(variables_expire), TEST(variables_go_down_with_time),
                TEST(unset_and_replaced), TEST(sessions_and_users_are_of_an_application),
                TEST(counters_of_two_at_once_add_up),
-               TEST(what_has_no_room_is_counted_and_the_first_stay), TEST(many_at_once));
+               TEST(what_has_no_room_is_counted_and_the_first_stay),
+               TEST(a_record_of_any_bytes_is_read_within_its_bounds), TEST(many_at_once));
 }
