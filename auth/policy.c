@@ -75,7 +75,7 @@ static const struct option rule_options[] = {
            .help = "Each of these claims has one of its values.",
            .example = "{plan: [gold, silver]}"),
     OPTION(struct rule_row, auth, OPT_TEXTS,
-           .help = "Signed in by one of these: api_keys, jwt, basic.", .example = "[jwt]"),
+           .help = "Signed in by one of these: certificate, api_keys, jwt, basic.", .example = "[jwt]"),
     OPTION(struct rule_row, methods, OPT_TEXTS, .help = "The method is one of these.",
            .example = "[GET, HEAD]"),
     OPTION(struct rule_row, paths, OPT_TEXTS,

@@ -8,6 +8,7 @@
 
 #include "auth/apikeys.h"
 #include "auth/basic.h"
+#include "auth/certificate.h"
 #include "auth/cors.h"
 #include "auth/headers.h"
 #include "auth/identity.h"
@@ -28,6 +29,7 @@ const struct stage_type *const stages[] = {
     &limits_stage,          /* ratelimit/limits: token buckets by address */
     &cors_stage,            /* auth/cors: preflights, which carry no password */
     &waf_stage,             /* rules/waf: own rules */
+    &certificate_stage,     /* auth/certificate: whom TLS has verified */
     &api_keys_stage,        /* auth/apikeys: keys of programs */
     &jwt_stage,             /* auth/jwt: bearer tokens */
     &basic_stage,           /* auth/basic: name and password */

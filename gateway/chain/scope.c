@@ -375,7 +375,7 @@ const struct expr_name scope_names[] = {
     { "client.user", EXPR_TEXT, false, NAME_CLIENT_USER, "The same as user." },
     { "user", EXPR_TEXT, false, NAME_USER, "Who was authenticated." },
     { "authenticated", EXPR_BOOL, false, NAME_AUTHENTICATED, "Whether anybody was." },
-    { "auth", EXPR_TEXT, false, NAME_AUTH, "By which stage: api_keys, jwt, basic." },
+    { "auth", EXPR_TEXT, false, NAME_AUTH, "By which stage: certificate, api_keys, jwt, basic." },
     { "group", EXPR_BOOL, true, NAME_GROUP, "Whether the user is in that group." },
     { "claim", EXPR_TEXT, true, NAME_CLAIM,
       "A claim of the user's token, or `plan` or `key` of an API key; of several the first." },

@@ -305,14 +305,20 @@ void tls_shutdown(struct tls *tls)
 
 /* ---- what is known ---- */
 
+enum { CLIENT_PARTS = 5 };
+
 /* What is written to `bio`, once, with the lengths of its parts. */
-static bool keep_client(struct tls *tls, const char *text, const size_t lens[4])
+static bool keep_client(struct tls *tls, const char *text, const size_t lens[CLIENT_PARTS])
 {
     struct span *parts[] = { &tls->info.client_fingerprint, &tls->info.client_serial,
-                             &tls->info.client_subject, &tls->info.client_issuer };
-    size_t at = 0;
+                             &tls->info.client_subject, &tls->info.client_issuer,
+                             &tls->info.client_sans };
+    size_t at = 0, all = 0;
 
-    tls->client = malloc(lens[0] + lens[1] + lens[2] + lens[3]);
+    _Static_assert(ARRAY_LEN(parts) == CLIENT_PARTS, "a length for each");
+    for (size_t i = 0; i < CLIENT_PARTS; i++)
+        all += lens[i];
+    tls->client = malloc(all);
     if (tls->client == NULL)
         return false;
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
@@ -355,6 +361,39 @@ static bool write_name(BIO *bio, const X509_NAME *name)
     return X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0;
 }
 
+/* CVE-2009-2408: a NUL in a name, and half of the world read one name and the rest another. */
+static bool write_san(BIO *bio, const char *kind, const ASN1_IA5STRING *value)
+{
+    const unsigned char *bytes = ASN1_STRING_get0_data(value);
+    int len = ASN1_STRING_length(value);
+    if (len <= 0 || len > TLS_SAN_BYTES_MAX)
+        return true;
+    for (int i = 0; i < len; i++)
+        if (bytes[i] <= 0x20 || bytes[i] >= 0x7f)
+            return true;
+    return BIO_printf(bio, "%s:%.*s\n", kind, len, (const char *)bytes) > 0;
+}
+
+static bool write_sans(BIO *bio, const X509 *certificate)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    bool good = true;
+
+    for (int i = 0;
+         sk_GENERAL_NAME_num(names) <= TLS_SANS_MAX && i < sk_GENERAL_NAME_num(names) && good;
+         i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        if (name->type == GEN_EMAIL)
+            good = write_san(bio, "email", name->d.rfc822Name);
+        else if (name->type == GEN_URI)
+            good = write_san(bio, "uri", name->d.uniformResourceIdentifier);
+        else if (name->type == GEN_DNS)
+            good = write_san(bio, "dns", name->d.dNSName);
+    }
+    GENERAL_NAMES_free(names);
+    return good;
+}
+
 static size_t written_since(BIO *bio, size_t *before)
 {
     size_t all = BIO_ctrl_pending(bio), since = all - *before;
@@ -366,7 +405,7 @@ static size_t written_since(BIO *bio, size_t *before)
 static void describe_client(struct tls *tls, const X509 *certificate)
 {
     BIO *bio = BIO_new(BIO_s_mem());
-    size_t lens[4] = { 0 }, before = 0;
+    size_t lens[CLIENT_PARTS] = { 0 }, before = 0;
     char *text = NULL;
     bool good = bio != NULL && write_fingerprint(bio, certificate);
 
@@ -378,6 +417,8 @@ static void describe_client(struct tls *tls, const X509 *certificate)
         lens[2] = written_since(bio, &before);
         good = good && write_name(bio, X509_get_issuer_name(certificate));
         lens[3] = written_since(bio, &before);
+        good = good && write_sans(bio, certificate);
+        lens[4] = written_since(bio, &before);
     }
     tls->info.client_cert =
         good && BIO_get_mem_data(bio, &text) > 0 && keep_client(tls, text, lens);

@@ -21,6 +21,8 @@ struct tls_output {
 enum { TLS_AGAIN = -1, TLS_FAILED = -2 }; /* 0: the other side closed with close_notify */
 
 /* What is known of a session once established; spans live as long as the session. */
+enum { TLS_SANS_MAX = 16, TLS_SAN_BYTES_MAX = 255 };
+
 struct tls_info {
     bool established, resumed;
     struct span version; /* "TLSv1.3" */
@@ -33,6 +35,9 @@ struct tls_info {
     struct span client_issuer;
     struct span client_serial;      /* hex, upper case */
     struct span client_fingerprint; /* SHA-256 of the DER, lower-case hex */
+    /* Alternative names, a line each: email:, uri: or dns: before it. One with a byte that is
+     * no visible ASCII (a NUL, a line end) is left out; where there are too many, all are. */
+    struct span client_sans;
 };
 
 /* NULL when out of memory. tls_output must be called before anything else (a channel does). */

@@ -31,10 +31,10 @@ class Authority:
         os.chmod(pair.key, 0o644)
         return pair
 
-    def issue(self, name, *hosts, client=False):
+    def issue(self, name, *hosts, client=False, names=None):
         pair = self._pair(name)
         self.serial += 1
-        names = ",".join(("IP:" if host[0].isdigit() else "DNS:") + host for host in hosts) or "DNS:nobody.test"
+        names = names or ",".join(("IP:" if host[0].isdigit() else "DNS:") + host for host in hosts) or "DNS:nobody.test"
         extensions = os.path.join(self.folder, name + ".ext")
         with open(extensions, "w") as file:
             file.write(f"subjectAltName={names}\nextendedKeyUsage={'clientAuth' if client else 'serverAuth'}\n")
