@@ -1,4 +1,4 @@
-/* `sallyport rules list|show ID|test REQUEST`. */
+/* `sallyport rules list|cost|show ID|test REQUEST`. */
 #include "gateway/cli/rules.h"
 
 #include <stdio.h>
@@ -82,6 +82,8 @@ static int list_or_show(struct loaded *loaded, const struct arguments *arguments
         rules_list(&out, &sets, json);
         return print_text(&out);
     }
+    if (strcmp(arguments->operands[0], "cost") == 0)
+        return rules_cost(&out, &sets, &loaded->arena, json) ? print_text(&out) : EXIT_TROUBLE;
     if (!span_uint(span_text(arguments->operands[1]), &id))
         return usage_error("a rule's id is a number, not \"%s\"", arguments->operands[1]);
     if (!rules_show(&out, &sets, id, json))
@@ -95,12 +97,12 @@ int verb_rules(const struct arguments *arguments)
     const char *from_text = arguments->values[FLAG_FROM];
     struct addr from = { .family = ADDR_V4, .bytes = { 192, 0, 2, 1 } };
     bool json, test = strcmp(what, "test") == 0;
-    unsigned wanted = strcmp(what, "list") == 0 ? 1 : 2;
+    unsigned wanted = strcmp(what, "list") == 0 || strcmp(what, "cost") == 0 ? 1 : 2;
     if (!output_is_json(arguments, &json))
         return EXIT_BAD;
     if ((wanted == 2 && !test && strcmp(what, "show") != 0) ||
         arguments->operand_count != wanted || arguments->values[FLAG_CONFIG] == NULL)
-        return usage_error("`rules` takes -c FILE and list, show ID, or test REQUEST");
+        return usage_error("`rules` takes -c FILE and list, cost, show ID, or test REQUEST");
     if (from_text != NULL && !addr_parse(span_text(from_text), &from))
         return usage_error("--from takes an address, not \"%s\"", from_text);
     struct loaded loaded;

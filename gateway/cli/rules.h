@@ -26,6 +26,8 @@ const struct sec_link *rule_link(const struct sec_plan *plan, const struct sec_r
 /* rules_list.c, rules_show.c: into `out`. rules_show answers false when no set has the rule. */
 void rules_list(struct text *out, const struct rule_sets *sets, bool json);
 bool rules_show(struct text *out, const struct rule_sets *sets, uint64_t id, bool json);
+/* rules_cost.c: measures, which takes seconds. False: out of memory. */
+bool rules_cost(struct text *out, const struct rule_sets *sets, struct arena *arena, bool json);
 /* rules_test.c: EXIT_GOOD; 1 when the request cannot be tried. */
 int rules_test(struct loaded *loaded, const char *request, const struct addr *from, bool json);
 

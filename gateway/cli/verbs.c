@@ -75,7 +75,7 @@ const struct verb verbs[] = {
                  OUTPUT },
       .run = verb_explain },
     { .name = "rules",
-      .operands = "list|show ID|test REQUEST",
+      .operands = "list|cost|show ID|test REQUEST",
       .summary = "SecLang rules as they are configured: what is asked of what, and how.",
       .flags = { CONFIG,
                  { FLAG_FROM, 0, "from", "ADDRESS",

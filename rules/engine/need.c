@@ -99,7 +99,7 @@ static unsigned worth(const struct texts_list *list)
     if (least < TOLD_MIN)
         return 0;
     unsigned scored = least < SCORED_MAX ? (unsigned)least : SCORED_MAX;
-    return 16 * scored + NEED_TEXTS_MAX / 4 - list->count / 4;
+    return 16 * scored + NEED_TEXTS_MAX / 16 - list->count / 16;
 }
 
 static void keep_better(struct texts_list *best, const struct texts_list *other)

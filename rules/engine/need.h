@@ -12,7 +12,7 @@
 #include "rules/engine/bytes.h"
 
 enum {
-    NEED_TEXTS_MAX = 96, /* in one list */
+    NEED_TEXTS_MAX = 384, /* in one list */
     NEED_TEXT_BYTES_MAX = 24,
     NEED_DEPTH_MAX = 100,       /* of groups in groups */
     NEED_MEMORY_MAX = 64 << 20, /* to understand one pattern */

@@ -182,6 +182,15 @@ struct sec_plan {
     unsigned users;
 };
 
+/* Whether a part of the class, the `index`th, is to be asked about the text: `open` has a bit
+ * for each part for which a text was found. */
+static inline bool scan_part_is_asked(const struct scan_part *part, unsigned index,
+                                      uint32_t open, struct span text)
+{
+    return text.len >= part->shortest && (!part->needs_text || (open >> index & 1) != 0) &&
+           (!part->needs_bytes || byte_gate_any(&part->bytes, text));
+}
+
 static inline bool bit_has(const uint64_t *set, unsigned i)
 {
     return (set[i / 64] >> i % 64 & 1) != 0;

@@ -122,14 +122,6 @@ static int on_find(unsigned id, unsigned long long from, unsigned long long to, 
     return 0;
 }
 
-static bool is_asked(const struct look *look, const struct scan_part *part, unsigned index,
-                     struct span text)
-{
-    return text.len >= part->shortest &&
-           (!part->needs_text || (look->open >> index & 1) != 0) &&
-           (!part->needs_bytes || byte_gate_any(&part->bytes, text));
-}
-
 static enum sec_end look_in(struct look *look, const struct scan_part *part, struct span text)
 {
     struct sec_run *run = look->run;
@@ -151,7 +143,7 @@ static enum sec_end look_at(struct look *look, struct span text)
     enum sec_end end = SEC_DONE;
     look->open = 0;
     for (unsigned i = 0; i < class->part_count && end == SEC_DONE; i++) {
-        if (is_asked(look, &class->parts[i], i, text))
+        if (scan_part_is_asked(&class->parts[i], i, look->open, text))
             end = look_in(look, &class->parts[i], text);
     }
     return end;

@@ -290,7 +290,7 @@ static void many_texts(void **state)
 {
     (void)state;
     for (unsigned count = NEED_TEXTS_MAX - 1; count <= NEED_TEXTS_MAX + 1; count++) {
-        char pattern[16 * NEED_TEXTS_MAX];
+        char pattern[16 * NEED_TEXTS_MAX + 16];
         struct text out = text_fixed(pattern, sizeof(pattern) - 1);
         for (unsigned i = 0; i < count; i++)
             text_format(&out, "%sword%u", i > 0 ? "|" : "", i);
