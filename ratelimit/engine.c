@@ -84,8 +84,9 @@ static enum key_found add_item(const struct rate_limits *conf, const struct limi
     bool kept = limit->kind == KIND_QUOTA;
     const struct siphash_key *place = kept ? &conf->kept_place : &conf->place;
     const struct siphash_key *fingerprint = kept ? &conf->kept_fingerprint : &conf->fingerprint;
-    item->key = (struct cell_key){ .place = siphash(place, key.bytes, key.len),
-                                   .fingerprint = siphash(fingerprint, key.bytes, key.len) };
+    item->key.place = siphash(place, key.bytes, key.len);
+    cells_soon(&table_of(conf, limit)->cells, item->key.place);
+    item->key.fingerprint = siphash(fingerprint, key.bytes, key.len);
     if (limit->exact) {
         struct cell_key local = item->key;
         if (limit->kind == KIND_QUOTA) { /* a key for each window */

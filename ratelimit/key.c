@@ -208,7 +208,8 @@ static void add_address(struct key *key, const struct addr *client, unsigned v6_
     struct addr addr = *client;
     if (addr.family == ADDR_V6)
         addr_mask(&addr, v6_bits);
-    add(key, addr.family == ADDR_V6 ? '6' : '4', addr.bytes, sizeof(addr.bytes));
+    bool v6 = addr.family == ADDR_V6; /* short keys are hashed faster */
+    add(key, v6 ? '6' : '4', addr.bytes, v6 ? sizeof(addr.bytes) : KEY_V4_BYTES);
 }
 
 static void add_value(struct key *key, struct span text)

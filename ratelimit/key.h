@@ -18,6 +18,7 @@ enum {
     KEY_ID_BYTES = 16,
     KEY_VALUE_BYTES = 32, /* longer ones become a SHA-256 */
     KEY_BYTES_MAX = KEY_ID_BYTES + KEY_PARTS_MAX * (2 + KEY_VALUE_BYTES) + 8,
+    KEY_V4_BYTES = 4,
     KEY_NETWORK_BITS = 64, /* of IPv6: what one client has at the least */
 };
 

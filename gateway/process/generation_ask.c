@@ -64,7 +64,12 @@ static void *map_answer(int fd, size_t size)
         return NULL;
     }
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    return p != MAP_FAILED ? p : NULL;
+    if (p == MAP_FAILED)
+        return NULL;
+    /* Where the system lets shared memory have them, large pages spare look-ups of addresses.
+     * Advice only: it may be refused. */
+    (void)madvise(p, size, MADV_HUGEPAGE);
+    return p;
 }
 
 void *ask_memory(struct home *home, struct span name, uint32_t layout, size_t size)

@@ -36,7 +36,7 @@ const char *ban_cause_name(unsigned cause)
 
 static size_t rounded(size_t size)
 {
-    return (size + 63) & ~(size_t)63;
+    return (size + 127) & ~(size_t)127; /* as tables of cells are aligned */
 }
 
 size_t bans_bytes(void)

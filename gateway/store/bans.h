@@ -17,7 +17,7 @@
 #include "gateway/store/cells.h"
 
 enum {
-    BANS_LAYOUT = 1,
+    BANS_LAYOUT = 2,
     BANS_ENTRIES = 1 << 16,
     OFFENDERS_ENTRIES = 1 << 17,
     BAN_EVENTS = 1 << 13,

@@ -12,10 +12,12 @@ enum {
     GIVEN_BACK = 1,
     TRIES_MAX = 1000, /* a failed swap means that another process got ahead */
     LOOKS_MAX = 4,
+    LINE_WAYS = 64 / 16, /* entries in a cache line */
 };
 
+/* As large as a set, so that no set stands in three lines. */
 struct cells_head {
-    _Alignas(64) uint64_t evicted;
+    _Alignas(128) uint64_t evicted;
 };
 
 union cell {
@@ -57,7 +59,7 @@ static uint64_t fingerprint_of(struct cell_key key)
  * mere look the fingerprint is read twice. Not for ever: a hostile process could change it
  * endlessly.
  */
-static union cell look(union cell *entry)
+static inline union cell look(union cell *entry)
 {
     union cell seen;
     for (unsigned tries = 0; tries < LOOKS_MAX; tries++) {
@@ -74,17 +76,44 @@ static bool swap(union cell *entry, union cell from, union cell to)
     return __sync_bool_compare_and_swap(&entry->whole, from.whole, to.whole);
 }
 
+/* Ways are counted from the line where the key begins; so every process sees one order. */
+static unsigned first_way(uint64_t place)
+{
+    return (unsigned)(place >> 32) & LINE_WAYS;
+}
+
+static union cell *set_of(const struct cells *cells, uint64_t place)
+{
+    return &cells->entries[(place & cells->set_mask) * CELLS_WAYS];
+}
+
+void cells_soon(const struct cells *cells, uint64_t place)
+{
+    __builtin_prefetch(&set_of(cells, place)[first_way(place)], 1);
+}
+
+/* Fingerprints alone, as long as they do not fit: the second line is mostly not needed. */
 static struct found find(const struct cells *cells, struct cell_key key)
 {
-    union cell *set = &cells->entries[(key.place & cells->set_mask) * CELLS_WAYS];
+    union cell *set = set_of(cells, key.place);
     uint64_t fingerprint = fingerprint_of(key);
+    unsigned first = first_way(key.place);
     struct found oldest = { .entry = NULL };
     for (unsigned way = 0; way < CELLS_WAYS; way++) {
-        union cell seen = look(&set[way]);
+        union cell *entry = &set[way ^ first];
+        if (__atomic_load_n(&entry->fingerprint, __ATOMIC_ACQUIRE) != fingerprint)
+            continue;
+        union cell seen = look(entry);
         if (seen.fingerprint == fingerprint)
-            return (struct found){ &set[way], seen, true };
+            return (struct found){ entry, seen, true };
+    }
+    for (unsigned way = 0; way < CELLS_WAYS; way++) {
+        union cell *entry = &set[way ^ first];
+        union cell seen = look(entry);
+        if (seen.fingerprint == fingerprint) /* put there since */
+            return (struct found){ entry, seen, true };
         if (oldest.entry == NULL || seen.number < oldest.seen.number)
-            oldest = (struct found){ &set[way], seen, false };
+            oldest = (struct found){ entry, seen, false };
     }
     return oldest;
 }
@@ -98,7 +127,7 @@ uint64_t cells_get(const struct cells *cells, struct cell_key key)
 /* Whether another entry of the set has the fingerprint of `own`. */
 static bool stands_twice(const struct cells *cells, struct cell_key key, union cell *own)
 {
-    union cell *set = &cells->entries[(key.place & cells->set_mask) * CELLS_WAYS];
+    union cell *set = set_of(cells, key.place);
     uint64_t fingerprint = fingerprint_of(key);
     for (unsigned way = 0; way < CELLS_WAYS; way++)
         if (&set[way] != own && look(&set[way]).fingerprint == fingerprint)

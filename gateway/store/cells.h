@@ -5,6 +5,9 @@
  * are points in time, or begin with one, and what goes is what is nearest to being forgotten
  * anyway. If that was still of use it is counted.
  *
+ * A set is two cache lines, and a key begins to look for its entry in one of the two: most
+ * keys stand in the line where they begin, and cost one miss.
+ *
  * The memory may be written by a compromised worker: no value read from it is an index or a
  * size.
  */
@@ -13,7 +16,7 @@
 
 #include "gateway/base/base.h"
 
-enum { CELLS_WAYS = 8, CELLS_LAYOUT = 1 };
+enum { CELLS_WAYS = 8, CELLS_LAYOUT = 2 };
 
 /* Two keyed hashes of what is counted: which set, and what stands there. */
 struct cell_key {
@@ -31,9 +34,11 @@ struct cells {
 
 /* `entries` is a power of two, at least CELLS_WAYS. */
 size_t cells_bytes(size_t entries);
-/* Over zeroed or used memory of cells_bytes(entries), aligned to 64. */
+/* Over zeroed or used memory of cells_bytes(entries), aligned to 128. */
 void cells_over(struct cells *cells, void *memory, size_t entries);
 
+/* Has the memory bring the key's line while the caller hashes its fingerprint. */
+void cells_soon(const struct cells *cells, uint64_t place);
 /* The number of a key, 0 when there is none. */
 uint64_t cells_get(const struct cells *cells, struct cell_key key);
 /*

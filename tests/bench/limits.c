@@ -11,8 +11,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "gateway/chain/txn.h"
 #include "ratelimit/exact.h"
@@ -34,10 +36,14 @@ static void bench_local(unsigned clients)
 {
     static char first[1 << 16];
     size_t bytes = tats_bytes(LIMITS_ENTRIES);
-    void *memory = aligned_alloc(4096, (bytes + 4095) & ~(size_t)4095);
-    if (memory == NULL)
+    int fd = memfd_create("limits", MFD_CLOEXEC); /* as the master makes it */
+    void *memory = fd >= 0 && ftruncate(fd, (off_t)bytes) == 0
+                       ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+                       : MAP_FAILED;
+    if (memory == MAP_FAILED)
         exit(1);
-    memset(memory, 0, bytes);
+    (void)madvise(memory, bytes, MADV_HUGEPAGE);
+    (void)close(fd);
     struct limit_rule rule = { .cost = 1, .rate = { .rate = { 60, 60000 } } };
     struct limit limit = { .rule = &rule,
                            .burst = 1000000,
@@ -80,7 +86,7 @@ static void bench_local(unsigned clients)
     double ns = (cpu_us() - began) * 1000 / rounds;
     printf("local, %8u keys: %6.1f ns a decision (%u of %u passed, %llu evicted)\n", clients,
            ns, passed, 2 * rounds, (unsigned long long)tats_evicted(&conf.table));
-    free(memory);
+    (void)munmap(memory, bytes);
     free(txn);
     free(worker);
 }

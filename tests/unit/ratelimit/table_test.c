@@ -215,7 +215,7 @@ static void a_crowded_set_holds_each_key_once(void **state)
     struct tally *tallies = run_processes(&tats, &limit, 24);
     munmap(tallies, PROCESSES * sizeof(struct tally));
     assert_true(tats_evicted(&tats) > 0);
-    const uint64_t *entries = (const uint64_t *)(const void *)((const char *)memory + 64);
+    const uint64_t *entries = (const uint64_t *)(const void *)tats.cells.entries;
     for (unsigned a = 0; a < CELLS_WAYS; a++)
         for (unsigned b = a + 1; b < CELLS_WAYS; b++)
             assert_true(entries[2 * a] != entries[2 * b] || entries[2 * a] <= 1);
