@@ -260,6 +260,7 @@ enum err journal_open(struct journal *journal, const struct journal_conf *conf,
     spill_open(&journal->spill, conf->path, conf->spill_bytes);
     journal->chain = journal->seal.state.chain;
     journal->bytes = journal->seal.state.bytes;
+    memcpy(journal->opened_head, journal->chain.head, sizeof(journal->opened_head));
     return journal_recover(journal, now_us);
 }
 

@@ -54,6 +54,7 @@ enum err ring_claim(struct rings *rings, int32_t pid, unsigned *slot)
         memset(ring->lost_told, 0, sizeof(ring->lost_told));
         memset(ring->flood, 0, sizeof(ring->flood));
         ring->waits = 0;
+        ring->life++;
         ring->pid = pid;
         __atomic_store_n(&ring->state, RING_LIVE, __ATOMIC_RELEASE);
         *slot = i;

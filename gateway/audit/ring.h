@@ -64,6 +64,7 @@ struct ring {
     uint32_t state;             /* enum ring_state */
     int32_t pid;                /* of the worker */
     uint32_t waits;             /* the worker wants to be told when `tail` has moved */
+    uint64_t life;              /* counts claims: a cursor is good for one of them */
     _Alignas(64) uint64_t tail; /* bytes ever drained; written by the recorder only */
     uint64_t lost_told[RECORD_CLASSES];
     _Alignas(64) struct flood_slot flood[FLOOD_SLOTS];
@@ -81,7 +82,24 @@ struct rings {
     uint64_t write_errors, flushes, file_bytes, spilled;
     struct ring ring[RING_SLOTS];
 };
-enum { RINGS_LAYOUT = 2 };
+enum { RINGS_LAYOUT = 3 };
+
+/*
+ * How far the recorder has come with one ring, in memory that no worker maps. It is good for
+ * the file as it is behind one record, which `head` of ring_acks names: file and rings can then
+ * not disagree, wherever the recorder is killed.
+ */
+struct ring_ack {
+    uint64_t life; /* 0: none */
+    uint64_t cursor;
+    uint64_t lost_told[RECORD_CLASSES];
+    uint64_t flood_told[FLOOD_SLOTS];
+};
+enum { RING_ACK_HEAD_BYTES = 32 };
+struct ring_acks {
+    uint8_t head[RING_ACK_HEAD_BYTES]; /* of the chain, behind the last record */
+    struct ring_ack ring[RING_SLOTS];
+};
 
 struct ring_writer {
     struct rings *rings;

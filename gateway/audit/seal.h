@@ -20,8 +20,9 @@
 #define SALLYPORT_SEAL_H
 
 #include "gateway/audit/chain.h"
+#include "gateway/audit/ring.h"
 
-enum { SEAL_KEY_BYTES = 32, SEAL_SECRET_BYTES = 64, SEAL_LINE_MAX = 1024, SEAL_LAYOUT = 1 };
+enum { SEAL_KEY_BYTES = 32, SEAL_SECRET_BYTES = 64, SEAL_LINE_MAX = 1024, SEAL_LAYOUT = 2 };
 enum { SEAL_PATH_MAX = 4096 + 32 };
 
 enum seal_kind {
@@ -50,6 +51,7 @@ struct seal_state {
 /* In master-held memory, mapped by the recorder alone. */
 struct seal_memory {
     struct seal_state state[2];
+    struct ring_acks acks[2]; /* drain.h's */
 };
 
 struct seal {

@@ -17,278 +17,52 @@
 #include <unistd.h>
 
 #include "gateway/audit/archive.h"
-#include "gateway/audit/flood.h"
+#include "gateway/audit/drain.h"
 #include "gateway/audit/journal.h"
-#include "gateway/audit/ring.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/process/process.h"
 #include "gateway/process/settings.h"
 
 enum {
-    TURN_RECORDS = 256, /* of one ring before the next has its turn */
-    ACTIVE_MS = 5,      /* between turns while records come */
-    IDLE_TURNS = 40,    /* without a record before it sleeps */
-    SLEEP_MS = 1000,    /* then it looks for rings of the dead */
-    RETRY_MS = 200,     /* between turns while the file takes nothing */
-    FINISH_MS = 2000,   /* for workers to end, once the master is gone */
+    ACTIVE_MS = 5,     /* between turns while records come */
+    IDLE_TURNS = 40,   /* without a record before it sleeps */
+    SLEEP_MS = 1000,   /* then it looks for rings of the dead */
+    RETRY_MS = 200,    /* between turns while the file takes nothing */
+    FINISH_MS = 2000,  /* for workers to end, once the master is gone */
     LAST_SECONDS = 10, /* a file that blocks cannot keep it alive without a master for longer */
-    GAP_BYTES = 1024,
-    FLOODS_MAX = 256, /* told in one batch */
-    FLOOD_BYTES = FLOOD_LINE_BYTES + 512,
 };
 
 struct recorder {
-    struct rings *rings;
     struct journal journal;
     struct archive archive;
+    struct drain drain;
     const struct recorder_settings *settings;
     uint64_t now_us;
-    uint64_t cursor[RING_SLOTS]; /* behind what is in the journal's buffer */
-    uint64_t told[RING_SLOTS][RECORD_CLASSES];
-    uint64_t dropped[RECORD_CLASSES]; /* here, while the disk was full; not told yet */
-    bool follows[RING_SLOTS];         /* cursor and told are of the ring's present life */
-    uint64_t buffered;                /* records in the journal's buffer */
-    struct {
-        unsigned ring;
-        struct flood_news news;
-    } floods[FLOODS_MAX]; /* in the buffer, too */
-    unsigned flood_count;
     int signals_fd;
     bool again; /* the next one may open what this one may not */
-    char scratch[RECORD_BYTES_MAX];
 };
 
 /* ---- one turn ---- */
 
-static bool in_use(const struct ring *ring)
-{
-    uint32_t state = __atomic_load_n(&ring->state, __ATOMIC_ACQUIRE);
-    return state == RING_LIVE || state == RING_ORPHAN;
-}
-
-/* Those who wait for `tail` to move. */
-static void tell_waiters(struct recorder *recorder)
-{
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    for (unsigned i = 0; i < RING_SLOTS; i++) {
-        if (__atomic_load_n(&recorder->rings->ring[i].waits, __ATOMIC_RELAXED) == 0)
-            continue;
-        uint64_t one = 1;
-        ssize_t written = write(ROLE_FD_WRITTEN, &one, sizeof(one));
-        (void)written;
-        return;
-    }
-}
-
-/* What is in the file may leave the rings. False: nothing leaves, and it is tried again. */
-static bool flush(struct recorder *recorder)
-{
-    if (journal_flush(&recorder->journal) != OK) {
-        recorder->rings->write_errors++;
-        return false;
-    }
-    for (unsigned i = 0; i < RING_SLOTS; i++) {
-        if (!recorder->follows[i])
-            continue;
-        struct ring *ring = &recorder->rings->ring[i];
-        ring_release(ring, recorder->cursor[i]);
-        memcpy(ring->lost_told, recorder->told[i], sizeof(ring->lost_told));
-    }
-    for (unsigned i = 0; i < recorder->flood_count; i++)
-        flood_told(&recorder->rings->ring[recorder->floods[i].ring], &recorder->floods[i].news);
-    recorder->flood_count = 0;
-    recorder->rings->sequence += recorder->buffered;
-    recorder->rings->flushes += recorder->buffered > 0;
-    recorder->buffered = 0;
-    return true;
-}
-
-/* False: the file takes nothing now, and the line is not in the buffer. */
-static bool put(struct recorder *recorder, struct span line)
-{
-    enum err err = journal_line(&recorder->journal, line);
-    if (err == ERR_LIMIT) {
-        if (!flush(recorder))
-            return false;
-        err = journal_line(&recorder->journal, line);
-    }
-    if (err != OK)
-        log_error("record dropped: its line is not well-formed", F_ERR(err));
-    recorder->buffered += err == OK;
-    return true;
-}
-
-static bool put_gap(struct recorder *recorder, const char *reason,
-                    const uint64_t lost[RECORD_CLASSES])
-{
-    char buffer[GAP_BYTES];
-    struct text line = text_fixed(buffer, sizeof(buffer));
-    record_gap(&line, recorder->now_us, reason, lost);
-    return put(recorder, text_span(&line));
-}
-
-/* What a full ring lost since last told. While the disk is full it is added up. */
-static bool put_ring_gap(struct recorder *recorder, unsigned slot)
-{
-    const struct ring *ring = &recorder->rings->ring[slot];
-    uint64_t lost[RECORD_CLASSES], now[RECORD_CLASSES];
-    bool any = false;
-    for (int class = 0; class < RECORD_CLASSES; class ++) {
-        now[class] = __atomic_load_n(&ring->lost[class], __ATOMIC_RELAXED);
-        lost[class] = now[class] - recorder->told[slot][class];
-        any = any || lost[class] != 0;
-    }
-    if (!any || recorder->journal.spilling)
-        return false;
-    if (!put_gap(recorder, "ring-full", lost))
-        return false;
-    memcpy(recorder->told[slot], now, sizeof(now));
-    return true;
-}
-
-static bool put_floods(struct recorder *recorder, unsigned slot)
-{
-    struct ring *ring = &recorder->rings->ring[slot];
-    bool all = __atomic_load_n(&ring->state, __ATOMIC_ACQUIRE) == RING_ORPHAN, any = false;
-    for (unsigned i = 0; i < FLOOD_SLOTS && recorder->flood_count < FLOODS_MAX; i++) {
-        char buffer[FLOOD_BYTES];
-        struct text line = text_fixed(buffer, sizeof(buffer));
-        struct flood_news news;
-        if (!flood_line(ring, i, recorder->now_us, all, &line, &news))
-            continue;
-        bool waiting = false; /* told in this batch already */
-        for (unsigned k = 0; k < recorder->flood_count; k++)
-            waiting = waiting ||
-                      (recorder->floods[k].ring == slot && recorder->floods[k].news.slot == i);
-        if (waiting || !put(recorder, text_span(&line)))
-            continue;
-        recorder->floods[recorder->flood_count].ring = slot;
-        recorder->floods[recorder->flood_count++].news = news;
-        any = true;
-    }
-    return any;
-}
-
-/* Forwarded requests give way while only reserved room is left. */
-static bool is_dropped(const struct recorder *recorder, const struct ring_record *record)
-{
-    return recorder->journal.spilling && record->class == RECORD_FORWARDED &&
-           recorder->settings->on_full == ON_FULL_DROP_LOW;
-}
-
-static bool drain_ring(struct recorder *recorder, unsigned slot)
-{
-    struct ring *ring = &recorder->rings->ring[slot];
-    bool any = false;
-    for (int i = 0; i < TURN_RECORDS; i++) {
-        uint64_t cursor = recorder->cursor[slot];
-        struct ring_record record;
-        if (!ring_peek(ring, &cursor, &record, recorder->scratch))
-            break;
-        if (is_dropped(recorder, &record)) {
-            recorder->dropped[record.class]++;
-            recorder->rings->dropped[record.class]++;
-        } else if (!put(recorder, record.line)) {
-            break;
-        }
-        recorder->cursor[slot] = cursor;
-        any = true;
-    }
-    any = put_floods(recorder, slot) || any;
-    return put_ring_gap(recorder, slot) || any;
-}
-
-/* ---- a full disk ---- */
-
-static enum pressure pressure_now(const struct recorder *recorder)
-{
-    const struct journal *journal = &recorder->journal;
-    if (!journal->spilling && !journal->stuck)
-        return PRESSURE_NONE;
-    /* Reserved room is for what is on its way when the others are asked to wait. */
-    bool short_of_room = journal->stuck || journal->spill.len > journal->spill.room / 2;
-    switch ((enum on_full)recorder->settings->on_full) {
-    case ON_FULL_DROP_LOW:
-        return PRESSURE_DROP_LOW;
-    case ON_FULL_BLOCK:
-        return short_of_room ? PRESSURE_HOLD : PRESSURE_NONE;
-    case ON_FULL_FAIL_CLOSED:
-        return short_of_room ? PRESSURE_CLOSED : PRESSURE_NONE;
-    }
-    return PRESSURE_NONE;
-}
-
-static void tell_pressure(struct recorder *recorder)
-{
-    enum pressure pressure = pressure_now(recorder);
-    struct rings *rings = recorder->rings;
-    if (!recorder->journal.spilling &&
-        recorder->dropped[RECORD_FORWARDED] + recorder->dropped[RECORD_DETECTED] > 0 &&
-        put_gap(recorder, "disk-full", recorder->dropped))
-        memset(recorder->dropped, 0, sizeof(recorder->dropped));
-    rings->file_bytes = recorder->journal.bytes;
-    rings->spilled = recorder->journal.spilling ? recorder->journal.spill.len : 0;
-    if (__atomic_load_n(&rings->pressure, __ATOMIC_RELAXED) == pressure)
-        return;
-    __atomic_store_n(&rings->pressure, pressure, __ATOMIC_RELEASE);
-    tell_waiters(recorder);
-}
-
-static bool process_gone(int32_t pid)
-{
-    return pid <= 0 || (kill(pid, 0) != 0 && errno == ESRCH);
-}
-
 /* True when there was something to write. */
 static bool turn(struct recorder *recorder, bool look_for_dead)
 {
-    bool any = false;
     struct clock clock;
     clock_read(&clock);
     recorder->now_us = clock.wall_us;
-    __atomic_store_n(&recorder->rings->kicked, 0, __ATOMIC_RELEASE);
-    for (unsigned slot = 0; slot < RING_SLOTS; slot++) {
-        struct ring *ring = &recorder->rings->ring[slot];
-        if (!in_use(ring))
-            continue;
-        if (!recorder->follows[slot]) {
-            recorder->follows[slot] = true;
-            recorder->cursor[slot] = ring->tail;
-            memcpy(recorder->told[slot], ring->lost_told, sizeof(ring->lost_told));
-        }
-        if (look_for_dead && process_gone(__atomic_load_n(&ring->pid, __ATOMIC_ACQUIRE)))
-            ring_orphan(recorder->rings, slot);
-        any = drain_ring(recorder, slot) || any;
-    }
-    bool flushed = flush(recorder);
-    tell_pressure(recorder);
+    struct drain_turn done = drain_turn(&recorder->drain, clock.wall_us, look_for_dead);
+    drain_pressure(&recorder->drain);
     journal_tick(&recorder->journal, recorder->now_us);
     if (recorder->journal.rotated)
         archive_look(&recorder->archive);
     recorder->journal.rotated = false;
-    if (!flushed)
-        return any;
-    tell_waiters(recorder);
-    for (unsigned slot = 0; slot < RING_SLOTS; slot++)
-        if (recorder->follows[slot] && ring_free(&recorder->rings->ring[slot]))
-            recorder->follows[slot] = false;
-    return any;
+    if (done.flushed)
+        drain_settle(&recorder->drain);
+    return done.any;
 }
 
 /* ---- waiting ---- */
-
-static bool anything_ready(const struct recorder *recorder)
-{
-    for (unsigned slot = 0; slot < RING_SLOTS; slot++) {
-        const struct ring *ring = &recorder->rings->ring[slot];
-        if (in_use(ring) &&
-            (!recorder->follows[slot] ||
-             __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) != recorder->cursor[slot]))
-            return true;
-    }
-    return false;
-}
 
 static void reopen(struct recorder *recorder)
 {
@@ -330,10 +104,10 @@ static bool wait_for_work(struct recorder *recorder, int wait_ms)
  */
 static bool sleep_until_woken(struct recorder *recorder)
 {
-    uint32_t *sleeps = &recorder->rings->recorder_sleeps;
+    uint32_t *sleeps = &recorder->drain.rings->recorder_sleeps;
     __atomic_store_n(sleeps, 1, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    bool go_on = wait_for_work(recorder, anything_ready(recorder) ? 0 : SLEEP_MS);
+    bool go_on = wait_for_work(recorder, drain_ready(&recorder->drain) ? 0 : SLEEP_MS);
     __atomic_store_n(sleeps, 0, __ATOMIC_RELAXED);
     return go_on;
 }
@@ -359,16 +133,6 @@ static void run(struct recorder *recorder)
 
 /* ---- the end ---- */
 
-static bool workers_left(const struct recorder *recorder)
-{
-    for (unsigned slot = 0; slot < RING_SLOTS; slot++) {
-        const struct ring *ring = &recorder->rings->ring[slot];
-        if (in_use(ring) && !process_gone(__atomic_load_n(&ring->pid, __ATOMIC_ACQUIRE)))
-            return true;
-    }
-    return false;
-}
-
 /*
  * A successor takes over where this one stops, so there is no need to wait for anybody. Only
  * when the master is dead is this the last one: then the workers are on their way out, and what
@@ -377,13 +141,15 @@ static bool workers_left(const struct recorder *recorder)
 static void finish(struct recorder *recorder, int32_t master)
 {
     (void)alarm(LAST_SECONDS);
-    for (int waited = 0; getppid() != master && workers_left(recorder) && waited < FINISH_MS;
+    for (int waited = 0;
+         getppid() != master && drain_workers_left(&recorder->drain) && waited < FINISH_MS;
          waited += ACTIVE_MS) {
         (void)turn(recorder, true);
         struct timespec pause = { .tv_nsec = ACTIVE_MS * 1000000L };
         (void)nanosleep(&pause, NULL);
     }
-    while (turn(recorder, true) && !recorder->journal.stuck && !workers_left(recorder))
+    while (turn(recorder, true) && !recorder->journal.stuck &&
+           !drain_workers_left(&recorder->drain))
         continue;
     archive_close(&recorder->archive);
     journal_close(&recorder->journal, recorder->now_us);
@@ -426,11 +192,13 @@ static enum err open_journal(struct recorder *recorder)
     void *rings, *seal;
     TRY(map(ROLE_FD_RINGS, sizeof(struct rings), &rings));
     TRY(map(ROLE_FD_SEAL, sizeof(struct seal_memory), &seal));
-    recorder->rings = rings;
     struct clock clock;
     clock_read(&clock);
     recorder->now_us = clock.wall_us;
     enum err err = journal_open(&recorder->journal, &conf, seal, clock.wall_us);
+    recorder->drain.on_full = (enum on_full)settings->on_full;
+    recorder->drain.written_fd = ROLE_FD_WRITTEN;
+    drain_open(&recorder->drain, rings, &recorder->journal, err == OK ? seal : NULL);
     const struct archive_conf archive = { .path = recorder->journal.conf.path,
                                           .compress = settings->compress,
                                           .keep_us = settings->keep_ms * 1000,
@@ -439,7 +207,7 @@ static enum err open_journal(struct recorder *recorder)
         err = archive_open(&recorder->archive, &archive);
     if (err != OK) { /* the next one tries again; until then the policy holds */
         recorder->journal.stuck = true;
-        tell_pressure(recorder);
+        drain_pressure(&recorder->drain);
     }
     return err;
 }
