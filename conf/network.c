@@ -1,6 +1,7 @@
 /*
  * URLs of servers, and addresses with prefixes, as values of options.
  */
+#include "conf/network.h"
 #include "conf/scalar.h"
 #include "conf/source.h"
 
@@ -74,6 +75,7 @@ static bool visible_ascii(struct span s)
 
 static const char *parse_http(struct span text, const struct scheme *scheme, struct url *url)
 {
+    url->text = text;
     struct span rest = span_sub(text, scheme->prefix.len, text.len);
     size_t end = 0;
     if (!visible_ascii(text))
@@ -90,6 +92,15 @@ static const char *parse_http(struct span text, const struct scheme *scheme, str
     if (url->path.len == 0)
         url->path = SPAN("");
     return parse_authority(span_sub(rest, 0, end), url);
+}
+
+const char *url_read(struct span text, struct url *url)
+{
+    *url = (struct url){ .port = 0 };
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
+        if (span_starts(text, schemes[i].prefix))
+            return parse_http(text, &schemes[i], url);
+    return "it begins with neither http:// nor https://";
 }
 
 static bool parse_unix(const struct given *given, struct url *url)
@@ -122,7 +133,6 @@ static bool parse_written(const struct given *given, struct url *url)
         if (why != NULL)
             return refuse_value(given, DIAG_VALUE, SPAN("for example http://127.0.0.1:3000"),
                                 "%s is not a URL that can be used: %s", given->row->name, why);
-        url->text = text;
         return true;
     }
     return refuse_value(given, DIAG_VALUE, SPAN("write http://, https:// or unix: before it"),

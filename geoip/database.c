@@ -37,45 +37,9 @@ struct geo_reader {
 
 /* ---- addresses of no country ---- */
 
-struct block {
-    uint8_t bytes[4], bits;
-};
-
-/* Of the registries of RFC 6890 those that are not global, and multicast. */
-static const struct block private4[] = {
-    { { 0, 0, 0, 0 }, 8 },     { { 10, 0, 0, 0 }, 8 },      { { 100, 64, 0, 0 }, 10 },
-    { { 127, 0, 0, 0 }, 8 },   { { 169, 254, 0, 0 }, 16 },  { { 172, 16, 0, 0 }, 12 },
-    { { 192, 0, 0, 0 }, 24 },  { { 192, 0, 2, 0 }, 24 },    { { 192, 168, 0, 0 }, 16 },
-    { { 198, 18, 0, 0 }, 15 }, { { 198, 51, 100, 0 }, 24 }, { { 203, 0, 113, 0 }, 24 },
-    { { 224, 0, 0, 0 }, 3 }, /* 224.0.0.0/4 and 240.0.0.0/4 */
-};
-/* ::/32 has :: and ::1; what is IPv4 in it never gets here as IPv6. */
-static const struct block private6[] = {
-    { { 0, 0, 0, 0 }, 32 },
-    { { 0x01, 0x00, 0, 0 }, 32 }, /* 100::/64 */
-    { { 0x20, 0x01, 0x0d, 0xb8 }, 32 },
-    { { 0xfc, 0, 0, 0 }, 7 },
-    { { 0xfe, 0x80, 0, 0 }, 10 },
-    { { 0xff, 0, 0, 0 }, 8 },
-};
-
-static uint32_t top_bits(const uint8_t *bytes)
-{
-    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 |
-           bytes[3];
-}
-
 bool geo_is_private(const struct addr *addr)
 {
-    if (addr->family != ADDR_V4 && addr->family != ADDR_V6)
-        return true;
-    const struct block *blocks = addr->family == ADDR_V4 ? private4 : private6;
-    size_t count = addr->family == ADDR_V4 ? ARRAY_LEN(private4) : ARRAY_LEN(private6);
-    uint32_t top = top_bits(addr->bytes);
-    for (size_t i = 0; i < count; i++)
-        if ((top ^ top_bits(blocks[i].bytes)) >> (32 - blocks[i].bits) == 0)
-            return true;
-    return false;
+    return !addr_is_global(addr);
 }
 
 /* ---- what a value says ---- */

@@ -272,3 +272,58 @@ unsigned addr_to_sockaddr(const struct addr *addr, struct sockaddr *storage)
     memcpy(storage, &in6, sizeof(in6));
     return sizeof(in6);
 }
+
+/* ---- addresses that are nobody's on the Internet ---- */
+
+struct block {
+    uint8_t bytes[4], bits;
+};
+
+static const struct block special4[] = {
+    { { 0, 0, 0, 0 }, 8 },     { { 10, 0, 0, 0 }, 8 },      { { 100, 64, 0, 0 }, 10 },
+    { { 127, 0, 0, 0 }, 8 },   { { 169, 254, 0, 0 }, 16 },  { { 172, 16, 0, 0 }, 12 },
+    { { 192, 0, 0, 0 }, 24 },  { { 192, 0, 2, 0 }, 24 },    { { 192, 168, 0, 0 }, 16 },
+    { { 198, 18, 0, 0 }, 15 }, { { 198, 51, 100, 0 }, 24 }, { { 203, 0, 113, 0 }, 24 },
+    { { 224, 0, 0, 0 }, 3 }, /* 224.0.0.0/4 and 240.0.0.0/4 */
+};
+/* ::/32 has :: and ::1; a mapped IPv4 address is held as IPv4. */
+static const struct block special6[] = {
+    { { 0, 0, 0, 0 }, 32 },
+    { { 0x01, 0x00, 0, 0 }, 32 }, /* 100::/64 */
+    { { 0x20, 0x01, 0, 0 }, 32 }, /* Teredo: the address in it is disguised */
+    { { 0x20, 0x01, 0x0d, 0xb8 }, 32 },
+    { { 0xfc, 0, 0, 0 }, 7 },
+    { { 0xfe, 0x80, 0, 0 }, 9 }, /* link-local, and fec0::/10 of RFC 3879 */
+    { { 0xff, 0, 0, 0 }, 8 },
+};
+
+static uint32_t top_bits(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 |
+           bytes[3];
+}
+
+static bool in_blocks(const struct block *blocks, size_t count, const uint8_t *bytes)
+{
+    uint32_t top = top_bits(bytes);
+    for (size_t i = 0; i < count; i++)
+        if ((top ^ top_bits(blocks[i].bytes)) >> (32 - blocks[i].bits) == 0)
+            return true;
+    return false;
+}
+
+bool addr_is_global(const struct addr *addr)
+{
+    static const uint8_t nat64[12] = { 0, 0x64, 0xff, 0x9b }; /* RFC 6052 */
+    const uint8_t *b = addr->bytes;
+
+    if (addr->family == ADDR_V4)
+        return !in_blocks(special4, ARRAY_LEN(special4), b);
+    if (addr->family != ADDR_V6 || in_blocks(special6, ARRAY_LEN(special6), b))
+        return false;
+    if (b[0] == 0x20 && b[1] == 0x02) /* 6to4, RFC 3056 */
+        return !in_blocks(special4, ARRAY_LEN(special4), b + 2);
+    if (memcmp(b, nat64, sizeof nat64) == 0)
+        return !in_blocks(special4, ARRAY_LEN(special4), b + 12);
+    return memcmp(b, nat64, 4) != 0; /* 64:ff9b:1::/48 of RFC 8215 is local */
+}

@@ -43,6 +43,12 @@ void addr_mask(struct addr *addr, unsigned bits);
  * subscriber is given; without port. False: no network address, not counted.
  */
 bool addr_subscriber(const struct addr *addr, struct addr *subscriber);
+/*
+ * Whether somebody on the Internet may have it: false for what the registries of RFC 6890 call
+ * not global (loopback, private, link-local, documentation, ...), multicast, what is no network
+ * address, and IPv6 addresses that lead to such an IPv4 one (NAT64, 6to4).
+ */
+bool addr_is_global(const struct addr *addr);
 void addr_write(struct text *out, const struct addr *addr); /* RFC 5952, no port */
 void cidr_write(struct text *out, const struct cidr *cidr);
 

@@ -56,6 +56,8 @@ static void let_go(struct exchange *x)
 
 static void fail_with(struct exchange *x, enum err err)
 {
+    if (x->conn != NULL && x->conn->channel.tls != NULL)
+        x->why = tls_failure(x->conn->channel.tls);
     if (x->conn != NULL)
         pool_close(x->conn);
     x->conn = NULL;
@@ -407,11 +409,12 @@ static void on_timer(struct timer *timer)
 
 /* ---- entry points ---- */
 
-void exchange_start(struct exchange *x, struct worker *worker, const struct upstream *upstream,
-                    struct arena *arena, const struct request *req)
+void exchange_start_at(struct exchange *x, struct worker *worker,
+                       struct upstream_local *upstream, struct arena *arena,
+                       const struct request *req)
 {
     x->worker = worker;
-    x->upstream = upstream_local(worker, upstream);
+    x->upstream = upstream;
     x->arena = arena;
     x->req = req;
     x->timer.fire = on_timer;
@@ -419,6 +422,12 @@ void exchange_start(struct exchange *x, struct worker *worker, const struct upst
     x->began_ms = clock_ms(&worker->loop.clock);
     x->upstream->retry_credit += x->upstream->retry_credit < RETRY_CREDIT_MAX;
     start_try(x);
+}
+
+void exchange_start(struct exchange *x, struct worker *worker, const struct upstream *upstream,
+                    struct arena *arena, const struct request *req)
+{
+    exchange_start_at(x, worker, upstream_local(worker, upstream), arena, req);
 }
 
 void exchange_send(struct exchange *x, struct span bytes)

@@ -1,7 +1,7 @@
 /*
  * One HTTP exchange with an upstream: connect or take a kept connection, send head and body,
- * read the answer. Used by the flow to forward requests; other clients (forward authentication,
- * feeds) will use it, too.
+ * read the answer. Used by the flow to forward requests, and by fetch.h for what the gateway
+ * itself asks of others.
  *
  * Events are told from the loop, never from inside a call. After `end` or `error` nothing more
  * is told, and the connection is kept or closed. A request that reached nobody is tried again
@@ -68,6 +68,7 @@ struct exchange {
     struct task task;
     enum err failure; /* told by the task */
     enum err last;    /* how the try before this one ended */
+    const char *why;  /* what TLS said of the failure, constant text; NULL: nothing */
     uint64_t tried;   /* bits of servers */
     struct pick pick; /* set before exchange_start, if at all */
     unsigned tries, interim;
@@ -78,6 +79,10 @@ struct exchange {
  * x. */
 void exchange_start(struct exchange *x, struct worker *worker, const struct upstream *upstream,
                     struct arena *arena, const struct request *req);
+/* The same, with an upstream that is not one of the configuration's. */
+void exchange_start_at(struct exchange *x, struct worker *worker,
+                       struct upstream_local *upstream, struct arena *arena,
+                       const struct request *req);
 void exchange_send(struct exchange *x, struct span bytes); /* streamed bodies, and tunnels */
 void exchange_finish(struct exchange *x, const struct fields *trailers);
 /* No more `body` and `end` until resumed: back-pressure, or a stage that waits. */

@@ -273,9 +273,63 @@ static void sockaddr_and_back(void **state)
     assert_int_equal(addr.family, ADDR_NONE);
 }
 
+static void what_is_not_on_the_internet_is_not_global(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool global;
+    } rows[] = {
+        { "8.8.8.8", true },
+        { "0.0.0.0", false },
+        { "9.255.255.255", true },
+        { "10.0.0.0", false },
+        { "10.255.255.255", false },
+        { "11.0.0.0", true },
+        { "100.63.255.255", true },
+        { "100.64.0.1", false },
+        { "127.0.0.1", false },
+        { "169.254.169.254", false },
+        { "172.15.255.255", true },
+        { "172.31.255.255", false },
+        { "172.32.0.0", true },
+        { "192.168.1.1", false },
+        { "198.20.0.0", true },
+        { "198.19.255.255", false },
+        { "224.0.0.1", false },
+        { "255.255.255.255", false },
+        { "2606:4700::1", true },
+        { "::", false },
+        { "::1", false },
+        { "::ffff:127.0.0.1", false },
+        { "::ffff:8.8.8.8", true },
+        { "::7f00:1", false },
+        { "fc00::1", false },
+        { "fdff::1", false },
+        { "fe80::1", false },
+        { "fec0::1", false },
+        { "ff02::1", false },
+        { "2001:db8::1", false },
+        { "2001::1", false },
+        { "2002:7f00:1::1", false }, /* 6to4 of 127.0.0.1 */
+        { "2002:808:808::1", true },
+        { "64:ff9b::a9fe:a9fe", false }, /* NAT64 of 169.254.169.254 */
+        { "64:ff9b::808:808", true },
+        { "64:ff9b:1::808:808", false },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct addr addr;
+        assert_true(addr_parse(span_text(rows[i].text), &addr));
+        if (addr_is_global(&addr) != rows[i].global)
+            fail_msg("%s", rows[i].text);
+    }
+    assert_false(addr_is_global(&(struct addr){ .family = ADDR_UNIX }));
+}
+
 int main(void)
 {
     return RUN(TEST(canonical), TEST(one_subscriber_is_an_address_or_a_64), TEST(refused),
                TEST(ports), TEST(prefixes), TEST(contains_at_every_length),
-               TEST(families_stay_apart), TEST(sockaddr_and_back));
+               TEST(families_stay_apart), TEST(sockaddr_and_back),
+               TEST(what_is_not_on_the_internet_is_not_global));
 }

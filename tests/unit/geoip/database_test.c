@@ -99,7 +99,7 @@ static void private_addresses(void **state)
         { "fe7f::1", false },
         { "fe80::1", true },
         { "febf::1", true },
-        { "fec0::1", false },
+        { "fec0::1", true }, /* site-local of old, RFC 3879 */
         { "ff02::1", true },
         { "2a02::1", false },
         { "::ffff:10.0.0.1", true },
