@@ -344,7 +344,8 @@ static void forward_upstream(struct flow *flow)
         return;
     }
     lent_fields_drop(txn, &req->fields);
-    if (forward_prepare(req, txn->arena, &facts) != OK ||
+    if (!own_cookies_hide(txn, &req->fields) ||
+        forward_prepare(req, txn->arena, &facts) != OK ||
         edits_apply(txn, EDIT_REQUEST, &req->fields) != OK || flow_reduce_codings(flow) != OK) {
         flow_refuse(flow, REASON_MEMORY);
         return;

@@ -177,6 +177,7 @@ static bool send_head(struct flow *flow)
     struct txn *txn = &flow->txn;
     struct exchange *x = &flow->exchange;
 
+    own_cookies_refuse(&x->rsp.fields);
     if (edits_apply(txn, EDIT_RESPONSE, &x->rsp.fields) != OK || add_date(flow) != OK) {
         flow_refuse(flow, REASON_MEMORY);
         return false;

@@ -56,6 +56,63 @@ void lent_fields_drop(const struct txn *txn, struct fields *fields)
             fields_drop_alias(fields, lent->name);
 }
 
+/* ---- the gateway's own cookies ---- */
+
+static bool is_own(struct span cookie)
+{
+    return span_starts_nocase(span_trim(cookie), SPAN(OWN_COOKIES));
+}
+
+static bool has_own(struct span cookies)
+{
+    struct span rest = cookies, one;
+    while (span_cut(&rest, ';', &one))
+        if (is_own(one))
+            return true;
+    return false;
+}
+
+/* What is left of one line; empty: nothing. */
+static struct span without_own(struct span cookies, struct arena *arena, bool *good)
+{
+    struct text out = text_growing(arena, cookies.len);
+    struct span rest = cookies, one;
+    while (span_cut(&rest, ';', &one)) {
+        if (is_own(one) || span_trim(one).len == 0)
+            continue;
+        if (out.len > 0)
+            text_lit(&out, "; ");
+        text_add(&out, span_trim(one));
+    }
+    *good = !out.overflow;
+    return text_span(&out);
+}
+
+bool own_cookies_hide(struct txn *txn, struct fields *fields)
+{
+    unsigned count = fields->count;
+    for (unsigned i = 0; fields_have(fields, FIELD_COOKIE) && i < count; i++) {
+        struct field *field = &fields->items[i];
+        bool good = true;
+        if (field->id != FIELD_COOKIE || field->dropped || !has_own(field->value))
+            continue;
+        struct span left = without_own(field->value, txn->arena, &good);
+        field->dropped = true; /* for the record it still stands there */
+        if (!good || (left.len > 0 &&
+                      fields_add(fields, txn->arena, field_name(FIELD_COOKIE), left) != OK))
+            return false;
+    }
+    return true;
+}
+
+void own_cookies_refuse(struct fields *fields)
+{
+    for (unsigned i = 0; fields_have(fields, FIELD_SET_COOKIE) && i < fields->count; i++) {
+        struct field *field = &fields->items[i];
+        field->dropped |= field->id == FIELD_SET_COOKIE && is_own(field->value);
+    }
+}
+
 static void drop(struct fields *fields, enum edit_side side, struct span name)
 {
     if (side == EDIT_REQUEST) {

@@ -35,6 +35,14 @@ MUST_USE bool lend_field(struct setup *setup, struct span name);
 struct fields;
 /* What the client sent under such a name, aliases too. In head and trailers of a request. */
 void lent_fields_drop(const struct txn *txn, struct fields *fields);
+/*
+ * Cookies whose names begin so are the gateway's, on every route of every site: upstream
+ * neither sees the client's, which would let it act as its users, nor sets one, which could put
+ * somebody into another's session. False when memory ran out.
+ */
+#define OWN_COOKIES "__Host-sallyport"
+MUST_USE bool own_cookies_hide(struct txn *txn, struct fields *fields); /* of a request */
+void own_cookies_refuse(struct fields *fields);                         /* of an answer */
 /* In the order in which they were proposed. */
 MUST_USE enum err edits_apply(struct txn *txn, enum edit_side side, struct fields *fields);
 /* Trailers that some recipients merge into the head: none has the name of an edited field. */

@@ -11,7 +11,7 @@
 #include "gateway/net/worker.h"
 #include "gateway/store/snapshot.h"
 
-enum { KIT_REGIONS = 4 };
+enum { KIT_REGIONS = 8 };
 
 struct kit {
     struct arena config_arena, txn_arena;

@@ -129,6 +129,41 @@ static void test_out_of_memory_says_so(void **state)
     assert_null(txn.edits);
 }
 
+static void test_own_cookies_stay_here(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sent, *left;
+    } rows[] = {
+        { "a=1; __Host-sallyport=x; b=2", "Cookie=a=1; b=2;" },
+        { "__Host-sallyport=x", "" },
+        { "__host-SALLYPORT-signin=x;;a=1", "Cookie=a=1;" },
+        { "a=\"; __Host-sallyport=x; b=\"", "Cookie=a=\"; b=\";" }, /* quotes hide nothing */
+        { "__Host-sally=x; a=__Host-sallyport", "Cookie=__Host-sally=x; a=__Host-sallyport;" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct fields fields;
+        assert_int_equal(fields_init(&fields, &arena, 1), OK);
+        assert_int_equal(fields_add(&fields, &arena, SPAN("Cookie"), span_text(rows[i].sent)),
+                         OK);
+        assert_true(own_cookies_hide(&txn, &fields));
+        assert_string_equal(listing(&fields), rows[i].left);
+    }
+}
+
+static void test_own_cookies_are_not_set_by_others(void **state)
+{
+    (void)state;
+    struct fields fields;
+    assert_int_equal(fields_init(&fields, &arena, 2), OK);
+    assert_int_equal(fields_add(&fields, &arena, SPAN("Set-Cookie"), SPAN("a=1; Path=/")), OK);
+    assert_int_equal(
+        fields_add(&fields, &arena, SPAN("set-cookie"), SPAN("__HOST-sallyport=x; Path=/")),
+        OK);
+    own_cookies_refuse(&fields);
+    assert_string_equal(listing(&fields), "Set-Cookie=a=1; Path=/;");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +173,8 @@ int main(void)
         BENCH_TEST(test_kinds_in_order),
         BENCH_TEST(test_what_may_not_be_proposed),
         BENCH_TEST(test_out_of_memory_says_so),
+        BENCH_TEST(test_own_cookies_stay_here),
+        BENCH_TEST(test_own_cookies_are_not_set_by_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,142 @@
+/*
+ * Sessions of people who signed in by a browser, and sign-ins that are under way: for every
+ * stage that has a page to sign in at.
+ *
+ * A session lives in shared memory (auth/vault.h), so it counts in all workers and outlives a
+ * reload, and can be ended from here at once. The browser has a cookie that only this host can
+ * set and read (`__Host-`), out of reach of scripts, and upstream never sees it. A session
+ * counts on the site where it began, for the stage and realm that began it, and nowhere else.
+ *
+ * A sign-in remembers where the browser wanted to go, and what its stage has to know: on our
+ * side, under a handle that goes into a form or a `state`. It is good for the browser that
+ * began it only, by a cookie of its own, and any number may be under way in one browser.
+ */
+#ifndef SALLYPORT_SESSION_H
+#define SALLYPORT_SESSION_H
+
+#include "auth/vault.h"
+#include "gateway/chain/reply.h"
+#include "gateway/chain/txn.h"
+
+enum {
+    SESSIONS_MAX = 16384, /* on a node */
+    SESSION_VALUE_MAX = 3680,
+    SESSION_EXTRA_MAX = 2048,
+    SIGNINS_MAX = 8192,
+    SIGNIN_VALUE_MAX = 1792,
+    SIGNIN_TARGET_MAX = 1024,
+    SIGNIN_EXTRA_MAX = 512,
+    SIGNIN_S = 15 * 60,        /* to get through with it */
+    SESSION_COOKIES_MAX = 100, /* pairs in a request: with more, nobody is signed in */
+    FORM_TOKEN_BYTES = 32,
+};
+
+#define SESSION_COOKIE "__Host-sallyport"
+#define SIGNIN_COOKIE "__Host-sallyport-signin"
+
+/* `session:` of such a stage: .offset of the member, .options = session_options. */
+struct session_conf {
+    struct duration idle, max;
+    int same_site;
+};
+extern const struct option session_options[];
+
+struct sessions;
+/* At load; NULL after a complaint. */
+struct sessions *sessions_open(struct setup *setup);
+
+/* ---- sessions ---- */
+
+struct session_content {
+    const struct identity *identity; /* its `proved_s` and `mfa` are what policies ask */
+    struct span via;                 /* the stage's name */
+    struct span realm;        /* whose users they are, to the stage: a file, a provider */
+    struct span subject, sid; /* at a provider, for logouts that it orders; or empty */
+    uint64_t epoch;           /* the stage's: of the account as it was */
+    struct span extra;        /* the stage's: kept as closed as all the rest */
+};
+
+struct session {
+    struct session_content content; /* in the transaction's arena */
+    struct ticket ticket;
+    uint64_t began_s, until_s, seen_s;
+};
+
+/*
+ * Begins a session and gives the reply its cookie. The one that the request came with, whoever
+ * began it, ends: an id never survives a sign-in. False when memory ran out or the content is
+ * too long.
+ */
+MUST_USE bool session_begin(struct call *c, const struct sessions *sessions,
+                            const struct session_conf *conf,
+                            const struct session_content *content, struct reply *reply);
+/* The session that the request came with, if it is of this site, stage and realm; or NULL. */
+const struct session *session_find(struct call *c, const struct sessions *sessions,
+                                   struct span via, struct span realm);
+/* Other content under the same id, for a token that was renewed. */
+MUST_USE bool session_renew(struct call *c, const struct sessions *sessions,
+                            const struct session *session,
+                            const struct session_content *content);
+/* True for one request at a time: who then renews, or lets ten seconds pass. */
+bool session_lock(struct call *c, const struct sessions *sessions,
+                  const struct session *session);
+/* Ends the session that the request came with, whoever began it; takes the cookie away. */
+MUST_USE bool session_end(struct call *c, const struct sessions *sessions, struct reply *reply);
+
+/* Ends all that are of this user (any stage's), of this subject or session of a provider. */
+size_t sessions_end_user(const struct sessions *sessions, struct span user);
+size_t sessions_end_subject(const struct sessions *sessions, struct span realm,
+                            struct span subject);
+size_t sessions_end_sid(const struct sessions *sessions, struct span realm, struct span sid);
+/* For lists. */
+const struct vault *sessions_vault(const struct sessions *sessions);
+
+/* ---- sign-ins under way ---- */
+
+struct signin {
+    struct span step;   /* the stage's name and step: one that was made for another is none */
+    struct span target; /* where to go then: return_target, and nothing else */
+    struct span extra;  /* the stage's; closed */
+    uint64_t began_s;   /* filled in */
+};
+
+/*
+ * The request's own address, to come back to: a path of this site, or "/" when it is too long,
+ * not one to come back to, or could be read as another site by somebody.
+ */
+struct span return_target(struct call *c);
+/* Whether a browser that is sent there stays on this site, however it reads addresses. */
+bool return_target_safe(struct span target);
+
+/* Begins one; the reply gets the browser's cookie if it has none yet. The handle lives in the
+ * arena; TICKET_TEXT_BYTES letters, digits, `-` and `_`. */
+MUST_USE bool signin_begin(struct call *c, const struct sessions *sessions,
+                           const struct signin *signin, struct reply *reply,
+                           struct span *handle);
+/* The one under this handle, if this browser began it for this step. */
+MUST_USE bool signin_find(struct call *c, const struct sessions *sessions, struct span step,
+                          struct span handle, struct signin *signin);
+/* The same, and it is over: true for one request, whoever else has the handle. */
+MUST_USE bool signin_take(struct call *c, const struct sessions *sessions, struct span step,
+                          struct span handle, struct signin *signin);
+/* Whether the browser sent the cookie of sign-ins at all: if not, it keeps none. */
+bool signin_browser_known(struct call *c);
+
+/* ---- forms ---- */
+
+/*
+ * What a form has to bring back, so that no other site can send it: bound to the browser's
+ * cookie (of its session, else of its sign-ins) and to `use`. False when it has neither.
+ */
+MUST_USE bool form_token(struct call *c, const struct sessions *sessions, struct span use,
+                         char token[FORM_TOKEN_BYTES]);
+bool form_token_right(struct call *c, const struct sessions *sessions, struct span use,
+                      struct span token);
+
+/* Codec of what is sealed; here for its fuzzer. False: not whole. */
+MUST_USE bool session_content_write(struct text *out, struct span site,
+                                    const struct session_content *content);
+MUST_USE bool session_content_read(struct span bytes, struct arena *arena, struct span *site,
+                                   struct session_content *content);
+
+#endif
