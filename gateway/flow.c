@@ -17,6 +17,7 @@
 #include "gateway/chain/chain.h"
 #include "gateway/chain/reply.h"
 #include "gateway/chain/template.h"
+#include "gateway/flow_compress.h"
 #include "gateway/flow_state.h"
 #include "gateway/http/evidence.h"
 #include "gateway/http/forwarded.h"
@@ -446,6 +447,7 @@ static void on_ended(struct stream *stream, enum stream_end end)
         flow->cut = end == STREAM_SLOW ? "client-slow" : "client-gone";
     commit_cancel(&flow->commit);
     flow_decode_cut(flow);
+    flow_compress_cut(flow);
     exchange_abort(&flow->exchange);
     txn_abort(&flow->txn);
     (void)flow_record(flow);

@@ -3,6 +3,7 @@
  */
 #include "gateway/chain/chain.h"
 #include "gateway/chain/reply.h"
+#include "gateway/flow_compress.h"
 #include "gateway/flow_state.h"
 
 /* How long an answer waits for its record to be written, where requests are not to wait for the
@@ -78,6 +79,7 @@ void flow_answer(struct flow *flow, enum reason reason, const struct reply *repl
     if (flow->local)
         return;
     flow_decode_cut(flow);
+    flow_compress_cut(flow);
     exchange_abort(&flow->exchange);
     txn_cancel_phase(&flow->txn);
     flow->local = true;

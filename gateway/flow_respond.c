@@ -10,6 +10,7 @@
  * one is a recorded fact.
  */
 #include "gateway/chain/chain.h"
+#include "gateway/flow_compress.h"
 #include "gateway/flow_state.h"
 #include "gateway/http/decode.h"
 #include "gateway/store/slots.h"
@@ -171,20 +172,40 @@ static enum err add_date(struct flow *flow)
     return fields_add(&rsp->fields, flow->txn.arena, SPAN("Date"), date);
 }
 
+static void release(struct flow *flow);
+
+/* More is welcome, unless the client has enough to take. */
+static void go_on(struct flow *flow)
+{
+    flow->throttled = flow->stream->ops->unsent(flow->stream) > response_buffer(flow);
+    if (!flow->throttled)
+        exchange_pause(&flow->exchange, false);
+}
+
+static void compressed(struct flow *flow)
+{
+    if (flow->releasing)
+        release(flow);
+    else
+        go_on(flow);
+}
+
 /* The head goes out: from here on a failure can only be a visible cut. */
 static bool send_head(struct flow *flow)
 {
     struct txn *txn = &flow->txn;
     struct exchange *x = &flow->exchange;
 
+    struct wire_framing framing = answer_framing(flow);
     own_cookies_refuse(&x->rsp.fields);
-    if (edits_apply(txn, EDIT_RESPONSE, &x->rsp.fields) != OK || add_date(flow) != OK) {
+    if (edits_apply(txn, EDIT_RESPONSE, &x->rsp.fields) != OK || add_date(flow) != OK ||
+        flow_compress_begin(flow, &framing, compressed) != OK) {
         flow_refuse(flow, REASON_MEMORY);
         return false;
     }
     flow->status = x->rsp.status;
     flow->head_sent = true;
-    flow->stream->ops->send_head(flow->stream, &x->rsp, answer_framing(flow));
+    flow->stream->ops->send_head(flow->stream, &x->rsp, framing);
     return true;
 }
 
@@ -273,7 +294,10 @@ static void end_answer(struct flow *flow)
     struct exchange *x = &flow->exchange;
 
     edits_guard_trailers(&flow->txn, EDIT_RESPONSE, &x->rsp.trailers);
-    flow->stream->ops->send_end(flow->stream, &x->rsp.trailers);
+    if (flow->compress != NULL)
+        flow_compress_end(flow);
+    else
+        flow->stream->ops->send_end(flow->stream, &x->rsp.trailers);
 }
 
 /* The client gets what was held as fast as it takes it, so that the copy on the connection
@@ -286,8 +310,15 @@ static void release(struct flow *flow)
     while (flow->answer_sent < all.len &&
            stream->ops->unsent(stream) <= response_buffer(flow)) {
         struct span piece = span_sub(all, flow->answer_sent, RELEASE_PIECE);
-        stream->ops->send_body(stream, piece);
         flow->answer_sent += piece.len;
+        if (flow->compress != NULL) { /* the next piece in another turn */
+            flow->releasing = true;
+            flow_compress_body(flow, piece);
+            if (flow->compress != NULL)
+                flow_compress_more(flow);
+            return;
+        }
+        stream->ops->send_body(stream, piece);
     }
     flow->releasing = flow->answer_sent < all.len;
     if (flow->releasing)
@@ -381,6 +412,7 @@ static void gather_more(struct flow *flow, struct span bytes)
         return;
     /* What does not fit in any more goes after the rest at once: upstream rests until then. */
     exchange_pause(&flow->exchange, true);
+    flow->answer_overran = err != OK;
     /* Half of a coded body is nothing. */
     judge(flow, flow->answer_coded ? span_of(NULL, 0) : held_span(&flow->answer_held));
     if (err == OK || !flow->head_sent)
@@ -402,8 +434,13 @@ static void upstream_body(struct exchange *x, struct span bytes)
         gather_more(flow, bytes);
         return;
     }
-    stream->ops->send_body(stream, bytes);
-    if (stream->ops->unsent(stream) > response_buffer(flow)) {
+    if (flow->compress != NULL)
+        flow_compress_body(flow, bytes);
+    else
+        stream->ops->send_body(stream, bytes);
+    if (flow_compress_busy(flow)) {
+        exchange_pause(x, true);
+    } else if (stream->ops->unsent(stream) > response_buffer(flow)) {
         flow->throttled = true;
         exchange_pause(x, true);
     }
@@ -474,5 +511,6 @@ void flow_drained(struct stream *stream)
     if (!flow->throttled)
         return;
     flow->throttled = false;
-    exchange_pause(&flow->exchange, false);
+    if (!flow_compress_busy(flow))
+        exchange_pause(&flow->exchange, false);
 }

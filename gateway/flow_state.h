@@ -20,17 +20,19 @@ struct flow {
     struct edit **edits_mark; /* edits from here on are for upstream's answer */
     struct response answer;   /* a local one */
     struct span answer_body;
-    enum http_error refused;      /* by the parser */
-    const char *cut;              /* why the answer was cut short */
-    int status;                   /* that the client got; 0: none */
-    uint64_t forwarded_ns;        /* when the exchange began */
-    uint64_t answered_ns;         /* when its head was there */
-    struct flow_decode *decoding; /* its content codings are, or were, taken off; or NULL */
-    bool holding;                 /* the request's body is gathered */
+    enum http_error refused;        /* by the parser */
+    const char *cut;                /* why the answer was cut short */
+    int status;                     /* that the client got; 0: none */
+    uint64_t forwarded_ns;          /* when the exchange began */
+    uint64_t answered_ns;           /* when its head was there */
+    struct flow_decode *decoding;   /* its content codings are, or were, taken off; or NULL */
+    struct flow_compress *compress; /* its answer is put in a coding; NULL: it is not */
+    bool holding;                   /* the request's body is gathered */
     bool body_unseen;
     bool gathering;       /* upstream's body is held */
     bool releasing;       /* what was held goes to the client, as fast as that takes it */
     bool upstream_ended;  /* before its answer went out whole */
+    bool answer_overran;  /* there was no room to hold it */
     bool answer_coded;    /* what is held is in content codings */
     bool response_unseen; /* as body_unseen, of what stages wanted to see of the answer */
     bool local;           /* answered here */

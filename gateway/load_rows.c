@@ -216,6 +216,10 @@ static const struct option limits_rows[] = {
     OPTION_NAMED("request_memory", struct server_conf, limits.request_memory, OPT_SIZE,
                  .fallback = "8MiB", .min = 65536, .max = GIB,
                  .help = "Memory of one transaction, its held body aside; over it 503."),
+    OPTION_NAMED("compress", struct server_conf, limits.compress, OPT_SIZE, .fallback = "64MiB",
+                 .max = 64 * GIB,
+                 .help = "Memory of what compresses answers in one worker, about 0.3 MiB each "
+                         "for gzip and 2.5 for the others; over it answers go out plain."),
     OPTION_NAMED("response_buffer", struct server_conf, limits.response_buffer, OPT_SIZE,
                  .fallback = "256KiB", .min = 1024, .max = 64 * 1024 * 1024,
                  .help = "Answer kept for a slow client before its upstream is paused."),
@@ -473,6 +477,10 @@ const struct option settings_rows[] = {
       .options = rewrite_rows,
       .help = "What upstream is asked for in place of what the client asked for. Routes, rules "
               "and records see the client's." },
+    { .name = "compress",
+      .kind = OPT_OBJECT,
+      .options = compress_rows,
+      .help = "Answers in a coding that the client takes. Off unless said." },
     OPTION(struct settings, keep_fields, OPT_TEXTS, .check = check_keep_fields,
            .example = "[X-HTTP-Method-Override]",
            .help =

@@ -63,6 +63,8 @@ struct site_conf {
     } tls;
 };
 
+enum compress_mode { COMPRESS_ON, COMPRESS_OFF, COMPRESS_AUTO };
+
 /* What sites and routes inherit, beside stages and upstream. */
 struct settings {
     int mode; /* enum mode */
@@ -72,6 +74,12 @@ struct settings {
     struct {
         struct span strip_prefix, add_prefix, path, query;
     } rewrite;
+    struct {
+        int mode; /* enum compress_mode */
+        struct texts codings, types;
+        uint64_t min;
+        bool breach_guard;
+    } compress;
     struct {
         int mode;
     } bots; /* only `off` yet */
@@ -94,7 +102,7 @@ struct route_conf {
 };
 
 extern const struct option top_rows[], server_rows[], audit_rows[], list_rows[], site_rows[],
-    settings_rows[], route_rows[];
+    settings_rows[], route_rows[], compress_rows[];
 
 /* Which transactions a word of `audit.record` stands for; 0: no such word. */
 uint32_t audit_record_bit(struct span name);

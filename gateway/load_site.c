@@ -229,6 +229,7 @@ static void finish_route(struct site_load *sl, struct route *route, const struct
     route->preserve_encoded = level->settings.preserve_encoded;
     route->websocket = level->settings.websocket;
     route->keep_fields = level->settings.keep_fields;
+    route->compress = load_compress(sl, &level->settings);
     sl->config->preserve_encoded |= route->preserve_encoded;
     load_chain(sl, route, level, false);
 }

@@ -66,6 +66,10 @@ void load_connect(struct site_load *sl, const struct node *node);
 /* A route for each page of the site's stages, before all others. */
 void load_pages(struct site_load *sl, struct site *site, const struct level *level);
 
+/* load_compress.c. NULL: off. */
+const struct compress_conf *load_compress(struct site_load *sl,
+                                          const struct settings *settings);
+
 void load_defaults(struct site_load *sl, const struct node *defaults, struct level *level);
 void load_sites(struct site_load *sl, const struct node *sites, const struct level *defaults);
 

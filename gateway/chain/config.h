@@ -24,6 +24,7 @@ struct limits_conf { /* server.limits */
     uint64_t body_min_rate;   /* bytes a second */
     uint64_t held;            /* bodies held for inspection in one worker */
     uint64_t request_memory;  /* ceiling of one transaction's arena */
+    uint64_t compress;        /* what encoders of answers take together in one worker */
     uint64_t response_buffer; /* unsent answer held per connection before upstream is paused */
 };
 

@@ -7,6 +7,7 @@
 
 #include "gateway/base/table.h"
 #include "gateway/chain/stage.h"
+#include "gateway/http/decode.h"
 
 struct level;
 struct site_conf;
@@ -56,6 +57,16 @@ struct rewrite {
     struct template *query;
 };
 
+/* Which answers are compressed. */
+enum { COMPRESS_CODINGS_MAX = 3 };
+struct compress_conf {
+    enum coding codings[COMPRESS_CODINGS_MAX]; /* the most wanted first */
+    unsigned coding_count;
+    struct texts types; /* of media, `/` and a star at the end for all of one kind */
+    uint64_t min;       /* bytes, where the length is known */
+    bool breach_guard;
+};
+
 struct route {
     const char *name; /* "path" as configured; "default" */
     const struct site *site;
@@ -84,6 +95,7 @@ struct route {
     struct template *redirect;
     int redirect_status;
     struct rewrite rewrite;
+    const struct compress_conf *compress; /* NULL: off */
     const struct level *level; /* the options it was made from: gateway/load_site.h */
 };
 

@@ -47,6 +47,7 @@ struct worker {
     struct refusals refusals;    /* gateway/connection_log.h */
     size_t connections, streams; /* alive now */
     size_t held_bytes;           /* request and response bodies held for inspection */
+    size_t encoder_bytes;        /* of answers being compressed */
     struct siphash_key held_key; /* random: nobody can choose whom to share a counter with */
 
     const struct config *config; /* gateway/chain/config.h */
