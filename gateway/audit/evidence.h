@@ -10,8 +10,8 @@
  *     {"leaf":L}                               one for each record that is not shown
  *     the records, as they stand in the log
  */
-#ifndef SALLYPORT_EVIDENCE_H
-#define SALLYPORT_EVIDENCE_H
+#ifndef SALLYPORT_AUDIT_EVIDENCE_H
+#define SALLYPORT_AUDIT_EVIDENCE_H
 
 #include "gateway/audit/search.h"
 #include "gateway/audit/verify.h"

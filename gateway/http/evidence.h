@@ -3,8 +3,8 @@
  * request is known by its rule and not only by its syntax. As lenient as request_parse is
  * strict. It is never forwarded: the request stays refused, whatever stands here.
  */
-#ifndef SALLYPORT_EVIDENCE_H
-#define SALLYPORT_EVIDENCE_H
+#ifndef SALLYPORT_HTTP_EVIDENCE_H
+#define SALLYPORT_HTTP_EVIDENCE_H
 
 #include "gateway/http/head.h"
 

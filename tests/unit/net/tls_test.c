@@ -289,6 +289,72 @@ static void test_no_renegotiation(void **state)
     tls_server_free(server);
 }
 
+static bool has_key_material(EVP_PKEY *key)
+{
+    unsigned char bytes[256];
+    size_t len = sizeof bytes;
+    return EVP_PKEY_get_raw_private_key(key, bytes, &len) == 1 ||
+           EVP_PKEY_get_octet_string_param(key, "priv", bytes, sizeof bytes, &len) == 1 ||
+           EVP_PKEY_get1_encoded_public_key(key, &(unsigned char *){ NULL }) != 0;
+}
+
+/* Once keys are exchanged, what they came from is nowhere in memory, and the session goes on:
+ * data, new keys (RFC 8446 section 4.6.3), the end. */
+static void test_exchange_is_forgotten(void **state)
+{
+    (void)state;
+    struct tls_server *server = server_new(false, NULL);
+    struct tls_client *client = client_new("ca", NULL, NULL);
+    for (size_t v = 0; v < ARRAY_LEN(versions); v++) {
+        struct how how = { .version = versions[v] };
+        assert_true(meet(server, client, "a.example", &how));
+        EVP_PKEY *key = NULL;
+        if (SSL_get_tmp_key(server_end.tls->ssl, &key) == 1)
+            assert_false(has_key_material(key));
+        EVP_PKEY_free(key);
+        key = NULL;
+        if (SSL_get_peer_tmp_key(server_end.tls->ssl, &key) == 1)
+            assert_false(has_key_material(key));
+        EVP_PKEY_free(key);
+        if (versions[v] == TLS1_3_VERSION)
+            assert_int_equal(SSL_key_update(client_end.tls->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+        assert_int_equal(tls_write(client_end.tls, SPAN("there")), OK);
+        pump(WHOLE);
+        assert_int_equal(server_end.plain_len, 5);
+        assert_int_equal(tls_write(server_end.tls, SPAN("and back")), OK);
+        pump(WHOLE);
+        assert_int_equal(client_end.plain_len, 8);
+        part();
+    }
+    tls_client_free(client);
+    tls_server_free(server);
+}
+
+/* Whatever the client's order, the cheapest one; but one that wants ChaCha20 has no AES. */
+static void test_cipher_order(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *offered, *chosen;
+    } rows[] = {
+        { "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+          "TLS_AES_128_GCM_SHA256" },
+        { "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+          "TLS_CHACHA20_POLY1305_SHA256" },
+        { "TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384" },
+    };
+    struct tls_server *server = server_new(false, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct tls_client *client = client_new("ca", NULL, NULL);
+        assert_int_equal(SSL_CTX_set_ciphersuites(client->ctx, rows[i].offered), 1);
+        assert_true(meet(server, client, "a.example", &usual));
+        assert_span(tls_info(server_end.tls)->cipher, rows[i].chosen);
+        part();
+        tls_client_free(client);
+    }
+    tls_server_free(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +367,8 @@ int main(void)
         cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_staple),
         cmocka_unit_test(test_no_renegotiation),
+        cmocka_unit_test(test_exchange_is_forgotten),
+        cmocka_unit_test(test_cipher_order),
     };
     return cmocka_run_group_tests_name("tls", tests, ends_open, ends_close);
 }
