@@ -152,7 +152,10 @@ static void apply_item(const struct given *given, const struct node *node, void 
 {
     struct section section = { given->row->options, base };
     schema_defaults(given->schema, given->row->options, base);
-    schema_apply(given->schema, node, given->row->name, &section, 1, NULL, true);
+    schema_apply(
+        given->schema, node,
+        &(struct shape){
+            .what = given->row->name, .sections = &section, .count = 1, .complete = true });
 }
 
 void apply_list(const struct given *given, void *field)

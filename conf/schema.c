@@ -22,11 +22,7 @@ enum { MESSAGE_MAX = 512, KEYS_SHOWN = 12 };
 struct application {
     struct schema *schema;
     const struct node *node;
-    const char *what;
-    const struct section *sections;
-    size_t count;
-    const char *const *also;
-    bool complete;
+    const struct shape *as;
 };
 
 void complain(struct complaint *complaint, enum severity severity, const char *format, ...)
@@ -64,7 +60,10 @@ static const struct choice *find_choice(const struct option *row, struct span na
 static void apply_object(const struct given *given, void *base, bool complete)
 {
     struct section section = { given->row->options, base };
-    schema_apply(given->schema, given->node, given->row->name, &section, 1, NULL, complete);
+    schema_apply(
+        given->schema, given->node,
+        &(struct shape){
+            .what = given->row->name, .sections = &section, .count = 1, .complete = complete });
 }
 
 static void apply_kind(const struct given *given, void *field, bool complete)
@@ -118,11 +117,11 @@ static void apply_value(const struct given *given, void *field, bool complete)
 
 static const struct option *find_row(const struct application *a, struct span key, char **base)
 {
-    for (size_t i = 0; i < a->count; i++) {
-        for (const struct option *row = a->sections[i].rows; row->kind != OPT_END; row++) {
+    for (size_t i = 0; i < a->as->count; i++) {
+        for (const struct option *row = a->as->sections[i].rows; row->kind != OPT_END; row++) {
             if (!span_equal(span_text(row->name), key))
                 continue;
-            *base = a->sections[i].base;
+            *base = a->as->sections[i].base;
             return row;
         }
     }
@@ -131,7 +130,7 @@ static const struct option *find_row(const struct application *a, struct span ke
 
 static bool is_also(const struct application *a, struct span key)
 {
-    for (const char *const *name = a->also; name != NULL && *name != NULL; name++) {
+    for (const char *const *name = a->as->also; name != NULL && *name != NULL; name++) {
         if (span_equal(span_text(*name), key))
             return true;
     }
@@ -158,13 +157,13 @@ static void refuse_unknown(const struct application *a, const struct node *node)
     struct known_keys known = { suggest_for(node->key->text), text_growing(arena, 256), 0 };
     struct text message = text_growing(arena, 64), hint = text_growing(arena, 64);
 
-    for (size_t i = 0; i < a->count; i++) {
-        for (const struct option *row = a->sections[i].rows; row->kind != OPT_END; row++) {
+    for (size_t i = 0; i < a->as->count; i++) {
+        for (const struct option *row = a->as->sections[i].rows; row->kind != OPT_END; row++) {
             if ((row->flags & OPTION_HIDDEN) == 0)
                 consider_key(&known, row->name);
         }
     }
-    for (const char *const *name = a->also; name != NULL && *name != NULL; name++)
+    for (const char *const *name = a->as->also; name != NULL && *name != NULL; name++)
         consider_key(&known, *name);
 
     suggest_write(&hint, &known.near);
@@ -175,7 +174,7 @@ static void refuse_unknown(const struct application *a, const struct node *node)
     text_lit(&message, "unknown key \"");
     text_add(&message, span_sub(node->key->text, 0, 80));
     text_lit(&message, "\" in ");
-    text_add(&message, span_text(a->what));
+    text_add(&message, span_text(a->as->what));
     diag_add(a->schema->diags, SEVERITY_ERROR, DIAG_UNKNOWN_KEY, node->key->place,
              text_span(&message), text_span(&hint));
 }
@@ -189,7 +188,7 @@ static void apply_mapping(const struct application *a)
         const struct option *row = find_row(a, node->key->text, &base);
         if (row != NULL) {
             struct given given = { a->schema, row, node };
-            apply_value(&given, base + row->offset, a->complete);
+            apply_value(&given, base + row->offset, a->as->complete);
         } else if (!is_also(a, node->key->text)) {
             refuse_unknown(a, node);
         }
@@ -215,11 +214,11 @@ static const struct option *next_shorthand(const struct option *row)
 
 static const struct option *find_shorthand(const struct application *a, char **base)
 {
-    for (size_t i = 0; i < a->count; i++) {
-        const struct option *row = next_shorthand(a->sections[i].rows);
+    for (size_t i = 0; i < a->as->count; i++) {
+        const struct option *row = next_shorthand(a->as->sections[i].rows);
         while (row->kind != OPT_END) {
             const struct option *next = next_shorthand(row + 1);
-            *base = a->sections[i].base;
+            *base = a->as->sections[i].base;
             if (shorthand_fits(row, a->node, next->kind == OPT_END))
                 return row;
             row = next;
@@ -243,11 +242,11 @@ static const struct option *apply_shorthand(const struct application *a)
     const struct option *row = find_shorthand(a, &base);
     if (row != NULL) {
         struct given given = { a->schema, row, a->node };
-        apply_value(&given, base + row->offset, a->complete);
+        apply_value(&given, base + row->offset, a->as->complete);
         return row;
     }
     struct text message = text_growing(a->schema->arena, 64);
-    text_add(&message, span_text(a->what));
+    text_add(&message, span_text(a->as->what));
     text_lit(&message, " takes a mapping, not ");
     text_add(&message, span_text(kind_of_node(a->node)));
     diag_add(a->schema->diags, SEVERITY_ERROR, DIAG_TYPE, a->node->place, text_span(&message),
@@ -277,15 +276,15 @@ static bool row_satisfied(const struct application *a, const struct option *row,
 
 static void check_required(const struct application *a, const struct option *shorthand)
 {
-    for (size_t i = 0; i < a->count; i++) {
-        for (const struct option *row = a->sections[i].rows; row->kind != OPT_END; row++) {
-            if (row_satisfied(a, row, a->sections[i].base, shorthand))
+    for (size_t i = 0; i < a->as->count; i++) {
+        for (const struct option *row = a->as->sections[i].rows; row->kind != OPT_END; row++) {
+            if (row_satisfied(a, row, a->as->sections[i].base, shorthand))
                 continue;
             struct text message = text_growing(a->schema->arena, 64);
             struct text hint = text_growing(a->schema->arena, 64);
             text_add(&message, span_text(row->name));
             text_lit(&message, " is missing in ");
-            text_add(&message, span_text(a->what));
+            text_add(&message, span_text(a->as->what));
             if (row->example != NULL) {
                 text_lit(&hint, "for example ");
                 text_add(&hint, span_text(row->name));
@@ -298,18 +297,15 @@ static void check_required(const struct application *a, const struct option *sho
     }
 }
 
-/* NOLINTNEXTLINE(readability-function-size): one call says all about a mapping */
-void schema_apply(struct schema *schema, const struct node *node, const char *what,
-                  const struct section *sections, size_t count, const char *const *also,
-                  bool complete)
+void schema_apply(struct schema *schema, const struct node *node, const struct shape *shape)
 {
-    struct application a = { schema, node, what, sections, count, also, complete };
+    struct application a = { schema, node, shape };
     const struct option *shorthand = NULL;
     if (node->bad)
         return;
     if (is_nothing(node)) {
         struct text message = text_growing(schema->arena, 64);
-        text_add(&message, span_text(what));
+        text_add(&message, span_text(shape->what));
         text_lit(&message, " has no value");
         diag_add(schema->diags, SEVERITY_ERROR, DIAG_EMPTY, node->place, text_span(&message),
                  SPAN("give a value, or remove the key"));
@@ -322,7 +318,7 @@ void schema_apply(struct schema *schema, const struct node *node, const char *wh
         if (shorthand == NULL)
             return;
     }
-    if (complete)
+    if (shape->complete)
         check_required(&a, shorthand);
 }
 

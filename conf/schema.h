@@ -36,16 +36,23 @@ void complain(struct complaint *complaint, enum severity severity, const char *f
 
 /* Fills a zeroed struct with the fallbacks. A bad fallback is a programmer's error. */
 void schema_defaults(struct schema *schema, const struct option *rows, void *base);
+/* What the mapping may say. */
+struct shape {
+    const char *what; /* the thing in messages ("site") */
+    const struct section *sections;
+    size_t count;
+    const char *const *also; /* keys that are passed over, as the caller reads them; ends with
+                                NULL, and may be NULL */
+    bool complete;           /* required rows are checked */
+};
+
 /*
- * Applies `node` over what stands in the sections. `what` names the thing in messages ("site").
- * A scalar or list in place of a MAP goes to the section's shorthand row (of several, to the
- * first that fits); `off` to its `mode`. An empty list clears what was inherited, even where it
- * appends. Unknown keys complain with the nearest known one. Keys in `also` (NULL-terminated)
- * are passed over: the caller reads them. Required rows are checked when `complete`.
+ * Applies `node` over what stands in the sections. A scalar or list in place of a MAP goes to
+ * the section's shorthand row (of several, to the first that fits); `off` to its `mode`. An
+ * empty list clears what was inherited, even where it appends. Unknown keys complain with the
+ * nearest known one.
  */
-void schema_apply(struct schema *schema, const struct node *node, const char *what,
-                  const struct section *sections, size_t count, const char *const *also,
-                  bool complete);
+void schema_apply(struct schema *schema, const struct node *node, const struct shape *shape);
 
 /* One scalar as a value of `row`; used for fallbacks, tests and command lines. */
 bool schema_scalar(struct schema *schema, const struct option *row, const struct node *scalar,

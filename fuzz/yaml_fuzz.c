@@ -62,7 +62,12 @@ static struct span load(struct span text, struct arena *arena, struct diags *dia
     if (root != NULL) {
         schema_defaults(&schema, sample_rows, &sample);
         schema_defaults(&schema, sample_common_rows, &common);
-        schema_apply(&schema, root, "the file", sections, ARRAY_LEN(sections), also, true);
+        schema_apply(&schema, root,
+                     &(struct shape){ .what = "the file",
+                                      .sections = sections,
+                                      .count = ARRAY_LEN(sections),
+                                      .also = also,
+                                      .complete = true });
     }
     check_diags(diags, arena);
     struct text out = text_growing(arena, 4096);

@@ -384,7 +384,12 @@ static void load_root(struct site_load *sl, const struct node *root, const char 
     }
     sl->schema.root = root;
     schema_defaults(&sl->schema, top_rows, top);
-    schema_apply(&sl->schema, root, "the configuration", &section, 1, top_keys, true);
+    schema_apply(&sl->schema, root,
+                 &(struct shape){ .what = "the configuration",
+                                  .sections = &section,
+                                  .count = 1,
+                                  .also = top_keys,
+                                  .complete = true });
     config->top = top;
     config->server = top->server;
     config->hash = hash_of(root, sl->load->arena);

@@ -64,7 +64,10 @@ void load_stages(struct site_load *sl, const struct node *node, struct level *le
         slot->place = child->place;
         slot->site = site;
         slot->route = route;
-        schema_apply(&sl->schema, child, type->name, sections, 2, NULL, true);
+        schema_apply(
+            &sl->schema, child,
+            &(struct shape){
+                .what = type->name, .sections = sections, .count = 2, .complete = true });
         level->slots[i] = slot;
     }
 }
@@ -353,7 +356,9 @@ static void add_connect_stage(struct site_load *sl, const struct stage_type *typ
     struct section sections[] = { { type->options, slot->raw },
                                   { stage_common_options, &slot->common } };
     slot->place = node->place;
-    schema_apply(&sl->schema, node, type->name, sections, 2, NULL, true);
+    schema_apply(&sl->schema, node,
+                 &(struct shape){
+                     .what = type->name, .sections = sections, .count = 2, .complete = true });
     if (slot->common.mode == MODE_DETECT)
         complain(&complaint, SEVERITY_ERROR,
                  "a connection is refused or it is not: here are only block and off");

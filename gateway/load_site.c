@@ -40,7 +40,9 @@ static void apply_upstream(struct site_load *sl, const struct node *node, struct
         return;
     unsigned errors = sl->load->diags->errors;
     struct section section = { upstream_options, &level->upstream_conf };
-    schema_apply(&sl->schema, child, "upstream", &section, 1, NULL, true);
+    schema_apply(&sl->schema, child,
+                 &(struct shape){
+                     .what = "upstream", .sections = &section, .count = 1, .complete = true });
     level->has_upstream = true;
     if (sl->load->diags->errors != errors)
         return;
@@ -74,8 +76,12 @@ static void apply_level(struct site_load *sl, const struct node *node, const cha
 {
     struct section sections[] = { { settings_rows, &level->settings }, { own_rows, own } };
 
-    schema_apply(&sl->schema, node, what, sections, own_rows != NULL ? 2 : 1, hand_keys(),
-                 true);
+    schema_apply(&sl->schema, node,
+                 &(struct shape){ .what = what,
+                                  .sections = sections,
+                                  .count = own_rows != NULL ? 2 : 1,
+                                  .also = hand_keys(),
+                                  .complete = true });
     apply_upstream(sl, node, level);
 }
 

@@ -24,12 +24,16 @@ struct making {
     struct seal_list seals;
     struct seq_range *ranges; /* between two seals each; ascending */
     size_t range_count, range_room, range;
-    bool (*write)(void *context, struct span bytes);
-    void *context;
+    const struct evidence_sink *sink;
     struct evidence_result *result;
     struct arena *arena;
     bool failed;
 };
+
+static bool put(const struct making *making, struct span bytes)
+{
+    return making->sink->write(making->sink->context, bytes);
+}
 
 static void put_bytes(struct text *out, const uint8_t *bytes)
 {
@@ -99,7 +103,7 @@ static void write_interval(struct making *making, uint64_t first)
     text_lit(&head, ",\"head\":\"");
     put_bytes(&head, making->seals.items[before].head);
     text_lit(&head, "\"}\n");
-    making->failed = making->failed || !making->write(making->context, text_span(&head));
+    making->failed = making->failed || !put(making, text_span(&head));
 }
 
 static bool take_record(void *context, struct span line)
@@ -120,8 +124,7 @@ static bool take_record(void *context, struct span line)
     if (sealed.seq == making->ranges[making->range].first)
         write_interval(making, sealed.seq);
     if (query_matches(making->query, line)) {
-        making->failed = making->failed || !making->write(making->context, line) ||
-                         !making->write(making->context, SPAN("\n"));
+        making->failed = making->failed || !put(making, line) || !put(making, SPAN("\n"));
         return !making->failed;
     }
     struct text hidden = text_fixed(buffer, sizeof(buffer));
@@ -130,7 +133,7 @@ static bool take_record(void *context, struct span line)
     put_bytes(&hidden, leaf);
     text_lit(&hidden, "\"}\n");
     making->result->hidden++;
-    making->failed = making->failed || !making->write(making->context, text_span(&hidden));
+    making->failed = making->failed || !put(making, text_span(&hidden));
     return !making->failed;
 }
 
@@ -141,11 +144,10 @@ static enum err write_seals(struct making *making, struct span described)
     text_lit(&head, "\"query\":\"");
     json_escape(&head, described);
     text_lit(&head, "\"}\n");
-    if (!making->write(making->context, text_span(&head)))
+    if (!put(making, text_span(&head)))
         return ERR_WRITE;
     for (size_t i = 0; i < making->seals.count; i++)
-        if (!making->write(making->context, making->seals.lines[i]) ||
-            !making->write(making->context, SPAN("\n")))
+        if (!put(making, making->seals.lines[i]) || !put(making, SPAN("\n")))
             return ERR_WRITE;
     return OK;
 }
@@ -167,17 +169,15 @@ static enum err read_seals(struct making *making, struct verify *verify, const c
 }
 
 enum err evidence_export(const char *path, const struct query *query, struct span described,
-                         struct arena *arena, bool (*write)(void *context, struct span bytes),
-                         void *context, struct evidence_result *result)
+                         const struct evidence_sink *sink, struct arena *arena,
+                         struct evidence_result *result)
 {
     struct making *making = arena_new(arena, struct making);
     struct verify *verify = arena_new(arena, struct verify);
     if (making == NULL || verify == NULL)
         return ERR_MEMORY;
     *result = (struct evidence_result){ .records = 0 };
-    *making = (struct making){
-        .query = query, .write = write, .context = context, .result = result, .arena = arena
-    };
+    *making = (struct making){ .query = query, .sink = sink, .result = result, .arena = arena };
     verify->arena = arena;
     TRY(chain_init());
     TRY(read_seals(making, verify, path));

@@ -20,11 +20,16 @@ struct evidence_result {
     uint64_t records, hidden, unsealed; /* unsealed: found, but behind the last seal */
 };
 
-/* `write` takes the text in pieces; false ends it with ERR_WRITE. */
+/* Where the text goes, in pieces; false ends the export with ERR_WRITE. */
+struct evidence_sink {
+    bool (*write)(void *context, struct span bytes);
+    void *context;
+};
+
+/* `described`: the query in words, for the first line. */
 MUST_USE enum err evidence_export(const char *path, const struct query *query,
-                                  struct span described, struct arena *arena,
-                                  bool (*write)(void *context, struct span bytes),
-                                  void *context, struct evidence_result *result);
+                                  struct span described, const struct evidence_sink *sink,
+                                  struct arena *arena, struct evidence_result *result);
 /* Whether the first line says that the file is such a one. */
 bool evidence_is(const char *path);
 

@@ -116,8 +116,9 @@ int audit_export(struct audit_command *command)
         (void)usage_error("cannot make %s: %s", to, strerrordesc_np(errno));
         return EXIT_TROUBLE;
     }
-    enum err err = evidence_export(command->path, &command->query, command->described,
-                                   command->arena, write_piece, &fd, &result);
+    const struct evidence_sink sink = { .write = write_piece, .context = &fd };
+    enum err err = evidence_export(command->path, &command->query, command->described, &sink,
+                                   command->arena, &result);
     if (to != NULL && close(fd) != 0 && err == OK)
         err = ERR_WRITE;
     if (err != OK) {

@@ -107,7 +107,11 @@ bool kit_configure(struct kit *kit, const char *yaml, const void *parent)
     struct section sections[] = { { type->options, conf },
                                   { stage_common_options, &kit->common } };
     struct node *node = node_child(root, SPAN("stage"));
-    schema_apply(&kit->schema, node, type->name, sections, ARRAY_LEN(sections), NULL, true);
+    schema_apply(&kit->schema, node,
+                 &(struct shape){ .what = type->name,
+                                  .sections = sections,
+                                  .count = ARRAY_LEN(sections),
+                                  .complete = true });
     if (kit->diags.errors != errors)
         return false;
     kit->instance.conf = conf;

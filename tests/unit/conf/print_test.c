@@ -11,7 +11,9 @@ static struct span print(struct fixture *f, struct span yaml, bool comments)
     struct schema schema = { &f->arena, &f->diags, &sample_scope, root };
     assert_non_null(root);
     schema_defaults(&schema, sample_rows, &sample);
-    schema_apply(&schema, root, "site", &section, 1, NULL, true);
+    schema_apply(
+        &schema, root,
+        &(struct shape){ .what = "site", .sections = &section, .count = 1, .complete = true });
     struct span human = fixture_human(f);
     if (f->diags.errors > 0)
         fail_msg("%.*s", (int)human.len, human.p);

@@ -23,7 +23,12 @@ static void apply(struct fixture *f, struct loaded *loaded, const char *text, bo
     struct node *root = fixture_yaml(f, span_text(text));
     assert_non_null(root);
     struct schema schema = { &f->arena, &f->diags, &sample_scope, root };
-    schema_apply(&schema, root, "site", sections, ARRAY_LEN(sections), also, complete);
+    schema_apply(&schema, root,
+                 &(struct shape){ .what = "site",
+                                  .sections = sections,
+                                  .count = ARRAY_LEN(sections),
+                                  .also = also,
+                                  .complete = complete });
 }
 
 static struct loaded load(struct fixture *f, const char *text)
@@ -279,7 +284,12 @@ static void refuses_and_says_where(void **state)
         struct node *root = fixture_yaml(f, text_span(&t));
         struct schema schema = { &f->arena, &f->diags, &sample_scope, root };
         if (root != NULL)
-            schema_apply(&schema, root, "site", sections, 2, also, true);
+            schema_apply(&schema, root,
+                         &(struct shape){ .what = "site",
+                                          .sections = sections,
+                                          .count = 2,
+                                          .also = also,
+                                          .complete = true });
         assert_span(fixture_codes(f), span_text(refused[i].codes));
         struct span human = fixture_human(f);
         if (span_find(human, span_text(refused[i].words)) < 0)
@@ -420,7 +430,9 @@ static void knows_where_files_are(void **state)
         struct section section = { sample_rows, &sample };
         struct node *root = yaml_load_file(path, &f->arena, &f->diags);
         struct schema schema = { &f->arena, &f->diags, &sample_scope, root };
-        schema_apply(&schema, root, "site", &section, 1, NULL, true);
+        schema_apply(&schema, root,
+                     &(struct shape){
+                         .what = "site", .sections = &section, .count = 1, .complete = true });
         assert_span(fixture_codes(f), exposed ? SPAN("SP0209@3:6") : SPAN(""));
         if (!exposed)
             assert_true(secret_equal(&sample.key, SPAN("s3cret")));
@@ -453,7 +465,10 @@ static void lives_with_little_memory(void **state)
         struct schema schema = { &arena, &diags, &sample_scope, root };
         schema_defaults(&schema, sample_rows, &sample);
         if (root != NULL)
-            schema_apply(&schema, root, "site", &section, 1, NULL, true);
+            schema_apply(
+                &schema, root,
+                &(struct shape){
+                    .what = "site", .sections = &section, .count = 1, .complete = true });
         assert_true(diags.errors > 0); /* there is one, always */
         good += diags.errors == 1;
         arena_reset(&arena);
