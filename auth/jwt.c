@@ -4,6 +4,7 @@
  *     jwt:
  *       issuers:
  *         - {issuer: https://id.example.org, keys: id.jwks, audience: api}
+ *         - {issuer: https://login.example.org, discover: true, audience: api}
  *
  * The token is taken from the Authorization field and from nowhere else: in a query it would
  * stand in logs and histories. Why one was refused stands in the record; the client is told
@@ -12,9 +13,11 @@
 #include "auth/jwt.h"
 
 #include <sodium.h>
+#include <stdlib.h>
 
 #include "auth/demand.h"
 #include "auth/lend.h"
+#include "auth/provider.h"
 #include "auth/strictjson.h"
 #include "auth/tokencache.h"
 #include "conf/schema.h"
@@ -32,7 +35,9 @@ enum {
 
 struct issuer_row {
     struct span issuer;
-    struct path keys;
+    struct path keys, ca;
+    struct url keys_url;
+    bool discover;
     struct texts audience, algorithms, types;
     struct span user_claim, groups_claim, user_prefix;
     struct duration max_lifetime, skew;
@@ -44,19 +49,32 @@ struct jwt_conf {
     bool forward_credentials;
 
     struct token_issuer *built;
+    int *providers; /* index in config->providers of each issuer; -1: its keys are here */
+    bool fetches;   /* some issuer has a provider */
     struct span challenge, invalid;
 };
 
 struct jwt_local {
+    struct worker *worker;
     struct tokencache *cache;
+    struct token_issuer *issuers; /* as built, with the keys of now */
+    uint32_t *swaps;              /* of their providers */
+    bool fetches;
 };
 
 static const struct option issuer_options[] = {
     OPTION(struct issuer_row, issuer, OPT_TEXT, .flags = OPTION_REQUIRED,
            .help = "What tokens have as `iss`, byte by byte.",
            .example = "https://id.example.org"),
-    OPTION(struct issuer_row, keys, OPT_FILE, .flags = OPTION_REQUIRED,
+    OPTION(struct issuer_row, keys, OPT_FILE,
            .help = "The issuer's keys: a JWK set, or public keys and certificates in PEM."),
+    OPTION(struct issuer_row, keys_url, OPT_URL,
+           .help = "Or the address of its JWK set: fetched, and fetched again when it changes.",
+           .example = "https://id.example.org/keys"),
+    OPTION(struct issuer_row, discover, OPT_BOOL, .fallback = "false",
+           .help = "Or the issuer tells the address: ISSUER/.well-known/openid-configuration."),
+    OPTION(struct issuer_row, ca, OPT_FILE,
+           .help = "PEM bundle of authorities for that server; without one the system's."),
     OPTION(struct issuer_row, audience, OPT_TEXTS, .flags = OPTION_REQUIRED,
            .help = "One of these stands in `aud`. `*` takes tokens that were made for others, "
                    "too."),
@@ -125,6 +143,38 @@ static bool read_algs(const struct issuer_row *row, struct setup *setup, uint32_
     return *algs != 0;
 }
 
+static bool use_provider(const struct issuer_row *row, struct setup *setup, uint32_t algs,
+                         int *provider)
+{
+    struct provider_want want = { .option = row->discover ? "issuer" : "keys_url",
+                                  .issuer = row->discover ? row->issuer : SPAN(""),
+                                  .url = row->keys_url.text,
+                                  .ca = row->ca,
+                                  .algs = algs };
+    unsigned index;
+    if ((algs & jose_algs_of(JOSE_SECRET)) != 0) {
+        complain(setup->complaint, SEVERITY_ERROR,
+                 "a secret is not fetched: HS256 and its kin need `keys`");
+        return false;
+    }
+    if (provider_use(setup, &want, &index) != OK)
+        return false;
+    *provider = (int)index;
+    return true;
+}
+
+static bool one_source(const struct issuer_row *row, struct setup *setup)
+{
+    int sources =
+        (row->keys.text.len > 0) + (row->keys_url.text.len > 0) + (row->discover ? 1 : 0);
+    if (sources == 1 && (row->ca.text.len == 0 || row->keys.text.len == 0))
+        return true;
+    complain(setup->complaint, SEVERITY_ERROR,
+             sources == 1 ? "ca is for keys that are fetched"
+                          : "an issuer has one of keys, keys_url and discover");
+    return false;
+}
+
 static bool read_keys(const struct issuer_row *row, struct setup *setup, uint32_t algs,
                       struct token_issuer *issuer)
 {
@@ -186,8 +236,14 @@ static bool build_issuer(struct jwt_conf *conf, struct setup *setup, size_t inde
     issuer->user_prefix = row->user_prefix;
     issuer->lifetime_s = (uint64_t)row->max_lifetime.ms / 1000;
     issuer->skew_s = (uint64_t)row->skew.ms / 1000;
+    conf->providers[index] = -1;
     bool audience = check_audience_option(row, setup, issuer);
-    return read_algs(row, setup, &algs) && read_keys(row, setup, algs, issuer) && audience;
+    if (!read_algs(row, setup, &algs) || !one_source(row, setup))
+        return false;
+    if (row->keys.text.len > 0)
+        return read_keys(row, setup, algs, issuer) && audience;
+    conf->fetches = true;
+    return use_provider(row, setup, algs, &conf->providers[index]) && audience;
 }
 
 /* RFC 6750 section 3: who brought no token is told nothing of errors. */
@@ -214,7 +270,9 @@ static enum err open_jwt(void *base, struct setup *setup)
     if (sodium_init() < 0)
         return ERR_SYSTEM;
     conf->built = arena_array(setup->arena, struct token_issuer, conf->issuers.count);
-    if (conf->built == NULL)
+    conf->providers = arena_array(setup->arena, int, conf->issuers.count);
+    conf->fetches = false;
+    if (conf->built == NULL || conf->providers == NULL)
         return ERR_MEMORY;
     bool good = realm_valid(setup, conf->realm) && lend_name_valid(setup, "pass", conf->pass);
     for (size_t i = 0; i < conf->issuers.count; i++)
@@ -235,13 +293,24 @@ static void close_jwt(void *base)
 
 /* ---- in a worker ---- */
 
-static enum err attach_jwt(void *base, const void *conf, struct worker *worker)
+static enum err attach_jwt(void *base, const void *from, struct worker *worker)
 {
     struct jwt_local *local = base;
+    const struct jwt_conf *conf = from;
+    size_t count = conf->issuers.count;
     if (jwt_idle(conf))
         return OK;
+    local->worker = worker;
     local->cache = tokencache_new(worker->config->boot_key);
-    return local->cache != NULL ? OK : ERR_MEMORY;
+    local->issuers = calloc(count, sizeof(*local->issuers));
+    local->swaps = calloc(count, sizeof(*local->swaps));
+    if (local->cache == NULL || local->issuers == NULL || local->swaps == NULL)
+        return ERR_MEMORY;
+    memcpy(local->issuers, conf->built, count * sizeof(*local->issuers));
+    if (conf->fetches)
+        TRY(providers_attach(worker));
+    local->fetches = conf->fetches;
+    return OK;
 }
 
 static void detach_jwt(void *base)
@@ -249,6 +318,27 @@ static void detach_jwt(void *base)
     struct jwt_local *local = base;
     tokencache_free(local->cache);
     local->cache = NULL;
+    free(local->issuers);
+    free(local->swaps);
+    if (local->fetches)
+        providers_detach(local->worker);
+    local->fetches = false;
+}
+
+/* The keys of now; what was verified with others is forgotten. */
+static void renew_keys(const struct jwt_conf *conf, struct jwt_local *local)
+{
+    bool changed = false;
+    for (size_t i = 0; i < conf->issuers.count; i++) {
+        if (conf->providers[i] < 0)
+            continue;
+        struct provider_view view = provider_now(local->worker, (unsigned)conf->providers[i]);
+        local->issuers[i].keys = view.keys != NULL ? *view.keys : (struct jwks){ 0 };
+        changed = changed || view.swaps != local->swaps[i];
+        local->swaps[i] = view.swaps;
+    }
+    if (changed)
+        tokencache_clear(local->cache);
 }
 
 /* ---- on the request path ---- */
@@ -289,7 +379,26 @@ static struct verdict accept_identity(struct call *c, struct verified *verified)
     return pass();
 }
 
-static struct verdict check(struct call *c, struct span token)
+static struct verdict check_again(struct call *c);
+
+/* The provider may have a new key, or none have come yet: the steward looks. */
+static struct verdict unknown_key(struct call *c, struct span token, bool asked)
+{
+    const struct jwt_conf *conf = c->conf;
+    struct jwt_local *local = c->local;
+    size_t index = token_issuer_of(local->issuers, conf->issuers.count, token, c->txn->arena);
+    if (index == conf->issuers.count || conf->providers[index] < 0)
+        return refuse(c, JOSE_KEY_UNKNOWN);
+    struct op *op = asked ? NULL : provider_ask(c->worker, (unsigned)conf->providers[index]);
+    if (op != NULL)
+        return wait_for(c, op, check_again);
+    if (local->issuers[index].keys.count > 0)
+        return refuse(c, JOSE_KEY_UNKNOWN);
+    fact_set_auth_detail(c, "keys-missing");
+    return fail(REASON_AUTH_PROVIDER);
+}
+
+static struct verdict check(struct call *c, struct span token, bool asked)
 {
     const struct jwt_conf *conf = c->conf;
     struct jwt_local *local = c->local;
@@ -299,16 +408,34 @@ static struct verdict check(struct call *c, struct span token)
         return refuse(c, JOSE_TOO_LONG);
     if (!is_token(token))
         return refuse(c, JOSE_PARTS);
+    if (conf->fetches)
+        renew_keys(conf, local);
     struct token_tag tag = tokencache_tag(local->cache, token);
     verified = tokencache_get(local->cache, &tag, now_s);
     if (verified != NULL)
         return accept_identity(c, verified);
-    enum jose_error error =
-        token_verify(conf->built, conf->issuers.count, token, now_s, c->txn->arena, &verified);
+    enum jose_error error = token_verify(local->issuers, conf->issuers.count, token, now_s,
+                                         c->txn->arena, &verified);
+    if (error == JOSE_KEY_UNKNOWN && conf->fetches)
+        return unknown_key(c, token, asked);
     if (error != JOSE_OK)
         return refuse(c, error);
     tokencache_put(local->cache, &tag, verified, now_s);
     return accept_identity(c, verified);
+}
+
+/* The token behind `Bearer`; NULL pointer: there is none. */
+static struct span bearer_of(const struct field *field)
+{
+    struct span token = field != NULL ? field->value : SPAN(""), scheme;
+    bool bearer = field != NULL && span_cut(&token, ' ', &scheme) &&
+                  span_equal_nocase(scheme, SPAN("Bearer"));
+    return !bearer ? span_of(NULL, 0) : token.p != NULL ? span_trim(token) : SPAN("");
+}
+
+static struct verdict check_again(struct call *c)
+{
+    return check(c, bearer_of(fields_get(&c->req->fields, FIELD_AUTHORIZATION)), true);
 }
 
 static struct verdict jwt_head(struct call *c)
@@ -320,9 +447,8 @@ static struct verdict jwt_head(struct call *c)
     if (conf->pass.len > 0 && !demand_met(c) &&
         !edit_field(c->txn, EDIT_REQUEST, EDIT_DROP, conf->pass, SPAN("")))
         return fail(REASON_MEMORY);
-    struct span token = field != NULL ? field->value : SPAN(""), scheme;
-    bool bearer = field != NULL && span_cut(&token, ' ', &scheme) &&
-                  span_equal_nocase(scheme, SPAN("Bearer"));
+    struct span token = bearer_of(field);
+    bool bearer = token.p != NULL;
     if (bearer && !conf->forward_credentials &&
         !edit_field(c->txn, EDIT_REQUEST, EDIT_DROP, SPAN("Authorization"), SPAN("")))
         return fail(REASON_MEMORY);
@@ -333,7 +459,7 @@ static struct verdict jwt_head(struct call *c)
     /* One reading: a second one could be the one that upstream believes. */
     if (fields_next(&c->req->fields, field) != NULL)
         return refuse(c, JOSE_PARTS);
-    return check(c, span_trim(token));
+    return check(c, token, false);
 }
 
 const struct stage_type jwt_stage = {

@@ -359,6 +359,22 @@ void verified_release(void *base)
     free(verified);
 }
 
+size_t token_issuer_of(const struct token_issuer *issuers, size_t count, struct span token,
+                       struct arena *arena)
+{
+    struct jws jws;
+    char payload[TOKEN_BYTES_MAX];
+    size_t len;
+    if (jws_parse(&jws, token, arena) != JOSE_OK ||
+        !base64url_decode(jws.payload, payload, sizeof(payload), &len))
+        return count;
+    json_t *claims = strict_json_object(span_of(payload, len), sizeof(payload));
+    const struct token_issuer *issuer =
+        issuer_of(issuers, count, strict_json_text(claims, "iss"));
+    json_decref(claims);
+    return issuer != NULL ? (size_t)(issuer - issuers) : count;
+}
+
 enum jose_error token_verify(const struct token_issuer *issuers, size_t count,
                              struct span token, uint64_t now_s, struct arena *arena,
                              struct verified **out)

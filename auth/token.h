@@ -42,6 +42,10 @@ struct verified {
 MUST_USE enum jose_error token_verify(const struct token_issuer *issuers, size_t count,
                                       struct span token, uint64_t now_s, struct arena *arena,
                                       struct verified **out);
+/* The issuer that a token of that form names, verified or not; `count` when it is none of them.
+ */
+size_t token_issuer_of(const struct token_issuer *issuers, size_t count, struct span token,
+                       struct arena *arena);
 void verified_release(void *verified);
 
 /* A name that may go into records, policies and fields: 1 to 255 bytes, no control character,

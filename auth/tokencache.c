@@ -34,12 +34,17 @@ static void clear(struct entry *entry)
     *entry = (struct entry){ 0 };
 }
 
+void tokencache_clear(struct tokencache *cache)
+{
+    for (size_t i = 0; i < TOKENCACHE_ENTRIES; i++)
+        clear(&cache->sets[i / TOKENCACHE_WAYS][i % TOKENCACHE_WAYS]);
+}
+
 void tokencache_free(struct tokencache *cache)
 {
     if (cache == NULL)
         return;
-    for (size_t i = 0; i < TOKENCACHE_ENTRIES; i++)
-        clear(&cache->sets[i / TOKENCACHE_WAYS][i % TOKENCACHE_WAYS]);
+    tokencache_clear(cache);
     wipe(cache->key, sizeof(cache->key));
     free(cache);
 }

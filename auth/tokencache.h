@@ -19,6 +19,8 @@ struct token_tag {
 /* `boot_key` has 32 bytes. NULL: out of memory. */
 struct tokencache *tokencache_new(const uint8_t *boot_key);
 void tokencache_free(struct tokencache *cache);
+/* Keys have changed: what was verified with the old ones is to be verified again. */
+void tokencache_clear(struct tokencache *cache);
 
 struct token_tag tokencache_tag(const struct tokencache *cache, struct span token);
 /* With a reference for the caller, or NULL. */

@@ -106,6 +106,22 @@ struct key_file {
 };
 
 /*
+ * Somebody who says who people are, and whose keys the steward fetches: by the address of the
+ * key set, or by discovery from the issuer. Its snapshot id: auth/provider.h.
+ */
+enum { PROVIDERS_MAX = 16, PROVIDER_KEY_BYTES = 32, PROVIDER_ADDRESSES_MAX = 4 };
+struct provider {
+    struct span issuer; /* empty: keys alone */
+    struct span url;    /* of the key set; empty: the issuer tells it */
+    struct path ca;     /* PEM bundle; empty: the system's */
+    uint32_t algs;      /* bits of enum jose_alg: all that anybody asks of these keys */
+    uint8_t key[PROVIDER_KEY_BYTES]; /* digest of the above */
+    struct addr addrs[PROVIDER_ADDRESSES_MAX];
+    unsigned addr_count;
+    struct tls_client *tls; /* for what workers ask themselves */
+};
+
+/*
  * A field that upstream takes as the gateway's word, on every route of the site: a client's own
  * copy is dropped where the stage that sends it is off, exempt or not there, too.
  */
@@ -133,6 +149,8 @@ struct config {
     size_t geo_count;
     struct key_file key_files[KEY_FILES_MAX];
     size_t key_file_count;
+    struct provider providers[PROVIDERS_MAX];
+    size_t provider_count;
     struct site *sites;
     size_t site_count;
     struct table hosts;     /* exact host -> struct site */

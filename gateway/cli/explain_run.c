@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "auth/apikeys.h"
+#include "auth/provider.h"
 #include "gateway/audit/ring.h"
 #include "gateway/chain/chain.h"
 #include "gateway/cli/explain.h"
@@ -122,11 +123,11 @@ static enum err open_stand(struct stand *stand, struct loaded *loaded)
     worker->shared = &stand->shared;
     TRY(loop_init(&worker->loop));
     TRY(open_memory(stand));
-    TRY(snapshots_init(&stand->snapshots, &loaded->arena,
-                       config->list_count + config->geo_count + config->key_file_count));
+    TRY(snapshots_init(&stand->snapshots, &loaded->arena, snapshot_ids(config)));
     for (uint32_t id = 0; id < config->list_count; id++)
         snapshot_initial(&stand->snapshots, id, config->lists[id].built);
     key_files_initial(&stand->snapshots, config);
+    providers_initial(&stand->snapshots, config);
     worker->snapshots = &stand->snapshots;
     fill_host(stand);
     TRY(store_attach(worker, config->store));

@@ -10,6 +10,7 @@
 
 #include "auth/apikeys.h"
 #include "auth/policy.h"
+#include "auth/provider.h"
 #include "gateway/cli/cli.h"
 #include "gateway/cli/loaded.h"
 #include "gateway/http/uri.h"
@@ -97,13 +98,14 @@ static int open_case(struct policy_case *test, const struct arguments *arguments
     }
     clock_read(&test->clock);
     test->worker = calloc(1, sizeof(*test->worker));
-    size_t count = config->list_count + config->geo_count + config->key_file_count;
+    size_t count = snapshot_ids(config);
     if (test->worker == NULL ||
         snapshots_init(&test->snapshots, &test->loaded.arena, count) != OK)
         return EXIT_TROUBLE;
     for (uint32_t id = 0; id < config->list_count; id++)
         snapshot_initial(&test->snapshots, id, config->lists[id].built);
     key_files_initial(&test->snapshots, config);
+    providers_initial(&test->snapshots, config);
     test->worker->snapshots = &test->snapshots;
     test->worker->config = config;
     test->txn = (struct txn){ .worker = test->worker,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "auth/apikeys.h"
+#include "auth/provider.h"
 #include "gateway/base/log.h"
 #include "gateway/process/generation.h"
 #include "gateway/process/settings.h"
@@ -126,6 +127,24 @@ static bool put_keys(struct steward_settings *settings, const struct config *con
     return fits;
 }
 
+static bool put_providers(struct steward_settings *settings, const struct config *config)
+{
+    bool fits = true;
+    for (size_t i = 0; i < config->provider_count && fits; i++) {
+        const struct provider *from = &config->providers[i];
+        struct watched_provider *to = &settings->providers[settings->provider_count++];
+        to->id = provider_id(config, i);
+        to->algs = from->algs;
+        memcpy(to->key, from->key, sizeof(to->key));
+        memcpy(to->addrs, from->addrs, sizeof(to->addrs));
+        to->addr_count = from->addr_count;
+        fits = settings_put(to->issuer, sizeof(to->issuer), from->issuer) &&
+               settings_put(to->url, sizeof(to->url), from->url) &&
+               settings_put(to->ca, sizeof(to->ca), from->ca.text);
+    }
+    return fits;
+}
+
 static void send_steward(struct home *home)
 {
     const struct config *config = home->config;
@@ -155,7 +174,8 @@ static void send_steward(struct home *home)
         fits = settings_put(list->name, sizeof(list->name), config->lists[i].name) &&
                settings_put(list->path, sizeof(list->path), config->lists[i].file.text);
     }
-    if (!fits || !put_databases(settings, config) || !put_keys(settings, config))
+    if (!fits || !put_databases(settings, config) || !put_keys(settings, config) ||
+        !put_providers(settings, config))
         refuse(home, SPAN("error: a path or name is too long for the steward\n"));
     int none = -1;
     send(home, MESSAGE_STEWARD, settings, size, &none);

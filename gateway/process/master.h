@@ -116,7 +116,7 @@ struct master {
     struct listening listening[LISTENING_MAX];
     struct region regions[REGIONS_MAX];
     struct slots *slots;
-    int slots_fd, seal_fd, wake_fd, written_fd;
+    int slots_fd, seal_fd, kept_fd, wake_fd, written_fd;
     struct service recorder, steward;
 };
 

@@ -12,11 +12,12 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/siphash.h"
 #include "gateway/process/master.h"
+#include "gateway/process/settings.h"
 
 /* Names of the core; stages' regions go when no configuration names them any more. */
 static const struct span kept_names[] = {
     SPAN_INIT("slots"), SPAN_INIT("audit"),   SPAN_INIT("peers"),  SPAN_INIT("tickets"),
-    SPAN_INIT("seal"),  SPAN_INIT("servers"), SPAN_INIT("meters"),
+    SPAN_INIT("seal"),  SPAN_INIT("servers"), SPAN_INIT("meters"), SPAN_INIT("kept"),
 };
 
 /* Sealed in size: a worker that is taken over cannot shrink it under the others' feet. */
@@ -42,8 +43,11 @@ static bool same(const struct region *region, const struct message *message)
 
 int memory_get(struct master *master, const struct message *message, int *fd)
 {
-    if (master->seal_fd >= 0 && strcmp(message->name, "seal") == 0)
-        return EPERM; /* who serves the network has no business with the keys of the chain */
+    /* Who serves the network has no business with the keys of the chain, nor with what one
+     * steward leaves to the next. */
+    if ((master->seal_fd >= 0 && strcmp(message->name, "seal") == 0) ||
+        (master->kept_fd >= 0 && strcmp(message->name, "kept") == 0))
+        return EPERM;
     if (message->name[0] == '\0' || message->number == 0 || message->number > REGION_BYTES_MAX)
         return EINVAL;
     struct region *free = NULL;
@@ -114,7 +118,7 @@ enum err memory_open(struct master *master)
 {
     for (size_t i = 0; i < REGIONS_MAX; i++)
         master->regions[i].fd = -1;
-    master->seal_fd = -1;
+    master->seal_fd = master->kept_fd = -1;
     struct message slots = { .kind = MESSAGE_MEMORY,
                              .layout = SLOTS_LAYOUT,
                              .number = sizeof(struct slots),
@@ -124,8 +128,13 @@ enum err memory_open(struct master *master)
                             .layout = SEAL_LAYOUT,
                             .number = sizeof(struct seal_memory),
                             .name = "seal" };
+    struct message kept = { .kind = MESSAGE_MEMORY,
+                            .layout = KEPT_LAYOUT,
+                            .number = sizeof(struct kept),
+                            .name = "kept" };
     if (memory_get(master, &slots, &master->slots_fd) != 0 ||
-        memory_get(master, &seal, &master->seal_fd) != 0)
+        memory_get(master, &seal, &master->seal_fd) != 0 ||
+        memory_get(master, &kept, &master->kept_fd) != 0)
         return ERR_MEMORY;
     void *p = mmap(NULL, sizeof(struct slots), PROT_READ | PROT_WRITE, MAP_SHARED,
                    master->slots_fd, 0);

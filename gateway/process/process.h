@@ -66,6 +66,7 @@ enum role_fd {
     ROLE_FD_QUOTAS = 13,  /* steward: memfd of the quotas' cells; none without limits */
     ROLE_FD_METERS = 14,  /* steward: memfd, gateway/chain/meter.h */
     ROLE_FD_METRICS = 15, /* steward: listening socket; none without server.metrics */
+    ROLE_FD_KEPT = 16,    /* steward: memfd, struct kept of gateway/process/settings.h */
     ROLE_FD_END
 };
 

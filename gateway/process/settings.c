@@ -68,6 +68,14 @@ enum err recorder_settings_open(int fd, const struct recorder_settings **setting
     return OK;
 }
 
+static bool provider_good(const struct watched_provider *provider)
+{
+    return ends(provider->issuer, sizeof(provider->issuer)) &&
+           ends(provider->url, sizeof(provider->url)) &&
+           ends(provider->ca, sizeof(provider->ca)) &&
+           provider->addr_count <= PROVIDER_ADDRESSES_MAX;
+}
+
 enum err steward_settings_open(int fd, const struct steward_settings **settings)
 {
     struct span bytes;
@@ -79,6 +87,11 @@ enum err steward_settings_open(int fd, const struct steward_settings **settings)
     if (!ends(s->config, sizeof(s->config)) || !ends(s->hash, sizeof(s->hash)) ||
         !ends(s->user, sizeof(s->user)))
         return ERR_PROTOCOL;
+    if (s->provider_count > PROVIDERS_MAX)
+        return ERR_PROTOCOL;
+    for (uint32_t i = 0; i < s->provider_count; i++)
+        if (!provider_good(&s->providers[i]))
+            return ERR_PROTOCOL;
     for (uint32_t i = 0; i < s->list_count; i++)
         if (s->lists[i].kind >= SNAPSHOT_KINDS ||
             !ends(s->lists[i].name, sizeof(s->lists[i].name)) ||

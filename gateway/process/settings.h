@@ -8,13 +8,13 @@
 
 #include <sys/stat.h>
 
-#include "gateway/base/span.h"
+#include "gateway/chain/config.h"
 
 enum {
     WATCHED_LISTS_MAX = 256,
     WATCHED_FILES_MAX = WATCHED_LISTS_MAX + 3 /* databases */ + 16 /* keys */
 };
-enum { SETTINGS_LAYOUT = 3, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
+enum { SETTINGS_LAYOUT = 4, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
 
 struct recorder_settings {
     uint32_t layout;
@@ -34,6 +34,34 @@ struct watched_list {
     char path[SETTINGS_PATH_BYTES];
 };
 
+/* Whose keys are fetched: struct provider of gateway/chain/config.h in bounded strings. */
+enum { PROVIDER_URL_BYTES = 2048 + 1 };
+struct watched_provider {
+    uint32_t id; /* of the snapshot */
+    uint32_t algs;
+    uint8_t key[PROVIDER_KEY_BYTES];
+    char issuer[PROVIDER_URL_BYTES];           /* empty: keys alone, from `url` */
+    char url[PROVIDER_URL_BYTES];              /* empty: the issuer tells it */
+    char ca[SETTINGS_PATH_BYTES];              /* empty: the system's */
+    struct addr addrs[PROVIDER_ADDRESSES_MAX]; /* of the configured host, when it was loaded */
+    uint32_t addr_count;
+};
+
+/*
+ * What one steward leaves to the next, in memory that no other process maps: the last good
+ * documents, for a provider that is down when a configuration is loaded.
+ */
+enum { KEPT_LAYOUT = 1, KEPT_BYTES_MAX = 256 * 1024 };
+struct kept_document {
+    uint8_t key[PROVIDER_KEY_BYTES];
+    uint8_t digest[32]; /* of the bytes: half a write counts as none */
+    uint64_t len, fetched_s;
+    char bytes[KEPT_BYTES_MAX];
+};
+struct kept {
+    struct kept_document documents[PROVIDERS_MAX];
+};
+
 struct steward_settings {
     uint32_t layout;
     bool sandbox_off;
@@ -43,6 +71,8 @@ struct steward_settings {
     uint8_t kept_key[32];            /* of the hashes of quotas */
     char state[SETTINGS_PATH_BYTES]; /* store.snapshot; empty: nothing is kept */
     char user[SETTINGS_TEXT_BYTES];
+    uint32_t provider_count;
+    struct watched_provider providers[PROVIDERS_MAX];
     uint32_t list_count;
     struct watched_list lists[];
 };

@@ -11,6 +11,7 @@
 
 #include "auth/apikeys.h"
 #include "auth/keyfile.h"
+#include "auth/provider.h"
 #include "gateway/audit/commit.h"
 #include "gateway/audit/flood.h"
 #include "gateway/base/cidrset.h"
@@ -305,6 +306,8 @@ static bool snapshot_valid(enum snapshot_kind kind, struct span bytes)
     }
     case SNAPSHOT_API_KEYS:
         return keyfile_valid(bytes);
+    case SNAPSHOT_PROVIDER:
+        return provider_document_valid(bytes);
     case SNAPSHOT_KINDS:
         break;
     }
@@ -315,8 +318,7 @@ static enum err open_snapshots(struct serving *serving)
 {
     const struct config *config = serving->worker.config;
     struct snapshots *snapshots = &serving->snapshots;
-    TRY(snapshots_init(snapshots, &serving->arena,
-                       config->list_count + config->geo_count + config->key_file_count));
+    TRY(snapshots_init(snapshots, &serving->arena, snapshot_ids(config)));
     snapshots->valid = snapshot_valid;
     for (uint32_t id = 0; id < config->list_count; id++)
         snapshot_initial(snapshots, id, serving->start->list_blocks[id]);
@@ -326,6 +328,7 @@ static enum err open_snapshots(struct serving *serving)
         snapshots->items[first + i].kind = SNAPSHOT_GEO_DATABASE;
     }
     key_files_initial(snapshots, config);
+    providers_initial(snapshots, config);
     if (config->geo_count > 0) {
         serving->worker.geo =
             geo_reader_new(snapshots, first, config->geo_count, &serving->arena);

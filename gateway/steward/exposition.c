@@ -221,7 +221,7 @@ static void write_gateway(struct text *out, const struct steward *steward)
     uint64_t now_s = steward->loop.clock.wall_us / 1000000u;
     family(out, "list_age_seconds", "gauge", "Since a watched list was last loaded.");
     for (uint32_t i = 0; i < steward->settings->list_count; i++) {
-        const struct list *list = &steward->lists[i];
+        const struct watched *list = &steward->lists[i];
         if (list->loaded_s == 0)
             continue;
         text_lit(out, "sallyport_list_age_seconds{list=\"");

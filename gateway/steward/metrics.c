@@ -56,7 +56,7 @@ static void scraper_send(struct scraper *scraper)
     scraper_close(scraper);
 }
 
-static void answer(struct scraper *scraper, const char *status, struct span body)
+static void answer_scraper(struct scraper *scraper, const char *status, struct span body)
 {
     scraper->answered = true;
     scraper->out = text_growing(&scraper->arena, body.len + 512);
@@ -75,14 +75,14 @@ static void respond(struct scraper *scraper)
 {
     struct span head = span_of(scraper->in, scraper->in_len);
     if (!span_starts(head, SPAN("GET "))) {
-        answer(scraper, "405 Method Not Allowed", SPAN("GET only\n"));
+        answer_scraper(scraper, "405 Method Not Allowed", SPAN("GET only\n"));
     } else if (!span_starts(head, SPAN("GET /metrics ")) &&
                !span_starts(head, SPAN("GET /metrics?"))) {
-        answer(scraper, "404 Not Found", SPAN("/metrics is here\n"));
+        answer_scraper(scraper, "404 Not Found", SPAN("/metrics is here\n"));
     } else {
         struct text body = text_growing(&scraper->arena, 64 * 1024);
         metrics_write(&body, scraper->server->steward);
-        answer(scraper, "200 OK", text_span(&body));
+        answer_scraper(scraper, "200 OK", text_span(&body));
     }
 }
 
@@ -106,7 +106,7 @@ static void on_scraper(struct watch *watch, uint32_t events)
     if (span_find(span_of(scraper->in, scraper->in_len), SPAN("\r\n\r\n")) >= 0)
         respond(scraper);
     else if (scraper->in_len == HEAD_BYTES_MAX)
-        answer(scraper, "431 Request Header Fields Too Large", SPAN("too large\n"));
+        answer_scraper(scraper, "431 Request Header Fields Too Large", SPAN("too large\n"));
 }
 
 static void on_deadline(struct timer *timer)

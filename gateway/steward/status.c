@@ -119,7 +119,7 @@ static void write_lists(struct json *j, const struct steward *steward)
 {
     json_begin_array(j, "lists");
     for (uint32_t i = 0; i < steward->settings->list_count; i++) {
-        const struct list *list = &steward->lists[i];
+        const struct watched *list = &steward->lists[i];
         json_begin_object(j, NULL);
         json_text(j, "name", span_text(list->settings->name));
         json_text(j, "path", span_text(list->settings->path));

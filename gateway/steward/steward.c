@@ -31,8 +31,10 @@ static void member_leave(struct steward *steward, uint64_t slot)
 {
     if (slot >= SLOTS_MAX || steward->members[slot].pid == 0)
         return;
-    (void)close(steward->members[slot].fd);
-    steward->members[slot] = (struct member){ .fd = -1 };
+    int fd = steward->members[slot].watch.fd;
+    loop_remove(&steward->loop, &steward->members[slot].watch);
+    (void)close(fd);
+    steward->members[slot] = (struct member){ .watch = { .fd = -1 } };
 }
 
 static void member_join(struct steward *steward, const struct message *message, int fd)
@@ -43,7 +45,11 @@ static void member_join(struct steward *steward, const struct message *message, 
     }
     member_leave(steward, message->number);
     struct member *member = &steward->members[message->number];
-    *member = (struct member){ .pid = (int32_t)message->layout, .fd = fd };
+    *member = (struct member){ .steward = steward,
+                               .watch = { .fd = -1, .on_event = sources_asked },
+                               .pid = (int32_t)message->layout };
+    if (loop_add(&steward->loop, &member->watch, fd, EPOLLIN) != OK)
+        member->watch.fd = fd; /* it can be told, and not heard */
     lists_send(steward, member);
 }
 
@@ -143,10 +149,11 @@ static enum err set_up(struct steward *steward)
     steward->uid = getuid();
     steward->landlock_abi = sandbox_landlock_abi();
     for (size_t i = 0; i < SLOTS_MAX; i++)
-        steward->members[i].fd = -1;
+        steward->members[i].watch.fd = -1;
     TRY(loop_init(&steward->loop));
     quotas_map(steward);
     TRY(state_open(steward));
+    TRY(sources_open(steward));
     TRY(close_sandbox(steward));
     sandbox_probe(ROLE_STEWARD);
 
@@ -157,6 +164,7 @@ static enum err set_up(struct steward *steward)
     TRY(bans_open(steward));
     state_restore(steward);
     TRY(checks_open(steward));
+    sources_start(steward);
     steward->ending.fire = on_ending;
     steward->master.on_event = on_message;
     return loop_add(&steward->loop, &steward->master, ROLE_FD_MASTER, EPOLLIN);

@@ -8,6 +8,7 @@
  *   state.c    what survives a restart
  *   bans.c     who is kept out: the list, the evidence, bans by hand
  *   watch.c    watched list files to snapshots
+ *   providers.c  keys of providers to snapshots
  *   metrics.c  the metrics listener; exposition.c: what it shows
  */
 #ifndef SALLYPORT_STEWARD_H
@@ -16,7 +17,7 @@
 #include <sys/stat.h>
 
 #include "gateway/base/json.h"
-#include "gateway/net/loop.h"
+#include "gateway/net/worker.h"
 #include "gateway/process/settings.h"
 #include "gateway/store/slots.h"
 
@@ -47,7 +48,7 @@ struct client {
     bool answered;
 };
 
-struct list {
+struct watched {
     const struct watched_list *settings;
     struct stat seen; /* of the file when it was last read */
     int memfd;        /* the published snapshot, -1: none yet */
@@ -59,13 +60,19 @@ struct list {
 };
 
 struct member {
-    int32_t pid; /* 0: none */
-    int fd;
-    bool behind; /* some snapshot did not go out */
+    struct steward *steward;
+    struct watch watch; /* its control socket: snapshots go there, asks come from there */
+    int32_t pid;        /* 0: none */
+    bool behind;        /* some snapshot did not go out */
 };
 
 struct steward {
-    struct loop loop;
+    /* Fetches run on a worker's loop: the steward's own is that of a worker that serves nobody.
+     */
+    union {
+        struct loop loop;
+        struct worker agent;
+    };
     struct watch master, control, inotify;
     struct timer debounce, poll, resend, ending;
     const struct steward_settings *settings;
@@ -76,12 +83,13 @@ struct steward {
     struct client clients[CLIENTS_MAX];
     uint32_t last_cookie;
     struct member members[SLOTS_MAX];
-    struct list *lists;
+    struct watched *lists;
     struct ban_keeper *bans; /* bans.c; NULL: none */
     struct cells *quotas;    /* NULL: no site has limits */
     size_t quota_cells;
-    struct state *state;   /* state.c; NULL: nothing is kept */
-    struct checks *checks; /* health.c; NULL: none */
+    struct state *state;     /* state.c; NULL: nothing is kept */
+    struct checks *checks;   /* health.c; NULL: none */
+    struct sources *sources; /* providers.c */
     struct arena arena;
     int landlock_abi; /* asked before the sandbox closed */
     bool finishing;
@@ -126,6 +134,14 @@ void state_save(struct steward *steward);
 MUST_USE enum err checks_open(struct steward *steward);
 void upstream_command(struct client *client, const struct json_t *request);
 
+/* providers.c: opened before the sandbox closes, for it reads authorities; then started. */
+MUST_USE enum err sources_open(struct steward *steward);
+void sources_start(struct steward *steward);
+/* All that there are; false: the worker has not read its last ones yet. */
+MUST_USE bool sources_send(struct steward *steward, int fd);
+/* On a member's watch: what the worker asks for. */
+void sources_asked(struct watch *watch, uint32_t events);
+
 /* steward.c */
 bool steward_ask_master(struct steward *steward, uint32_t kind, uint32_t cookie);
 
@@ -142,5 +158,7 @@ MUST_USE enum err lists_open(struct steward *steward);
 /* Reads what has changed, and sends it; answers the trouble of a file, or NULL. */
 const char *lists_look(struct steward *steward);
 void lists_send(struct steward *steward, struct member *member);
+/* Everything once more, a little later: it has not read its last ones. */
+void lists_resend(struct steward *steward, struct member *member);
 
 #endif

@@ -30,14 +30,14 @@ enum {
 
 /* ---- to the workers ---- */
 
-static enum err send_list(const struct list *list, const struct member *member)
+static enum err send_list(const struct watched *list, const struct member *member)
 {
     struct snapshot_message message = { .magic = SNAPSHOT_MAGIC,
                                         .kind = list->settings->kind,
                                         .id = list->settings->id,
                                         .version = list->version,
                                         .bytes = list->bytes };
-    return list->memfd >= 0 ? snapshot_send(member->fd, list->memfd, &message) : OK;
+    return list->memfd >= 0 ? snapshot_send(member->watch.fd, list->memfd, &message) : OK;
 }
 
 void lists_send(struct steward *steward, struct member *member)
@@ -45,8 +45,15 @@ void lists_send(struct steward *steward, struct member *member)
     member->behind = false;
     for (uint32_t i = 0; i < steward->settings->list_count; i++)
         member->behind = send_list(&steward->lists[i], member) == ERR_BUSY || member->behind;
+    member->behind = !sources_send(steward, member->watch.fd) || member->behind;
     if (member->behind)
         timer_set(&steward->loop, &steward->resend, RESEND_MS);
+}
+
+void lists_resend(struct steward *steward, struct member *member)
+{
+    member->behind = true;
+    timer_set(&steward->loop, &steward->resend, RESEND_MS);
 }
 
 static void on_resend(struct timer *timer)
@@ -57,14 +64,13 @@ static void on_resend(struct timer *timer)
             lists_send(steward, &steward->members[i]);
 }
 
-static void publish(struct steward *steward, struct list *list)
+static void publish(struct steward *steward, struct watched *list)
 {
     for (size_t i = 0; i < SLOTS_MAX; i++) {
         struct member *member = &steward->members[i];
         if (member->pid == 0 || send_list(list, member) != ERR_BUSY)
             continue;
-        member->behind = true;
-        timer_set(&steward->loop, &steward->resend, RESEND_MS);
+        lists_resend(steward, member);
     }
 }
 
@@ -107,7 +113,7 @@ static const char *read_file(int fd, const struct stat *info, size_t max, char *
 }
 
 /* What goes to the workers from now on. */
-static const char *seal(struct list *list, struct span block)
+static const char *seal(struct watched *list, struct span block)
 {
     int memfd = snapshot_seal(block);
     if (memfd < 0)
@@ -120,7 +126,7 @@ static const char *seal(struct list *list, struct span block)
     return NULL;
 }
 
-static const char *build_list(struct list *list, struct span text, struct arena *arena)
+static const char *build_list(struct watched *list, struct span text, struct arena *arena)
 {
     struct cidrs cidrs = { 0 };
     struct span block;
@@ -139,7 +145,7 @@ static const char *build_list(struct list *list, struct span text, struct arena 
 }
 
 /* A database goes as it is: what is checked is what is sent. */
-static const char *build_database(struct list *list, struct span bytes, struct arena *arena)
+static const char *build_database(struct watched *list, struct span bytes, struct arena *arena)
 {
     (void)arena;
     MMDB_s db;
@@ -153,7 +159,7 @@ static const char *build_database(struct list *list, struct span bytes, struct a
     return trouble;
 }
 
-static const char *build_keys(struct list *list, struct span text, struct arena *arena)
+static const char *build_keys(struct watched *list, struct span text, struct arena *arena)
 {
     struct span block;
     unsigned line = 0;
@@ -173,19 +179,19 @@ static const char *build_keys(struct list *list, struct span text, struct arena 
 
 static const struct kind {
     size_t max;
-    const char *(*build)(struct list *list, struct span text, struct arena *arena);
+    const char *(*build)(struct watched *list, struct span text, struct arena *arena);
 } kinds[SNAPSHOT_KINDS] = {
     [SNAPSHOT_ADDRESS_LIST] = { CIDRSET_FILE_MAX, build_list },
     [SNAPSHOT_GEO_DATABASE] = { GEOFILE_BYTES_MAX, build_database },
     [SNAPSHOT_API_KEYS] = { KEYFILE_BYTES_MAX, build_keys },
 };
 
-static const struct kind *kind_of(const struct list *list)
+static const struct kind *kind_of(const struct watched *list)
 {
     return &kinds[list->settings->kind];
 }
 
-static const char *take(struct list *list, int fd, const struct stat *info)
+static const char *take(struct watched *list, int fd, const struct stat *info)
 {
     char *bytes = NULL;
     const char *trouble = read_file(fd, info, kind_of(list)->max, &bytes);
@@ -199,7 +205,7 @@ static const char *take(struct list *list, int fd, const struct stat *info)
     return trouble;
 }
 
-static void say(struct list *list, const char *trouble)
+static void say(struct watched *list, const char *trouble)
 {
     if (trouble == NULL)
         log_info("watched file taken", F_TEXT("path", list->settings->path),
@@ -211,7 +217,7 @@ static void say(struct list *list, const char *trouble)
 }
 
 /* Reads the file if it is another than the one seen last. */
-static void look(struct steward *steward, struct list *list)
+static void look(struct steward *steward, struct watched *list)
 {
     struct stat info;
     int fd = open(list->settings->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -293,13 +299,13 @@ enum err lists_open(struct steward *steward)
     steward->debounce.fire = on_debounce;
     steward->poll.fire = on_poll;
     steward->resend.fire = on_resend;
-    steward->lists = arena_array(&steward->arena, struct list, count + 1);
+    steward->lists = arena_array(&steward->arena, struct watched, count + 1);
     if (steward->lists == NULL)
         return ERR_MEMORY;
     for (uint32_t i = 0; i < count; i++)
-        steward->lists[i] = (struct list){ .settings = &steward->settings->lists[i],
-                                           .seen = steward->settings->lists[i].seen,
-                                           .memfd = -1 };
+        steward->lists[i] = (struct watched){ .settings = &steward->settings->lists[i],
+                                              .seen = steward->settings->lists[i].seen,
+                                              .memfd = -1 };
     if (count == 0)
         return OK;
     int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);

@@ -99,6 +99,12 @@ static int taken_fd(struct msghdr *msg)
     return fd;
 }
 
+static void tell_all(const struct snapshots *snapshots, uint32_t id)
+{
+    for (struct snapshot_listener *at = snapshots->listeners; at != NULL; at = at->next)
+        at->came(at, id);
+}
+
 enum err snapshots_receive(struct snapshots *snapshots, int fd)
 {
     struct snapshot_message message;
@@ -119,12 +125,40 @@ enum err snapshots_receive(struct snapshots *snapshots, int fd)
 
     int memfd = taken_fd(&msg);
     enum err err = ERR_PROTOCOL;
-    if (memfd >= 0 && got == (ssize_t)sizeof(message) &&
-        (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0)
+    bool whole =
+        got == (ssize_t)sizeof(message) && (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
+    if (memfd >= 0 && whole)
         err = take(snapshots, &message, memfd);
+    else if (whole && message.magic == SNAPSHOT_ASK_MAGIC)
+        err = OK; /* an answer to our asking: there is nothing to be had */
     if (memfd >= 0)
         (void)close(memfd);
+    if (whole && message.id < snapshots->count)
+        tell_all(snapshots, message.id);
     return err;
+}
+
+void snapshots_tell(struct snapshots *snapshots, struct snapshot_listener *listener)
+{
+    listener->next = snapshots->listeners;
+    snapshots->listeners = listener;
+}
+
+void snapshots_forget(struct snapshots *snapshots, struct snapshot_listener *listener)
+{
+    struct snapshot_listener **at = &snapshots->listeners;
+    while (*at != NULL && *at != listener)
+        at = &(*at)->next;
+    if (*at != NULL)
+        *at = listener->next;
+}
+
+bool snapshot_ask(const struct snapshots *snapshots, uint32_t id)
+{
+    struct snapshot_message message = { .magic = SNAPSHOT_ASK_MAGIC, .id = id };
+    return snapshots->watch.fd >= 0 &&
+           send(snapshots->watch.fd, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT) ==
+               (ssize_t)sizeof(message);
 }
 
 static void on_message(struct watch *watch, uint32_t events)
@@ -163,6 +197,23 @@ static bool fill(int memfd, struct span bytes)
     return true;
 }
 
+enum err snapshot_asked(int socket, uint32_t *id)
+{
+    struct snapshot_message message;
+    ssize_t got;
+    do
+        got = recv(socket, &message, sizeof(message), MSG_DONTWAIT | MSG_TRUNC);
+    while (got < 0 && errno == EINTR);
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return ERR_BUSY;
+    if (got <= 0)
+        return ERR_CLOSED;
+    if (got != (ssize_t)sizeof(message) || message.magic != SNAPSHOT_ASK_MAGIC)
+        return ERR_PROTOCOL;
+    *id = message.id;
+    return OK;
+}
+
 int snapshot_seal(struct span bytes)
 {
     int memfd = memfd_create("sallyport-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -188,6 +239,10 @@ enum err snapshot_send(int socket, int memfd, const struct snapshot_message *mes
     head->cmsg_type = SCM_RIGHTS;
     head->cmsg_len = CMSG_LEN(sizeof(memfd));
     memcpy(CMSG_DATA(head), &memfd, sizeof(memfd));
+    if (memfd < 0) {
+        msg.msg_control = NULL;
+        msg.msg_controllen = 0;
+    }
 
     ssize_t sent;
     do

@@ -14,6 +14,7 @@ enum snapshot_kind {
     SNAPSHOT_ADDRESS_LIST,
     SNAPSHOT_GEO_DATABASE,
     SNAPSHOT_API_KEYS,
+    SNAPSHOT_PROVIDER, /* auth/provider.h */
     SNAPSHOT_KINDS
 };
 enum { SNAPSHOT_BYTES_MAX = 256 * 1024 * 1024, SNAPSHOT_IDS_MAX = 1024 };
@@ -23,7 +24,9 @@ struct snapshot_message {
     uint32_t magic, kind, id, version;
     uint64_t bytes;
 };
-enum { SNAPSHOT_MAGIC = 0x53504e31 };
+/* From a worker, without a descriptor: it would have snapshot `id` made anew. Answered by that
+ * snapshot, changed or not. */
+enum { SNAPSHOT_MAGIC = 0x53504e31, SNAPSHOT_ASK_MAGIC = 0x53504e41 };
 
 /* The worker's side. */
 struct snapshot {
@@ -34,8 +37,15 @@ struct snapshot {
     bool mapped;
 };
 
+/* Told of each snapshot that came, taken or not, and of an ask that has an answer. */
+struct snapshot_listener {
+    struct snapshot_listener *next;
+    void (*came)(struct snapshot_listener *listener, uint32_t id);
+};
+
 struct snapshots {
     struct watch watch;
+    struct snapshot_listener *listeners;
     struct loop *loop;      /* set by snapshots_listen */
     struct snapshot *items; /* by id */
     size_t count;
@@ -56,12 +66,19 @@ static inline struct span snapshot_get(const struct snapshots *snapshots, uint32
 MUST_USE enum err snapshots_listen(struct snapshots *snapshots, struct loop *loop, int fd);
 /* One message; used by the watch, and by tests. */
 MUST_USE enum err snapshots_receive(struct snapshots *snapshots, int fd);
+void snapshots_tell(struct snapshots *snapshots, struct snapshot_listener *listener);
+void snapshots_forget(struct snapshots *snapshots, struct snapshot_listener *listener);
+/* Asks the steward. False: it cannot be asked now. */
+MUST_USE bool snapshot_ask(const struct snapshots *snapshots, uint32_t id);
 
 /*
  * The steward's side: a sealed memfd with these bytes, or -1. Then sent to each worker.
  * ERR_BUSY: the worker has not read its last ones yet; ERR_CLOSED: it is gone. Neither blocks.
  */
 int snapshot_seal(struct span bytes);
+/* `memfd` -1, and SNAPSHOT_ASK_MAGIC: an ask has been heard, and there is nothing to be had. */
 MUST_USE enum err snapshot_send(int socket, int memfd, const struct snapshot_message *message);
+/* What a worker asks for. ERR_BUSY: nothing more; ERR_PROTOCOL: no ask, passed over. */
+MUST_USE enum err snapshot_asked(int socket, uint32_t *id);
 
 #endif

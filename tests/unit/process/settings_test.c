@@ -1,4 +1,6 @@
 /* Settings of recorder and steward: whole, sealed and of this version, or not at all. */
+#include "gateway/process/settings.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +11,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "gateway/process/settings.h"
 #include "gateway/store/snapshot.h"
 
 static void test_put(void **state)
@@ -117,6 +118,18 @@ static void test_steward(void **state)
     settings->list_count = 2;
     memset(settings->lists[1].path, 'p', sizeof(settings->lists[1].path));
     assert_int_equal(open_steward(settings, base + 2 * one), ERR_PROTOCOL);
+    memset(settings, 0, base + 2 * one);
+    settings->layout = SETTINGS_LAYOUT;
+    settings->provider_count = PROVIDERS_MAX;
+    assert_int_equal(open_steward(settings, base), OK);
+    settings->provider_count++;
+    assert_int_equal(open_steward(settings, base), ERR_PROTOCOL);
+    settings->provider_count = 1;
+    settings->providers[0].addr_count = PROVIDER_ADDRESSES_MAX + 1;
+    assert_int_equal(open_steward(settings, base), ERR_PROTOCOL);
+    settings->providers[0].addr_count = 0;
+    memset(settings->providers[0].url, 'u', sizeof(settings->providers[0].url));
+    assert_int_equal(open_steward(settings, base), ERR_PROTOCOL);
     free(settings);
 }
 

@@ -181,6 +181,51 @@ static void test_count(void **state)
     assert_int_equal(snapshots_init(&many, &arena, SNAPSHOT_IDS_MAX + 1), ERR_LIMIT);
 }
 
+static unsigned came_count;
+static uint32_t came_id;
+
+static void on_came(struct snapshot_listener *listener, uint32_t id)
+{
+    (void)listener;
+    came_count++;
+    came_id = id;
+}
+
+static void a_worker_asks_and_is_told(void **state)
+{
+    (void)state;
+    struct snapshot_listener listener = { .came = on_came }, other = { .came = on_came };
+    uint32_t id = 9;
+    came_count = 0;
+    snapshots.watch.fd = pair[1];
+    assert_true(snapshot_ask(&snapshots, 1));
+    assert_int_equal(snapshot_asked(pair[0], &id), OK);
+    assert_int_equal(id, 1);
+    assert_int_equal(snapshot_asked(pair[0], &id), ERR_BUSY);
+
+    snapshots_tell(&snapshots, &listener);
+    snapshots_tell(&snapshots, &other);
+    snapshots_forget(&snapshots, &listener);
+    struct snapshot_message nothing = { .magic = SNAPSHOT_ASK_MAGIC, .id = 1 };
+    assert_int_equal(publish(nothing, -1), OK);
+    assert_int_equal(came_count, 1);
+    assert_int_equal(came_id, 1);
+    nothing.id = 77; /* nobody's */
+    assert_int_equal(publish(nothing, -1), OK);
+    assert_int_equal(came_count, 1);
+    nothing.magic++;
+    assert_int_equal(publish(nothing, -1), ERR_PROTOCOL);
+
+    /* What a worker that was taken over may send instead. */
+    assert_int_equal(send(pair[1], "x", 1, 0), 1);
+    assert_int_equal(snapshot_asked(pair[0], &id), ERR_PROTOCOL);
+    char large[4096] = { 0 };
+    assert_int_equal(send(pair[1], large, sizeof large, 0), sizeof large);
+    assert_int_equal(snapshot_asked(pair[0], &id), ERR_PROTOCOL);
+    snapshots_forget(&snapshots, &other);
+    snapshots.watch.fd = -1;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +236,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_loop, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_full, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_count, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_worker_asks_and_is_told, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
