@@ -215,16 +215,11 @@ static void prune(struct archive *archive, struct segments *segments, struct sea
 
 /* ---- turns ---- */
 
-static void look(struct archive *archive, struct seal *seal, uint64_t now_us)
+static void compress_next(struct archive *archive, const struct segments *segments,
+                          const struct seal *seal, uint64_t now_us)
 {
-    struct segments segments;
-    archive->look_again_us = now_us + LOOK_US;
-    arena_reset(&archive->arena);
-    if (segments_list(&segments, archive->conf.path, &archive->arena) != OK)
-        return;
-    prune(archive, &segments, seal, now_us);
-    for (size_t i = 0; archive->conf.compress && i < segments.count; i++) {
-        const struct segment *segment = &segments.items[i];
+    for (size_t i = 0; i < segments->count; i++) {
+        const struct segment *segment = &segments->items[i];
         if (segment->compressed || segment->number >= seal->state.segment ||
             access(segment->path, F_OK) != 0)
             continue;
@@ -233,6 +228,19 @@ static void look(struct archive *archive, struct seal *seal, uint64_t now_us)
             give_up(archive, err, now_us);
         return;
     }
+}
+
+static void look(struct archive *archive, struct seal *seal, uint64_t now_us)
+{
+    struct segments segments;
+    archive->look_again_us = now_us + LOOK_US;
+    arena_reset(&archive->arena);
+    if (segments_list(&segments, archive->conf.path, &archive->arena) != OK)
+        return;
+    prune(archive, &segments, seal, now_us);
+    if (archive->conf.compress)
+        compress_next(archive, &segments, seal, now_us);
+    segments_close(&segments);
 }
 
 bool archive_turn(struct archive *archive, struct seal *seal, uint64_t now_us)

@@ -236,7 +236,9 @@ static enum err look_into(struct hunt *hunt, const struct segment *segment, stru
     if (segment->number != UINT64_MAX &&
         segment->modified_us + 1000000u < hunt->query->since_us)
         return OK;
-    TRY(lines_open(&lines, segment->path, segment->compressed));
+    enum err err = segment_open(&lines, segment);
+    if (err != OK)
+        return err == ERR_MISSING ? OK : err; /* retention was here first */
     if (segment->compressed && index_path != NULL &&
         block_index_open(&index, index_path, segment->size) == OK) {
         look_by_index(hunt, &lines, &index);
@@ -244,7 +246,7 @@ static enum err look_into(struct hunt *hunt, const struct segment *segment, stru
     } else {
         look_at(hunt, &lines);
     }
-    enum err err = lines.error;
+    err = lines.error;
     lines_close(&lines);
     return err;
 }
@@ -258,7 +260,9 @@ enum err search(const char *path, const struct query *query, struct arena *arena
     TRY(segments_list(&segments, path, arena));
     if (segments.count == 0)
         return ERR_MISSING;
-    for (size_t i = 0; i < segments.count && !hunt.done; i++)
-        TRY(look_into(&hunt, &segments.items[i], arena));
-    return OK;
+    enum err err = OK;
+    for (size_t i = 0; i < segments.count && !hunt.done && err == OK; i++)
+        err = look_into(&hunt, &segments.items[i], arena);
+    segments_close(&segments);
+    return err;
 }

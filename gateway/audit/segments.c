@@ -6,12 +6,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
 
-enum { INPUT_BYTES = 256 * 1024, DIGITS_MIN = 6 };
+enum { INPUT_BYTES = 256 * 1024, DIGITS_MIN = 6, LIST_TRIES = 100, LIST_PAUSE_US = 1000 };
 
 /* ---- listing ---- */
 
@@ -65,25 +66,20 @@ static void drop_twins(struct segments *segments)
     segments->count = kept;
 }
 
-enum err segments_list(struct segments *segments, const char *path, struct arena *arena)
+static enum err list_folder(struct segments *segments, const char *folder, struct span base,
+                            struct arena *arena)
 {
-    const char *slash = strrchr(path, '/');
-    const char *folder = slash == NULL ? "." : arena_cstring(arena, span_range(path, slash));
-    struct span base = span_text(slash == NULL ? path : slash + 1);
-    if (slash == path)
-        folder = "/";
-    *segments = (struct segments){ .items = arena_array(arena, struct segment, SEGMENTS_MAX) };
-    if (segments->items == NULL || folder == NULL)
-        return ERR_MEMORY;
     DIR *dir = opendir(folder);
-    if (dir == NULL)
-        return ERR_OPEN;
     enum err err = OK;
     const struct dirent *entry;
+
+    segments->count = 0;
+    if (dir == NULL)
+        return ERR_OPEN;
     while (err == OK && (entry = readdir(dir)) != NULL) {
         struct span name = span_text(entry->d_name);
-        struct segment segment = { .number = UINT64_MAX };
-        if (span_equal(name, base) || parse_name(name, base, &segment))
+        struct segment segment = { .fd = -1 };
+        if (parse_name(name, base, &segment))
             err = add(segments, folder, name, segment, arena);
     }
     (void)closedir(dir);
@@ -92,13 +88,78 @@ enum err segments_list(struct segments *segments, const char *path, struct arena
     return err;
 }
 
+/* Whether `path` still names the file that was opened, or still none. */
+static bool is_still(const char *path, int fd)
+{
+    struct stat now, then;
+
+    if (stat(path, &now) != 0)
+        return fd < 0 && errno == ENOENT;
+    return fd >= 0 && fstat(fd, &then) == 0 && now.st_dev == then.st_dev &&
+           now.st_ino == then.st_ino;
+}
+
+static void add_growing(struct segments *segments, const char *path, int fd)
+{
+    struct stat info;
+
+    if (fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        if (fd >= 0)
+            (void)close(fd);
+        return;
+    }
+    segments->items[segments->count++] = (struct segment){
+        .path = path,
+        .number = UINT64_MAX,
+        .size = (uint64_t)info.st_size,
+        .modified_us = (uint64_t)info.st_mtim.tv_sec * 1000000u,
+        .fd = fd,
+    };
+}
+
+enum err segments_list(struct segments *segments, const char *path, struct arena *arena)
+{
+    const char *slash = strrchr(path, '/');
+    const char *folder = slash == NULL ? "." : arena_cstring(arena, span_range(path, slash));
+    struct span base = span_text(slash == NULL ? path : slash + 1);
+    if (slash == path)
+        folder = "/";
+    *segments =
+        (struct segments){ .items = arena_array(arena, struct segment, SEGMENTS_MAX + 1) };
+    if (segments->items == NULL || folder == NULL)
+        return ERR_MEMORY;
+    for (int i = 0; i < LIST_TRIES; i++) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        enum err err = list_folder(segments, folder, base, arena);
+        if (err == OK && is_still(path, fd)) {
+            add_growing(segments, path, fd);
+            return OK;
+        }
+        /* Rotated meanwhile: what grew is in the list now, or is not. */
+        if (fd >= 0)
+            (void)close(fd);
+        if (err != OK)
+            return err;
+        (void)usleep(LIST_PAUSE_US);
+    }
+    segments->count = 0;
+    return ERR_BUSY;
+}
+
+void segments_close(struct segments *segments)
+{
+    for (size_t i = 0; i < segments->count; i++)
+        if (segments->items[i].fd >= 0)
+            (void)close(segments->items[i].fd);
+    segments->count = 0;
+}
+
 /* ---- lines ---- */
 
-enum err lines_open(struct lines *lines, const char *path, bool compressed)
+static enum err lines_begin(struct lines *lines, int fd, bool compressed)
 {
-    *lines = (struct lines){ .fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY),
-                             .compressed = compressed };
-    if (lines->fd < 0)
+    *lines = (struct lines){ .fd = fd, .compressed = compressed };
+    if (fd < 0)
         return ERR_OPEN;
     lines->window = malloc(LINES_WINDOW);
     if (compressed) {
@@ -111,6 +172,34 @@ enum err lines_open(struct lines *lines, const char *path, bool compressed)
         return ERR_MEMORY;
     }
     return OK;
+}
+
+enum err lines_open(struct lines *lines, const char *path, bool compressed)
+{
+    return lines_begin(lines, open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), compressed);
+}
+
+enum err segment_open(struct lines *lines, const struct segment *segment)
+{
+    char packed[PATH_MAX];
+    struct text name = text_fixed(packed, sizeof(packed));
+
+    if (segment->fd >= 0) {
+        int fd = fcntl(segment->fd, F_DUPFD_CLOEXEC, 0);
+        enum err err = lines_begin(lines, fd, false);
+        if (err == OK)
+            lines_seek(lines, 0, 0); /* the copy shares its place */
+        return err;
+    }
+    enum err err = lines_open(lines, segment->path, segment->compressed);
+    if (err != ERR_OPEN || errno != ENOENT)
+        return err;
+    text_format(&name, "%s.zst", segment->path);
+    const char *path = text_cstring(&name);
+    if (segment->compressed || path == NULL)
+        return ERR_MISSING;
+    err = lines_open(lines, path, true);
+    return err == ERR_OPEN && errno == ENOENT ? ERR_MISSING : err;
 }
 
 void lines_close(struct lines *lines)

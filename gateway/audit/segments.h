@@ -18,6 +18,7 @@ struct segment {
     uint64_t number; /* of the name; UINT64_MAX: the one that grows */
     uint64_t size;
     uint64_t modified_us;
+    int fd; /* of the one that grows, held: its name may be another file's soon; else -1 */
     bool compressed;
 };
 
@@ -26,10 +27,14 @@ struct segments {
     size_t count;
 };
 
-/* By number, the growing one last. A number that is there twice (a compression cut short) is
- * taken once, uncompressed. */
+/*
+ * By number, the growing one last. A number that is there twice (a compression cut short) is
+ * taken once, uncompressed. While a recorder rotates, compresses and prunes, this is the log as
+ * it was at one moment. ERR_BUSY: it changed all the time.
+ */
 MUST_USE enum err segments_list(struct segments *segments, const char *path,
                                 struct arena *arena);
+void segments_close(struct segments *segments);
 
 /* Whole lines, a window at a time. */
 struct lines {
@@ -46,6 +51,9 @@ struct lines {
 };
 
 MUST_USE enum err lines_open(struct lines *lines, const char *path, bool compressed);
+/* The same of a segment, also of one that was rotated or compressed since it was listed.
+ * ERR_MISSING: retention has deleted it. */
+MUST_USE enum err segment_open(struct lines *lines, const struct segment *segment);
 /* Begins at a byte of the file (of a frame, where it is compressed) and ends before `until`. */
 void lines_seek(struct lines *lines, uint64_t from, uint64_t until);
 /* The next line, without its end; good until the next call. False at the end or on an error. */

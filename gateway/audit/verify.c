@@ -29,7 +29,8 @@ struct walk {
     struct missing missing[GAPS_MAX];
     unsigned missing_count;
     const char *file;
-    bool began; /* the first sealed line was seen */
+    bool began;    /* the first sealed line was seen */
+    bool vanished; /* a file was deleted after it had been listed */
 };
 
 /* Seals at the number where we stand: they fix the head, or confirm it. */
@@ -159,7 +160,8 @@ static void walk_file(struct walk *walk, const struct segment *segment)
     struct lines lines;
     struct span line;
     walk->file = segment->path;
-    enum err err = lines_open(&lines, segment->path, segment->compressed);
+    enum err err = segment_open(&lines, segment);
+    walk->vanished |= err == ERR_MISSING;
     while (err == OK && lines_next(&lines, &line))
         take_line(walk, line);
     if (err == OK)
@@ -183,7 +185,7 @@ static uint64_t first_seq(const struct segment *segment)
     struct span line;
     struct sealed sealed;
     uint64_t seq = UINT64_MAX;
-    if (lines_open(&lines, segment->path, segment->compressed) != OK)
+    if (segment_open(&lines, segment) != OK)
         return seq;
     while (seq == UINT64_MAX && lines_next(&lines, &line))
         if (sealed_parse(line, &sealed))
@@ -314,22 +316,37 @@ static enum err read_seals(struct walk *walk, const char *path, const char *pinn
     return err;
 }
 
-enum err verify_log(struct verify *verify, const char *path, const char *pinned,
-                    struct arena *arena)
+/*
+ * A seal is in its file a moment before the state that says so. One that stays behind is told.
+ */
+static bool read_state(const struct walk *walk, const char *path, struct seal_state *state)
 {
+    enum { TRIES = 50, PAUSE_US = 20 * 1000 };
+    const struct seal_list *seals = &walk->seals;
+    uint64_t sealed = seals->count > 0 ? seals->items[seals->count - 1].seq : 0;
+    bool has_state = seal_state_read(path, state);
+
+    for (int i = 0; i < TRIES && has_state && state->sealed_seq < sealed; i++) {
+        (void)usleep(PAUSE_US);
+        has_state = seal_state_read(path, state);
+    }
+    return has_state;
+}
+
+static enum err verify_once(struct walk *walk, const char *path, const char *pinned)
+{
+    struct verify *verify = walk->verify;
+    struct arena *arena = verify->arena;
     struct segments segments;
     struct seal_state state;
+
     memset(verify, 0, sizeof(*verify));
     verify->arena = arena;
-    TRY(chain_init());
-    struct walk *walk = arena_new(arena, struct walk);
-    if (walk == NULL)
-        return ERR_MEMORY;
-    walk->verify = verify;
+    *walk = (struct walk){ .verify = verify };
     /* In this order a log that grows meanwhile looks whole: each may only be newer than what
      * was read before it. */
     TRY(read_seals(walk, path, pinned));
-    bool has_state = seal_state_read(path, &state);
+    bool has_state = read_state(walk, path, &state);
     verify->reserved_bytes = reserved_bytes(path);
     TRY(segments_list(&segments, path, arena));
     verify->segments = segments.count;
@@ -338,9 +355,31 @@ enum err verify_log(struct verify *verify, const char *path, const char *pinned,
     skip_pruned(walk);
     meet_seals(walk);
     walk_files(walk, &segments);
+    segments_close(&segments);
     tell_missing(walk);
     check_end(walk, &state, has_state);
     if (has_state)
         sodium_memzero(&state, sizeof(state));
+    return OK;
+}
+
+enum err verify_log(struct verify *verify, const char *path, const char *pinned,
+                    struct arena *arena)
+{
+    enum { TRIES = 3 };
+    struct walk *walk = arena_new(arena, struct walk);
+
+    memset(verify, 0, sizeof(*verify));
+    verify->arena = arena;
+    TRY(chain_init());
+    if (walk == NULL)
+        return ERR_MEMORY;
+    walk->verify = verify;
+    /* What retention deletes while we read is accounted for in seals that came after ours. */
+    for (int i = 0; i < TRIES; i++) {
+        TRY(verify_once(walk, path, pinned));
+        if (!walk->vanished)
+            break;
+    }
     return OK;
 }

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -102,7 +103,33 @@ def test_show_and_timeline(rotated):
     assert text.count("\n") == 101 and "100 records" in text and "block 20" in text and "pass 80" in text
 
 
-def test_verify_while_it_grows(rotated):
+def test_verify_and_search_while_it_is_rotated(origin):
+    """Renamed, compressed and sealed under the reader's hands, a log is whole all the same."""
+    with Sallyport(config(origin, rotate={"size": "30KiB"})) as gateway:
+        traffic(gateway, 15)
+        eventually(lambda: os.path.exists(gateway.audit_path + ".seal"), what="the first seal")
+        ended, looks = threading.Event(), 0
+
+        def go():
+            try:
+                for _ in range(8):
+                    traffic(gateway)
+            finally:
+                ended.set()
+        thread = threading.Thread(target=go)
+        thread.start()
+        while not ended.is_set():
+            found = verified(gateway)
+            assert found["good"], found
+            numbers = [r["sallyport"]["seq"] for r in listed(gateway)]
+            assert numbers == list(range(1, len(numbers) + 1))
+            looks += 1
+        thread.join()
+        assert looks > 0
+        assert eventually(lambda: verified(gateway)["records"] == 15 + 8 * 60, what="all records")
+
+
+def test_verify_tells_a_chain_of_another_key(rotated):
     found = verified(rotated)
     assert found["good"] and found["records"] == 300 and found["segments"] > 5
     pinned = audit(rotated, "verify", "--key", found["key"])
