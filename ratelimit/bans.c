@@ -151,7 +151,7 @@ static enum err attach_bans(void *local, const void *base, struct worker *worker
 {
     const struct bans_conf *conf = base;
     (void)local;
-    if (worker->redis == NULL || worker->ban_share != NULL)
+    if (worker->keys == NULL || worker->ban_share != NULL)
         return OK;
     worker->ban_share = ban_share_attach(worker, &conf->bans);
     return worker->ban_share != NULL ? OK : ERR_MEMORY;

@@ -23,7 +23,9 @@ enum {
 
 struct tell {
     struct redis_call call;
-    bool busy;
+    struct ban_event event;
+    bool busy;  /* claimed, and not told yet */
+    bool again; /* the store did not take it: in the next turn */
 };
 
 struct ban_share {
@@ -38,7 +40,22 @@ struct ban_share {
     size_t last_len; /* 0: from the beginning */
     char key[KEY_BYTES];
     size_t key_len;
+    unsigned slot;
 };
+
+static bool send(struct ban_share *share, struct redis_call *call, unsigned argc,
+                 const struct span *argv)
+{
+    return keyspace_send(share->worker->keys, share->slot, call, argc, argv) == OK;
+}
+
+/* Where the stream is now is found out here, too; what was told is told again. */
+static void look_around(struct ban_share *share, const struct redis_value *value)
+{
+    struct redis *asked;
+    if (value->type == REDIS_ERROR && keyspace_spread(share->worker->keys))
+        (void)keyspace_detour(share->worker->keys, share->slot, value, &asked);
+}
 
 static uint64_t now_s(const struct ban_share *share)
 {
@@ -112,6 +129,8 @@ static void on_read(struct redis_call *call, enum err err, const struct redis_va
 {
     struct ban_share *share = CONTAINER(call, struct ban_share, read);
     share->reading = false;
+    if (err == OK)
+        look_around(share, value);
     if (err != OK || value->type != REDIS_ARRAY)
         return;
     for (unsigned i = 0; i < value->count && i < READ_MAX; i++) {
@@ -136,21 +155,22 @@ static void read_on(struct ban_share *share)
                                     text_span(&start), SPAN("+"),
                                     SPAN("COUNT"),     text_span(&most) };
     share->read.done = on_read;
-    share->reading =
-        redis_send(share->worker->redis, &share->read, ARRAY_LEN(command), command) == OK;
+    share->reading = send(share, &share->read, ARRAY_LEN(command), command);
 }
 
 /* ---- what we say ---- */
 
+/* It may have been taken even so; told twice it is the same ban. */
 static void on_told(struct redis_call *call, enum err err, const struct redis_value *value)
 {
-    (void)err;
-    (void)value;
-    CONTAINER(call, struct tell, call)->busy = false;
+    struct tell *tell = CONTAINER(call, struct tell, call);
+    tell->again = err != OK || value->type == REDIS_ERROR;
+    tell->busy = tell->again;
 }
 
-static void tell(struct ban_share *share, struct tell *tell, const struct ban_event *event)
+static void tell(struct ban_share *share, struct tell *tell)
 {
+    const struct ban_event *event = &tell->event;
     char net[64], until[24];
     struct text address = text_fixed(net, sizeof(net)), end = text_fixed(until, sizeof(until));
     cidr_write(&address, &event->net);
@@ -165,8 +185,8 @@ static void tell(struct ban_share *share, struct tell *tell, const struct ban_ev
         SPAN("r"),      span_text(event->reason),
     };
     tell->call.done = on_told;
-    tell->busy =
-        redis_send(share->worker->redis, &tell->call, ARRAY_LEN(command), command) == OK;
+    tell->busy = true;
+    tell->again = !send(share, &tell->call, ARRAY_LEN(command), command);
 }
 
 static struct tell *free_tell(struct ban_share *share)
@@ -180,13 +200,16 @@ static struct tell *free_tell(struct ban_share *share)
 static void on_turn(struct timer *timer)
 {
     struct ban_share *share = CONTAINER(timer, struct ban_share, timer);
-    struct ban_event event;
     struct tell *next;
     timer_set(&share->worker->loop, timer, TURN_MS);
-    if (!redis_usable(share->worker->redis))
+    if (!keyspace_usable(share->worker->keys, share->slot))
         return; /* what is not told stays in the ring */
-    while ((next = free_tell(share)) != NULL && bans_claim(share->bans, &share->cursor, &event))
-        tell(share, next, &event);
+    for (unsigned i = 0; i < CALLS_MAX; i++)
+        if (share->tells[i].busy && share->tells[i].again)
+            tell(share, &share->tells[i]);
+    while ((next = free_tell(share)) != NULL &&
+           bans_claim(share->bans, &share->cursor, &next->event))
+        tell(share, next);
     if (!share->reading)
         read_on(share);
 }
@@ -203,6 +226,7 @@ struct ban_share *ban_share_attach(struct worker *worker, const struct bans *ban
     text_add(&key, worker->config->store->prefix);
     text_lit(&key, ":bans");
     share->key_len = key.len;
+    share->slot = keyspace_slot(worker->keys, text_span(&key));
     timer_set(&worker->loop, &share->timer, TURN_MS);
     return share;
 }

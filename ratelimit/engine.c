@@ -64,6 +64,26 @@ static void set_window(struct limit_item *item, const struct clock *clock)
     item->now = (uint64_t)(item->ends_s / 60) << QUOTA_SHIFT;
 }
 
+/*
+ * In a Cluster all that one question names has to be on one server. So where the limits of a
+ * list count by several things, the list is on one server; where all count by one, each of its
+ * values may be on another.
+ */
+static unsigned find_lane(const struct rate_limits *conf, const struct limit *limit,
+                          struct txn *txn)
+{
+    struct key key;
+    const struct exact *exact = txn->worker->exact;
+    const uint8_t *list = conf->limits[0].id;
+    if (!exact_spread(exact))
+        return 0;
+    if (!conf->same_subject[limit->plan.stage] ||
+        key_write(&key, &limit->plan, list, (enum on_missing)limit->rule->on_missing,
+                  KEY_WIDEST_BITS, txn) != KEY_FOUND)
+        return exact_lane(exact, span_of((const char *)list, KEY_ID_BYTES));
+    return exact_lane(exact, span_of(key.bytes, key.len));
+}
+
 static enum key_found add_item(const struct rate_limits *conf, const struct limit *limit,
                                struct call *c, struct limits_state *state)
 {
@@ -95,7 +115,9 @@ static enum key_found add_item(const struct rate_limits *conf, const struct limi
             local.place ^= (uint64_t)item->ends_s;
         }
         exact_name(c->txn->worker->exact, &local, span_of(key.bytes, key.len), item->shared);
-        state->exact++;
+        if (state->exact++ == 0)
+            state->lane = find_lane(conf, limit, c->txn);
+        item->lane = state->lane;
     }
     state->count++;
     return found;
@@ -393,7 +415,7 @@ static struct verdict on_answer(struct call *c)
 static bool tells_floor(const struct counting *by, const struct limit_item *item)
 {
     const struct limit *limit = item->limit;
-    uint64_t back_ns = exact_back_ns(by->c->txn->worker->exact);
+    uint64_t back_ns = exact_back_ns(by->c->txn->worker->exact, item->lane);
     return limit->kind == KIND_QUOTA ||
            (back_ns > 0 && item->now < back_ns + limit->gcra.tolerance_ns);
 }
@@ -429,7 +451,7 @@ static struct verdict ask_store(struct call *c, struct limits_state *state,
         INVARIANT(count < ASK_ITEMS_MAX);
         fill_exact(by, &state->items[i], &items[count++]);
     }
-    struct op *op = exact_ask(c->txn->worker->exact, items, count);
+    struct op *op = exact_ask(c->txn->worker->exact, state->lane, items, count);
     return op != NULL ? wait_for(c, op, on_answer) : decide_without_store(c, state);
 }
 
@@ -458,14 +480,14 @@ static void charge(const struct counting *by, const struct limit_item *item, uin
     struct exact_item shared;
     uint64_t most = limit->burst;
     cost = cost < most ? cost : most;
-    if (!limit->exact || !exact_usable(exact)) {
+    if (!limit->exact || !exact_usable(exact, item->lane)) {
         tats_charge(table_of(by->conf, limit), item->key, &limit->gcra, item->now,
                     cost * limit->gcra.interval_ns);
         return;
     }
     fill_exact(by, item, &shared);
     shared.step = cost * limit->interval_units;
-    exact_charge(exact, &shared);
+    exact_charge(exact, item->lane, &shared);
 }
 
 struct verdict limits_charge(struct call *c)
@@ -506,7 +528,7 @@ struct verdict limits_ask(struct call *c, enum key_stage stage)
     struct counting by = counting_for(c);
     if (state->exact == 0)
         return decide_here(&by, state);
-    if (!exact_usable(c->txn->worker->exact))
+    if (!exact_usable(c->txn->worker->exact, state->lane))
         return decide_without_store(c, state);
     struct limit_answer known = look(&by, state);
     if (known.limit != NULL) {

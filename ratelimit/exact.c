@@ -1,7 +1,7 @@
 /*
  * Batches. Who asks is put to the leader of its group, or leads a new one; at the end of the
- * loop's turn the groups go out in one call. While CALLS_MAX calls are under way nothing more
- * is sent, so that batches grow with the load instead of the queue.
+ * loop's turn the groups of a lane go out in one call. While a lane has its calls under way
+ * nothing more is sent, so that batches grow with the load instead of the queue.
  */
 #include "ratelimit/exact.h"
 
@@ -9,17 +9,18 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "gateway/base/siphash.h"
 #include "gateway/chain/txn.h"
-#include "gateway/store/redis.h"
+#include "gateway/store/keyspace.h"
 
 enum {
-    CALLS_MAX = 4,
+    CALLS_MAX = 4,    /* under way, of one lane */
+    CALLS_SPREAD = 1, /* where there are many lanes */
+    DETOURS_MAX = 3,  /* of one call */
     GROUPS_MAX = 256,
     KEYS_MAX = 1024,
     HASH_SLOTS = 1024,
     KEY_TEXT_MAX = 64,
-    PACKED_ITEM = 6 * 8,
-    PACKED_HEAD = 2 * 8,
     NAMED_SLOTS = 8192,
 };
 
@@ -32,28 +33,40 @@ struct ask {
     struct ask *hash_next;
     uint64_t hash;
     uint64_t want; /* leaders only: how many are in the group */
+    unsigned lane;
     unsigned count;
     struct exact_item items[ASK_ITEMS_MAX];
 };
 
+struct lane;
+
 struct batch {
-    struct redis_call call;
+    struct redis_call call, asking;
     struct exact *exact;
+    struct lane *lane;
     struct ask *groups; /* leaders, linked */
-    unsigned group_count, key_count;
-    bool busy, whole; /* whole: the script itself went along */
+    unsigned group_count, key_count, detours;
+    struct redis *asked; /* NULL: who holds the slot */
+    bool busy, whole;    /* whole: the script itself went along */
+};
+
+struct lane {
+    unsigned slot;
+    struct ask *waiting, **waiting_end; /* leaders */
+    struct batch batches[CALLS_MAX];
 };
 
 struct exact {
     struct worker *worker;
     const struct store *store;
-    struct redis *redis;
+    struct keyspace *keys;
     struct task flush;
-    struct ask *waiting, **waiting_end; /* leaders */
     struct ask *slots[HASH_SLOTS];
     struct ask *free;
     unsigned asks;
-    struct batch batches[CALLS_MAX];
+    struct lane lanes[EXACT_LANES];
+    unsigned lane_count;
+    struct siphash_key lane_key; /* the same on all nodes */
     crypto_auth_hmacsha256_state hmac;
     struct named {
         struct cell_key local;
@@ -63,54 +76,9 @@ struct exact {
     /* what a call is put together from */
     struct span argv[3 + KEYS_MAX + GROUPS_MAX];
     char names[KEYS_MAX][KEY_TEXT_MAX];
-    char packed[GROUPS_MAX * PACKED_HEAD + KEYS_MAX * PACKED_ITEM];
+    char packed[GROUPS_MAX * EXACT_PACKED_HEAD + KEYS_MAX * EXACT_PACKED_ITEM];
     struct exact_group shape[GROUPS_MAX];
 };
-
-/*
- * ARGV[g]: wanted, keys; for each key step, tolerance, penalty, floor, how, expiry. How: 0
- * asks, 1 only watches, 2 takes as far as it goes. With an expiry the key is a counter: its
- * clock stands still. Answers, flat: for each group how many were granted, and for each of its
- * keys how many that key would have let pass and what is taken of it now.
- */
-static const char script[] =
-    "local t=redis.call('TIME')\n"
-    "local now=(t[1]-1760000000)*8000000+t[2]*8\n"
-    "local out,o,k={},0,0\n"
-    "for a=1,#ARGV do\n"
-    " local s=ARGV[a]\n"
-    " local want,n,at=struct.unpack('<dd',s)\n"
-    " local g,ks=want,{}\n"
-    " for i=1,n do\n"
-    "  local step,dvt,pen,floor,how,ttl\n"
-    "  step,dvt,pen,floor,how,ttl,at=struct.unpack('<dddddd',s,at)\n"
-    "  local was=tonumber(redis.call('GET',KEYS[k+i]) or 0) or 0\n"
-    "  local tat,base=was,ttl>0 and 0 or now\n"
-    "  if tat>base+dvt then tat=base+dvt end\n"
-    "  if tat<base+floor then tat=base+floor end\n"
-    "  local m=step>0 and math.floor((base+dvt-tat)/step) or want\n"
-    "  if m<0 then m=0 elseif m>want then m=want end\n"
-    "  if how==0 and m<g then g=m end\n"
-    "  ks[i]={tat,step,dvt,pen,how,m,was,ttl,base}\n"
-    " end\n"
-    " o=o+1 out[o]=g\n"
-    " for i=1,n do\n"
-    "  local x=ks[i]\n"
-    "  local base,nt=x[9],x[1]\n"
-    "  if x[5]==2 then nt=math.min(base+x[3],nt+want*x[2])\n"
-    "  else\n"
-    "   nt=nt+(x[5]==0 and g or x[6])*x[2]\n"
-    "   if x[6]<want and x[4]>0 then nt=math.min(base+x[3],nt+(want-x[6])*x[4]) end\n"
-    "  end\n"
-    "  if nt>base and nt~=x[7] then\n"
-    "   local ttl=x[8]>0 and x[8]*1000 or math.ceil((nt-base)/8000)+1\n"
-    "   redis.call('SET',KEYS[k+i],string.format('%.0f',nt),'PX',string.format('%.0f',ttl))\n"
-    "  end\n"
-    "  out[o+1]=x[6] out[o+2]=math.max(0,nt-base) o=o+2\n"
-    " end\n"
-    " k=k+n\n"
-    "end\n"
-    "return out\n";
 
 /* ---- asks ---- */
 
@@ -160,15 +128,26 @@ static struct ask *find_leader(const struct exact *exact, uint64_t hash,
     return ask;
 }
 
+/* It is about to be sent: nobody can join it any more. */
+static void unlead(struct exact *exact, const struct ask *ask)
+{
+    struct ask **at = &exact->slots[ask->hash % HASH_SLOTS];
+    while (*at != NULL && *at != ask)
+        at = &(*at)->hash_next;
+    if (*at != NULL)
+        *at = ask->hash_next;
+}
+
 static void lead(struct exact *exact, struct ask *ask)
 {
+    struct lane *lane = &exact->lanes[ask->lane];
     struct ask **slot = &exact->slots[ask->hash % HASH_SLOTS];
     ask->want = 1;
     ask->peers_end = &ask->peers;
     ask->hash_next = *slot;
     *slot = ask;
-    *exact->waiting_end = ask;
-    exact->waiting_end = &ask->next;
+    *lane->waiting_end = ask;
+    lane->waiting_end = &ask->next;
 }
 
 static void follow(struct ask *leader, struct ask *ask)
@@ -239,24 +218,6 @@ static void answer_all(const struct batch *batch, const struct redis_value *valu
     }
 }
 
-bool exact_reply_valid(const struct redis_value *value, const struct exact_group *groups,
-                       unsigned group_count)
-{
-    uint64_t number;
-    unsigned at = 0;
-    if (value->type != REDIS_ARRAY)
-        return false;
-    for (unsigned g = 0; g < group_count; g++) {
-        if (!redis_uint(value, at++, groups[g].want, &number))
-            return false;
-        for (unsigned i = 0; i < groups[g].count; i++, at += 2)
-            if (!redis_uint(value, at, groups[g].want, &number) ||
-                !redis_uint(value, at + 1, UINT64_C(1) << 53, &number))
-                return false;
-    }
-    return at == value->count;
-}
-
 /* ---- calls ---- */
 
 static void send_batch(struct batch *batch);
@@ -270,16 +231,53 @@ static bool reply_fits(struct exact *exact, const struct batch *batch,
     return exact_reply_valid(value, exact->shape, n);
 }
 
+/* Whether it goes out once more, and where. */
+static bool detour(struct batch *batch, const struct redis_value *value)
+{
+    struct exact *exact = batch->exact;
+    struct redis *asked;
+    if (redis_is_error(value, SPAN("NOSCRIPT")) && !batch->whole) {
+        batch->whole = true; /* somebody flushed the scripts: now it brings its own */
+        return true;
+    }
+    switch (keyspace_detour(exact->keys, batch->lane->slot, value, &asked)) {
+    case DETOUR_NONE: /* no error, and yet no answer */
+    case DETOUR_USELESS:
+        keyspace_useless(exact->keys, batch->lane->slot);
+        return false;
+    case DETOUR_LATER:
+        return false;
+    case DETOUR_MOVED:
+    case DETOUR_ASK:
+        break;
+    }
+    batch->asked = asked;
+    return batch->detours++ < DETOURS_MAX;
+}
+
+/* Who has not been sent yet would wait as long in vain. */
+static void fail_waiting(struct exact *exact, struct lane *lane)
+{
+    struct ask *waiting = lane->waiting;
+    for (struct ask *ask = waiting; ask != NULL; ask = ask->next)
+        unlead(exact, ask);
+    lane->waiting = NULL;
+    lane->waiting_end = &lane->waiting;
+    fail_all(waiting, ERR_CLOSED);
+}
+
 static void on_reply(struct redis_call *call, enum err err, const struct redis_value *value)
 {
     struct batch *batch = CONTAINER(call, struct batch, call);
     struct exact *exact = batch->exact;
-    if (err == OK && redis_is_error(value, SPAN("NOSCRIPT")) && !batch->whole) {
-        batch->whole = true; /* somebody flushed the scripts: now it brings its own */
+    struct lane *lane = batch->lane;
+    bool fits = err == OK && reply_fits(exact, batch, value);
+    if (err == OK && !fits && detour(batch, value)) {
         send_batch(batch);
+        if (!batch->busy && lane->waiting != NULL)
+            loop_post(&exact->worker->loop, &exact->flush);
         return;
     }
-    bool fits = err == OK && reply_fits(exact, batch, value);
     struct ask *leaders = batch->groups;
     batch->groups = NULL;
     batch->busy = false;
@@ -287,51 +285,62 @@ static void on_reply(struct redis_call *call, enum err err, const struct redis_v
         answer_all(batch, value, leaders);
     } else {
         fail_all(leaders, err != OK ? err : ERR_REMOTE);
-        if (err == OK)
-            redis_useless(exact->redis);
-        /* Who has not been sent yet would wait as long in vain. */
-        struct ask *waiting = exact->waiting;
-        exact->waiting = NULL;
-        exact->waiting_end = &exact->waiting;
-        memset(exact->slots, 0, sizeof(exact->slots));
-        fail_all(waiting, ERR_CLOSED);
+        fail_waiting(exact, lane);
     }
-    if (exact->waiting != NULL)
+    if (lane->waiting != NULL)
         loop_post(&exact->worker->loop, &exact->flush);
 }
 
-static void put_double(char **at, uint64_t value)
+static void on_asking(struct redis_call *call, enum err err, const struct redis_value *value)
 {
-    double number = (double)value;
-    memcpy(*at, &number, sizeof(number));
-    *at += sizeof(number);
+    (void)call; /* what follows it tells how it went */
+    (void)err;
+    (void)value;
 }
 
-static struct span write_name(struct exact *exact, unsigned slot, const char *name)
+/* sallyport:l:NAME, and in a Cluster sallyport:l:{LANE}NAME */
+static void write_prefix(struct text *text, const struct exact *exact, unsigned lane)
+{
+    text_add(text, exact->store->prefix);
+    text_lit(text, ":l:");
+    if (exact->lane_count == 1)
+        return;
+    text_char(text, '{');
+    text_uint(text, lane);
+    text_char(text, '}');
+}
+
+static struct span write_name(struct exact *exact, unsigned slot, unsigned lane,
+                              const char *name)
 {
     struct text text = text_fixed(exact->names[slot], KEY_TEXT_MAX);
-    text_add(&text, exact->store->prefix);
-    text_lit(&text, ":l:");
+    write_prefix(&text, exact, lane);
     text_hex(&text, name, EXACT_NAME_BYTES);
     return text_span(&text);
 }
 
 static char *pack_group(struct exact *exact, const struct ask *ask, unsigned *slot, char *at)
 {
-    put_double(&at, ask->want);
-    put_double(&at, ask->count);
+    at = exact_pack_head(at, ask->want, ask->count);
     for (unsigned i = 0; i < ask->count; i++) {
-        const struct exact_item *item = &ask->items[i];
-        exact->argv[3 + *slot] = write_name(exact, *slot, item->name);
+        exact->argv[3 + *slot] = write_name(exact, *slot, ask->lane, ask->items[i].name);
         (*slot)++;
-        put_double(&at, item->step);
-        put_double(&at, item->tolerance);
-        put_double(&at, item->penalty);
-        put_double(&at, item->floor);
-        put_double(&at, item->charge ? 2 : item->shadow);
-        put_double(&at, item->expires_s);
+        at = exact_pack_item(at, &ask->items[i]);
     }
     return at;
+}
+
+/* A slot that is on its way to another node is asked there behind ASKING. */
+static enum err pass_on(struct batch *batch, unsigned argc)
+{
+    struct exact *exact = batch->exact;
+    struct redis *asked = batch->asked;
+    batch->asked = NULL;
+    if (asked == NULL)
+        return keyspace_send(exact->keys, batch->lane->slot, &batch->call, argc, exact->argv);
+    batch->asking.done = on_asking;
+    TRY(redis_send(asked, &batch->asking, 1, (struct span[]){ SPAN("ASKING") }));
+    return redis_send(asked, &batch->call, argc, exact->argv);
 }
 
 static void send_batch(struct batch *batch)
@@ -343,7 +352,7 @@ static void send_batch(struct batch *batch)
 
     text_uint(&keys, batch->key_count);
     exact->argv[0] = batch->whole ? SPAN("EVAL") : SPAN("EVALSHA");
-    exact->argv[1] = batch->whole ? span_text(script) : span_text(exact->sha);
+    exact->argv[1] = batch->whole ? span_text(exact_script) : span_text(exact->sha);
     exact->argv[2] = text_span(&keys);
     for (const struct ask *ask = batch->groups; ask != NULL; ask = ask->next) {
         char *from = at;
@@ -353,7 +362,7 @@ static void send_batch(struct batch *batch)
     INVARIANT(slot == batch->key_count && group == batch->group_count);
     batch->busy = true;
     batch->call.done = on_reply;
-    enum err err = redis_send(exact->redis, &batch->call, 3 + slot + group, exact->argv);
+    enum err err = pass_on(batch, 3 + slot + group);
     if (err == OK)
         return;
     struct ask *leaders = batch->groups;
@@ -362,45 +371,68 @@ static void send_batch(struct batch *batch)
     fail_all(leaders, err);
 }
 
-static struct batch *free_batch(struct exact *exact)
+static struct batch *free_batch(struct exact *exact, struct lane *lane)
 {
-    for (unsigned i = 0; i < CALLS_MAX; i++)
-        if (!exact->batches[i].busy)
-            return &exact->batches[i];
+    unsigned most = exact->lane_count > 1 ? CALLS_SPREAD : CALLS_MAX;
+    for (unsigned i = 0; i < most; i++)
+        if (!lane->batches[i].busy)
+            return &lane->batches[i];
     return NULL;
 }
 
 /* As many groups as one call may have; they can be joined no more. */
-static void fill_batch(struct exact *exact, struct batch *batch)
+static void fill_batch(struct exact *exact, struct lane *lane, struct batch *batch)
 {
     struct ask **end = &batch->groups;
-    *batch = (struct batch){ .exact = exact };
-    while (exact->waiting != NULL && batch->group_count < GROUPS_MAX &&
-           batch->key_count + exact->waiting->count <= KEYS_MAX) {
-        struct ask *ask = exact->waiting;
-        exact->waiting = ask->next;
+    *batch = (struct batch){ .exact = exact, .lane = lane };
+    while (lane->waiting != NULL && batch->group_count < GROUPS_MAX &&
+           batch->key_count + lane->waiting->count <= KEYS_MAX) {
+        struct ask *ask = lane->waiting;
+        lane->waiting = ask->next;
+        unlead(exact, ask);
         ask->next = NULL;
         *end = ask;
         end = &ask->next;
         batch->group_count++;
         batch->key_count += ask->count;
     }
-    if (exact->waiting == NULL)
-        exact->waiting_end = &exact->waiting;
-    memset(exact->slots, 0, sizeof(exact->slots));
+    if (lane->waiting == NULL)
+        lane->waiting_end = &lane->waiting;
 }
 
 static void on_flush(struct task *task)
 {
     struct exact *exact = CONTAINER(task, struct exact, flush);
-    struct batch *batch;
-    while (exact->waiting != NULL && (batch = free_batch(exact)) != NULL) {
-        fill_batch(exact, batch);
-        send_batch(batch);
+    for (unsigned i = 0; i < exact->lane_count; i++) {
+        struct lane *lane = &exact->lanes[i];
+        struct batch *batch;
+        while (lane->waiting != NULL && (batch = free_batch(exact, lane)) != NULL) {
+            fill_batch(exact, lane, batch);
+            send_batch(batch);
+        }
     }
 }
 
 /* ---- the worker's side ---- */
+
+/* Where a key is told apart from others of its node by its tag alone. */
+static void open_lanes(struct exact *exact)
+{
+    _Static_assert(STORE_KEY_BYTES >= sizeof(struct siphash_key), "a part of it is a key");
+    struct siphash_key store_key;
+    memcpy(&store_key, exact->store->key, sizeof(store_key));
+    exact->lane_key = (struct siphash_key){ .k0 = siphash(&store_key, "lanes 0", 7),
+                                            .k1 = siphash(&store_key, "lanes 1", 7) };
+    exact->lane_count = keyspace_spread(exact->keys) ? EXACT_LANES : 1;
+    for (unsigned i = 0; i < exact->lane_count; i++) {
+        struct lane *lane = &exact->lanes[i];
+        char name[KEY_TEXT_MAX];
+        struct text text = text_fixed(name, sizeof(name));
+        write_prefix(&text, exact, i);
+        lane->slot = keyspace_slot(exact->keys, text_span(&text));
+        lane->waiting_end = &lane->waiting;
+    }
+}
 
 struct exact *exact_attach(struct worker *worker, const struct store *store)
 {
@@ -410,17 +442,17 @@ struct exact *exact_attach(struct worker *worker, const struct store *store)
         return NULL;
     exact->worker = worker;
     exact->store = store;
-    exact->redis = worker->redis;
+    exact->keys = worker->keys;
     exact->flush.run = on_flush;
-    exact->waiting_end = &exact->waiting;
+    open_lanes(exact);
     (void)crypto_auth_hmacsha256_init(&exact->hmac, store->key, sizeof(store->key));
-    if (EVP_Digest(script, sizeof(script) - 1, digest, NULL, EVP_sha1(), NULL) != 1) {
+    if (EVP_Digest(exact_script, strlen(exact_script), digest, NULL, EVP_sha1(), NULL) != 1) {
         free(exact);
         return NULL;
     }
     struct text sha = text_fixed(exact->sha, sizeof(exact->sha) - 1);
     text_hex(&sha, digest, sizeof(digest));
-    redis_keep_script(worker->redis, span_text(script));
+    keyspace_keep_script(worker->keys, span_text(exact_script));
     return exact;
 }
 
@@ -437,14 +469,26 @@ void exact_detach(struct exact *exact)
     free(exact);
 }
 
-bool exact_usable(const struct exact *exact)
+bool exact_spread(const struct exact *exact)
 {
-    return exact != NULL && redis_usable(exact->redis);
+    return exact->lane_count > 1;
 }
 
-uint64_t exact_back_ns(const struct exact *exact)
+unsigned exact_lane(const struct exact *exact, struct span subject)
 {
-    return redis_back_ns(exact->redis);
+    if (exact->lane_count == 1)
+        return 0;
+    return (unsigned)(siphash(&exact->lane_key, subject.p, subject.len) % exact->lane_count);
+}
+
+bool exact_usable(const struct exact *exact, unsigned lane)
+{
+    return exact != NULL && keyspace_usable(exact->keys, exact->lanes[lane].slot);
+}
+
+uint64_t exact_back_ns(const struct exact *exact, unsigned lane)
+{
+    return keyspace_back_ns(exact->keys, exact->lanes[lane].slot);
 }
 
 void exact_name(struct exact *exact, const struct cell_key *local, struct span key,
@@ -462,9 +506,10 @@ void exact_name(struct exact *exact, const struct cell_key *local, struct span k
     memcpy(name, named->name, EXACT_NAME_BYTES);
 }
 
-static struct ask *put_ask(struct exact *exact, const struct exact_item *items, unsigned count)
+static struct ask *put_ask(struct exact *exact, unsigned lane, const struct exact_item *items,
+                           unsigned count)
 {
-    INVARIANT(count > 0 && count <= ASK_ITEMS_MAX);
+    INVARIANT(count > 0 && count <= ASK_ITEMS_MAX && lane < exact->lane_count);
     struct ask *ask = take_ask(exact);
     if (ask == NULL)
         return NULL;
@@ -472,6 +517,7 @@ static struct ask *put_ask(struct exact *exact, const struct exact_item *items, 
     ask->op.release = release_ask;
     ask->exact = exact;
     ask->next = ask->peers = NULL;
+    ask->lane = lane;
     ask->count = count;
     memcpy(ask->items, items, count * sizeof(*items));
     /* The names are MACs, so the first eight bytes of one are a hash already. */
@@ -486,17 +532,18 @@ static struct ask *put_ask(struct exact *exact, const struct exact_item *items, 
     return ask;
 }
 
-struct op *exact_ask(struct exact *exact, const struct exact_item *items, unsigned count)
+struct op *exact_ask(struct exact *exact, unsigned lane, const struct exact_item *items,
+                     unsigned count)
 {
-    struct ask *ask = put_ask(exact, items, count);
+    struct ask *ask = put_ask(exact, lane, items, count);
     return ask != NULL ? &ask->op : NULL;
 }
 
-void exact_charge(struct exact *exact, const struct exact_item *item)
+void exact_charge(struct exact *exact, unsigned lane, const struct exact_item *item)
 {
     struct exact_item charge = *item;
     charge.charge = true;
-    struct ask *ask = put_ask(exact, &charge, 1);
+    struct ask *ask = put_ask(exact, lane, &charge, 1);
     if (ask != NULL)
         ask->op.abandoned = true;
 }

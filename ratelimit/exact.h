@@ -15,7 +15,12 @@
 #include "gateway/store/cells.h"
 #include "gateway/store/store.h"
 
+/*
+ * In a Cluster all keys of a question have the same hash tag, one of EXACT_LANES; questions of
+ * one tag go out in one call. Elsewhere there is one lane.
+ */
 enum {
+    EXACT_LANES = 128,
     UNIT_NS = 125,
     STORE_EPOCH_S = 1760000000,
     ASK_ITEMS_MAX = 48,
@@ -51,9 +56,12 @@ struct exact;
 /* For the worker, once: the script is kept on its connection. NULL: out of memory. */
 struct exact *exact_attach(struct worker *worker, const struct store *store);
 void exact_detach(struct exact *exact);
-bool exact_usable(const struct exact *exact);
+/* Whether it matters in which lane a key is: then it is for ever in the lane of its subject. */
+bool exact_spread(const struct exact *exact);
+unsigned exact_lane(const struct exact *exact, struct span subject);
+bool exact_usable(const struct exact *exact, unsigned lane);
 /* When it was last usable again after it had not been; 0: it has been all the time. */
-uint64_t exact_back_ns(const struct exact *exact);
+uint64_t exact_back_ns(const struct exact *exact, unsigned lane);
 /* The store's name of a key; `local` is what it is known by on this node. */
 void exact_name(struct exact *exact, const struct cell_key *local, struct span key,
                 char name[EXACT_NAME_BYTES]);
@@ -61,12 +69,18 @@ void exact_name(struct exact *exact, const struct cell_key *local, struct span k
  * An op whose value is a struct exact_answer, or whose error says that the store cannot decide.
  * NULL: too many wait already.
  */
-struct op *exact_ask(struct exact *exact, const struct exact_item *items, unsigned count);
+struct op *exact_ask(struct exact *exact, unsigned lane, const struct exact_item *items,
+                     unsigned count);
 
 /* Takes one item's step, as far as it goes; nobody waits, and if the store is gone it is lost.
  */
-void exact_charge(struct exact *exact, const struct exact_item *item);
+void exact_charge(struct exact *exact, unsigned lane, const struct exact_item *item);
 
+/* exact_wire.c: the script, and one group of its arguments after the other. */
+extern const char exact_script[];
+enum { EXACT_PACKED_HEAD = 2 * 8, EXACT_PACKED_ITEM = 6 * 8 };
+char *exact_pack_head(char *at, uint64_t want, unsigned count);
+char *exact_pack_item(char *at, const struct exact_item *item);
 /*
  * Whether it is a reply to these groups: as many integers as they have, each in its bounds.
  */

@@ -190,6 +190,15 @@ const char *key_plan_parse(struct key_plan *plan, struct span text)
     return NULL;
 }
 
+bool key_plan_equal(const struct key_plan *a, const struct key_plan *b)
+{
+    bool equal = a->count == b->count;
+    for (unsigned i = 0; i < a->count && equal; i++)
+        equal = a->parts[i].kind == b->parts[i].kind &&
+                span_equal(a->parts[i].name, b->parts[i].name);
+    return equal;
+}
+
 /* ---- on the request path ---- */
 
 /* Mark and length stand before each part, so that no two lists of parts read the same. */

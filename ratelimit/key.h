@@ -19,6 +19,7 @@ enum {
     KEY_VALUE_BYTES = 32, /* longer ones become a SHA-256 */
     KEY_BYTES_MAX = KEY_ID_BYTES + KEY_PARTS_MAX * (2 + KEY_VALUE_BYTES) + 8,
     KEY_V4_BYTES = 4,
+    KEY_WIDEST_BITS = 48,  /* of the networks that are counted, too */
     KEY_NETWORK_BITS = 64, /* of IPv6: what one client has at the least */
 };
 
@@ -51,6 +52,7 @@ enum key_found { KEY_FOUND, KEY_SKIPPED, KEY_REJECTED, KEY_FAILED };
 
 /* NULL, or what is wrong with the text. An empty text is client.ip. */
 const char *key_plan_parse(struct key_plan *plan, struct span text);
+bool key_plan_equal(const struct key_plan *a, const struct key_plan *b);
 /* `v6_bits` of an IPv6 client count. */
 enum key_found key_write(struct key *key, const struct key_plan *plan,
                          const uint8_t id[KEY_ID_BYTES], enum on_missing on_missing,

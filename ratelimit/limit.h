@@ -79,6 +79,9 @@ struct rate_limits {
     unsigned count;
     unsigned at[KEY_AT_BODY + 1]; /* how many are asked where */
     bool costs_later;             /* some rule has response_cost */
+    /* Shared limits asked there count by the same; so what one client is counted by may be on
+     * another server of a Cluster than what others are. */
+    bool same_subject[KEY_AT_BODY + 1];
     struct tats table, quotas;
     struct siphash_key place, fingerprint;
     struct siphash_key kept_place, kept_fingerprint; /* of quotas, which survive restarts */
@@ -92,6 +95,7 @@ struct limit_item {
     uint64_t now;    /* RATE: monotonic, ns; QUOTA: the window */
     int64_t ends_s;  /* QUOTA: the window, wall clock */
     char shared[16]; /* the store's name for it */
+    unsigned lane;   /* in the store */
 };
 
 struct limit_answer {
@@ -111,7 +115,7 @@ const struct reply *limit_refusal(struct txn *txn, const struct rate_limits *con
 /* engine.c: state of one stage in one transaction. */
 struct limits_state {
     struct limit_item *items;
-    unsigned count, exact;
+    unsigned count, exact, lane;
 };
 /* Limits that the answer charges, too: by the stages that asked, for the one that charges. */
 struct limit_later {

@@ -283,7 +283,7 @@ static const char *add_limits(struct rate_limits *conf, const struct limit_rule 
 {
     static const struct {
         unsigned v6_bits, scale;
-    } nets[LIMITS_NETS] = { { KEY_NETWORK_BITS, 1 }, { 56, 4 }, { 48, 16 } };
+    } nets[LIMITS_NETS] = { { KEY_NETWORK_BITS, 1 }, { 56, 4 }, { KEY_WIDEST_BITS, 16 } };
     struct key_plan plan;
     const char *wrong = find_plan(&plan, rule, setup);
     if (wrong != NULL)
@@ -301,6 +301,24 @@ static const char *add_limits(struct rate_limits *conf, const struct limit_rule 
         conf->count++;
     }
     return wrong;
+}
+
+static void find_subjects(struct rate_limits *conf)
+{
+    const struct limit *first[KEY_AT_BODY + 1] = { NULL };
+    for (unsigned i = 0; i < ARRAY_LEN(conf->same_subject); i++)
+        conf->same_subject[i] = true;
+    for (unsigned i = 0; i < conf->count; i++) {
+        const struct limit *limit = &conf->limits[i];
+        const struct limit **one = &first[limit->plan.stage];
+        if (!limit->exact)
+            continue;
+        if (*one == NULL)
+            *one = limit;
+        if (!key_plan_equal(&limit->plan, &(*one)->plan) ||
+            limit->rule->on_missing != (*one)->rule->on_missing)
+            conf->same_subject[limit->plan.stage] = false;
+    }
 }
 
 static enum err open_limits(void *base, struct setup *setup)
@@ -332,6 +350,7 @@ static enum err open_limits(void *base, struct setup *setup)
         complain(setup->complaint, SEVERITY_ERROR, "limit %zu: %s", i + 1, wrong);
         err = ERR_CONFIG;
     }
+    find_subjects(conf);
     return err;
 }
 
@@ -361,7 +380,7 @@ static enum err attach_limits(void *local, const void *base, struct worker *work
 {
     (void)base;
     slots_attach(local, worker);
-    if (worker->redis == NULL || worker->exact != NULL)
+    if (worker->keys == NULL || worker->exact != NULL)
         return OK;
     worker->exact = exact_attach(worker, worker->config->store);
     return worker->exact != NULL ? OK : ERR_MEMORY;

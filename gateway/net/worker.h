@@ -61,7 +61,7 @@ struct worker {
     struct snapshots *snapshots;      /* gateway/store/snapshot.h */
     struct geo_reader *geo;           /* geoip/database.h; NULL: no databases */
     struct providers *providers;      /* auth/provider.h; NULL: nobody asks them */
-    struct redis *redis;              /* gateway/store/redis.h; NULL: nothing is shared */
+    struct keyspace *keys;            /* gateway/store/keyspace.h; NULL: nothing is shared */
     struct ban_share *ban_share;      /* ratelimit/bans.h */
     struct exact *exact;              /* ratelimit/exact.h */
     void **locals;                    /* gateway/chain: per stage instance */

@@ -13,9 +13,10 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "gateway/base/log.h"
 #include "gateway/base/siphash.h"
 #include "gateway/net/channel.h"
+#include "gateway/store/redis_tell.h"
+#include "gateway/store/topology.h"
 
 enum state { REDIS_DOWN, REDIS_CONNECTING, REDIS_READY };
 
@@ -38,6 +39,10 @@ struct redis {
     uint64_t armed_ns;     /* when it comes; 0: it does not */
     struct timer retry, probe;
     unsigned address, failures, misses;
+    struct addr target; /* when pointed: the only one */
+    char target_name[64];
+    struct span tls_name;
+    bool pointed, started;
     bool hangs, told;
     uint64_t down_since_ns, heard_ns, back_ns;
     bool served; /* it was usable at some time */
@@ -92,7 +97,7 @@ static void missed(struct redis *redis)
     if (!redis->hangs) {
         redis->hangs = true;
         redis->down_since_ns = now_ns(redis);
-        log_warn("the store does not answer in time; deciding locally");
+        redis_tell_hangs(redis->server, redis_addr(redis));
     }
 }
 
@@ -183,6 +188,10 @@ static void greeted(struct redis_call *call, enum err err, const struct redis_va
     redis->greetings--;
     if (err != OK)
         return; /* who answers with that takes the connection down as well */
+    if (value->type == REDIS_ARRAY && redis->server->check_role && !role_is_master(value)) {
+        lose(redis, "it is a replica");
+        return;
+    }
     if (value->type == REDIS_ERROR) {
         bool refused = redis_is_error(value, SPAN("WRONGPASS")) ||
                        redis_is_error(value, SPAN("NOAUTH")) ||
@@ -202,7 +211,7 @@ static void greeted(struct redis_call *call, enum err err, const struct redis_va
     redis->back_ns = redis->served ? now_ns(redis) : 0;
     redis->served = true;
     if (redis->told)
-        log_info("the store answers");
+        redis_tell_up(redis->server, redis_addr(redis));
     redis->told = false;
 }
 
@@ -238,6 +247,8 @@ static void greet(struct redis *redis)
     for (unsigned i = 0; i < redis->script_count; i++)
         greet_with(redis, 3,
                    (struct span[]){ SPAN("SCRIPT"), SPAN("LOAD"), redis->scripts[i] });
+    if (server->check_role)
+        greet_with(redis, 1, (struct span[]){ SPAN("ROLE") });
     greet_with(redis, 1, (struct span[]){ SPAN("PING") });
 }
 
@@ -280,7 +291,7 @@ static void heard(struct redis *redis, bool in_time)
     if (redis->hangs && redis->state == REDIS_READY) {
         redis->hangs = false;
         redis->back_ns = now_ns(redis);
-        log_info("the store answers again");
+        redis_tell_up(redis->server, redis_addr(redis));
     }
 }
 
@@ -373,7 +384,7 @@ static void lose(struct redis *redis, const char *why)
         redis->down_since_ns = now_ns(redis);
     redis->state = REDIS_DOWN;
     if (!redis->told)
-        log_warn("the store is not reachable; deciding locally", F_TEXT("why", why));
+        redis_tell_lost(redis->server, redis_addr(redis), why);
     redis->told = true;
     channel_close(&redis->channel);
     redis_parser_free(redis->parser);
@@ -396,24 +407,34 @@ static void on_connect_late(struct redis *redis)
         lose(redis, "no connection in time");
 }
 
+static struct span name_of(const struct redis *redis)
+{
+    const struct redis_server *server = redis->server;
+    if (server->tls_name.len > 0)
+        return server->tls_name;
+    return redis->pointed ? redis->tls_name
+                          : server->names[redis->address % server->addr_count];
+}
+
 static void connect_now(struct redis *redis)
 {
     const struct redis_server *server = redis->server;
     struct tls *tls = NULL;
 
+    if (!redis->pointed && server->addr_count == 0)
+        return;
     redis->state = REDIS_CONNECTING;
     redis->greetings = 0;
     redis->parser = redis_parser_new();
     redis->channel = (struct channel){ .watch = { .fd = -1 } };
     if (server->tls != NULL)
-        tls = tls_connect(server->tls, server->tls_name);
+        tls = tls_connect(server->tls, name_of(redis));
     if (redis->parser == NULL || (server->tls != NULL && tls == NULL)) {
         lose(redis, "out of memory");
         return;
     }
-    const struct addr *addr = &server->addrs[redis->address % server->addr_count];
-    if (channel_connect(&redis->channel, redis->worker, addr, server->path, tls, &events) !=
-        OK) {
+    if (channel_connect(&redis->channel, redis->worker, redis_addr(redis), server->path, tls,
+                        &events) != OK) {
         lose(redis, "it cannot be connected to");
         return;
     }
@@ -436,7 +457,6 @@ struct redis *redis_new(struct worker *worker, const struct redis_server *server
     struct redis *redis = calloc(1, sizeof(*redis));
     if (redis == NULL)
         return NULL;
-    INVARIANT(server->addr_count > 0);
     redis->worker = worker;
     redis->server = server;
     redis->channel.watch.fd = -1;
@@ -477,8 +497,45 @@ void redis_keep_script(struct redis *redis, struct span script)
 void redis_start(struct redis *redis)
 {
     redis->down_since_ns = now_ns(redis);
+    redis->started = true;
     connect_now(redis);
     worker_flush(redis->worker);
+}
+
+const struct addr *redis_addr(const struct redis *redis)
+{
+    static const struct addr nowhere = { .family = ADDR_NONE };
+    const struct redis_server *server = redis->server;
+    if (redis->pointed)
+        return &redis->target;
+    return server->addr_count > 0 ? &server->addrs[redis->address % server->addr_count]
+                                  : &nowhere;
+}
+
+void redis_point(struct redis *redis, const struct addr *addr)
+{
+    if (redis->pointed && addr_equal(&redis->target, addr) && redis->target.port == addr->port)
+        return;
+    if (redis->state != REDIS_DOWN)
+        lose(redis, "another server has its place");
+    redis->target = *addr;
+    redis->pointed = true;
+    struct text name = text_fixed(redis->target_name, sizeof(redis->target_name));
+    addr_write(&name, addr);
+    redis->tls_name = text_span(&name);
+    redis->failures = 0;
+    if (redis->started)
+        connect_now(redis);
+}
+
+void redis_rest(struct redis *redis)
+{
+    redis->told = true;
+    lose(redis, "");
+    redis->pointed = false;
+    redis->told = redis->hangs = false;
+    timer_remove(&redis->worker->loop, &redis->retry);
+    timer_remove(&redis->worker->loop, &redis->probe);
 }
 
 bool redis_usable(const struct redis *redis)

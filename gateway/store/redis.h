@@ -32,10 +32,13 @@ enum {
 /* At load; lives as long as the configuration. */
 struct redis_server {
     struct addr addrs[REDIS_ADDRESSES_MAX];
-    unsigned addr_count;
-    struct span path; /* of a unix socket; empty: TCP */
+    struct span names[REDIS_ADDRESSES_MAX]; /* that certificates are to have, with TLS */
+    unsigned addr_count;                    /* 0: none is known before redis_point */
+    bool sentinel;                          /* it is not the store, but knows where that is */
+    bool check_role;                        /* only one that says it is a master is of use */
+    struct span path;                       /* of a unix socket; empty: TCP */
     struct tls_client *tls;
-    struct span tls_name;
+    struct span tls_name; /* in place of all others */
     struct span user;
     const struct secret *password;
     int64_t database;
@@ -60,6 +63,13 @@ void redis_free(struct redis *redis);
 void redis_keep_script(struct redis *redis, struct span script);
 /* Starts to connect; from now on it stays connected as well as it can. */
 void redis_start(struct redis *redis);
+
+/* To this server from now on, and at once if it is another one than before. */
+void redis_point(struct redis *redis, const struct addr *addr);
+/* To none, until it is pointed again. */
+void redis_rest(struct redis *redis);
+/* Where it is, or would be, connected to. */
+const struct addr *redis_addr(const struct redis *redis);
 
 /* Connected, greeted, and not known to hang. */
 bool redis_usable(const struct redis *redis);

@@ -9,6 +9,7 @@
 
 #include "conf/schema.h"
 #include "gateway/net/certs.h"
+#include "gateway/store/sentinel.h"
 
 static const struct choice failure_choices[] = {
     { "local", FAILURE_LOCAL, "Each node enforces its share of the limit on its own." },
@@ -38,11 +39,34 @@ static const struct option tls_options[] = {
     OPTIONS_END,
 };
 
+static const struct option sentinel_options[] = {
+    OPTION_NAMED("servers", struct store_conf, sentinel.servers, OPT_TEXTS,
+                 .max = REDIS_ADDRESSES_MAX, .flags = OPTION_REQUIRED,
+                 .example = "[redis://10.0.0.5:26379, redis://10.0.0.6:26379]",
+                 .help = "The Sentinels: redis://host:port each, or rediss://host:port, then "
+                         "the servers they name are spoken to in TLS, too."),
+    OPTION_NAMED("master", struct store_conf, sentinel.master, OPT_TEXT,
+                 .flags = OPTION_REQUIRED, .example = "main",
+                 .help = "The master's name, as the Sentinels know it."),
+    OPTION_NAMED("user", struct store_conf, sentinel.user, OPT_TEXT,
+                 .help = "ACL user of the Sentinels; empty for the default user."),
+    OPTION_NAMED("password", struct store_conf, sentinel.password, OPT_SECRET,
+                 .example = "$(file:/run/secrets/sentinel)", .help = "Its password."),
+    OPTIONS_END,
+};
+
 const struct option store_options[] = {
     OPTION(struct store_conf, redis, OPT_TEXT, .flags = OPTION_SHORTHAND,
            .example = "rediss://redis.internal:6379",
            .help = "Redis or Valkey: redis://host:port, rediss://host:port for TLS, or "
-                   "unix:/path."),
+                   "unix:/path. Or `sentinel`, or `cluster`."),
+    { .name = "sentinel",
+      .kind = OPT_OBJECT,
+      .options = sentinel_options,
+      .help = "A Redis whose master Sentinels name: a failover is followed." },
+    OPTION(struct store_conf, cluster, OPT_TEXTS, .max = REDIS_ADDRESSES_MAX,
+           .example = "[redis://10.0.0.5:6379, redis://10.0.0.6:6379]",
+           .help = "Some nodes of a Redis Cluster; the others are found."),
     OPTION(struct store_conf, user, OPT_TEXT, .help = "ACL user; empty for the default user."),
     OPTION(struct store_conf, password, OPT_SECRET, .example = "$(file:/run/secrets/redis)",
            .help = "Its password."),
@@ -72,16 +96,15 @@ const struct option store_options[] = {
 
 /* ---- at load ---- */
 
-static void add_address(struct redis_server *server, const struct sockaddr *sa, uint16_t port)
+/* More than there is room for are not needed: each is only one way to begin. */
+static void add_address(struct redis_server *server, const struct addr *addr, struct span host,
+                        uint16_t port)
 {
-    struct addr addr;
     if (server->addr_count == REDIS_ADDRESSES_MAX)
         return;
-    addr_from_sockaddr(&addr, sa);
-    if (addr.family != ADDR_V4 && addr.family != ADDR_V6)
-        return;
-    addr.port = port;
-    server->addrs[server->addr_count++] = addr;
+    server->addrs[server->addr_count] = *addr;
+    server->addrs[server->addr_count].port = port;
+    server->names[server->addr_count++] = host;
 }
 
 static const char *resolve(struct redis_server *server, struct span host, uint16_t port,
@@ -89,8 +112,7 @@ static const char *resolve(struct redis_server *server, struct span host, uint16
 {
     struct addr addr;
     if (addr_parse(host, &addr)) {
-        addr.port = port;
-        server->addrs[server->addr_count++] = addr;
+        add_address(server, &addr, host, port);
         return NULL;
     }
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
@@ -98,8 +120,11 @@ static const char *resolve(struct redis_server *server, struct span host, uint16
     int code = name == NULL ? EAI_MEMORY : getaddrinfo(name, NULL, &hints, &found);
     if (code != 0)
         return gai_strerror(code);
-    for (struct addrinfo *ai = found; ai != NULL; ai = ai->ai_next)
-        add_address(server, ai->ai_addr, port);
+    for (struct addrinfo *ai = found; ai != NULL; ai = ai->ai_next) {
+        addr_from_sockaddr(&addr, ai->ai_addr);
+        if (addr.family == ADDR_V4 || addr.family == ADDR_V6)
+            add_address(server, &addr, host, port);
+    }
     freeaddrinfo(found);
     return server->addr_count > 0 ? NULL : "it has no address";
 }
@@ -158,9 +183,74 @@ static enum err find_server(struct redis_server *server, struct span url, bool *
                  host.p, wrong);
         return ERR_CONFIG;
     }
-    if (server->tls_name.len == 0)
-        server->tls_name = host;
     return OK;
+}
+
+/* All in TLS, or none. */
+static enum err find_servers(struct redis_server *server, const struct texts *urls,
+                             bool *secure, struct arena *arena, struct complaint *complaint)
+{
+    for (size_t i = 0; i < urls->count; i++) {
+        bool this_one;
+        TRY(find_server(server, urls->items[i], &this_one, arena, complaint));
+        if (server->path.len > 0 || (i > 0 && this_one != *secure)) {
+            complain(complaint, SEVERITY_ERROR,
+                     "several servers are all redis://host:port, or all rediss://host:port");
+            return ERR_CONFIG;
+        }
+        *secure = this_one;
+    }
+    return OK;
+}
+
+static enum err find_sentinels(struct store *store, const struct store_conf *conf, bool *secure,
+                               struct arena *arena, struct complaint *complaint)
+{
+    store->sentinels = (struct redis_server){ .sentinel = true,
+                                              .user = conf->sentinel.user,
+                                              .password = &conf->sentinel.password,
+                                              .tls_name = conf->tls.name,
+                                              .timeout_ms = SENTINEL_TIMEOUT_MS };
+    store->master = conf->sentinel.master;
+    store->server.check_role = true;
+    if (store->master.len == 0) {
+        complain(complaint, SEVERITY_ERROR, "sentinel.master is missing");
+        return ERR_CONFIG;
+    }
+    return find_servers(&store->sentinels, &conf->sentinel.servers, secure, arena, complaint);
+}
+
+/* What a hash tag is made of, and the one database that a Cluster has. */
+static enum err find_cluster(struct store *store, const struct store_conf *conf, bool *secure,
+                             struct arena *arena, struct complaint *complaint)
+{
+    if (conf->database != 0 || span_index(conf->prefix, '{') >= 0) {
+        complain(complaint, SEVERITY_ERROR,
+                 "a Cluster has no database but 0, and there is no { in store.prefix");
+        return ERR_CONFIG;
+    }
+    return find_servers(&store->server, &conf->cluster, secure, arena, complaint);
+}
+
+static enum err find_store(struct store *store, const struct store_conf *conf, bool *secure,
+                           struct arena *arena, struct complaint *complaint)
+{
+    bool sentinel = conf->sentinel.servers.count > 0, cluster = conf->cluster.count > 0;
+    if ((conf->redis.len > 0) + sentinel + cluster > 1) {
+        complain(complaint, SEVERITY_ERROR,
+                 "a store is one of redis, sentinel and cluster, not several");
+        return ERR_CONFIG;
+    }
+    store->kind = sentinel ? STORE_SENTINEL : cluster ? STORE_CLUSTER : STORE_SERVER;
+    switch (store->kind) {
+    case STORE_SENTINEL:
+        return find_sentinels(store, conf, secure, arena, complaint);
+    case STORE_CLUSTER:
+        return find_cluster(store, conf, secure, arena, complaint);
+    case STORE_SERVER:
+        break;
+    }
+    return find_server(&store->server, conf->redis, secure, arena, complaint);
 }
 
 static void free_tls(void *client)
@@ -208,7 +298,7 @@ static void derive_key(struct store *store, const struct store_conf *conf,
 const struct store *store_open(const struct store_conf *conf, struct arena *arena,
                                struct complaint *complaint)
 {
-    if (conf->redis.len == 0)
+    if (conf->redis.len == 0 && conf->sentinel.servers.count == 0 && conf->cluster.count == 0)
         return NULL;
     struct store *store = arena_new(arena, struct store);
     bool secure = false;
@@ -224,10 +314,11 @@ const struct store *store_open(const struct store_conf *conf, struct arena *aren
                                            .database = conf->database,
                                            .tls_name = conf->tls.name,
                                            .timeout_ms = (uint64_t)conf->timeout.ms };
-    if (find_server(&store->server, conf->redis, &secure, arena, complaint) != OK)
+    if (find_store(store, conf, &secure, arena, complaint) != OK)
         return NULL;
     if (secure && open_tls(&store->server, conf, arena, complaint) != OK)
         return NULL;
+    store->sentinels.tls = store->server.tls;
     derive_key(store, conf, complaint);
     return store;
 }
@@ -257,12 +348,12 @@ enum err store_attach(struct worker *worker, const struct store *store)
 {
     if (store == NULL)
         return OK;
-    worker->redis = redis_new(worker, &store->server);
-    return worker->redis != NULL ? OK : ERR_MEMORY;
+    worker->keys = keyspace_new(worker, store);
+    return worker->keys != NULL ? OK : ERR_MEMORY;
 }
 
 void store_start(struct worker *worker)
 {
-    if (worker->redis != NULL)
-        redis_start(worker->redis);
+    if (worker->keys != NULL)
+        keyspace_start(worker->keys);
 }

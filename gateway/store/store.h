@@ -6,14 +6,23 @@
 #define SALLYPORT_STORE_H
 
 #include "conf/option.h"
-#include "gateway/store/redis.h"
+#include "gateway/store/keyspace.h"
 
 enum { STORE_KEY_BYTES = 32, STORE_NODES_MAX = 1024 };
 
 enum on_failure { FAILURE_LOCAL, FAILURE_ALLOW, FAILURE_DENY };
 
+/* Where the keys are. */
+enum store_kind { STORE_SERVER, STORE_SENTINEL, STORE_CLUSTER };
+
 struct store_conf {
     struct span redis, user, prefix;
+    struct {
+        struct texts servers;
+        struct span master, user;
+        struct secret password;
+    } sentinel;
+    struct texts cluster;
     struct secret password, secret;
     int64_t database, nodes;
     struct duration timeout;
@@ -28,7 +37,10 @@ struct store_conf {
 extern const struct option store_options[];
 
 struct store {
+    enum store_kind kind;
     struct redis_server server;
+    struct redis_server sentinels;
+    struct span master; /* as the Sentinels call it */
     struct span prefix;
     uint8_t key[STORE_KEY_BYTES]; /* of the HMACs under which things are kept */
     unsigned nodes;               /* that share the limits when each counts alone */
@@ -46,7 +58,7 @@ const struct store *store_open(const struct store_conf *conf, struct arena *aren
  */
 MUST_USE bool store_kept_key(struct span snapshot, uint8_t key[STORE_KEY_BYTES]);
 
-/* worker->redis, before the stages attach and may give it scripts; then it connects. */
+/* worker->keys, before the stages attach and may give it scripts; then it connects. */
 MUST_USE enum err store_attach(struct worker *worker, const struct store *store);
 void store_start(struct worker *worker);
 

@@ -149,7 +149,7 @@ static bool ask_one(void)
         return false;
     struct cell_key local = { key, key + 1 };
     exact_name(exact, &local, span_of((const char *)&key, sizeof(key)), item.name);
-    struct op *op = exact_ask(exact, &item, 1);
+    struct op *op = exact_ask(exact, 0, &item, 1);
     if (op == NULL)
         return false;
     free_askers = asker->next;
@@ -247,9 +247,9 @@ static void connect_to(const char *path)
     if (store_attach(worker, &store) != OK || (exact = exact_attach(worker, &store)) == NULL)
         exit(1);
     store_start(worker);
-    for (unsigned i = 0; i < 1000 && !exact_usable(exact); i++)
+    for (unsigned i = 0; i < 1000 && !exact_usable(exact, 0); i++)
         loop_turn(&worker->loop, 10);
-    if (!exact_usable(exact)) {
+    if (!exact_usable(exact, 0)) {
         (void)fprintf(stderr, "no Redis at %s\n", path);
         exit(1);
     }
