@@ -219,6 +219,7 @@ static struct flow *flow_new(struct stream *stream)
     stream->owner = flow;
     flow->stream = stream;
     txn_init(&flow->txn, stream->worker, &stream->arena, &stream->req);
+    flow->bodyless = stream->body_ended;
     flow->txn.flow = flow;
     flow->txn.stream = stream;
     flow->txn.peer = flow->txn.client = stream->peer;
@@ -369,7 +370,14 @@ static void forward_upstream(struct flow *flow)
         x->framing.length = x->body.len;
     }
     flow->streaming = x->streamed;
+    flow->passed = (struct flow_passed){ .findings = txn->finding_count,
+                                         .trail = txn->trail_count,
+                                         .detected = txn->detected };
     flow->forwarded_ns = txn->clock->mono_ns;
+    if (txn->replayed != NULL) { /* nobody is asked twice */
+        flow_refuse(flow, REASON_NO_ROUTE);
+        return;
+    }
     txn->worker->shared->counters.requests_forwarded++;
     balance_pick(txn->route->upstream, txn, &x->pick);
     exchange_start(x, txn->worker, txn->route->upstream, txn->arena, asked);

@@ -29,27 +29,30 @@ static bool passed_unchecked(const struct flow *flow)
     return flow->body_unseen || flow->response_unseen;
 }
 
-static bool is_selected(const struct flow *flow)
+bool flow_is_among(const struct flow *flow, uint32_t bits)
 {
-    const struct audit_conf *audit = &flow->txn.config->audit;
     const struct txn *txn = &flow->txn;
     enum reason reason = txn->reason;
 
-    if (!audit->on || flow->txn.worker->ring == NULL)
-        return false;
-    if (audit->record & AUDIT_ALL)
+    if (bits & AUDIT_ALL)
         return true;
     bool denied = txn->decided == ACTION_DENY || txn->decided == ACTION_FAIL;
     bool limited = reason == REASON_RATE_LIMIT || txn->facts.limit_shadow.len > 0;
     bool auth = is_about_sign_in(reason) || txn->facts.user.len > 0;
-    return ((audit->record & AUDIT_BLOCKED) && denied) ||
-           ((audit->record & AUDIT_DETECTED) &&
+    return ((bits & AUDIT_BLOCKED) && denied) ||
+           ((bits & AUDIT_DETECTED) &&
             (txn->detected || (!denied && passed_unchecked(flow)))) ||
-           ((audit->record & AUDIT_LIMITED) && limited) ||
-           ((audit->record & AUDIT_AUTH) && auth);
+           ((bits & AUDIT_LIMITED) && limited) || ((bits & AUDIT_AUTH) && auth);
 }
 
-static const char *action_of(const struct flow *flow)
+static bool is_selected(const struct flow *flow)
+{
+    const struct audit_conf *audit = &flow->txn.config->audit;
+
+    return audit->on && flow->txn.worker->ring != NULL && flow_is_among(flow, audit->record);
+}
+
+const char *flow_action(const struct flow *flow)
 {
     const struct txn *txn = &flow->txn;
 
@@ -135,7 +138,7 @@ static void fill_outcome(struct record *record, const struct flow *flow)
     const struct txn *txn = &flow->txn;
     const struct exchange *x = &flow->exchange;
 
-    record->action = action_of(flow);
+    record->action = flow_action(flow);
     record->reason = txn->reason != REASON_NONE ? reason_row(txn->reason)->slug : NULL;
     record->detail =
         flow->refused != HTTP_OK ? http_error_slug(flow->refused).p : txn->facts.auth_detail;
@@ -199,7 +202,7 @@ static bool is_repeatable(const struct flow *flow)
            txn->facts.user.len == 0;
 }
 
-static bool write_record(struct flow *flow)
+static bool write_record(struct flow *flow, bool captured)
 {
     struct txn *txn = &flow->txn;
     struct worker *worker = txn->worker;
@@ -222,6 +225,7 @@ static bool write_record(struct flow *flow)
         .findings = txn->findings,
         .finding_count = txn->finding_count,
         .findings_dropped = txn->findings_dropped,
+        .captured = captured,
         .config_hash = txn->config->hash,
         .node = txn->config->server.node,
     };
@@ -263,7 +267,8 @@ bool flow_record(struct flow *flow)
         return false;
     flow->recorded = true;
     chain_finish(&flow->txn);
-    bool written = is_selected(flow) && write_record(flow);
+    bool captured = flow_capture(flow);
+    bool written = is_selected(flow) && write_record(flow, captured);
     count(flow);
     return written;
 }

@@ -27,7 +27,12 @@ struct flow {
     uint64_t answered_ns;           /* when its head was there */
     struct flow_decode *decoding;   /* its content codings are, or were, taken off; or NULL */
     struct flow_compress *compress; /* its answer is put in a coding; NULL: it is not */
-    bool holding;                   /* the request's body is gathered */
+    struct flow_passed {            /* as it stood when the request went on */
+        unsigned findings, trail;
+        bool detected;
+    } passed;
+    bool bodyless; /* as it began: no body, or an empty one */
+    bool holding;  /* the request's body is gathered */
     bool body_unseen;
     bool gathering;       /* upstream's body is held */
     bool releasing;       /* what was held goes to the client, as fast as that takes it */
@@ -81,6 +86,13 @@ struct flow_coded {
 };
 void flow_decode_body(struct flow *flow, const struct flow_coded *coded, flow_decoded_fn *done);
 void flow_decode_cut(struct flow *flow);
+
+/* flow_capture.c. The whole of it, sealed, where audit.capture asks for it; what was decided,
+ * and the facts it rested on. True when it is in the ring. */
+bool flow_capture(struct flow *flow);
+/* flow_record.c. Whether `audit.record`, or another list of such words, means this one. */
+bool flow_is_among(const struct flow *flow, uint32_t bits);
+const char *flow_action(const struct flow *flow);
 
 /* One record, at most once per transaction; before the first byte of a local answer. True when
  * it is in the ring. */

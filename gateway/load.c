@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "conf/loading.h"
+#include "gateway/audit/capture.h"
 #include "gateway/base/cidrset.h"
 #include "gateway/chain/scope.h"
 #include "gateway/load_site.h"
@@ -135,6 +136,17 @@ static void load_audit(struct site_load *sl, const struct top_conf *top)
     audit->redaction.params = top->audit.redact.fields.items;
     audit->redaction.param_count = top->audit.redact.fields.count;
     memcpy(&audit->redaction.key, sl->config->boot_key + 16, sizeof audit->redaction.key);
+    struct capture_conf *capture = &audit->capture;
+    capture->sample = top->audit.capture.sample;
+    capture->rate = top->audit.capture.rate;
+    capture->body = top->audit.capture.body;
+    capture->size = top->audit.capture.size;
+    capture->on = audit->on && capture_key_read(top->audit.capture.key, capture->key);
+    for (size_t i = 0; i < top->audit.capture.of.count; i++)
+        capture->of |= audit_record_bit(top->audit.capture.of.items[i]);
+    if (capture->on && audit->file.text.len == 0)
+        complain_at(sl, node_child(sl->schema.root, SPAN("audit"))->place,
+                    "audit.capture needs audit.file: captures are kept beside it");
     for (size_t i = 0; i < top->audit.record.count; i++)
         audit->record |= audit_record_bit(top->audit.record.items[i]);
 }

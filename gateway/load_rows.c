@@ -4,10 +4,12 @@
 #include "gateway/load_rows.h"
 
 #include "conf/schema.h"
+#include "gateway/audit/capture.h"
 #include "gateway/http/claims.h"
 #include "gateway/net/certs.h"
 
 #define DAY_MS (24ll * 3600 * 1000)
+#define MIB (1024ll * 1024)
 #define GIB (1024ll * 1024 * 1024)
 
 static const struct choice sandbox_choices[] = {
@@ -317,6 +319,39 @@ static const struct option keep_rows[] = {
     OPTIONS_END,
 };
 
+static void check_capture_key(const void *field, struct complaint *complaint)
+{
+    const struct span *text = field;
+    uint8_t key[CAPTURE_KEY_BYTES];
+    if (text->len > 0 && !capture_key_read(*text, key))
+        complain(complaint, SEVERITY_ERROR,
+                 "this is no public key: `sallyport capture key` makes a pair");
+}
+
+static const struct option capture_rows[] = {
+    OPTION_NAMED("key", struct top_conf, audit.capture.key, OPT_TEXT, .flags = OPTION_SHORTHAND,
+                 .check = check_capture_key,
+                 .example = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo",
+                 .help = "Public key that captures are sealed to (`sallyport capture key`). "
+                         "Without it nothing is captured."),
+    OPTION_NAMED("of", struct top_conf, audit.capture.of, OPT_TEXTS, .check = check_record,
+                 .fallback = "blocked, detected",
+                 .help = "Which transactions: any of all, blocked, detected, limited, auth."),
+    OPTION_NAMED("sample", struct top_conf, audit.capture.sample, OPT_INT, .fallback = "0",
+                 .max = 1000000000, .help = "And one in so many of all transactions; 0: none."),
+    OPTION_NAMED("rate", struct top_conf, audit.capture.rate, OPT_INT, .fallback = "20",
+                 .min = 1, .max = 100000,
+                 .help = "Of one worker in one second, at most; a flood is not kept whole."),
+    OPTION_NAMED("body", struct top_conf, audit.capture.body, OPT_SIZE, .fallback = "64KiB",
+                 .max = CAPTURE_BODY_MAX,
+                 .help = "Bytes of a body that are kept. What was cut cannot be replayed "
+                         "beyond the cut."),
+    OPTION_NAMED("size", struct top_conf, audit.capture.size, OPT_SIZE, .fallback = "256MiB",
+                 .min = 8 * MIB, .max = 1024 * GIB,
+                 .help = "Of all captures that are kept; over it the oldest are deleted."),
+    OPTIONS_END,
+};
+
 const struct option audit_rows[] = {
     OPTION_NAMED("mode", struct top_conf, audit.mode, OPT_ENUM, .fallback = "on",
                  .choices = switch_choices, .help = "Whether records are written."),
@@ -349,6 +384,11 @@ const struct option audit_rows[] = {
       .kind = OPT_OBJECT,
       .options = keep_rows,
       .help = "When complete files are deleted." },
+    { .name = "capture",
+      .kind = OPT_OBJECT,
+      .options = capture_rows,
+      .help =
+          "Requests kept whole and sealed, beside the audit file, for `replay` and `diff`." },
     { .name = "redact",
       .kind = OPT_OBJECT,
       .options = redact_rows,

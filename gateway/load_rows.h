@@ -32,6 +32,12 @@ struct top_conf {
         struct {
             struct texts fields;
         } redact;
+        struct {
+            struct span key;
+            struct texts of;
+            int64_t sample, rate;
+            uint64_t body, size;
+        } capture;
     } audit;
     struct store_conf store;
     struct list lists; /* of struct list_item */

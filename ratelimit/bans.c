@@ -293,6 +293,7 @@ static struct verdict ban_head(struct call *c)
 const struct stage_type bans_stage = {
     .name = "bans",
     .summary = "Keeps out addresses that keep offending, and those that operators banned.",
+    .remembers = true,
     .options = bans_options,
     .conf_size = sizeof(struct bans_conf),
     .open = open_bans,

@@ -415,6 +415,7 @@ static struct verdict limit_subject(struct call *c)
 const struct stage_type limits_stage = {
     .name = "limits",
     .summary = "Limits the rate of requests, by address, header, form field and more.",
+    .remembers = true,
     .options = limits_options,
     .conf_size = sizeof(struct rate_limits),
     .state_size = sizeof(struct limits_state),
@@ -431,6 +432,7 @@ const struct stage_type subject_limits_stage = {
     .name = "subject_limits",
     .with = &limits_stage,
     .summary = "Those of the limits that count by who was authenticated.",
+    .remembers = true,
     .conf_size = sizeof(struct rate_limits),
     .state_size = sizeof(struct limits_state),
     .idle = subjects_idle,

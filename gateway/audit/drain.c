@@ -236,7 +236,10 @@ static bool drain_ring(struct drain *drain, unsigned slot)
         struct ring_record record;
         if (!ring_peek(ring, &cursor, &record, drain->scratch))
             break;
-        if (is_dropped(drain, &record)) {
+        if (record.aside) {
+            if (drain->captures != NULL)
+                captures_add(drain->captures, record.line);
+        } else if (is_dropped(drain, &record)) {
             drain->dropped[record.class]++;
             drain->rings->dropped[record.class]++;
         } else if (!put(drain, record.line)) {

@@ -11,6 +11,7 @@
 #ifndef SALLYPORT_AUDIT_DRAIN_H
 #define SALLYPORT_AUDIT_DRAIN_H
 
+#include "gateway/audit/captures.h"
 #include "gateway/audit/flood.h"
 #include "gateway/audit/journal.h"
 
@@ -19,7 +20,8 @@ enum { DRAIN_FLOODS_MAX = 256 /* told in one batch */ };
 struct drain {
     struct rings *rings;
     struct journal *journal;
-    struct ring_acks *acks; /* two of them; NULL: the file is no chain's */
+    struct ring_acks *acks;    /* two of them; NULL: the file is no chain's */
+    struct captures *captures; /* NULL: none are kept */
     enum on_full on_full;
     int written_fd; /* eventfd of those who wait for a record, or -1 */
     uint64_t now_us;

@@ -510,6 +510,8 @@ static void put_ours(struct line *line, const struct record *record)
     put_upstream(line, record);
     if (record->body_unseen)
         text_lit(out, "\"body_unseen\":true,");
+    if (record->captured)
+        text_lit(out, "\"captured\":true,");
     if (record->response_unseen)
         text_lit(out, "\"response_unseen\":true,");
     OBJECT(out, "client");

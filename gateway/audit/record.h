@@ -82,6 +82,7 @@ struct record {
     const char *cut;      /* why the answer was cut short, or NULL */
     bool body_unseen;     /* part of a body went by without inspection */
     bool response_unseen; /* the same of the answer's, where stages wanted to see it */
+    bool captured;        /* the request is kept whole (capture.h) */
     struct span list;     /* that denied, by name; or empty */
     struct scores scores;
     const char *country, *continent; /* where the client is; NULL or empty: not known */

@@ -13,7 +13,10 @@
 #include "gateway/audit/record.h"
 #include "gateway/base/clock.h"
 
-enum { FRAME_BYTES = 8, FRAME_MARK = 0x5a115e9d /* plus the record's class */ };
+enum {
+    FRAME_BYTES = 8,
+    FRAME_MARK = 0x5a115e9d /* plus the record's class; behind them: aside */
+};
 
 /* How much of the ring a class may fill. */
 static const size_t room_of[RECORD_CLASSES] = {
@@ -129,6 +132,17 @@ enum pressure ring_pressure(const struct rings *rings)
     return pressure <= PRESSURE_CLOSED ? (enum pressure)pressure : PRESSURE_NONE;
 }
 
+static void publish(struct ring_writer *writer, uint32_t mark, struct span bytes)
+{
+    struct ring *ring = writer->ring;
+    uint64_t head = ring->head;
+    struct frame frame = { .len = (uint32_t)bytes.len, .mark = mark };
+    memcpy(ring->bytes + position(head), &frame, sizeof(frame));
+    put(ring, head + FRAME_BYTES, bytes.p, bytes.len);
+    __atomic_store_n(&ring->head, head + frame_size(bytes.len), __ATOMIC_RELEASE);
+    wake(writer);
+}
+
 bool ring_commit(struct ring_writer *writer, enum record_class class, struct span record)
 {
     struct ring *ring = writer->ring;
@@ -144,11 +158,24 @@ bool ring_commit(struct ring_writer *writer, enum record_class class, struct spa
         wake(writer);
         return false;
     }
-    struct frame frame = { .len = (uint32_t)record.len, .mark = FRAME_MARK + class };
-    memcpy(ring->bytes + position(head), &frame, sizeof(frame));
-    put(ring, head + FRAME_BYTES, record.p, record.len);
-    __atomic_store_n(&ring->head, head + size, __ATOMIC_RELEASE);
-    wake(writer);
+    publish(writer, FRAME_MARK + class, record);
+    return true;
+}
+
+bool ring_has_room_aside(const struct ring_writer *writer, size_t bytes)
+{
+    const struct ring *ring = writer->ring;
+    uint64_t used = ring->head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
+    return ring_pressure(writer->rings) == PRESSURE_NONE && used <= RING_BYTES / 2 &&
+           bytes <= RING_BYTES / 2 - used;
+}
+
+bool ring_commit_aside(struct ring_writer *writer, struct span bytes)
+{
+    if (bytes.len == 0 || bytes.len > RECORD_BYTES_MAX ||
+        !ring_has_room_aside(writer, frame_size(bytes.len)))
+        return false;
+    publish(writer, FRAME_MARK + RECORD_CLASSES, bytes);
     return true;
 }
 
@@ -176,7 +203,7 @@ bool ring_peek(const struct ring *ring, uint64_t *cursor, struct ring_record *re
     if (ready >= FRAME_BYTES && ready <= RING_BYTES && position(*cursor) % FRAME_BYTES == 0)
         memcpy(&frame, ring->bytes + position(*cursor), sizeof(frame));
     uint32_t class = frame.mark - FRAME_MARK;
-    if (class >= RECORD_CLASSES || frame.len == 0 || frame.len > RECORD_BYTES_MAX ||
+    if (class > RECORD_CLASSES || frame.len == 0 || frame.len > RECORD_BYTES_MAX ||
         frame_size(frame.len) > ready) {
         *cursor = head;
         *record = (struct ring_record){ .line = damaged(scratch),
@@ -185,7 +212,8 @@ bool ring_peek(const struct ring *ring, uint64_t *cursor, struct ring_record *re
         return true;
     }
 
-    record->class = (enum record_class) class;
+    record->aside = class == RECORD_CLASSES;
+    record->class = record->aside ? RECORD_FORWARDED : (enum record_class) class;
     record->damaged = false;
     size_t from = position(*cursor + FRAME_BYTES), first = RING_BYTES - from;
     *cursor += frame_size(frame.len);

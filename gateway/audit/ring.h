@@ -115,6 +115,10 @@ bool ring_free(struct ring *ring);
 
 /* Commits one record (a JSON line without its newline); false: lost and counted. */
 bool ring_commit(struct ring_writer *writer, enum record_class class, struct span record);
+/* What stands aside from the records, captures say: it has at most half of the ring, and is
+ * lost without a word. Several frames that belong together ask for room first. */
+MUST_USE bool ring_has_room_aside(const struct ring_writer *writer, size_t bytes);
+MUST_USE bool ring_commit_aside(struct ring_writer *writer, struct span bytes);
 /* Wakes the recorder whether it sleeps or not: somebody waits for what was committed. */
 void ring_kick(struct ring_writer *writer);
 /* What the recorder asks for; anything but its own words is PRESSURE_NONE. */
@@ -131,6 +135,7 @@ struct ring_record {
     struct span line;
     enum record_class class;
     bool damaged; /* the line is ours, and the rest of the ring was given up */
+    bool aside;   /* no line: what ring_commit_aside was given */
 };
 bool ring_peek(const struct ring *ring, uint64_t *cursor, struct ring_record *record,
                char *scratch);

@@ -11,6 +11,7 @@
 
 #include <sys/mman.h>
 
+#include "gateway/chain/replayed.h"
 #include "gateway/chain/scope.h"
 #include "gateway/net/channel.h"
 
@@ -195,6 +196,8 @@ static struct verdict call_stage(struct call *c, stage_fn *fn)
 static struct verdict ask(struct txn *txn, const struct stage_instance *stage)
 {
     struct call c = call_for(txn, stage);
+    if (txn->replayed != NULL && stage->type->remembers)
+        return checked(replayed_word(txn, stage->type->name, txn->run.phase));
 #ifdef SALLYPORT_FAULTS
     struct verdict fault;
     if (fault_inject(&c, stage, txn->run.phase, &fault))

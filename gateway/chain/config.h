@@ -55,6 +55,17 @@ struct server_conf {
     struct cache_conf cache;
 };
 
+/* audit.capture: which requests are kept whole, sealed (gateway/audit/capture.h). */
+struct capture_conf {
+    bool on;
+    uint8_t key[32]; /* public */
+    uint32_t of;     /* bits: enum audit_select */
+    int64_t sample;  /* and one in so many of all; 0: none */
+    int64_t rate;    /* of one worker in a second, at most */
+    uint64_t body;   /* bytes of it */
+    uint64_t size;   /* of all that is kept */
+};
+
 struct audit_conf {
     bool on;
     struct path file; /* empty: standard output */
@@ -69,6 +80,7 @@ struct audit_conf {
     struct duration keep_age;
     uint64_t keep_size; /* 0: all, and so above */
     struct redaction redaction;
+    struct capture_conf capture;
 };
 enum audit_select {
     AUDIT_ALL = 1,

@@ -149,6 +149,12 @@ struct stage_type {
     uint64_t (*page_body)(const void *conf);
     /* It may demand what pages give, a log-in say: pages go without it. */
     bool gate;
+    /*
+     * What it answers rests on more than the request and the configuration: on counters, on
+     * what another server says. Who replays a request takes its recorded word
+     * (gateway/chain/replayed.h) and does not ask it again.
+     */
+    bool remembers;
     /* It says who a request is from, and refuses those of nobody: where several such stages
      * stand, any of them will do (auth/demand.h). */
     bool authenticates;

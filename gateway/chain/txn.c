@@ -1,5 +1,7 @@
 /* A transaction's beginning and end, and what stages leave in it: findings and facts. */
 #include "gateway/chain/txn.h"
+
+#include "gateway/chain/replayed.h"
 #include "gateway/net/worker.h"
 
 void txn_init(struct txn *txn, struct worker *worker, struct arena *arena, struct request *req)
@@ -12,6 +14,7 @@ void txn_init(struct txn *txn, struct worker *worker, struct arena *arena, struc
     txn->config = worker->config;
     txn->req = req;
     txn->edits_tail = &txn->edits;
+    txn->replayed = worker->replayed;
     txn->began_ns = txn->clock->mono_ns;
     txn->began_us = txn->clock->wall_us;
     uuid_write(&worker->uuids, txn->began_us, txn->id);
@@ -75,6 +78,8 @@ void txn_score(struct txn *txn, enum score_kind kind, int64_t value)
 const struct geo *txn_geo(struct txn *txn, bool names)
 {
     const struct config *config = txn->config;
+    if (txn->replayed != NULL && txn->replayed->has_geo)
+        return &txn->replayed->geo;
     if (config->geo_lookup == NULL)
         return NULL;
     if (txn->geo != NULL && (txn->geo->named || !names))

@@ -67,9 +67,10 @@ struct txn {
     char *state; /* the stages' own, zeroed, route->state_size bytes */
     struct waited *waited;
     struct scope_cache *scope;
-    struct geo *geo; /* NULL: nobody has asked yet; see txn_geo */
-    bool undecided;  /* an expression met a limit: its answer is not to be relied upon (scope.h)
-                      */
+    const struct replayed *replayed; /* NULL: a live transaction; replayed.h */
+    struct geo *geo;                 /* NULL: nobody has asked yet; see txn_geo */
+    bool undecided; /* an expression met a limit: its answer is not to be relied upon (scope.h)
+                     */
 
     struct finding *findings; /* FINDINGS_MAX, made on first use */
     unsigned finding_count, findings_dropped;

@@ -21,6 +21,15 @@
         FLAG_CONTROL, 0, "control", "PATH", "control socket, in place of the configuration's"  \
     }
 
+#define CAPTURE_KEY                                                                            \
+    {                                                                                          \
+        FLAG_KEY, 0, "key", "FILE", "private key that captures are sealed to"                  \
+    }
+#define CAPTURE_FILE                                                                           \
+    {                                                                                          \
+        FLAG_FILE, 0, "file", "PATH", "audit file, in place of the configuration's"            \
+    }
+
 const struct verb verbs[] = {
     { .name = "run",
       .summary = "Serve, in the foreground, until SIGTERM.",
@@ -74,6 +83,26 @@ const struct verb verbs[] = {
                    "whom it comes from; 192.0.2.1 if not given" },
                  OUTPUT },
       .run = verb_explain },
+    { .name = "replay",
+      .summary = "Captured requests once more through a configuration: what is decided "
+                 "otherwise than then. 0: nothing, 3: something.",
+      .flags = { CONFIG, CAPTURE_KEY, CAPTURE_FILE, OUTPUT },
+      .run = verb_replay },
+    { .name = "diff",
+      .operands = "OLD NEW",
+      .summary = "Captured requests through two configurations: which decisions change. 0: "
+                 "none, 3: some.",
+      .flags = { CAPTURE_KEY, CAPTURE_FILE, OUTPUT },
+      .run = verb_diff },
+    { .name = "capture",
+      .operands = "key|list",
+      .summary = "A pair of keys for audit.capture, or what is captured.",
+      .flags = { CONFIG,
+                 CAPTURE_KEY,
+                 CAPTURE_FILE,
+                 OUTPUT,
+                 { FLAG_TO, 0, "to", "FILE", "key: where the private key goes" } },
+      .run = verb_capture },
     { .name = "rules",
       .operands = "list|cost|show ID|test REQUEST",
       .summary = "SecLang rules as they are configured: what is asked of what, and how.",

@@ -277,6 +277,12 @@ static void events_run(struct loop *loop, int count)
     loop->batch_count = loop->batch_index = 0;
 }
 
+static void read_clock(struct loop *loop)
+{
+    clock_read(&loop->clock);
+    loop->clock.wall_us += (uint64_t)loop->wall_shift_us;
+}
+
 /* ---- turns ---- */
 
 enum err loop_init(struct loop *loop)
@@ -288,7 +294,7 @@ enum err loop_init(struct loop *loop)
     tasks_clear(&loop->queue);
     for (size_t i = 0; i < LOOP_SLOTS; i++)
         timers_clear(&loop->wheel[i]);
-    clock_read(&loop->clock);
+    read_clock(loop);
     loop->wheel_ms = tick_floor(clock_ms(&loop->clock));
     return OK;
 }
@@ -311,7 +317,7 @@ void loop_turn(struct loop *loop, int wait_ms)
 
     int count = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, timeout);
     INVARIANT(count >= 0 || errno == EINTR);
-    clock_read(&loop->clock);
+    read_clock(loop);
     loop->turns++;
     if (count > 0)
         events_run(loop, count);

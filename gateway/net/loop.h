@@ -39,6 +39,7 @@ struct loop {
     int epoll_fd;
     bool stopping;
     struct clock clock;                 /* read once a turn */
+    int64_t wall_shift_us;              /* added to the wall clock: a replay's other time */
     struct task queue;                  /* list head */
     struct timer wheel[LOOP_SLOTS];     /* list heads */
     uint64_t occupied[LOOP_SLOTS / 64]; /* a clear bit: that slot is empty */

@@ -57,6 +57,8 @@ struct worker {
     struct ring_writer *ring; /* gateway/audit/ring.h; NULL when audit is off */
     struct commits *commits;  /* gateway/audit/commit.h; NULL: answers do not wait */
     struct repeats *flood;    /* gateway/audit/flood.h; NULL: every refusal is recorded */
+    struct capturing *capturing;      /* gateway/audit/capture.h; NULL: nothing is captured */
+    const struct replayed *replayed;  /* gateway/chain/replayed.h; NULL: requests are live */
     struct worker_meters *meters;     /* gateway/chain/meter.h; NULL: nobody counts */
     struct snapshots *snapshots;      /* gateway/store/snapshot.h */
     struct geo_reader *geo;           /* geoip/database.h; NULL: no databases */

@@ -75,6 +75,7 @@ static void send_recorder(struct home *home)
     settings->compress = audit->compress;
     settings->keep_ms = (uint64_t)audit->keep_age.ms;
     settings->keep_bytes = audit->keep_size;
+    settings->capture_bytes = audit->capture.on ? audit->capture.size : 0;
     if (!settings_put(settings->audit_path, sizeof(settings->audit_path),
                       config->audit.file.text) ||
         !settings_put(settings->user, sizeof(settings->user), config->server.user))

@@ -36,6 +36,7 @@ enum {
 struct recorder {
     struct journal journal;
     struct archive archive;
+    struct captures captures;
     struct drain drain;
     const struct recorder_settings *settings;
     uint64_t now_us;
@@ -152,6 +153,7 @@ static void finish(struct recorder *recorder, int32_t master)
            !drain_workers_left(&recorder->drain))
         continue;
     archive_close(&recorder->archive);
+    captures_close(&recorder->captures);
     journal_close(&recorder->journal, recorder->now_us);
 }
 
@@ -198,6 +200,9 @@ static enum err open_journal(struct recorder *recorder)
     enum err err = journal_open(&recorder->journal, &conf, seal, clock.wall_us);
     recorder->drain.on_full = (enum on_full)settings->on_full;
     recorder->drain.written_fd = ROLE_FD_WRITTEN;
+    captures_open(&recorder->captures, err == OK ? recorder->journal.conf.path : NULL,
+                  settings->capture_bytes);
+    recorder->drain.captures = &recorder->captures;
     drain_open(&recorder->drain, rings, &recorder->journal, err == OK ? seal : NULL);
     const struct archive_conf archive = { .path = recorder->journal.conf.path,
                                           .compress = settings->compress,

@@ -22,6 +22,7 @@ struct recorder_settings {
     uint32_t durability, on_full;       /* enum durability, enum on_full */
     uint64_t spill_bytes, rotate_bytes; /* 0: none, never */
     uint64_t rotate_ms, keep_ms, keep_bytes;
+    uint64_t capture_bytes;               /* 0: no captures are kept */
     char audit_path[SETTINGS_PATH_BYTES]; /* empty: standard output */
     char user[SETTINGS_TEXT_BYTES];       /* empty: keep */
 };

@@ -12,6 +12,7 @@
 #include "auth/apikeys.h"
 #include "auth/keyfile.h"
 #include "auth/provider.h"
+#include "gateway/audit/capture.h"
 #include "gateway/audit/commit.h"
 #include "gateway/audit/flood.h"
 #include "gateway/base/cidrset.h"
@@ -55,6 +56,7 @@ struct serving {
     struct ring_writer ring;
     struct commits commits;
     struct repeats flood;
+    struct capturing capturing;
     struct snapshots snapshots;
     struct arena arena; /* the worker's own */
     struct door *doors;
@@ -345,6 +347,11 @@ static void on_heartbeat(struct timer *timer)
     timer_set(&serving->worker.loop, timer, HEARTBEAT_MS);
 }
 
+static bool seal_capture(struct worker *worker, const struct capture_parts *parts)
+{
+    return capture_commit(&worker->capturing->sealer, worker->ring, parts, worker->record);
+}
+
 static void attach_shared(struct serving *serving)
 {
     const struct worker_start *start = serving->start;
@@ -360,6 +367,12 @@ static void attach_shared(struct serving *serving)
                                           .ring = &start->rings->ring[start->ring_slot],
                                           .wake_fd = start->recorder_fd };
     worker->ring = &serving->ring;
+    const struct capture_conf *capture = &worker->config->audit.capture;
+    if (capture->on) {
+        serving->capturing.take = seal_capture;
+        capture_sealer_open(&serving->capturing.sealer, capture->key);
+        worker->capturing = &serving->capturing;
+    }
     worker->flood = &serving->flood;
     struct siphash_key key;
     memcpy(&key, worker->config->boot_key, sizeof(key));

@@ -1,0 +1,29 @@
+/* Recorded words, found again. */
+#include "gateway/chain/replayed.h"
+
+#include "gateway/chain/chain.h"
+#include "gateway/chain/reply.h"
+#include "gateway/chain/txn.h"
+
+struct verdict replayed_word(struct txn *txn, const char *stage, enum phase phase)
+{
+    const struct replayed *replayed = txn->replayed;
+    for (unsigned i = 0; i < replayed->word_count; i++) {
+        const struct replayed_stage *word = &replayed->words[i];
+        if (strcmp(word->stage, stage) != 0 || strcmp(word->phase, phase_name(phase)) != 0)
+            continue;
+        struct verdict said = word->said;
+        if (word->status != 0 && (said.action == ACTION_DENY || said.action == ACTION_REPLY))
+            said.reply = reply_new(txn, word->status);
+        return said;
+    }
+    return pass();
+}
+
+enum reason replayed_reason(const char *slug)
+{
+    for (int i = REASON_NONE + 1; i < REASON_COUNT; i++)
+        if (strcmp(reason_row((enum reason)i)->slug, slug) == 0)
+            return (enum reason)i;
+    return REASON_NONE;
+}

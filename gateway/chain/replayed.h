@@ -1,0 +1,31 @@
+/*
+ * What is known of a transaction that happened, for its replay: the words of stages that
+ * remember more than the request (`remembers` of stage.h), where the client was, which route
+ * it took. A live transaction has none of it.
+ */
+#ifndef SALLYPORT_CHAIN_REPLAYED_H
+#define SALLYPORT_CHAIN_REPLAYED_H
+
+#include "gateway/chain/geo.h"
+#include "gateway/chain/stage.h"
+
+enum { REPLAYED_WORDS_MAX = TRAIL_MAX };
+
+struct replayed {
+    struct replayed_stage {
+        const char *stage, *phase;
+        struct verdict said; /* its reply: NULL */
+        int status;          /* of that reply; 0: the reason's */
+    } words[REPLAYED_WORDS_MAX];
+    unsigned word_count;
+    const char *route; /* name, or "" */
+    bool has_geo;
+    struct geo geo;
+};
+
+/* What the stage said then; one that was not asked passes. */
+struct verdict replayed_word(struct txn *txn, const char *stage, enum phase phase);
+/* The reason with that slug; REASON_NONE when there is none. */
+enum reason replayed_reason(const char *slug);
+
+#endif
