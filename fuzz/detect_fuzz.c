@@ -2,7 +2,6 @@
  * The rejects before libinjection are exact: what they turn away, it does not fire on.
  */
 #include "rules/detect.h"
-#include "rules/sql_words.h"
 
 int libinjection_sqli(const char *s, size_t len, char fingerprint[]);
 int libinjection_xss(const char *s, size_t len);
@@ -11,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    sql_words_prepare();
+    detect_prepare();
     struct span value = span_of((const char *)data, size);
     char fingerprint[FINGERPRINT_SIZE], ours[FINGERPRINT_SIZE];
     bool sqli = libinjection_sqli(value.p, value.len, fingerprint) != 0;

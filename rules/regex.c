@@ -8,8 +8,19 @@
 #include <pcre2.h>
 #include <stdlib.h>
 
+/* Patterns whose answer needs no matcher: with these options `.` takes every byte. */
+static const struct {
+    const char *source;
+    bool empty; /* only the empty text; else all of any text */
+} plain_rows[] = {
+    { "^$", true }, { ".*", false }, { "^.*", false }, { ".*$", false }, { "^.*$", false },
+};
+
+enum plain { PLAIN_NOT, PLAIN_EMPTY, PLAIN_ALL };
+
 struct sec_regex {
     pcre2_code *code;
+    enum plain plain;
     char *source;
     size_t len;
 };
@@ -20,6 +31,15 @@ static void explain(struct text *why, int error, size_t offset)
     if (pcre2_get_error_message(error, (PCRE2_UCHAR *)message, sizeof message) < 0)
         message[0] = '\0';
     text_format(why, "%s at offset %zu of the pattern", message, offset);
+}
+
+static enum plain plain_of(struct span pattern)
+{
+    for (size_t i = 0; i < ARRAY_LEN(plain_rows); i++) {
+        if (span_equal(pattern, span_text(plain_rows[i].source)))
+            return plain_rows[i].empty ? PLAIN_EMPTY : PLAIN_ALL;
+    }
+    return PLAIN_NOT;
 }
 
 struct sec_regex *regex_compile(struct span pattern, bool caseless, struct text *why)
@@ -36,7 +56,11 @@ struct sec_regex *regex_compile(struct span pattern, bool caseless, struct text 
     if (pattern.len > 0)
         memcpy(source, pattern.p, pattern.len);
     source[pattern.len] = '\0';
-    *regex = (struct sec_regex){ .source = source, .len = pattern.len };
+    *regex = (struct sec_regex){
+        .source = source,
+        .len = pattern.len,
+        .plain = plain_of(pattern),
+    };
 
     int error;
     PCRE2_SIZE offset;
@@ -135,7 +159,15 @@ static enum regex_answer match(const struct regex_local *local, const struct sec
 enum regex_answer regex_match(const struct regex_local *local, const struct sec_regex *regex,
                               struct span text, struct regex_captures *captures)
 {
-    return match(local, regex, text, 0, 0, captures);
+    if (regex->plain == PLAIN_NOT)
+        return match(local, regex, text, 0, 0, captures);
+    if (regex->plain == PLAIN_EMPTY && text.len > 0)
+        return REGEX_NO;
+    if (captures != NULL) {
+        captures->count = 1;
+        captures->at[0] = text.p != NULL ? text : SPAN("");
+    }
+    return REGEX_YES;
 }
 
 enum regex_answer regex_match_from(const struct regex_local *local,

@@ -5,7 +5,7 @@
  */
 #include "rules/sql_words.h"
 
-enum { LOOKUP_WORD = 1, KEYWORDS_MIN = 1000, KEYWORDS_MAX = 100000 };
+enum { LOOKUP_WORD = 1, KEYWORDS_MIN = 1000, SLOTS = 1 << 15, KEYWORDS_MAX = SLOTS / 2 };
 
 struct keyword {
     const char *word;
@@ -19,6 +19,10 @@ extern const struct keyword char_parse_map[] __attribute__((weak));
 char libinjection_sqli_lookup_word(void *state, int kind, const char *word, size_t len);
 
 struct sql_words sql_words;
+
+/* Open addressing: index into the table, and one more; 0: empty. */
+static uint16_t slots[SLOTS];
+static size_t longest;
 
 static size_t table_size(void)
 {
@@ -78,6 +82,56 @@ static bool take(const struct keyword *keyword)
     return true;
 }
 
+/* ---- the table as a hash table --------------------------------------------------------------
+ */
+
+/* Case is of ASCII letters, and those of the table are in upper case. */
+static inline char upper(char c)
+{
+    return (char)(c >= 'a' && c <= 'z' ? c - 0x20 : c);
+}
+
+static uint32_t hash_of(struct span word)
+{
+    uint32_t hash = (uint32_t)word.len;
+    for (size_t i = 0; i < word.len; i++)
+        hash = (hash ^ (uint8_t)upper(word.p[i])) * 0x9e3779b1u;
+    return hash ^ hash >> 15;
+}
+
+static bool is_entry(const char *entry, struct span word)
+{
+    for (size_t i = 0; i < word.len; i++) {
+        if (entry[i] == '\0' || entry[i] != upper(word.p[i]))
+            return false;
+    }
+    return entry[word.len] == '\0';
+}
+
+static void index_table(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct span word = span_text(sql_keywords[i].word);
+        uint32_t at = hash_of(word) % SLOTS;
+        while (slots[at] != 0)
+            at = (at + 1) % SLOTS;
+        slots[at] = (uint16_t)(i + 1);
+        longest = word.len > longest ? word.len : longest;
+    }
+}
+
+char sql_word_type(struct span word)
+{
+    if (word.len > longest)
+        return '\0';
+    for (uint32_t at = hash_of(word) % SLOTS; slots[at] != 0; at = (at + 1) % SLOTS) {
+        const struct keyword *keyword = &sql_keywords[slots[at] - 1];
+        if (is_entry(keyword->word, word))
+            return keyword->type;
+    }
+    return '\0';
+}
+
 void sql_words_prepare(void)
 {
     size_t count = table_size();
@@ -87,5 +141,6 @@ void sql_words_prepare(void)
         if (!take(&sql_keywords[i]))
             return;
     }
+    index_table(count);
     sql_words.ready = true;
 }

@@ -30,6 +30,12 @@ static inline uint32_t sql_word_hash(uint32_t hash, char c)
     return (hash ^ upper) * 0x9e3779b1u;
 }
 
+/*
+ * The type of a word, phrase, operator or fingerprint in the table, '\0' where it has none: what
+ * libinjection's own search answers, from a hash table. Only when `ready`.
+ */
+char sql_word_type(struct span word);
+
 /* False: the word is nothing to SQL but a name, and begins no phrase (`group by`). */
 static inline bool sql_word_known(uint32_t hash)
 {

@@ -127,6 +127,8 @@ static bool take_items(struct span value, struct items *items)
 static char sql_type(struct span word)
 {
     enum { LOOKUP_WORD = 1 };
+    if (sql_words.ready)
+        return sql_word_type(word);
     return libinjection_sqli_lookup_word(NULL, LOOKUP_WORD, word.p, word.len);
 }
 

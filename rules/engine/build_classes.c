@@ -239,25 +239,41 @@ static enum err class_forms(struct plan_builder *b, struct scan_class *class, co
     return OK;
 }
 
-static enum err gather(struct plan_builder *b, struct scan_class *class, const uint64_t *bits)
+struct gathering {
+    const struct sec_plan *plan;
+    const uint64_t *bits;
+    uint32_t *ids;
+    unsigned count;
+    bool forms[PLAN_FORMS_MAX];
+};
+
+/* Patterns, or checks. */
+static unsigned gather_all(struct gathering *g, bool checks)
 {
-    const struct sec_plan *plan = b->plan;
-    bool forms[PLAN_FORMS_MAX] = { false };
-    uint32_t *ids = arena_array(b->arena, uint32_t, plan->pattern_count);
-    if (ids == NULL)
-        return ERR_MEMORY;
-    for (unsigned i = 0; i < plan->pattern_count; i++) {
-        const struct plan_pattern *pattern = &plan->patterns[i];
-        if (!wanted(pattern, bits))
+    unsigned before = g->count;
+    for (unsigned i = 0; i < g->plan->pattern_count; i++) {
+        const struct plan_pattern *pattern = &g->plan->patterns[i];
+        if ((pattern->op != NULL) != checks || !wanted(pattern, g->bits))
             continue;
-        ids[class->id_count++] = i;
+        g->ids[g->count++] = i;
         for (unsigned j = 0; j < pattern->find_count; j++) {
-            if (bit_has(bits, pattern->finds[j].bit))
-                add_form(plan, forms, pattern->finds[j].form);
+            if (bit_has(g->bits, pattern->finds[j].bit))
+                add_form(g->plan, g->forms, pattern->finds[j].form);
         }
     }
-    class->ids = ids;
-    return class_forms(b, class, forms);
+    return g->count - before;
+}
+
+static enum err gather(struct plan_builder *b, struct scan_class *class, const uint64_t *bits)
+{
+    struct gathering g = { .plan = b->plan, .bits = bits };
+    g.ids = arena_array(b->arena, uint32_t, b->plan->pattern_count);
+    if (g.ids == NULL)
+        return ERR_MEMORY;
+    class->ids = g.ids;
+    class->id_count = gather_all(&g, false);
+    class->check_count = gather_all(&g, true);
+    return class_forms(b, class, g.forms);
 }
 
 enum err plan_classes(struct plan_builder *b)

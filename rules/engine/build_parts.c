@@ -83,6 +83,8 @@ static enum err sort_patterns(struct sorting *s)
         return ERR_MEMORY;
     for (unsigned i = 0; i < plan->pattern_count; i++) {
         const struct plan_pattern *pattern = &plan->patterns[i];
+        if (pattern->op != NULL)
+            continue;
         TRY(pattern_need(pattern->text, pattern->flags, s->b->arena, &s->needs[i]));
         s->kinds[i] = (uint8_t)kind_of(&s->needs[i]);
     }

@@ -17,6 +17,8 @@
 
 enum { PIECES_MAX = 64 }; /* of one rule's pattern */
 
+#define CHECK_FLAG (1U << 31) /* none of Hyperscan's: what is no pattern has another key */
+
 /* ---- values that are scanned ----------------------------------------------------------------
  */
 
@@ -90,6 +92,7 @@ struct find_link {
 struct pattern_draft {
     const char *text;
     unsigned flags;
+    const struct sec_operator *op;
     uint32_t shortest;
     struct find_link *finds;
     unsigned find_count;
@@ -356,11 +359,59 @@ static enum err pieces_of(struct plan_builder *b, const struct sec_rule *rule,
     return OK;
 }
 
+/* ---- checks ---------------------------------------------------------------------------------
+ */
+
+/* A pattern that takes everything is no check: it would say yes to every value. */
+static bool takes_everything(const struct sec_operator *op)
+{
+    struct regex_local local;
+    bool all = true;
+    if (op->regex == NULL || regex_attach(&local) != OK)
+        return true;
+    static const char *const samples[] = { "", "x" };
+    for (size_t i = 0; i < ARRAY_LEN(samples); i++)
+        all = all && regex_match(&local, op->regex, span_text(samples[i]), NULL) == REGEX_YES;
+    regex_detach(&local);
+    return all;
+}
+
+/*
+ * A chain's first link whose operator depends on nothing but the value: it is asked once about
+ * each different text, and the rule is looked at only where it said yes. One that says "not"
+ * would be looked at for nearly every value.
+ */
+static bool may_be_checked(const struct sec_link *link)
+{
+    const struct sec_rule *rule = link->rule;
+    const struct sec_operator *op = &rule->op;
+    if (rule != rule->head || rule->unconditional || op->negated || !op->argument.literal ||
+        !any_scannable(rule))
+        return false;
+    return op->row->kind == OPERATOR_REGEX ? !takes_everything(op)
+                                           : op->row->kind == OPERATOR_EVAL;
+}
+
+/* The same operator with the same argument is one check for all links; of what was prepared
+ * from a file, its path says too little. */
+static enum err check_piece(struct plan_builder *b, const struct sec_operator *op,
+                            struct pieces *pieces)
+{
+    struct text name = text_growing(b->arena, op->argument.source.len + 64);
+    text_format(&name, "@%s %p ", op->row->name, op->prepared);
+    text_add(&name, op->argument.source);
+    struct pattern_info info = { .text = text_cstring(&name), .flags = CHECK_FLAG };
+    return info.text == NULL ? ERR_MEMORY : add_piece(b, pieces, &info);
+}
+
 static enum err plan_link(struct drafting *d, struct sec_link *link)
 {
     struct plan_builder *b = d->b;
     struct pieces pieces = { .count = 0 };
     TRY(pieces_of(b, link->rule, &pieces));
+    link->check = pieces.count == 0 && may_be_checked(link);
+    if (link->check)
+        TRY(check_piece(b, &link->rule->op, &pieces));
     if (pieces.count == 0)
         return OK;
     unsigned bits = link->rule->multi_match ? link->path_count : 1;
@@ -374,6 +425,8 @@ static enum err plan_link(struct drafting *d, struct sec_link *link)
     for (unsigned i = 0; i < pieces.count; i++) {
         struct pattern_draft *draft;
         TRY(draft_for(d, &pieces.items[i], &draft));
+        if (link->check)
+            draft->op = &link->rule->op;
         TRY(add_finds(b, draft, link));
     }
     return OK;
@@ -398,6 +451,7 @@ static enum err settle(struct plan_builder *b)
             finds[count++] = find->find;
         plan->patterns[i] = (struct plan_pattern){ .text = draft->text,
                                                    .flags = draft->flags,
+                                                   .op = draft->op,
                                                    .finds = finds,
                                                    .find_count = count,
                                                    .shortest = draft->shortest };
@@ -413,8 +467,8 @@ static size_t most_pieces(const struct sec_rule *rule)
     size_t pieces = 1;
     if (rule->unconditional)
         return 0;
-    if (rule->op.row->eval == operator_find(SPAN("pm"))->eval)
-        return rule->op.prepared != NULL ? ((const struct words *)rule->op.prepared)->count : 0;
+    if (rule->op.row->eval == operator_find(SPAN("pm"))->eval && rule->op.prepared != NULL)
+        return ((const struct words *)rule->op.prepared)->count + 1;
     for (size_t i = 0; i < source.len; i++)
         pieces += source.p[i] == '|';
     return pieces < PIECES_MAX ? pieces : PIECES_MAX;

@@ -167,6 +167,10 @@ static void try_value(struct sec_run *run, const struct shown *shown, struct fou
         return;
     }
     bool hit = value->hits != NULL && bit_has(value->hits, link->bit + shown->step);
+    if (hit && link->check) {
+        try_directly(run, link, shown->text, found);
+        return;
+    }
     if (hit && !rule->op.negated && (rule->capture || rule->head->log || rule->head->audit_log))
         try_directly(run, link, shown->text, found);
     found->yes = hit;

@@ -64,6 +64,7 @@ struct sec_link {
     uint16_t slot;  /* of the one variable in TX that it looks at; NO_SLOT otherwise */
     uint8_t match;  /* enum link_match */
     uint8_t direct; /* how values that were not scanned are matched */
+    bool check;     /* its bit is of a check */
 };
 
 /* What one phase runs, in file order. */
@@ -95,6 +96,8 @@ struct plan_find {
 struct plan_pattern {
     const char *text;
     unsigned flags;
+    const struct sec_operator *op; /* not NULL: no pattern, but a check of every value, whose
+                                      answer is found by the operator itself */
     const struct plan_find *finds;
     unsigned find_count;
     uint32_t shortest; /* bytes that a match has at least */
@@ -122,9 +125,10 @@ enum { PARTS_MAX = 5 };
 
 struct scan_class {
     struct scan_part parts[PARTS_MAX];
-    unsigned part_count; /* 0: nothing is looked for */
-    const uint32_t *ids; /* indices in plan->patterns, of all parts */
-    unsigned id_count;
+    unsigned part_count;
+    const uint32_t *ids; /* indices in plan->patterns, of all parts, and checks behind them */
+    unsigned id_count;   /* without the checks */
+    unsigned check_count;
     const uint16_t *forms; /* those some pattern looks at, parents first, all ancestors */
     unsigned form_count;
     uint32_t triggers;

@@ -4,6 +4,7 @@
 #include "rules/engine/run.h"
 
 #include <hs/hs_runtime.h>
+#include <limits.h>
 #include <stdlib.h>
 
 enum {
@@ -73,6 +74,8 @@ struct span sec_form_text(struct sec_run *run, struct sec_value *value, unsigned
 /* ---- finds ----------------------------------------------------------------------------------
  */
 
+enum { DISTINCT_MAX = 255 };
+
 struct look {
     struct sec_run *run;
     const struct scan_class *class;
@@ -89,6 +92,20 @@ static void bring_to_life(struct sec_run *run, unsigned bit)
     uint32_t entry = run->plan->entry_of_bit[bit];
     if (entry != UINT32_MAX)
         bit_add(run->live[run->plan->phase_of_bit[bit]], entry);
+}
+
+/* False: out of memory. */
+static bool note_find(struct look *look, const struct plan_find *find)
+{
+    struct sec_value *value = look->value;
+    if (value->hits == NULL)
+        value->hits = arena_array(look->run->arena, uint64_t, look->run->plan->bit_words);
+    look->memory = value->hits == NULL;
+    if (look->memory)
+        return false;
+    bit_add(value->hits, find->bit);
+    bring_to_life(look->run, find->bit);
+    return true;
 }
 
 /* Non-zero ends the scan. */
@@ -108,16 +125,8 @@ static int on_find(unsigned id, unsigned long long from, unsigned long long to, 
     const struct plan_pattern *pattern = &plan->patterns[index];
     for (unsigned i = 0; i < pattern->find_count; i++) {
         const struct plan_find *find = &pattern->finds[i];
-        if (look->index_of[find->form] != look->at)
-            continue;
-        if (look->value->hits == NULL)
-            look->value->hits = arena_array(look->run->arena, uint64_t, plan->bit_words);
-        if (look->value->hits == NULL) {
-            look->memory = true;
+        if (look->index_of[find->form] == look->at && !note_find(look, find))
             return 1;
-        }
-        bit_add(look->value->hits, find->bit);
-        bring_to_life(look->run, find->bit);
     }
     return 0;
 }
@@ -149,10 +158,51 @@ static enum sec_end look_at(struct look *look, struct span text)
     return end;
 }
 
-/* ---- distinct forms -------------------------------------------------------------------------
+/* ---- checks ---------------------------------------------------------------------------------
  */
 
-enum { DISTINCT_MAX = 255 };
+enum { WORK_CHECK = 64 };
+
+/* An undecided one is a "yes": the rule asks again, and sees it. */
+static bool says_yes(struct sec_run *run, const struct sec_operator *op, struct span text)
+{
+    struct operator_match match = { .captured = { 0 } };
+    struct operator_call call = { .prepared = op->prepared,
+                                  .value = text,
+                                  .argument = op->argument.source,
+                                  .regex = &run->local->regex };
+    run->counts.operator_calls++;
+    run->work += text.len + WORK_CHECK;
+    if (op->row->kind == OPERATOR_REGEX)
+        return regex_match(&run->local->regex, op->regex, text, NULL) != REGEX_NO;
+    return op->row->eval != NULL && op->row->eval(&call, &match);
+}
+
+/* Each check once for each different text that its links see. */
+static bool check_value(struct look *look, const struct span *texts)
+{
+    const struct scan_class *class = look->class;
+    for (unsigned i = 0; i < class->check_count; i++) {
+        const struct plan_pattern *check =
+            &look->run->plan->patterns[class->ids[class->id_count + i]];
+        unsigned asked = UINT_MAX;
+        bool yes = false;
+        for (unsigned j = 0; j < check->find_count; j++) {
+            unsigned at = look->index_of[check->finds[j].form];
+            if (at == DISTINCT_MAX)
+                continue; /* a link of another class */
+            if (at != asked)
+                yes = says_yes(look->run, check->op, texts[at]);
+            asked = at;
+            if (yes && !note_find(look, &check->finds[j]))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* ---- distinct forms -------------------------------------------------------------------------
+ */
 
 struct distinct {
     struct span texts[DISTINCT_MAX + 1];
@@ -237,6 +287,8 @@ static enum sec_end scan_value(struct sec_run *run, struct sec_value *value,
     run->counts.values++;
     if ((value->traits & class->triggers) == 0) {
         run->counts.distinct++;
+        if (!check_value(&look, &text))
+            return SEC_MEMORY;
         return look_at(&look, text);
     }
     struct distinct d;
@@ -252,6 +304,8 @@ static enum sec_end scan_value(struct sec_run *run, struct sec_value *value,
     find_distinct(&d, run, class);
     run->counts.distinct += d.count;
     look.index_of = d.index_of;
+    if (!check_value(&look, d.texts))
+        return SEC_MEMORY;
     for (unsigned i = 0; i < d.count; i++) {
         look.at = i;
         enum sec_end end = look_at(&look, d.texts[i]);
@@ -347,7 +401,7 @@ static unsigned class_for(const struct sec_plan *plan, enum variable var,
                 class = named->class;
         }
     }
-    return plan->classes[class].part_count > 0 ? class : 0;
+    return plan->classes[class].part_count + plan->classes[class].check_count > 0 ? class : 0;
 }
 
 enum sec_end sec_scan(struct sec_run *run)

@@ -182,6 +182,50 @@ static void test_with_filter(void **state)
     check_shapes(true);
 }
 
+/* The table as it is searched here, and as libinjection searches it. */
+static void test_words(void **state)
+{
+    (void)state;
+    static const char *const words[] = {
+        "select",
+        "SELECT",
+        "SeLeCt",
+        "selec",
+        "selects",
+        "union",
+        "group by",
+        "GROUP  BY",
+        "in",
+        "!=",
+        "||",
+        "&&",
+        "0UNION",
+        "0s&1c",
+        "0S&1C",
+        "",
+        "and\0or",
+        "x",
+        "varchar",
+        "~",
+        ":=",
+        "1",
+        "information_schema",
+        "a_word_that_is_longer_than_any_other_that_has_a_meaning_in_sql",
+    };
+    detect_prepare();
+    assert_true(sql_words.ready);
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        struct span word = span_text(words[i]);
+        for (size_t len = 0; len <= word.len; len++) {
+            struct span part = span_sub(word, 0, len);
+            if (sql_word_type(part) != type_of(part.p, part.len))
+                fail_msg("\"%.*s\"", (int)len, word.p);
+        }
+    }
+    assert_int_equal(sql_word_type(SPAN("and\0")), type_of("and\0", 4));
+    assert_int_equal(sql_word_type(SPAN("\xff\xfe")), type_of("\xff\xfe", 2));
+}
+
 static void test_script(void **state)
 {
     (void)state;
@@ -197,7 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fingerprints),   cmocka_unit_test(test_operators),
         cmocka_unit_test(test_without_filter), cmocka_unit_test(test_with_filter),
-        cmocka_unit_test(test_script),
+        cmocka_unit_test(test_words),          cmocka_unit_test(test_script),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
