@@ -31,8 +31,8 @@ static inline uint32_t sql_word_hash(uint32_t hash, char c)
 }
 
 /*
- * The type of a word, phrase, operator or fingerprint in the table, '\0' where it has none: what
- * libinjection's own search answers, from a hash table. Only when `ready`.
+ * The type of a word, phrase, operator or fingerprint in the table, '\0' where it has none:
+ * what libinjection's own search answers, from a hash table. Only when `ready`.
  */
 char sql_word_type(struct span word);
 
