@@ -11,7 +11,8 @@
 
 static bool is_about_sign_in(enum reason reason)
 {
-    return reason == REASON_AUTH_REQUIRED || reason == REASON_AUTH_FAILED ||
+    return reason == REASON_AUTH_REQUIRED || reason == REASON_AUTH_REDIRECT ||
+           reason == REASON_AUTH_PROVIDER || reason == REASON_AUTH_FAILED ||
            reason == REASON_AUTH_TOKEN || reason == REASON_AUTH_CERTIFICATE ||
            reason == REASON_AUTH_REFUSED;
 }

@@ -10,6 +10,7 @@
 #include "auth/basic.h"
 #include "auth/certificate.h"
 #include "auth/cors.h"
+#include "auth/forward.h"
 #include "auth/headers.h"
 #include "auth/identity.h"
 #include "auth/jwt.h"
@@ -33,6 +34,7 @@ const struct stage_type *const stages[] = {
     &api_keys_stage,        /* auth/apikeys: keys of programs */
     &jwt_stage,             /* auth/jwt: bearer tokens */
     &basic_stage,           /* auth/basic: name and password */
+    &forward_auth_stage,    /* auth/forward: another server's word */
     &policy_stage,          /* auth/policy: what they may do */
     &identity_stage,        /* auth/identity: what upstream is told of them */
     &subject_limits_stage,  /* ratelimit/limits: those by user */

@@ -73,7 +73,7 @@ static bool has_own(struct span cookies)
 }
 
 /* What is left of one line; empty: nothing. */
-static struct span without_own(struct span cookies, struct arena *arena, bool *good)
+struct span own_cookies_without(struct span cookies, struct arena *arena, bool *good)
 {
     struct text out = text_growing(arena, cookies.len);
     struct span rest = cookies, one;
@@ -96,7 +96,7 @@ bool own_cookies_hide(struct txn *txn, struct fields *fields)
         bool good = true;
         if (field->id != FIELD_COOKIE || field->dropped || !has_own(field->value))
             continue;
-        struct span left = without_own(field->value, txn->arena, &good);
+        struct span left = own_cookies_without(field->value, txn->arena, &good);
         field->dropped = true; /* for the record it still stands there */
         if (!good || (left.len > 0 &&
                       fields_add(fields, txn->arena, field_name(FIELD_COOKIE), left) != OK))

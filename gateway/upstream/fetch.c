@@ -245,10 +245,32 @@ static void set_target(struct fetch *f)
     f->req.has_query = path.p != NULL;
 }
 
+/* The way to the server that was chosen: an upstream of its own, without memory. */
+static void make_path(struct fetch *f, int64_t total)
+{
+    const struct fetch_policy *policy = f->policy;
+    bool secure = span_equal(f->url.scheme, SPAN("https"));
+    size_t count = f->upstream.server_count;
+
+    free_connections(f);
+    f->upstream = (struct upstream){ .servers = f->servers,
+                                     .server_count = count,
+                                     .connect = { .ms = (int64_t)policy->connect_ms },
+                                     .response = { .ms = total },
+                                     .idle = { .ms = total },
+                                     .total = { .ms = total },
+                                     .retries = (int64_t)count - 1,
+                                     .tls = secure ? policy->tls : NULL };
+    f->local = (struct upstream_local){ .conf = &f->upstream,
+                                        .worker = f->worker,
+                                        .servers = f->locals,
+                                        .retry_credit = RETRY_CREDIT_MAX };
+}
+
 static void begin(struct fetch *f)
 {
     const struct fetch_policy *policy = f->policy;
-    const char *why = choose_server(f);
+    const char *why = f->via == NULL ? choose_server(f) : NULL;
     uint64_t spent = clock_ms(&f->worker->loop.clock) - f->began_ms;
 
     f->again = false;
@@ -264,27 +286,15 @@ static void begin(struct fetch *f)
         conclude(f, ERR_CONNECT, why);
         return;
     }
-    int64_t total = (int64_t)(policy->total_ms - spent);
-    bool secure = span_equal(f->url.scheme, SPAN("https"));
-    free_connections(f);
-    size_t count = f->upstream.server_count;
-    f->upstream = (struct upstream){ .servers = f->servers,
-                                     .server_count = count,
-                                     .connect = { .ms = (int64_t)policy->connect_ms },
-                                     .response = { .ms = total },
-                                     .idle = { .ms = total },
-                                     .total = { .ms = total },
-                                     .retries = (int64_t)count - 1,
-                                     .tls = secure ? policy->tls : NULL };
-    f->local = (struct upstream_local){ .conf = &f->upstream,
-                                        .worker = f->worker,
-                                        .servers = f->locals,
-                                        .retry_credit = RETRY_CREDIT_MAX };
     f->exchange = (struct exchange){ .events = &fetch_events, .body = f->post };
-    if (f->post.p != NULL)
-        f->exchange.framing =
-            (struct wire_framing){ .body = BODY_LENGTH, .length = f->post.len };
-    exchange_start_at(&f->exchange, f->worker, &f->local, &f->arena, &f->req);
+    f->exchange.framing =
+        (struct wire_framing){ .body = f->post.p != NULL ? BODY_LENGTH : BODY_NONE,
+                               .length = f->post.len,
+                               .keep_alive = f->via != NULL };
+    if (f->via == NULL)
+        make_path(f, (int64_t)(policy->total_ms - spent));
+    exchange_start_at(&f->exchange, f->worker, f->via != NULL ? f->via : &f->local, &f->arena,
+                      &f->req);
 }
 
 static enum err add_field(struct fetch *f, struct span name, struct span value)
@@ -296,6 +306,14 @@ static enum err add_field(struct fetch *f, struct span name, struct span value)
     if (name_copy.p == NULL || value_copy.p == NULL)
         return ERR_MEMORY;
     return fields_add(&f->req.fields, &f->arena, name_copy, value_copy);
+}
+
+static bool brings(const struct fetch_ask *ask, struct span name)
+{
+    for (unsigned i = 0; i < ask->field_count; i++)
+        if (ask->fields[i].value.len > 0 && span_equal_nocase(ask->fields[i].name, name))
+            return true;
+    return false;
 }
 
 static enum err make_request(struct fetch *f, const struct fetch_ask *ask)
@@ -314,8 +332,10 @@ static enum err make_request(struct fetch *f, const struct fetch_ask *ask)
         f->req.length = f->post.len;
     }
     TRY(fields_init(&f->req.fields, &f->arena, ANSWER_FIELDS));
-    TRY(add_field(f, SPAN("User-Agent"), SPAN("sallyport")));
-    TRY(add_field(f, SPAN("Accept"), ask->accept.len > 0 ? ask->accept : SPAN("*/*")));
+    if (!brings(ask, SPAN("User-Agent")))
+        TRY(add_field(f, SPAN("User-Agent"), SPAN("sallyport")));
+    if (!brings(ask, SPAN("Accept")))
+        TRY(add_field(f, SPAN("Accept"), ask->accept.len > 0 ? ask->accept : SPAN("*/*")));
     TRY(add_field(f, SPAN("Accept-Encoding"),
                   f->policy->gzip ? SPAN("gzip") : SPAN("identity")));
     TRY(add_field(f, SPAN("If-None-Match"), ask->if_none_match));

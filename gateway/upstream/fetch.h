@@ -1,7 +1,7 @@
 /*
  * What the gateway itself asks of other servers: key sets, discovery documents, tokens,
  * address lists. One request and its answer, whole and bounded, by an exchange of its own. From
- * a worker's loop or the steward's; no connection is kept.
+ * a worker's loop or the steward's.
  *
  * The other side is hostile. Certificates are verified. The answer has a limit in bytes, as
  * sent and decoded, and one deadline for all of it. Redirects are followed only where the
@@ -17,7 +17,7 @@
 
 enum {
     FETCH_REDIRECTS_MAX = 5,
-    FETCH_FIELDS_MAX = 16,
+    FETCH_FIELDS_MAX = 24,
     FETCH_ADDRESSES_MAX = 4,   /* of a name, tried one after the other */
     FETCH_MEMORY = 512 * 1024, /* of one fetch, its answer's body not counted */
     FETCH_RATIO_MAX = 100,     /* decoded bytes for each byte that came */
@@ -55,6 +55,8 @@ struct fetch_ask {
 struct fetch {
     /* Called from the loop, once, unless fetch_close came before; may close and free it. */
     void (*done)(struct fetch *f);
+    /* The server to ask, whose connections are kept; NULL: the URL's, once. Set before. */
+    struct upstream_local *via;
     /* The outcome. The spans live until fetch_close. */
     enum err err;
     const char *why; /* a sentence, with any error */
@@ -83,8 +85,8 @@ struct fetch {
 };
 
 /*
- * `f` is zeroed but for `done`. An error that is known at once is told by `done`, too, so there
- * is one path.
+ * `f` is zeroed but for `done` and `via`. An error that is known at once is told by `done`,
+ * too, so there is one path.
  */
 void fetch_start(struct fetch *f, struct worker *worker, const struct fetch_policy *policy,
                  const struct fetch_ask *ask);

@@ -178,35 +178,55 @@ void pool_close(struct server_conn *conn)
     conn_free(conn);
 }
 
+enum err upstream_attach(struct upstream_local *local, struct worker *worker,
+                         const struct upstream *upstream)
+{
+    *local = (struct upstream_local){ .conf = upstream,
+                                      .worker = worker,
+                                      .retry_credit = RETRY_CREDIT_MAX };
+    local->servers = calloc(upstream->server_count + 1, sizeof *local->servers);
+    if (local->servers == NULL)
+        return ERR_MEMORY;
+    for (size_t n = 0; n < upstream->server_count; n++) {
+        local->servers[n].conf = &upstream->servers[n];
+        local->servers[n].upstream = local;
+    }
+    balance_attach(local);
+    return OK;
+}
+
+static void drop_kept(struct upstream_local *local)
+{
+    for (size_t n = 0; n < local->conf->server_count; n++) {
+        while (local->servers[n].idle != NULL)
+            drop_idle(local->servers[n].idle);
+    }
+}
+
+void upstream_detach(struct upstream_local *local)
+{
+    drop_kept(local);
+    while (local->free_conns != NULL) {
+        struct server_conn *conn = local->free_conns;
+        local->free_conns = conn->next;
+        free(conn);
+    }
+    free(local->servers);
+    local->servers = NULL;
+}
+
 enum err upstreams_attach(struct worker *worker, const struct upstream *upstreams, size_t count)
 {
     worker->upstreams = calloc(count + 1, sizeof *worker->upstreams);
     if (worker->upstreams == NULL)
         return ERR_MEMORY;
-    for (size_t i = 0; i < count; i++) {
-        struct upstream_local *local = &worker->upstreams[i];
-        local->conf = &upstreams[i];
-        local->worker = worker;
-        local->retry_credit = RETRY_CREDIT_MAX;
-        local->servers = calloc(upstreams[i].server_count + 1, sizeof *local->servers);
-        if (local->servers == NULL)
-            return ERR_MEMORY;
-        for (size_t n = 0; n < upstreams[i].server_count; n++) {
-            local->servers[n].conf = &upstreams[i].servers[n];
-            local->servers[n].upstream = local;
-        }
-        balance_attach(local);
-    }
+    for (size_t i = 0; i < count; i++)
+        TRY(upstream_attach(&worker->upstreams[i], worker, &upstreams[i]));
     return OK;
 }
 
 void upstreams_drain(struct worker *worker)
 {
-    for (size_t i = 0; i < worker->config->upstream_count; i++) {
-        struct upstream_local *local = &worker->upstreams[i];
-        for (size_t n = 0; n < local->conf->server_count; n++) {
-            while (local->servers[n].idle != NULL)
-                drop_idle(local->servers[n].idle);
-        }
-    }
+    for (size_t i = 0; i < worker->config->upstream_count; i++)
+        drop_kept(&worker->upstreams[i]);
 }

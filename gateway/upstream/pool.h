@@ -51,6 +51,11 @@ struct upstream_local {
 
 struct upstream_local *upstream_local(struct worker *worker, const struct upstream *upstream);
 
+/* What a worker knows of an upstream; detached when nothing is under way there. */
+MUST_USE enum err upstream_attach(struct upstream_local *local, struct worker *worker,
+                                  const struct upstream *upstream);
+void upstream_detach(struct upstream_local *local);
+
 /* A kept connection, or NULL. It is the exchange's from here on. */
 struct server_conn *pool_take(struct server_local *server, struct exchange *exchange);
 /* A new one, connecting; its channel tells `drained` when it is ready. NULL: it failed at once.
