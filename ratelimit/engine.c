@@ -7,141 +7,16 @@
  * from there with its share of the limit. What it counts meanwhile goes along with the next
  * question as the floor, so that counts meet again when the store is back, and when it comes
  * back empty.
+ *
+ * Of a leased key a worker may hold tokens that the store gave it before (lease.h): what they
+ * cover is not asked.
  */
-#include "gateway/base/siphash.h"
 #include "gateway/chain/edit.h"
 #include "gateway/chain/reply.h"
-#include "gateway/chain/scope.h"
 #include "gateway/store/slots.h"
 #include "ratelimit/exact.h"
+#include "ratelimit/lease.h"
 #include "ratelimit/limit.h"
-
-/* ---- what is to be asked ---- */
-
-static bool holds(struct txn *txn, const struct expr *when, bool undecided)
-{
-    if (when == NULL)
-        return true;
-    txn->undecided = false;
-    struct expr_source source = scope_source(txn);
-    bool yes = expr_eval(when, &source);
-    return txn->undecided ? undecided : yes;
-}
-
-static const struct tats *table_of(const struct rate_limits *conf, const struct limit *limit)
-{
-    return limit->kind == KIND_QUOTA ? &conf->quotas : &conf->table;
-}
-
-/* What cannot be told counts: as a request that the limit is for, at the highest price. */
-static uint64_t cost_of(const struct limit_rule *rule, struct txn *txn)
-{
-    const struct limit_cost *costs = rule->costs.items;
-    for (size_t i = 0; i < rule->costs.count; i++)
-        if (holds(txn, costs[i].when, true))
-            return (uint64_t)costs[i].cost;
-    return (uint64_t)rule->cost;
-}
-
-static bool is_asked(const struct limit *limit, enum key_stage stage, struct txn *txn)
-{
-    if (limit->plan.stage != stage)
-        return false;
-    if (limit->v6_bits < KEY_NETWORK_BITS && txn->client.family != ADDR_V6)
-        return false;
-    return holds(txn, limit->rule->when, true);
-}
-
-/*
- * The clock of a quota stands still within a window, and jumps further than any quota goes to
- * the next. In the store a window is a key of its own, which ends with it.
- */
-static void set_window(struct limit_item *item, const struct clock *clock)
-{
-    int64_t begin_s;
-    calendar_window(item->limit->calendar, (int64_t)(clock->wall_us / 1000000), &begin_s,
-                    &item->ends_s);
-    item->now = (uint64_t)(item->ends_s / 60) << QUOTA_SHIFT;
-}
-
-/*
- * In a Cluster all that one question names has to be on one server. So where the limits of a
- * list count by several things, the list is on one server; where all count by one, each of its
- * values may be on another.
- */
-static unsigned find_lane(const struct rate_limits *conf, const struct limit *limit,
-                          struct txn *txn)
-{
-    struct key key;
-    const struct exact *exact = txn->worker->exact;
-    const uint8_t *list = conf->limits[0].id;
-    if (!exact_spread(exact))
-        return 0;
-    if (!conf->same_subject[limit->plan.stage] ||
-        key_write(&key, &limit->plan, list, (enum on_missing)limit->rule->on_missing,
-                  KEY_WIDEST_BITS, txn) != KEY_FOUND)
-        return exact_lane(exact, span_of((const char *)list, KEY_ID_BYTES));
-    return exact_lane(exact, span_of(key.bytes, key.len));
-}
-
-static enum key_found add_item(const struct rate_limits *conf, const struct limit *limit,
-                               struct call *c, struct limits_state *state)
-{
-    struct key key;
-    enum key_found found =
-        key_write(&key, &limit->plan, limit->id, (enum on_missing)limit->rule->on_missing,
-                  limit->v6_bits, c->txn);
-    if (found != KEY_FOUND)
-        return found;
-    struct limit_item *item = &state->items[state->count];
-    *item = (struct limit_item){ .limit = limit, .now = c->txn->clock->mono_ns };
-    item->cost = limit->rule->costs.count > 0 ? cost_of(limit->rule, c->txn)
-                                              : (uint64_t)limit->rule->cost;
-    if (item->cost == 0 && limit->rule->response_cost.len == 0)
-        return KEY_SKIPPED;
-    if (limit->kind == KIND_QUOTA)
-        set_window(item, c->txn->clock);
-    bool kept = limit->kind == KIND_QUOTA;
-    const struct siphash_key *place = kept ? &conf->kept_place : &conf->place;
-    const struct siphash_key *fingerprint = kept ? &conf->kept_fingerprint : &conf->fingerprint;
-    item->key.place = siphash(place, key.bytes, key.len);
-    cells_soon(&table_of(conf, limit)->cells, item->key.place);
-    item->key.fingerprint = siphash(fingerprint, key.bytes, key.len);
-    if (limit->exact) {
-        struct cell_key local = item->key;
-        if (limit->kind == KIND_QUOTA) { /* a key for each window */
-            memcpy(key.bytes + key.len, &item->ends_s, sizeof(item->ends_s));
-            key.len += sizeof(item->ends_s);
-            local.place ^= (uint64_t)item->ends_s;
-        }
-        exact_name(c->txn->worker->exact, &local, span_of(key.bytes, key.len), item->shared);
-        if (state->exact++ == 0)
-            state->lane = find_lane(conf, limit, c->txn);
-        item->lane = state->lane;
-    }
-    state->count++;
-    return found;
-}
-
-static enum key_found gather(struct call *c, enum key_stage stage, struct limits_state *state)
-{
-    const struct rate_limits *conf = c->conf;
-    state->count = state->exact = 0;
-    if (conf->at[stage] == 0)
-        return KEY_FOUND;
-    state->items = arena_alloc(c->txn->arena, conf->at[stage] * sizeof(*state->items));
-    if (state->items == NULL)
-        return KEY_FAILED;
-    for (unsigned i = 0; i < conf->count; i++) {
-        const struct limit *limit = &conf->limits[i];
-        if (!is_asked(limit, stage, c->txn))
-            continue;
-        enum key_found found = add_item(conf, limit, c, state);
-        if (found == KEY_REJECTED || found == KEY_FAILED)
-            return found;
-    }
-    return KEY_FOUND;
-}
 
 /* ---- asking ---- */
 
@@ -216,6 +91,20 @@ static void watch(const struct counting *by, const struct limit *limit)
     fact_set_limit_shadow(by->c, limit->name);
 }
 
+static struct lease *lease_for(const struct counting *by, const struct limit_item *item)
+{
+    if (!item->limit->lease)
+        return NULL;
+    return lease_of(exact_leases(by->c->txn->worker->exact), item->key, item->now);
+}
+
+/* Of a leased key that has just been refused, while the store counts. */
+static uint64_t pause_of(const struct counting *by, const struct limit_item *item)
+{
+    const struct lease *lease = by->nodes == 1 ? lease_for(by, item) : NULL;
+    return lease != NULL ? lease_pause_ns(lease, item->now) : 0;
+}
+
 /* The limits that would refuse, as far as is known here. Takes nothing. */
 static struct limit_answer look(const struct counting *by, const struct limits_state *state)
 {
@@ -224,17 +113,20 @@ static struct limit_answer look(const struct counting *by, const struct limits_s
         const struct limit_item *item = &state->items[i];
         struct gcra gcra = gcra_of(by, item);
         /* A penalty is the store's to take, so it is asked in any case. */
-        if (item->limit->shadow || (item->limit->exact && item->limit->rule->penalty > 0))
+        if (item->limit->shadow || item->covered ||
+            (item->limit->exact && item->limit->rule->penalty > 0))
             continue;
         if (item->limit->kind == KIND_SLOTS) {
             if (!slots_free(by->conf, item))
                 worst(by, &answer, item, 0, 0);
             continue;
         }
-        uint64_t tat = tats_get(table_of(by->conf, item->limit), item->key);
+        uint64_t tat = tats_get(limit_table(by->conf, item->limit), item->key);
         struct gcra_answer said = gcra_ask(&gcra, tat, item->now, cost_ns(item, &gcra));
-        if (!said.allowed)
-            worst(by, &answer, item, said.wait_ns, said.remaining);
+        uint64_t pause_ns = pause_of(by, item);
+        if (!said.allowed || pause_ns > 0)
+            worst(by, &answer, item, said.wait_ns > pause_ns ? said.wait_ns : pause_ns,
+                  said.remaining);
     }
     return answer;
 }
@@ -245,7 +137,7 @@ static void punish(const struct counting *by, const struct limits_state *state,
     for (unsigned i = 0; i < state->count; i++) {
         const struct limit_item *item = &state->items[i];
         if (item->limit == denier && denier->rule->penalty > 0)
-            tats_charge(table_of(by->conf, denier), item->key, &denier->gcra, item->now,
+            tats_charge(limit_table(by->conf, denier), item->key, &denier->gcra, item->now,
                         (uint64_t)denier->rule->penalty * denier->gcra.interval_ns);
     }
 }
@@ -259,7 +151,7 @@ static void refund(const struct counting *by, const struct limits_state *state, 
         /* A slot goes back with the request, which is over soon. */
         if (!item->limit->shadow && (exact || !item->limit->exact) &&
             item->limit->kind != KIND_SLOTS)
-            tats_refund(table_of(by->conf, item->limit), item->key, cost_ns(item, &gcra));
+            tats_refund(limit_table(by->conf, item->limit), item->key, cost_ns(item, &gcra));
     }
 }
 
@@ -273,7 +165,7 @@ static enum err take_one(const struct counting *by, const struct limit_item *ite
         return err == ERR_LIMIT ? OK : err;
     }
     struct gcra gcra = gcra_of(by, item);
-    enum err err = tats_take(table_of(by->conf, item->limit), item->key, &gcra, item->now,
+    enum err err = tats_take(limit_table(by->conf, item->limit), item->key, &gcra, item->now,
                              cost_ns(item, &gcra), said);
     struct worker_shared *shared = by->c->txn->worker->shared;
     if (err == OK && said->evicted && shared != NULL)
@@ -360,7 +252,21 @@ static void remember(const struct counting *by, const struct limit_item *item, u
     uint64_t from = limit->kind == KIND_QUOTA ? item->now : sent_ns;
     if (taken > limit->gcra.tolerance_ns)
         taken = limit->gcra.tolerance_ns;
-    tats_store(table_of(by->conf, limit), item->key, from + taken, item->now);
+    tats_store(limit_table(by->conf, limit), item->key, from + taken, item->now);
+}
+
+/* What came along for later, or that nothing will for a while. */
+static void keep_lease(const struct counting *by, const struct limit_item *item,
+                       const struct exact_answer *said)
+{
+    struct lease *lease = lease_for(by, item);
+    if (lease == NULL)
+        return;
+    uint64_t now_ns = by->c->txn->worker->loop.clock.mono_ns;
+    if (said->extra > 0)
+        lease_put(lease, said->extra * item->cost * item->limit->interval_units, now_ns);
+    if (!said->granted && lease_wants(lease) > 0)
+        lease_refused(lease, item->limit->gcra.tolerance_ns, now_ns);
 }
 
 static struct limit_answer read_answer(const struct counting *by,
@@ -373,12 +279,13 @@ static struct limit_answer read_answer(const struct counting *by,
     for (unsigned i = 0; i < state->count && at < said->count; i++) {
         const struct limit_item *item = &state->items[i];
         const struct limit *limit = item->limit;
-        if (!limit->exact)
+        if (!limit->exact || item->covered)
             continue;
         uint64_t ahead = said->items[at].ahead, left = left_units(limit, ahead);
         uint64_t step = item->cost * limit->interval_units;
         bool taken = said->items[at++].taken;
         remember(by, item, said->sent_ns, ahead);
+        keep_lease(by, item, said);
         if (limit->shadow) {
             if (!taken)
                 watch(by, limit);
@@ -394,16 +301,52 @@ static struct limit_answer read_answer(const struct counting *by,
     return answer;
 }
 
+/* What a lease covers is taken of it at once, and given back if the request is refused. */
+static void cover(const struct counting *by, struct limits_state *state)
+{
+    for (unsigned i = 0; i < state->count; i++) {
+        struct limit_item *item = &state->items[i];
+        struct lease *lease = lease_for(by, item);
+        if (lease == NULL)
+            continue;
+        lease_use(lease);
+        item->covered = lease_take(lease, item->cost * item->limit->interval_units, item->now);
+    }
+}
+
+static void uncover(const struct counting *by, struct limits_state *state)
+{
+    for (unsigned i = 0; i < state->count; i++) {
+        struct limit_item *item = &state->items[i];
+        if (item->covered)
+            lease_return(lease_for(by, item), item->cost * item->limit->interval_units);
+        item->covered = false;
+    }
+}
+
+/* The shared ones let it pass; now those that are counted here. */
+static struct verdict take_rest(const struct counting *by, struct limits_state *state)
+{
+    struct verdict verdict = take(by, state, false);
+    if (verdict.action != ACTION_PASS)
+        uncover(by, state);
+    return verdict;
+}
+
 static struct verdict on_answer(struct call *c)
 {
     struct limits_state *state = c->state;
     struct counting by = counting_for(c);
-    if (c->error != OK)
+    if (c->error != OK) {
+        uncover(&by, state);
         return decide_without_store(c, state);
+    }
     struct limit_answer answer = read_answer(&by, state, c->answer);
-    if (answer.limit != NULL)
+    if (answer.limit != NULL) {
+        uncover(&by, state);
         return refuse(&by, &answer, "exact");
-    return take(&by, state, false);
+    }
+    return take_rest(&by, state);
 }
 
 /*
@@ -424,7 +367,7 @@ static void fill_exact(const struct counting *by, const struct limit_item *item,
                        struct exact_item *into)
 {
     const struct limit *limit = item->limit;
-    uint64_t tat = tats_get(table_of(by->conf, limit), item->key);
+    uint64_t tat = tats_get(limit_table(by->conf, limit), item->key);
     uint64_t floor = 0;
     if (tells_floor(by, item) && tat > item->now)
         floor = (tat - item->now) / limit->unit;
@@ -440,19 +383,29 @@ static void fill_exact(const struct counting *by, const struct limit_item *item,
         into->expires_s = (uint64_t)(item->ends_s - wall_s) + 60;
 }
 
+/* Tokens in advance are asked for only where they are of every key in the question. */
 static struct verdict ask_store(struct call *c, struct limits_state *state,
                                 const struct counting *by)
 {
     struct exact_item items[ASK_ITEMS_MAX];
-    unsigned count = 0;
+    unsigned count = 0, extra = LEASE_TOKENS_MAX;
     for (unsigned i = 0; i < state->count; i++) {
-        if (!state->items[i].limit->exact)
+        const struct limit_item *item = &state->items[i];
+        if (!item->limit->exact || item->covered)
             continue;
         INVARIANT(count < ASK_ITEMS_MAX);
-        fill_exact(by, &state->items[i], &items[count++]);
+        fill_exact(by, item, &items[count++]);
+        const struct lease *lease = lease_for(by, item);
+        unsigned wants = lease != NULL ? lease_wants(lease) : 0;
+        extra = wants < extra ? wants : extra;
     }
-    struct op *op = exact_ask(c->txn->worker->exact, state->lane, items, count);
-    return op != NULL ? wait_for(c, op, on_answer) : decide_without_store(c, state);
+    if (count == 0)
+        return take_rest(by, state);
+    struct op *op = exact_ask(c->txn->worker->exact, state->lane, items, count, extra);
+    if (op != NULL)
+        return wait_for(c, op, on_answer);
+    uncover(by, state);
+    return decide_without_store(c, state);
 }
 
 /* ---- what the answer costs ---- */
@@ -481,7 +434,7 @@ static void charge(const struct counting *by, const struct limit_item *item, uin
     uint64_t most = limit->burst;
     cost = cost < most ? cost : most;
     if (!limit->exact || !exact_usable(exact, item->lane)) {
-        tats_charge(table_of(by->conf, limit), item->key, &limit->gcra, item->now,
+        tats_charge(limit_table(by->conf, limit), item->key, &limit->gcra, item->now,
                     cost * limit->gcra.interval_ns);
         return;
     }
@@ -512,7 +465,7 @@ struct verdict limits_charge(struct call *c)
 struct verdict limits_ask(struct call *c, enum key_stage stage)
 {
     struct limits_state *state = c->state;
-    switch (gather(c, stage, state)) {
+    switch (limits_gather(c, stage, state)) {
     case KEY_FAILED:
         return fail(REASON_MEMORY);
     case KEY_REJECTED:
@@ -530,8 +483,10 @@ struct verdict limits_ask(struct call *c, enum key_stage stage)
         return decide_here(&by, state);
     if (!exact_usable(c->txn->worker->exact, state->lane))
         return decide_without_store(c, state);
+    cover(&by, state);
     struct limit_answer known = look(&by, state);
     if (known.limit != NULL) {
+        uncover(&by, state);
         punish(&by, state, known.limit);
         return refuse(&by, &known, known.limit->exact ? "exact" : "local");
     }

@@ -12,6 +12,7 @@
 #include "gateway/base/siphash.h"
 #include "gateway/chain/txn.h"
 #include "gateway/store/keyspace.h"
+#include "ratelimit/lease.h"
 
 enum {
     CALLS_MAX = 4,    /* under way, of one lane */
@@ -32,7 +33,8 @@ struct ask {
     struct ask **peers_end; /* leaders only */
     struct ask *hash_next;
     uint64_t hash;
-    uint64_t want; /* leaders only: how many are in the group */
+    uint64_t want;  /* leaders only: how many are in the group */
+    uint64_t extra; /* tokens in advance; of leaders the most that one of them asks for */
     unsigned lane;
     unsigned count;
     struct exact_item items[ASK_ITEMS_MAX];
@@ -72,6 +74,7 @@ struct exact {
         struct cell_key local;
         char name[EXACT_NAME_BYTES];
     } named[NAMED_SLOTS]; /* of the last keys, for a MAC takes most of a question's time */
+    struct leases leases;
     char sha[41];
     /* what a call is put together from */
     struct span argv[3 + KEYS_MAX + GROUPS_MAX];
@@ -153,6 +156,8 @@ static void lead(struct exact *exact, struct ask *ask)
 static void follow(struct ask *leader, struct ask *ask)
 {
     leader->want++;
+    if (ask->extra > leader->extra)
+        leader->extra = ask->extra;
     *leader->peers_end = ask;
     leader->peers_end = &ask->peers;
     for (unsigned i = 0; i < ask->count; i++)
@@ -179,8 +184,12 @@ static void fail_all(struct ask *leaders, enum err err)
     }
 }
 
+struct advance {
+    uint64_t extra, sent_ns;
+};
+
 static void answer_one(struct ask *ask, uint64_t rank, const struct redis_value *group,
-                       uint64_t sent_ns)
+                       struct advance advance)
 {
     struct arena *arena = op_arena(&ask->op);
     struct exact_answer *answer = NULL;
@@ -191,7 +200,8 @@ static void answer_one(struct ask *ask, uint64_t rank, const struct redis_value 
         op_finish(&ask->op, ask->exact->worker, ERR_MEMORY, NULL);
         return;
     }
-    answer->sent_ns = sent_ns;
+    answer->sent_ns = advance.sent_ns;
+    answer->extra = advance.extra;
     answer->count = ask->count;
     answer->granted = rank < (uint64_t)group[0].integer;
     for (unsigned i = 0; i < ask->count; i++) {
@@ -208,9 +218,11 @@ static void answer_all(const struct batch *batch, const struct redis_value *valu
     while (leader != NULL) {
         struct ask *next_leader = leader->next, *ask = leader;
         unsigned width = 1 + 2 * leader->count;
+        uint64_t want = leader->want, given = (uint64_t)group[0].integer;
         for (uint64_t rank = 0; ask != NULL; rank++) {
             struct ask *next = ask->peers;
-            answer_one(ask, rank, group, batch->call.sent_ns);
+            uint64_t extra = rank == 0 && given > want ? given - want : 0;
+            answer_one(ask, rank, group, (struct advance){ extra, batch->call.sent_ns });
             ask = next;
         }
         group += width;
@@ -227,7 +239,8 @@ static bool reply_fits(struct exact *exact, const struct batch *batch,
 {
     unsigned n = 0;
     for (const struct ask *ask = batch->groups; ask != NULL; ask = ask->next)
-        exact->shape[n++] = (struct exact_group){ .count = ask->count, .want = ask->want };
+        exact->shape[n++] =
+            (struct exact_group){ .count = ask->count, .want = ask->want, .extra = ask->extra };
     return exact_reply_valid(value, exact->shape, n);
 }
 
@@ -321,7 +334,7 @@ static struct span write_name(struct exact *exact, unsigned slot, unsigned lane,
 
 static char *pack_group(struct exact *exact, const struct ask *ask, unsigned *slot, char *at)
 {
-    at = exact_pack_head(at, ask->want, ask->count);
+    at = exact_pack_head(at, ask->want, ask->count, ask->extra);
     for (unsigned i = 0; i < ask->count; i++) {
         exact->argv[3 + *slot] = write_name(exact, *slot, ask->lane, ask->items[i].name);
         (*slot)++;
@@ -491,6 +504,11 @@ uint64_t exact_back_ns(const struct exact *exact, unsigned lane)
     return keyspace_back_ns(exact->keys, exact->lanes[lane].slot);
 }
 
+struct leases *exact_leases(struct exact *exact)
+{
+    return &exact->leases;
+}
+
 void exact_name(struct exact *exact, const struct cell_key *local, struct span key,
                 char name[EXACT_NAME_BYTES])
 {
@@ -507,7 +525,7 @@ void exact_name(struct exact *exact, const struct cell_key *local, struct span k
 }
 
 static struct ask *put_ask(struct exact *exact, unsigned lane, const struct exact_item *items,
-                           unsigned count)
+                           unsigned count, unsigned extra)
 {
     INVARIANT(count > 0 && count <= ASK_ITEMS_MAX && lane < exact->lane_count);
     struct ask *ask = take_ask(exact);
@@ -518,6 +536,7 @@ static struct ask *put_ask(struct exact *exact, unsigned lane, const struct exac
     ask->exact = exact;
     ask->next = ask->peers = NULL;
     ask->lane = lane;
+    ask->extra = extra;
     ask->count = count;
     memcpy(ask->items, items, count * sizeof(*items));
     /* The names are MACs, so the first eight bytes of one are a hash already. */
@@ -533,9 +552,9 @@ static struct ask *put_ask(struct exact *exact, unsigned lane, const struct exac
 }
 
 struct op *exact_ask(struct exact *exact, unsigned lane, const struct exact_item *items,
-                     unsigned count)
+                     unsigned count, unsigned extra)
 {
-    struct ask *ask = put_ask(exact, lane, items, count);
+    struct ask *ask = put_ask(exact, lane, items, count, extra);
     return ask != NULL ? &ask->op : NULL;
 }
 
@@ -543,7 +562,7 @@ void exact_charge(struct exact *exact, unsigned lane, const struct exact_item *i
 {
     struct exact_item charge = *item;
     charge.charge = true;
-    struct ask *ask = put_ask(exact, lane, &charge, 1);
+    struct ask *ask = put_ask(exact, lane, &charge, 1, 0);
     if (ask != NULL)
         ask->op.abandoned = true;
 }

@@ -43,6 +43,7 @@ struct exact_item {
 /* In the waiter's arena. */
 struct exact_answer {
     bool granted;
+    uint64_t extra;   /* tokens of each key beside, for later */
     uint64_t sent_ns; /* mono: not after the script ran */
     unsigned count;
     struct {
@@ -52,6 +53,7 @@ struct exact_answer {
 };
 
 struct exact;
+struct leases;
 
 /* For the worker, once: the script is kept on its connection. NULL: out of memory. */
 struct exact *exact_attach(struct worker *worker, const struct store *store);
@@ -62,15 +64,18 @@ unsigned exact_lane(const struct exact *exact, struct span subject);
 bool exact_usable(const struct exact *exact, unsigned lane);
 /* When it was last usable again after it had not been; 0: it has been all the time. */
 uint64_t exact_back_ns(const struct exact *exact, unsigned lane);
+/* What the worker holds in advance. */
+struct leases *exact_leases(struct exact *exact);
 /* The store's name of a key; `local` is what it is known by on this node. */
 void exact_name(struct exact *exact, const struct cell_key *local, struct span key,
                 char name[EXACT_NAME_BYTES]);
 /*
- * An op whose value is a struct exact_answer, or whose error says that the store cannot decide.
- * NULL: too many wait already.
+ * `extra` tokens may come along, of all items together, as far as they are a LEASE_PART of
+ * what is left. An op whose value is a struct exact_answer, or whose error says that the store
+ * cannot decide. NULL: too many wait already.
  */
 struct op *exact_ask(struct exact *exact, unsigned lane, const struct exact_item *items,
-                     unsigned count);
+                     unsigned count, unsigned extra);
 
 /* Takes one item's step, as far as it goes; nobody waits, and if the store is gone it is lost.
  */
@@ -78,8 +83,8 @@ void exact_charge(struct exact *exact, unsigned lane, const struct exact_item *i
 
 /* exact_wire.c: the script, and one group of its arguments after the other. */
 extern const char exact_script[];
-enum { EXACT_PACKED_HEAD = 2 * 8, EXACT_PACKED_ITEM = 6 * 8 };
-char *exact_pack_head(char *at, uint64_t want, unsigned count);
+enum { EXACT_PACKED_HEAD = 3 * 8, EXACT_PACKED_ITEM = 6 * 8 };
+char *exact_pack_head(char *at, uint64_t want, unsigned count, uint64_t extra);
 char *exact_pack_item(char *at, const struct exact_item *item);
 /*
  * Whether it is a reply to these groups: as many integers as they have, each in its bounds.
@@ -87,7 +92,7 @@ char *exact_pack_item(char *at, const struct exact_item *item);
 struct redis_value;
 struct exact_group {
     unsigned count;
-    uint64_t want;
+    uint64_t want, extra;
 };
 MUST_USE bool exact_reply_valid(const struct redis_value *value,
                                 const struct exact_group *groups, unsigned group_count);

@@ -1,11 +1,13 @@
 /* The script that decides, and what goes to it and comes from it. */
 #include "gateway/store/redis_reply.h"
 #include "ratelimit/exact.h"
+#include "ratelimit/lease.h"
 
 /*
- * ARGV[g]: wanted, keys; for each key step, tolerance, penalty, floor, how, expiry. How: 0
- * asks, 1 only watches, 2 takes as far as it goes. With an expiry the key is a counter: its
- * clock stands still. Answers, flat: for each group how many were granted, and for each of its
+ * ARGV[g]: wanted, keys, tokens in advance; for each key step, tolerance, penalty, floor, how,
+ * expiry. How: 0 asks, 1 only watches, 2 takes as far as it goes. With an expiry the key is a
+ * counter: its clock stands still. Tokens in advance are at most a quarter (LEASE_PART) of what
+ * is left by all keys. Answers, flat: for each group how many were granted, and for each of its
  * keys how many that key would have let pass and what is taken of it now.
  */
 const char exact_script[] =
@@ -14,8 +16,8 @@ const char exact_script[] =
     "local out,o,k={},0,0\n"
     "for a=1,#ARGV do\n"
     " local s=ARGV[a]\n"
-    " local want,n,at=struct.unpack('<dd',s)\n"
-    " local g,ks=want,{}\n"
+    " local want,n,extra,at=struct.unpack('<ddd',s)\n"
+    " local g,left,ks=want,want+4*extra,{}\n"
     " for i=1,n do\n"
     "  local step,dvt,pen,floor,how,ttl\n"
     "  step,dvt,pen,floor,how,ttl,at=struct.unpack('<dddddd',s,at)\n"
@@ -24,10 +26,12 @@ const char exact_script[] =
     "  if tat>base+dvt then tat=base+dvt end\n"
     "  if tat<base+floor then tat=base+floor end\n"
     "  local m=step>0 and math.floor((base+dvt-tat)/step) or want\n"
+    "  if how==0 and m<left then left=m end\n"
     "  if m<0 then m=0 elseif m>want then m=want end\n"
     "  if how==0 and m<g then g=m end\n"
     "  ks[i]={tat,step,dvt,pen,how,m,was,ttl,base}\n"
     " end\n"
+    " if extra>0 and g==want then g=g+math.floor((left-g)/4) end\n"
     " o=o+1 out[o]=g\n"
     " for i=1,n do\n"
     "  local x=ks[i]\n"
@@ -54,10 +58,12 @@ static void put_double(char **at, uint64_t value)
     *at += sizeof(number);
 }
 
-char *exact_pack_head(char *at, uint64_t want, unsigned count)
+char *exact_pack_head(char *at, uint64_t want, unsigned count, uint64_t extra)
 {
+    _Static_assert(LEASE_PART == 4, "as in the script");
     put_double(&at, want);
     put_double(&at, count);
+    put_double(&at, extra);
     return at;
 }
 
@@ -80,7 +86,7 @@ bool exact_reply_valid(const struct redis_value *value, const struct exact_group
     if (value->type != REDIS_ARRAY)
         return false;
     for (unsigned g = 0; g < group_count; g++) {
-        if (!redis_uint(value, at++, groups[g].want, &number))
+        if (!redis_uint(value, at++, groups[g].want + groups[g].extra, &number))
             return false;
         for (unsigned i = 0; i < groups[g].count; i++, at += 2)
             if (!redis_uint(value, at, groups[g].want, &number) ||

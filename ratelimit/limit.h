@@ -4,10 +4,12 @@
  *   limits.c   options, what is checked at load, the stages
  *   key.c      what is counted by
  *   policy.c   names and the fields that tell clients
+ *   gather.c   which limits a request is asked about
  *   engine.c   one decision over several limits
  *   slots.c    requests at a time
  *   calendar.c windows of quotas
  *   exact.c    limits that nodes share, asked in batches
+ *   lease.c    tokens of those that were given in advance
  */
 #ifndef SALLYPORT_RATELIMIT_LIMIT_H
 #define SALLYPORT_RATELIMIT_LIMIT_H
@@ -29,7 +31,7 @@ enum {
 };
 
 enum limit_action { LIMIT_DENY, LIMIT_CLOSE, LIMIT_LOG };
-enum limit_store { LIMIT_AUTO, LIMIT_LOCAL, LIMIT_EXACT };
+enum limit_store { LIMIT_AUTO, LIMIT_LOCAL, LIMIT_EXACT, LIMIT_LEASE };
 enum limit_kind { KIND_RATE, KIND_QUOTA, KIND_SLOTS };
 enum limit_fields { FIELDS_DRAFT, FIELDS_LEGACY, FIELDS_GITHUB, FIELDS_NONE };
 
@@ -68,7 +70,8 @@ struct limit {
     uint8_t id[KEY_ID_BYTES]; /* of where the rule stands, never of what it says */
     unsigned v6_bits;         /* below KEY_NETWORK_BITS: asked for IPv6 clients only */
     bool shadow;              /* counts and records, refuses nothing */
-    bool exact;
+    bool exact;               /* shared by nodes */
+    bool lease;               /* and its tokens are given in advance to who needs many */
     struct span name, policy; /* policy: the field's value */
 };
 
@@ -96,6 +99,7 @@ struct limit_item {
     int64_t ends_s;  /* QUOTA: the window, wall clock */
     char shared[16]; /* the store's name for it */
     unsigned lane;   /* in the store */
+    bool covered;    /* by a lease */
 };
 
 struct limit_answer {
@@ -117,6 +121,10 @@ struct limits_state {
     struct limit_item *items;
     unsigned count, exact, lane;
 };
+/* gather.c: what is to be asked of a request here. */
+enum key_found limits_gather(struct call *c, enum key_stage stage, struct limits_state *state);
+const struct tats *limit_table(const struct rate_limits *conf, const struct limit *limit);
+
 /* Limits that the answer charges, too: by the stages that asked, for the one that charges. */
 struct limit_later {
     unsigned count;

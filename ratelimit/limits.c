@@ -48,6 +48,9 @@ static const struct choice store_choices[] = {
     { "auto", LIMIT_AUTO, "exact where there is a store, else local." },
     { "local", LIMIT_LOCAL, "Each node counts alone, in memory." },
     { "exact", LIMIT_EXACT, "All nodes count together, in the store." },
+    { "lease", LIMIT_LEASE,
+      "The same, but for keys that come often the store gives tokens in advance: hardly any "
+      "question, the same sum, and for moments a little more at a time." },
     { NULL, 0, NULL },
 };
 static const struct choice fields_choices[] = {
@@ -232,9 +235,13 @@ static const char *choose_store(struct limit *limit, const struct limit_rule *ru
                                 const struct setup *setup)
 {
     bool shared = setup->config->store != NULL;
-    limit->exact = rule->store == LIMIT_EXACT || (rule->store == LIMIT_AUTO && shared);
+    limit->exact = rule->store == LIMIT_EXACT || rule->store == LIMIT_LEASE ||
+                   (rule->store == LIMIT_AUTO && shared);
+    limit->lease = rule->store == LIMIT_LEASE && !limit->shadow;
     if (limit->exact && !shared)
-        return "an exact limit needs a store: set store.redis";
+        return "a limit in the store needs a store: set store.redis";
+    if (limit->lease && (rule->rate.rate.count == 0 || rule->penalty > 0))
+        return "what is leased is a rate, without a penalty";
     return NULL;
 }
 

@@ -149,7 +149,7 @@ static bool ask_one(void)
         return false;
     struct cell_key local = { key, key + 1 };
     exact_name(exact, &local, span_of((const char *)&key, sizeof(key)), item.name);
-    struct op *op = exact_ask(exact, 0, &item, 1);
+    struct op *op = exact_ask(exact, 0, &item, 1, 0);
     if (op == NULL)
         return false;
     free_askers = asker->next;

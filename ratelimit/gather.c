@@ -1,0 +1,130 @@
+/* Which limits a request is asked about: their keys, costs and windows. */
+#include "gateway/base/siphash.h"
+#include "gateway/chain/scope.h"
+#include "ratelimit/exact.h"
+#include "ratelimit/limit.h"
+
+static bool holds(struct txn *txn, const struct expr *when, bool undecided)
+{
+    if (when == NULL)
+        return true;
+    txn->undecided = false;
+    struct expr_source source = scope_source(txn);
+    bool yes = expr_eval(when, &source);
+    return txn->undecided ? undecided : yes;
+}
+
+const struct tats *limit_table(const struct rate_limits *conf, const struct limit *limit)
+{
+    return limit->kind == KIND_QUOTA ? &conf->quotas : &conf->table;
+}
+
+/* What cannot be told counts: as a request that the limit is for, at the highest price. */
+static uint64_t cost_of(const struct limit_rule *rule, struct txn *txn)
+{
+    const struct limit_cost *costs = rule->costs.items;
+    for (size_t i = 0; i < rule->costs.count; i++)
+        if (holds(txn, costs[i].when, true))
+            return (uint64_t)costs[i].cost;
+    return (uint64_t)rule->cost;
+}
+
+static bool is_asked(const struct limit *limit, enum key_stage stage, struct txn *txn)
+{
+    if (limit->plan.stage != stage)
+        return false;
+    if (limit->v6_bits < KEY_NETWORK_BITS && txn->client.family != ADDR_V6)
+        return false;
+    return holds(txn, limit->rule->when, true);
+}
+
+/*
+ * The clock of a quota stands still within a window, and jumps further than any quota goes to
+ * the next. In the store a window is a key of its own, which ends with it.
+ */
+static void set_window(struct limit_item *item, const struct clock *clock)
+{
+    int64_t begin_s;
+    calendar_window(item->limit->calendar, (int64_t)(clock->wall_us / 1000000), &begin_s,
+                    &item->ends_s);
+    item->now = (uint64_t)(item->ends_s / 60) << QUOTA_SHIFT;
+}
+
+/*
+ * In a Cluster all that one question names has to be on one server. So where the limits of a
+ * list count by several things, the list is on one server; where all count by one, each of its
+ * values may be on another.
+ */
+static unsigned find_lane(const struct rate_limits *conf, const struct limit *limit,
+                          struct txn *txn)
+{
+    struct key key;
+    const struct exact *exact = txn->worker->exact;
+    const uint8_t *list = conf->limits[0].id;
+    if (!exact_spread(exact))
+        return 0;
+    if (!conf->same_subject[limit->plan.stage] ||
+        key_write(&key, &limit->plan, list, (enum on_missing)limit->rule->on_missing,
+                  KEY_WIDEST_BITS, txn) != KEY_FOUND)
+        return exact_lane(exact, span_of((const char *)list, KEY_ID_BYTES));
+    return exact_lane(exact, span_of(key.bytes, key.len));
+}
+
+static enum key_found add_item(const struct rate_limits *conf, const struct limit *limit,
+                               struct call *c, struct limits_state *state)
+{
+    struct key key;
+    enum key_found found =
+        key_write(&key, &limit->plan, limit->id, (enum on_missing)limit->rule->on_missing,
+                  limit->v6_bits, c->txn);
+    if (found != KEY_FOUND)
+        return found;
+    struct limit_item *item = &state->items[state->count];
+    *item = (struct limit_item){ .limit = limit, .now = c->txn->clock->mono_ns };
+    item->cost = limit->rule->costs.count > 0 ? cost_of(limit->rule, c->txn)
+                                              : (uint64_t)limit->rule->cost;
+    if (item->cost == 0 && limit->rule->response_cost.len == 0)
+        return KEY_SKIPPED;
+    if (limit->kind == KIND_QUOTA)
+        set_window(item, c->txn->clock);
+    bool kept = limit->kind == KIND_QUOTA;
+    const struct siphash_key *place = kept ? &conf->kept_place : &conf->place;
+    const struct siphash_key *fingerprint = kept ? &conf->kept_fingerprint : &conf->fingerprint;
+    item->key.place = siphash(place, key.bytes, key.len);
+    cells_soon(&limit_table(conf, limit)->cells, item->key.place);
+    item->key.fingerprint = siphash(fingerprint, key.bytes, key.len);
+    if (limit->exact) {
+        struct cell_key local = item->key;
+        if (limit->kind == KIND_QUOTA) { /* a key for each window */
+            memcpy(key.bytes + key.len, &item->ends_s, sizeof(item->ends_s));
+            key.len += sizeof(item->ends_s);
+            local.place ^= (uint64_t)item->ends_s;
+        }
+        exact_name(c->txn->worker->exact, &local, span_of(key.bytes, key.len), item->shared);
+        if (state->exact++ == 0)
+            state->lane = find_lane(conf, limit, c->txn);
+        item->lane = state->lane;
+    }
+    state->count++;
+    return found;
+}
+
+enum key_found limits_gather(struct call *c, enum key_stage stage, struct limits_state *state)
+{
+    const struct rate_limits *conf = c->conf;
+    state->count = state->exact = 0;
+    if (conf->at[stage] == 0)
+        return KEY_FOUND;
+    state->items = arena_alloc(c->txn->arena, conf->at[stage] * sizeof(*state->items));
+    if (state->items == NULL)
+        return KEY_FAILED;
+    for (unsigned i = 0; i < conf->count; i++) {
+        const struct limit *limit = &conf->limits[i];
+        if (!is_asked(limit, stage, c->txn))
+            continue;
+        enum key_found found = add_item(conf, limit, c, state);
+        if (found == KEY_REJECTED || found == KEY_FAILED)
+            return found;
+    }
+    return KEY_FOUND;
+}
