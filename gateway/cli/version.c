@@ -8,6 +8,7 @@
 #include <hiredis/hiredis.h>
 #include <hs/hs.h>
 #include <jansson.h>
+#include <liboath/oath.h>
 #include <maxminddb.h>
 #include <nghttp2/nghttp2.h>
 #include <openssl/crypto.h>
@@ -53,6 +54,11 @@ static const char *hiredis_version(void)
     return text_cstring(&text);
 }
 
+static const char *oath_version(void)
+{
+    return oath_check_version(NULL);
+}
+
 static const char *nghttp2_version_text(void)
 {
     return nghttp2_version(0)->version_str;
@@ -62,17 +68,12 @@ static const struct {
     const char *name;
     const char *(*version)(void);
 } libraries[] = {
-    { "openssl", openssl_version },
-    { "hyperscan", hs_version },
-    { "pcre2", pcre2_version },
-    { "libyaml", yaml_get_version_string },
-    { "jansson", jansson_version_str },
-    { "libsodium", sodium_version_string },
-    { "libseccomp", seccomp_version_text },
-    { "libmaxminddb", MMDB_lib_version },
-    { "hiredis", hiredis_version },
-    { "nghttp2", nghttp2_version_text },
-    { "zlib", zlibVersion },
+    { "openssl", openssl_version },       { "hyperscan", hs_version },
+    { "pcre2", pcre2_version },           { "libyaml", yaml_get_version_string },
+    { "jansson", jansson_version_str },   { "libsodium", sodium_version_string },
+    { "liboath", oath_version },          { "libseccomp", seccomp_version_text },
+    { "libmaxminddb", MMDB_lib_version }, { "hiredis", hiredis_version },
+    { "nghttp2", nghttp2_version_text },  { "zlib", zlibVersion },
 };
 
 static void write_json(struct text *out)
