@@ -10,9 +10,9 @@
  * the user's name only in the field that `pass` names, never in a client's own copy of that
  * field.
  *
- * One pool of threads and one cache serve all `basic` stages of a worker. They hang on the
- * locals of those stages, counted, and are found there by the next one that attaches: so there
- * is no global, and the last one to go takes them along.
+ * One cache serves all `basic` stages of a worker. It hangs on the locals of those stages,
+ * counted, and is found there by the next one that attaches: so there is no global, and the
+ * last one to go takes it along.
  */
 #include "auth/basic.h"
 
@@ -292,7 +292,7 @@ static enum err attach_basic(void *base, const void *conf, struct worker *worker
         shared->cache = credcache_new(worker->config->boot_key);
         enum err err = ERR_MEMORY;
         if (shared->cache != NULL)
-            err = hashpool_open(&shared->pool, worker);
+            err = hashpool_share(&shared->pool, worker);
         if (err != OK) {
             credcache_free(shared->cache);
             free(shared);
@@ -311,7 +311,7 @@ static void detach_basic(void *base)
     local->shared = NULL;
     if (shared == NULL || --shared->users > 0)
         return;
-    hashpool_close(shared->pool);
+    hashpool_let_go(shared->pool);
     credcache_free(shared->cache);
     free(shared);
 }

@@ -22,7 +22,7 @@ struct job {
     struct op op; /* the loop's alone */
     struct job *next;
     struct hashpool *pool;
-    const struct password_hash *hash;
+    struct password_hash hash;
     bool taken;         /* the loop's alone */
     struct addr client; /* the same */
     bool cancelled;     /* under the lock */
@@ -40,7 +40,8 @@ struct hashpool {
     struct worker *worker;
     struct watch watch; /* on an eventfd: something is done */
     struct job *jobs, *free;
-    size_t load; /* jobs that are not free; the loop's alone */
+    size_t load;     /* jobs that are not free; the loop's alone */
+    unsigned shares; /* stages that have it by hashpool_share */
 
     pthread_mutex_t lock;
     pthread_cond_t work, started;
@@ -130,7 +131,7 @@ static void *run_thread(void *start)
         job->right = false;
         job->error = ERR_ABORTED;
         if (!cancelled)
-            job->error = password_verify(job->hash, span_of(job->password, job->password_len),
+            job->error = password_verify(&job->hash, span_of(job->password, job->password_len),
                                          scratch, &job->right);
         wipe(job->password, sizeof(job->password));
         hand_back(pool, job);
@@ -259,7 +260,7 @@ struct op *hashpool_verify(struct hashpool *pool, const struct password_hash *ha
     op_init(&job->op);
     job->op.abandon = abandon_job;
     job->op.release = release_job;
-    job->hash = hash;
+    job->hash = *hash;
     job->cancelled = false;
     job->password_len = password.len;
     if (password.len > 0)
@@ -364,4 +365,22 @@ void hashpool_close(struct hashpool *pool)
     pthread_cond_destroy(&pool->work);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
+}
+
+enum err hashpool_share(struct hashpool **out, struct worker *worker)
+{
+    if (worker->hashpool == NULL)
+        TRY(hashpool_open(&worker->hashpool, worker));
+    worker->hashpool->shares++;
+    *out = worker->hashpool;
+    return OK;
+}
+
+void hashpool_let_go(struct hashpool *pool)
+{
+    struct worker *worker = pool->worker;
+    if (--pool->shares > 0)
+        return;
+    worker->hashpool = NULL;
+    hashpool_close(pool);
 }

@@ -22,14 +22,20 @@ enum {
 struct hashpool;
 
 MUST_USE enum err hashpool_open(struct hashpool **out, struct worker *worker);
+/*
+ * The one of this worker (worker->hashpool), for all stages that check passwords: opened for
+ * the first that attaches, closed with the last one that lets it go.
+ */
+MUST_USE enum err hashpool_share(struct hashpool **out, struct worker *worker);
+void hashpool_let_go(struct hashpool *pool);
 /* Waits for the hash that is being computed, at most one a thread. No op may be waited for. */
 void hashpool_close(struct hashpool *pool);
 
 /*
  * An op whose value is a `const bool *`: whether the password is right. The bytes are copied
- * into memory that is kept out of dumps, and wiped when the hash is done; `hash` outlives the
- * pool. NULL when the queue is full, the client has its share of it, or the password is too
- * long for any hash. An op that is abandoned before its turn costs nothing.
+ * into memory that is kept out of dumps, and wiped when the hash is done. NULL when the queue
+ * is full, the client has its share of it, or the password is too long for any hash. An op that
+ * is abandoned before its turn costs nothing.
  */
 struct op *hashpool_verify(struct hashpool *pool, const struct password_hash *hash,
                            struct span password, const struct addr *client);

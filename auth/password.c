@@ -197,6 +197,19 @@ const char *password_hash_read(struct span text, struct password_hash *hash)
     return NULL;
 }
 
+enum err password_make(struct span password, struct password_hash *hash)
+{
+    enum { PASSES = 2, BYTES = 19 * 1024 * 1024 };
+    *hash = (struct password_hash){ .kind = PASSWORD_ARGON2ID };
+    _Static_assert((int)crypto_pwhash_argon2id_STRBYTES <= PASSWORD_HASH_BYTES_MAX + 1, "fits");
+    if (password.len > PASSWORD_BYTES_MAX ||
+        (password.len > 0 && memchr(password.p, '\0', password.len) != NULL))
+        return ERR_LIMIT;
+    return crypto_pwhash_argon2id_str(hash->text, password.p, password.len, PASSES, BYTES) == 0
+               ? OK
+               : ERR_MEMORY;
+}
+
 struct span password_cost(const struct password_hash *hash)
 {
     struct span all = span_text(hash->text);

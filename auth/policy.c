@@ -15,6 +15,7 @@
 
 #include <time.h>
 
+#include "auth/pages.h"
 #include "conf/schema.h"
 #include "gateway/chain/scope.h"
 
@@ -377,14 +378,18 @@ struct policy_decision policy_decide(const struct policy_conf *conf, struct txn 
         const struct rule *rule = &conf->built[i];
         bool undecided = false, matched = matches(rule, txn, &undecided);
         if (undecided)
-            return (struct policy_decision){ false, (int)i, "policy-undecided" };
+            return (struct policy_decision){ .rule = (int)i, .detail = "policy-undecided" };
         if (!matched)
             continue;
         const char *lack = lacks(rule, txn);
-        return (struct policy_decision){ rule->row->action == POLICY_ALLOW && lack == NULL,
-                                         (int)i, lack != NULL ? lack : rule->detail };
+        return (struct policy_decision){
+            .allowed = rule->row->action == POLICY_ALLOW && lack == NULL,
+            .rule = (int)i,
+            .detail = lack != NULL ? lack : rule->detail,
+            .unproved = rule->row->action == POLICY_ALLOW && lack != NULL
+        };
     }
-    return (struct policy_decision){ false, -1, "policy-default" };
+    return (struct policy_decision){ .rule = -1, .detail = "policy-default" };
 }
 
 static struct verdict policy_head(struct call *c)
@@ -393,7 +398,9 @@ static struct verdict policy_head(struct call *c)
     if (decision.allowed)
         return pass();
     fact_set_auth_detail(c, decision.detail);
-    return deny(c->txn->facts.user.len > 0 ? REASON_AUTH_REFUSED : REASON_POLICY);
+    if (c->txn->facts.user.len == 0)
+        return deny(REASON_POLICY);
+    return deny_with(REASON_AUTH_REFUSED, page_refused(c, SPAN(""), decision.unproved));
 }
 
 const struct stage_type policy_stage = {

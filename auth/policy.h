@@ -15,6 +15,7 @@ struct policy_decision {
     bool allowed;
     int rule;           /* from 0; -1: none matched */
     const char *detail; /* slug for the record: the rule's name, or why it was not enough */
+    bool unproved;      /* the rule would let him in, had he proved more */
 };
 
 struct policy_conf;

@@ -42,7 +42,7 @@ static inline uint32_t provider_id(const struct config *config, size_t index)
 }
 static inline size_t snapshot_ids(const struct config *config)
 {
-    return provider_id(config, config->provider_count);
+    return provider_id(config, config->provider_count) + config->user_file_count;
 }
 void providers_initial(struct snapshots *snapshots, const struct config *config);
 

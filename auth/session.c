@@ -15,6 +15,7 @@ enum {
     COOKIE_TEXT_MAX = 256,
 };
 enum { SAME_SITE_LAX, SAME_SITE_STRICT };
+#define AGE_BROWSER UINT64_MAX
 enum { TAG_USER, TAG_SUBJECT, TAG_SID };
 
 struct sessions {
@@ -205,46 +206,57 @@ bool session_content_read(struct span bytes, struct arena *arena, struct span *s
 /* ---- cookies ---- */
 
 /*
- * The ticket in the cookie of exactly that name. None when there are two: a neighbour's host,
+ * The cookie of exactly that name. None when there are two: a neighbour's host,
  * or another reader of ours, could have meant either (and `__Host-` keeps neighbours from
  * setting one). Names are compared byte by byte: what some reader would fold, trim or unquote
  * into our name is another name here.
  */
-static bool cookie_ticket(struct call *c, struct span name, struct ticket *ticket)
+static struct span cookie_value(struct call *c, struct span name)
 {
     struct params cookies = { 0 };
     const struct param *found = NULL;
     const struct field *field = fields_get(&c->req->fields, FIELD_COOKIE);
     for (; field != NULL; field = fields_next(&c->req->fields, field))
         if (cookies_parse(&cookies, field->value, SESSION_COOKIES_MAX, c->txn->arena) != OK)
-            return false;
+            return SPAN("");
     for (unsigned i = 0; i < cookies.count; i++) {
         if (!span_equal(cookies.items[i].name, name))
             continue;
         if (found != NULL)
-            return false;
+            return SPAN("");
         found = &cookies.items[i];
     }
-    return found != NULL && ticket_read(ticket, found->value);
+    return found != NULL ? found->value : SPAN("");
 }
 
-static bool set_cookie(struct call *c, struct reply *reply, struct span name,
-                       const struct ticket *ticket, uint64_t max_age_s, bool strict)
+static bool cookie_ticket(struct call *c, struct span name, struct ticket *ticket)
+{
+    return ticket_read(ticket, cookie_value(c, name));
+}
+
+/* An age of 0 takes it away; AGE_BROWSER: as long as the browser runs. */
+static bool put_cookie(struct call *c, struct reply *reply, struct span name, struct span value,
+                       uint64_t max_age_s, bool strict)
 {
     struct text out = text_growing(c->txn->arena, COOKIE_TEXT_MAX);
-    char text[TICKET_TEXT_BYTES];
     text_add(&out, name);
     text_char(&out, '=');
-    if (ticket != NULL) {
-        ticket_write(ticket, text);
-        text_add(&out, span_of(text, sizeof(text)));
-        wipe(text, sizeof(text));
-    }
+    text_add(&out, value);
     text_lit(&out, "; Path=/; Secure; HttpOnly; SameSite=");
     text_add(&out, strict ? SPAN("Strict") : SPAN("Lax"));
-    if (max_age_s > 0 || ticket == NULL)
+    if (max_age_s != AGE_BROWSER)
         text_format(&out, "; Max-Age=%llu", (unsigned long long)max_age_s);
     return !out.overflow && reply_field(reply, SPAN("Set-Cookie"), text_span(&out));
+}
+
+static bool put_ticket(struct call *c, struct reply *reply, struct span name,
+                       const struct ticket *ticket, bool strict)
+{
+    char text[TICKET_TEXT_BYTES];
+    ticket_write(ticket, text);
+    bool good = put_cookie(c, reply, name, span_of(text, sizeof(text)), AGE_BROWSER, strict);
+    wipe(text, sizeof(text));
+    return good;
 }
 
 /* ---- sessions ---- */
@@ -296,7 +308,7 @@ bool session_begin(struct call *c, const struct sessions *sessions,
         (void)vault_take(&sessions->live, &old, now_s);
     ticket_make(&ticket);
     bool good = put_session(c, sessions, &ticket, &facts, content) &&
-                set_cookie(c, reply, SPAN(SESSION_COOKIE), &ticket, 0,
+                put_ticket(c, reply, SPAN(SESSION_COOKIE), &ticket,
                            conf->same_site == SAME_SITE_STRICT);
     wipe(&ticket, sizeof(ticket));
     return good;
@@ -361,7 +373,7 @@ bool session_end(struct call *c, const struct sessions *sessions, struct reply *
     struct ticket ticket;
     if (cookie_ticket(c, SPAN(SESSION_COOKIE), &ticket))
         (void)vault_take(&sessions->live, &ticket, now_of(c));
-    return set_cookie(c, reply, SPAN(SESSION_COOKIE), NULL, 0, false);
+    return put_cookie(c, reply, SPAN(SESSION_COOKIE), SPAN(""), 0, false);
 }
 
 size_t sessions_end_user(const struct sessions *sessions, struct span user)
@@ -461,7 +473,7 @@ bool signin_begin(struct call *c, const struct sessions *sessions, const struct 
                   span_of((const char *)subscriber.bytes, sizeof(subscriber.bytes)));
     if (!cookie_ticket(c, SPAN(SIGNIN_COOKIE), &browser)) {
         ticket_make(&browser);
-        if (!set_cookie(c, reply, SPAN(SIGNIN_COOKIE), &browser, 0, false))
+        if (!put_ticket(c, reply, SPAN(SIGNIN_COOKIE), &browser, false))
             return false;
     }
     ticket_make(&ticket);
@@ -519,7 +531,42 @@ bool signin_browser_known(struct call *c)
     return cookie_ticket(c, SPAN(SIGNIN_COOKIE), &browser);
 }
 
-/* ---- forms ---- */
+/* ---- browsers that are known, and forms ---- */
+
+static void write_known(struct call *c, const struct sessions *sessions, struct span user,
+                        char hex[FORM_TOKEN_BYTES])
+{
+    static const char use[] = "known";
+    uint8_t hash[FORM_TOKEN_BYTES / 2];
+    struct span site = span_text(c->txn->site->name);
+    crypto_generichash_state state;
+    (void)crypto_generichash_init(&state, sessions->form_key, sizeof(sessions->form_key),
+                                  sizeof(hash));
+    (void)crypto_generichash_update(&state, (const uint8_t *)use, sizeof(use));
+    (void)crypto_generichash_update(&state, (const uint8_t *)site.p, site.len + 1);
+    (void)crypto_generichash_update(&state, (const uint8_t *)user.p, user.len);
+    (void)crypto_generichash_final(&state, hash, sizeof(hash));
+    struct text out = text_fixed(hex, FORM_TOKEN_BYTES);
+    text_hex(&out, hash, sizeof(hash));
+}
+
+bool browser_known(struct call *c, const struct sessions *sessions, struct span user)
+{
+    char right[FORM_TOKEN_BYTES];
+    struct span value = cookie_value(c, SPAN(KNOWN_COOKIE));
+    write_known(c, sessions, user, right);
+    return value.len == sizeof(right) &&
+           bytes_equal_constant_time(value.p, right, sizeof(right));
+}
+
+bool browser_remember(struct call *c, const struct sessions *sessions, struct span user,
+                      struct reply *reply)
+{
+    char value[FORM_TOKEN_BYTES];
+    write_known(c, sessions, user, value);
+    return put_cookie(c, reply, SPAN(KNOWN_COOKIE), span_of(value, sizeof(value)), KNOWN_S,
+                      false);
+}
 
 bool form_token(struct call *c, const struct sessions *sessions, struct span use,
                 char token[FORM_TOKEN_BYTES])

@@ -29,10 +29,12 @@ enum {
     SIGNIN_S = 15 * 60,        /* to get through with it */
     SESSION_COOKIES_MAX = 100, /* pairs in a request: with more, nobody is signed in */
     FORM_TOKEN_BYTES = 32,
+    KNOWN_S = 180 * 86400,
 };
 
 #define SESSION_COOKIE "__Host-sallyport"
 #define SIGNIN_COOKIE "__Host-sallyport-signin"
+#define KNOWN_COOKIE "__Host-sallyport-known"
 
 /* `session:` of such a stage: .offset of the member, .options = session_options. */
 struct session_conf {
@@ -121,6 +123,14 @@ MUST_USE bool signin_take(struct call *c, const struct sessions *sessions, struc
                           struct span handle, struct signin *signin);
 /* Whether the browser sent the cookie of sign-ins at all: if not, it keeps none. */
 bool signin_browser_known(struct call *c);
+
+/* ---- browsers that are known ---- */
+
+/* Whether this browser has signed in as that user on this site; and that it has, from now on.
+ */
+bool browser_known(struct call *c, const struct sessions *sessions, struct span user);
+MUST_USE bool browser_remember(struct call *c, const struct sessions *sessions,
+                               struct span user, struct reply *reply);
 
 /* ---- forms ---- */
 

@@ -14,7 +14,9 @@ static bool is_about_sign_in(enum reason reason)
     return reason == REASON_AUTH_REQUIRED || reason == REASON_AUTH_REDIRECT ||
            reason == REASON_AUTH_PROVIDER || reason == REASON_AUTH_FAILED ||
            reason == REASON_AUTH_TOKEN || reason == REASON_AUTH_CERTIFICATE ||
-           reason == REASON_AUTH_REFUSED;
+           reason == REASON_AUTH_REFUSED || reason == REASON_AUTH_LOCKED ||
+           reason == REASON_AUTH_FORM || reason == REASON_SIGNED_IN ||
+           reason == REASON_SIGNED_OUT;
 }
 
 /* What went on though nobody looked at it, or though a stage could not decide, is on record

@@ -139,7 +139,10 @@ static void note_pages(struct site_load *sl, const struct stage_instance *instan
                        struct place place)
 {
     for (size_t i = 0; i < sl->owner_count; i++) {
-        if (sl->owners[i].stage.conf == instance->conf)
+        const struct stage_instance *owner = &sl->owners[i].stage;
+        if (owner->conf == instance->conf ||
+            (owner->type == instance->type && owner->type->pages_alike != NULL &&
+             owner->type->pages_alike(owner->conf, instance->conf)))
             return;
     }
     if (sl->owner_count == PAGES_MAX) {

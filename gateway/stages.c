@@ -14,6 +14,7 @@
 #include "auth/headers.h"
 #include "auth/identity.h"
 #include "auth/jwt.h"
+#include "auth/login.h"
 #include "auth/policy.h"
 #include "auth/reqfields.h"
 #include "geoip/lists.h"
@@ -34,6 +35,7 @@ const struct stage_type *const stages[] = {
     &api_keys_stage,        /* auth/apikeys: keys of programs */
     &jwt_stage,             /* auth/jwt: bearer tokens */
     &basic_stage,           /* auth/basic: name and password */
+    &login_stage,           /* auth/login: a form, and a session */
     &forward_auth_stage,    /* auth/forward: another server's word */
     &policy_stage,          /* auth/policy: what they may do */
     &identity_stage,        /* auth/identity: what upstream is told of them */

@@ -111,6 +111,7 @@ struct geo_conf {
 
 /* A watched file of API keys; its snapshot id: auth/apikeys.h. */
 enum { KEY_FILES_MAX = 16 };
+enum { USER_FILES_MAX = 4 }; /* stores of users: struct key_file, too; auth/userdb.h */
 struct key_file {
     struct span path;
     struct span built; /* the block made at load (auth/keyfile.h); snapshots replace it */
@@ -163,6 +164,8 @@ struct config {
     size_t key_file_count;
     struct provider providers[PROVIDERS_MAX];
     size_t provider_count;
+    struct key_file user_files[USER_FILES_MAX];
+    size_t user_file_count;
     struct site *sites;
     size_t site_count;
     struct table hosts;     /* exact host -> struct site */

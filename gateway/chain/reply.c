@@ -74,7 +74,7 @@ static bool is_refused(struct span parameters)
 }
 
 /* Browsers ask for text/html by name; what takes anything gets the document. */
-static bool wants_page(const struct request *req)
+bool reply_wants_page(const struct request *req)
 {
     if (req == NULL)
         return false;
@@ -180,7 +180,7 @@ static enum err add_body(struct txn *txn, enum reason reason, const struct reply
         words.problem = reply->problem;
         words.policy = reply->policy;
     }
-    bool page = wants_page(txn->req);
+    bool page = reply_wants_page(txn->req);
     struct text text = text_growing(txn->arena, page ? PAGE_BYTES : PROBLEM_BYTES);
 
     if (page)

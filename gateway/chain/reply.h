@@ -28,6 +28,9 @@ struct reply *reply_new(struct txn *txn, int status);
 MUST_USE bool reply_field(struct reply *reply, struct span name, struct span value);
 
 struct response;
+struct request;
+/* Whether a page for people is wanted, and not a document for programs. */
+bool reply_wants_page(const struct request *req);
 /*
  * The answer for `reason` with what `reply` (may be NULL) adds: fills `rsp` (fields, status)
  * and `body`. Content negotiation by the request's Accept; req may be NULL when no head was

@@ -142,9 +142,11 @@ struct stage_type {
      * of which some route has the stage, /.sallyport/NAME and all below it then goes to
      * on[PHASE_PAGE], never to upstream; req->path tells the rest, req->method_id the method.
      * With the conf of the route that has the stage; a site on which two confs have a page of
-     * one name is refused at load.
+     * one name is refused at load, unless the stage says that they are alike.
      */
     struct span (*page)(const void *conf, unsigned i);
+    /* Whether pages by the one conf will do for the other. NULL: no. */
+    bool (*pages_alike)(const void *a, const void *b);
     /* Bytes of a request body that pages take; over it 413. NULL: none. */
     uint64_t (*page_body)(const void *conf);
     /* It may demand what pages give, a log-in say: pages go without it. */

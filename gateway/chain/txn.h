@@ -16,6 +16,7 @@ enum { RESUMES_MAX = 256 };
 
 struct limit_later; /* ratelimit/limit.h */
 struct challenges;  /* auth/demand.h */
+struct signed_in;   /* auth/pages.h */
 
 struct facts {
 #define FACT(name, type, writer) type name;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "auth/apikeys.h"
+#include "auth/login.h"
 #include "auth/policy.h"
 #include "auth/provider.h"
 #include "gateway/cli/cli.h"
@@ -106,6 +107,7 @@ static int open_case(struct policy_case *test, const struct arguments *arguments
         snapshot_initial(&test->snapshots, id, config->lists[id].built);
     key_files_initial(&test->snapshots, config);
     providers_initial(&test->snapshots, config);
+    user_files_initial(&test->snapshots, config);
     test->worker->snapshots = &test->snapshots;
     test->worker->config = config;
     test->txn = (struct txn){ .worker = test->worker,

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "auth/apikeys.h"
+#include "auth/login.h"
 #include "auth/provider.h"
 #include "gateway/chain/chain.h"
 #include "gateway/flow.h"
@@ -112,6 +113,7 @@ enum err stand_open(struct stand *stand, struct loaded *loaded)
         snapshot_initial(&stand->snapshots, id, config->lists[id].built);
     key_files_initial(&stand->snapshots, config);
     providers_initial(&stand->snapshots, config);
+    user_files_initial(&stand->snapshots, config);
     worker->snapshots = &stand->snapshots;
     fill_host(stand);
     TRY(store_attach(worker, config->store));

@@ -66,6 +66,7 @@ struct worker {
     struct keyspace *keys;            /* gateway/store/keyspace.h; NULL: nothing is shared */
     struct ban_share *ban_share;      /* ratelimit/bans.h */
     struct exact *exact;              /* ratelimit/exact.h */
+    struct hashpool *hashpool;        /* auth/hashpool.h */
     void **locals;                    /* gateway/chain: per stage instance */
     struct upstream_local *upstreams; /* gateway/upstream: per upstream of the configuration */
     struct stream *current;           /* being worked on now: what a crash is blamed on */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "auth/apikeys.h"
+#include "auth/login.h"
 #include "auth/provider.h"
 #include "gateway/base/log.h"
 #include "gateway/process/generation.h"
@@ -97,7 +98,8 @@ static bool watched(const struct list_conf *list)
 static bool put_databases(struct steward_settings *settings, const struct config *config)
 {
     bool fits = true;
-    _Static_assert(WATCHED_FILES_MAX - WATCHED_LISTS_MAX == GEO_DATABASES_MAX + KEY_FILES_MAX,
+    _Static_assert(WATCHED_FILES_MAX - WATCHED_LISTS_MAX ==
+                       GEO_DATABASES_MAX + KEY_FILES_MAX + USER_FILES_MAX,
                    "all fit");
     for (size_t i = 0; i < config->geo_count && fits; i++) {
         struct watched_list *file = &settings->lists[settings->list_count++];
@@ -146,10 +148,23 @@ static bool put_providers(struct steward_settings *settings, const struct config
     return fits;
 }
 
+static bool put_users(struct steward_settings *settings, const struct config *config)
+{
+    bool fits = true;
+    for (size_t i = 0; i < config->user_file_count && fits; i++) {
+        struct watched_list *file = &settings->lists[settings->list_count++];
+        file->id = user_file_id(config, i);
+        file->kind = SNAPSHOT_USERS;
+        fits = settings_put(file->name, sizeof(file->name), SPAN("users")) &&
+               settings_put(file->path, sizeof(file->path), config->user_files[i].path);
+    }
+    return fits;
+}
+
 static void send_steward(struct home *home)
 {
     const struct config *config = home->config;
-    size_t lists = config->geo_count + config->key_file_count;
+    size_t lists = config->geo_count + config->key_file_count + config->user_file_count;
     for (size_t i = 0; i < config->list_count; i++)
         lists += watched(&config->lists[i]);
     INVARIANT(lists <= WATCHED_FILES_MAX); /* load.c has complained */
@@ -176,7 +191,7 @@ static void send_steward(struct home *home)
                settings_put(list->path, sizeof(list->path), config->lists[i].file.text);
     }
     if (!fits || !put_databases(settings, config) || !put_keys(settings, config) ||
-        !put_providers(settings, config))
+        !put_providers(settings, config) || !put_users(settings, config))
         refuse(home, SPAN("error: a path or name is too long for the steward\n"));
     int none = -1;
     send(home, MESSAGE_STEWARD, settings, size, &none);

@@ -38,6 +38,8 @@ static void start(struct service *service)
         spawn.fds[ROLE_FD_KEPT] = master->kept_fd;
         spawn.fds[ROLE_FD_BANS] = memory_find(master, "stage.bans");
         spawn.fds[ROLE_FD_QUOTAS] = memory_find(master, "stage.quotas");
+        spawn.fds[ROLE_FD_LOCKOUT] = memory_find(master, "stage.lockout");
+        spawn.fds[ROLE_FD_SESSIONS] = memory_find(master, "stage.sessions");
     }
 
     int socket = -1;

@@ -54,19 +54,21 @@ enum { EXIT_AGAIN = 75 };
  */
 enum role_fd {
     ROLE_FD_MASTER = 3,
-    ROLE_FD_SETTINGS = 4, /* recorder, steward: sealed memfd, gateway/process/settings.h */
-    ROLE_FD_CONTROL = 5,  /* steward: listening control socket */
-    ROLE_FD_RINGS = 6,    /* recorder, steward: memfd, struct rings */
-    ROLE_FD_WAKE = 7,     /* recorder: eventfd */
-    ROLE_FD_SLOTS = 8,    /* steward: memfd, struct slots */
-    ROLE_FD_SEAL = 9,     /* recorder: memfd, struct seal_memory */
-    ROLE_FD_WRITTEN = 10, /* recorder: eventfd */
-    ROLE_FD_BANS = 11,    /* steward: memfd, gateway/store/bans.h; none without bans */
-    ROLE_FD_SERVERS = 12, /* steward: memfd, gateway/upstream/health.h */
-    ROLE_FD_QUOTAS = 13,  /* steward: memfd of the quotas' cells; none without limits */
-    ROLE_FD_METERS = 14,  /* steward: memfd, gateway/chain/meter.h */
-    ROLE_FD_METRICS = 15, /* steward: listening socket; none without server.metrics */
-    ROLE_FD_KEPT = 16,    /* steward: memfd, struct kept of gateway/process/settings.h */
+    ROLE_FD_SETTINGS = 4,  /* recorder, steward: sealed memfd, gateway/process/settings.h */
+    ROLE_FD_CONTROL = 5,   /* steward: listening control socket */
+    ROLE_FD_RINGS = 6,     /* recorder, steward: memfd, struct rings */
+    ROLE_FD_WAKE = 7,      /* recorder: eventfd */
+    ROLE_FD_SLOTS = 8,     /* steward: memfd, struct slots */
+    ROLE_FD_SEAL = 9,      /* recorder: memfd, struct seal_memory */
+    ROLE_FD_WRITTEN = 10,  /* recorder: eventfd */
+    ROLE_FD_BANS = 11,     /* steward: memfd, gateway/store/bans.h; none without bans */
+    ROLE_FD_SERVERS = 12,  /* steward: memfd, gateway/upstream/health.h */
+    ROLE_FD_QUOTAS = 13,   /* steward: memfd of the quotas' cells; none without limits */
+    ROLE_FD_METERS = 14,   /* steward: memfd, gateway/chain/meter.h */
+    ROLE_FD_METRICS = 15,  /* steward: listening socket; none without server.metrics */
+    ROLE_FD_KEPT = 16,     /* steward: memfd, struct kept of gateway/process/settings.h */
+    ROLE_FD_LOCKOUT = 17,  /* steward: memfd, auth/lockout.h; none without login */
+    ROLE_FD_SESSIONS = 18, /* steward: memfd, auth/session.h; none without sessions */
     ROLE_FD_END
 };
 

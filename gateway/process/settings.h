@@ -12,7 +12,9 @@
 
 enum {
     WATCHED_LISTS_MAX = 256,
-    WATCHED_FILES_MAX = WATCHED_LISTS_MAX + 3 /* databases */ + 16 /* keys */
+    WATCHED_USERS_MAX = 4,
+    WATCHED_FILES_MAX =
+        WATCHED_LISTS_MAX + 3 /* databases */ + 16 /* keys */ + WATCHED_USERS_MAX
 };
 enum { SETTINGS_LAYOUT = 4, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
 

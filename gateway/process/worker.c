@@ -11,7 +11,9 @@
 
 #include "auth/apikeys.h"
 #include "auth/keyfile.h"
+#include "auth/login.h"
 #include "auth/provider.h"
+#include "auth/users.h"
 #include "gateway/audit/capture.h"
 #include "gateway/audit/commit.h"
 #include "gateway/audit/flood.h"
@@ -310,6 +312,8 @@ static bool snapshot_valid(enum snapshot_kind kind, struct span bytes)
         return keyfile_valid(bytes);
     case SNAPSHOT_PROVIDER:
         return provider_document_valid(bytes);
+    case SNAPSHOT_USERS:
+        return users_valid(bytes);
     case SNAPSHOT_KINDS:
         break;
     }
@@ -331,6 +335,7 @@ static enum err open_snapshots(struct serving *serving)
     }
     key_files_initial(snapshots, config);
     providers_initial(snapshots, config);
+    user_files_initial(snapshots, config);
     if (config->geo_count > 0) {
         serving->worker.geo =
             geo_reader_new(snapshots, first, config->geo_count, &serving->arena);

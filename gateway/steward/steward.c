@@ -16,6 +16,7 @@
 #include "gateway/base/log.h"
 #include "gateway/process/messages.h"
 #include "gateway/process/process.h"
+#include "gateway/steward/users.h"
 
 enum { DIAGNOSTICS_BYTES_MAX = 1024 * 1024 };
 
@@ -154,6 +155,7 @@ static enum err set_up(struct steward *steward)
     quotas_map(steward);
     TRY(state_open(steward));
     TRY(sources_open(steward));
+    TRY(users_open(steward));
     TRY(close_sandbox(steward));
     sandbox_probe(ROLE_STEWARD);
 
@@ -165,6 +167,7 @@ static enum err set_up(struct steward *steward)
     state_restore(steward);
     TRY(checks_open(steward));
     sources_start(steward);
+    users_start(steward);
     steward->ending.fire = on_ending;
     steward->master.on_event = on_message;
     return loop_add(&steward->loop, &steward->master, ROLE_FD_MASTER, EPOLLIN);

@@ -9,6 +9,7 @@
  *   bans.c     who is kept out: the list, the evidence, bans by hand
  *   watch.c    watched list files to snapshots
  *   providers.c  keys of providers to snapshots
+ *   users.c    stores of local users to snapshots
  *   metrics.c  the metrics listener; exposition.c: what it shows
  */
 #ifndef SALLYPORT_STEWARD_H
@@ -87,9 +88,10 @@ struct steward {
     struct ban_keeper *bans; /* bans.c; NULL: none */
     struct cells *quotas;    /* NULL: no site has limits */
     size_t quota_cells;
-    struct state *state;     /* state.c; NULL: nothing is kept */
-    struct checks *checks;   /* health.c; NULL: none */
-    struct sources *sources; /* providers.c */
+    struct state *state;       /* state.c; NULL: nothing is kept */
+    struct checks *checks;     /* health.c; NULL: none */
+    struct sources *sources;   /* providers.c */
+    struct user_keeper *users; /* users.c */
     struct arena arena;
     int landlock_abi; /* asked before the sandbox closed */
     bool finishing;
@@ -160,5 +162,6 @@ const char *lists_look(struct steward *steward);
 void lists_send(struct steward *steward, struct member *member);
 /* Everything once more, a little later: it has not read its last ones. */
 void lists_resend(struct steward *steward, struct member *member);
+void lists_look_kind(struct steward *steward, uint32_t kind); /* enum snapshot_kind */
 
 #endif

@@ -14,9 +14,10 @@
 #include <unistd.h>
 
 #include "auth/keyfile.h"
+#include "auth/users.h"
 #include "gateway/base/cidrset.h"
 #include "gateway/base/log.h"
-#include "gateway/steward/steward.h"
+#include "gateway/steward/users.h"
 #include "gateway/store/snapshot.h"
 #include "geoip/geofile.h"
 
@@ -240,10 +241,43 @@ static void look(struct steward *steward, struct watched *list)
     (void)close(fd);
 }
 
+/* Not a file to be read whole: it is open all the time. */
+static void look_at_users(struct steward *steward, struct watched *list)
+{
+    struct arena arena;
+    struct span block;
+    arena_init(&arena, NULL, 0, NULL, PARSE_BYTES_MAX);
+    const char *trouble = users_read(steward, list->settings, &arena, &block);
+    if (trouble == NULL && block.len > 0) {
+        trouble = seal(list, block);
+        list->ranges = users_count(block);
+        say(list, trouble);
+        if (trouble == NULL) {
+            list->loaded_s = steward->loop.clock.wall_us / 1000000u;
+            publish(steward, list);
+        }
+    } else if (trouble != list->trouble) {
+        say(list, trouble);
+    }
+    arena_reset(&arena);
+}
+
+void lists_look_kind(struct steward *steward, uint32_t kind)
+{
+    for (uint32_t i = 0; i < steward->settings->list_count; i++) {
+        if (steward->lists[i].settings->kind != kind)
+            continue;
+        if (kind == SNAPSHOT_USERS)
+            look_at_users(steward, &steward->lists[i]);
+        else
+            look(steward, &steward->lists[i]);
+    }
+}
+
 static void look_at_all(struct steward *steward)
 {
-    for (uint32_t i = 0; i < steward->settings->list_count; i++)
-        look(steward, &steward->lists[i]);
+    for (uint32_t kind = 0; kind < SNAPSHOT_KINDS; kind++)
+        lists_look_kind(steward, kind);
 }
 
 /* ---- watching ---- */
