@@ -18,8 +18,9 @@ enum { FACTS_BYTES = 8 * 1024, FACTS_VERSION = 1, TEXT_MAX = 256 };
 static bool speaks_of_the_moment(enum reason reason)
 {
     static const enum reason reasons[] = {
-        REASON_BODY_MEMORY, REASON_SLOW_HEAD,      REASON_SLOW_BODY, REASON_AUTH_BUSY,
-        REASON_AUDIT,       REASON_QUERY_OF_DEATH, REASON_MEMORY,    REASON_STAGE_DEADLINE,
+        REASON_BODY_MEMORY, REASON_SLOW_HEAD,      REASON_SLOW_BODY,
+        REASON_AUTH_BUSY,   REASON_AUDIT,          REASON_QUERY_OF_DEATH,
+        REASON_MEMORY,      REASON_STAGE_DEADLINE, REASON_AUTH_PROVIDER,
     };
     for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
         if (reasons[i] == reason)
@@ -84,9 +85,15 @@ static void put_tls(struct json *j, const struct tls_info *tls)
     json_end_object(j);
 }
 
+/* With names, whoever asked: another configuration may. The record keeps to what was asked. */
 static void put_geo(struct json *j, struct txn *txn)
 {
-    const struct geo *geo = txn_geo(txn, true);
+    const struct geo *geo = txn->replayed != NULL ? txn_geo(txn, true) : NULL;
+    struct geo found = { .asn = 0 };
+    if (geo == NULL && txn->config->geo_lookup != NULL) {
+        txn->config->geo_lookup(txn->worker, &txn->client, &found, txn->arena);
+        geo = &found;
+    }
     if (geo == NULL)
         return;
     json_begin_object(j, "geo");

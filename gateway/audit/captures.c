@@ -3,6 +3,7 @@
  */
 #include "gateway/audit/captures.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,10 +11,9 @@
 #include <unistd.h>
 
 #include "gateway/audit/capture.h"
-#include "gateway/audit/segments.h"
 #include "gateway/base/log.h"
 
-enum { CAPTURE_MODE = 0600, HEAD_BYTES = 8, NAMES_BYTES = 4 * 1024 * 1024 };
+enum { CAPTURE_MODE = 0600 };
 
 static void complain_once(struct captures *captures, const char *what)
 {
@@ -78,33 +78,79 @@ void captures_close(struct captures *captures)
     captures->fd = -1;
 }
 
-/* The growing one is left out: it is complete by now, under the next number. */
+/* Of complete segments: the numbers at both ends, and their sizes in sum. */
+struct kept {
+    uint64_t first, last, bytes;
+};
+
+static bool number_of(struct span name, struct span base, uint64_t *number)
+{
+    return span_starts(name, base) && name.len > base.len && name.p[base.len] == '.' &&
+           span_uint(span_sub(name, base.len + 1, name.len), number);
+}
+
+static bool look(const struct captures *captures, struct kept *kept)
+{
+    const char *slash = strrchr(captures->path, '/');
+    char folder[CAPTURES_PATH_MAX];
+    struct text text = text_fixed(folder, sizeof(folder));
+    text_add(&text, slash == NULL ? SPAN(".") : span_range(captures->path, slash + 1));
+    DIR *dir = text_cstring(&text) != NULL ? opendir(folder) : NULL;
+    struct span base = span_text(slash == NULL ? captures->path : slash + 1);
+    const struct dirent *entry;
+    *kept = (struct kept){ .first = UINT64_MAX };
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        uint64_t number;
+        struct stat info;
+        if (!number_of(span_text(entry->d_name), base, &number) ||
+            fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0)
+            continue;
+        kept->first = number < kept->first ? number : kept->first;
+        kept->last = number > kept->last ? number : kept->last;
+        kept->bytes += (uint64_t)info.st_size;
+    }
+    if (dir != NULL)
+        (void)closedir(dir);
+    return dir != NULL;
+}
+
+static void segment_path(const struct captures *captures, uint64_t number, char *to,
+                         size_t size)
+{
+    (void)snprintf(to, size, "%s.%06llu", captures->path, (unsigned long long)number);
+}
+
+/* Room for another segment: the oldest go. */
+static bool prune(struct captures *captures, struct kept *kept)
+{
+    char name[CAPTURES_PATH_MAX + 32];
+    uint64_t max = captures->limit - captures->limit / CAPTURES_SEGMENTS;
+    if (!look(captures, kept))
+        return false;
+    while (kept->first != UINT64_MAX && kept->bytes + captures->bytes > max) {
+        segment_path(captures, kept->first, name, sizeof(name));
+        uint64_t last = kept->last;
+        if (unlink(name) != 0 || !look(captures, kept))
+            return false;
+        kept->last = last > kept->last ? last : kept->last;
+    }
+    return true;
+}
+
 static void rotate(struct captures *captures)
 {
-    struct arena arena;
-    struct segments segments;
+    struct kept kept;
     char name[CAPTURES_PATH_MAX + 32];
-    uint64_t next = 1, sum = captures->bytes;
-    arena_init(&arena, NULL, 0, NULL, NAMES_BYTES);
-    if (segments_list(&segments, captures->path, &arena) != OK) {
-        complain_once(captures, "their folder cannot be read");
-        arena_reset(&arena);
+    if (!prune(captures, &kept)) {
+        complain_once(captures, "old ones cannot be deleted");
         return;
     }
-    for (size_t i = 0; i < segments.count; i++)
-        if (segments.items[i].number != UINT64_MAX) {
-            next = segments.items[i].number + 1;
-            sum += segments.items[i].size;
-        }
-    for (size_t i = 0;
-         i < segments.count && sum > captures->limit - captures->limit / CAPTURES_SEGMENTS; i++)
-        if (segments.items[i].number != UINT64_MAX && unlink(segments.items[i].path) == 0)
-            sum -= segments.items[i].size;
-    (void)snprintf(name, sizeof(name), "%s.%06llu", captures->path, (unsigned long long)next);
-    arena_reset(&arena);
+    segment_path(captures, kept.last + 1, name, sizeof(name));
     captures_close(captures);
     if (rename(captures->path, name) != 0)
         complain_once(captures, "a complete one cannot be renamed");
+    else
+        captures->failing = false;
     (void)open_segment(captures);
 }
 
@@ -122,7 +168,6 @@ void captures_add(struct captures *captures, struct span frame)
     ssize_t written = write(captures->fd, frame.p, frame.len);
     if (written == (ssize_t)frame.len) {
         captures->bytes += frame.len;
-        captures->failing = false;
         return;
     }
     complain_once(captures, "the disk does not take them");

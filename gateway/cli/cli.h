@@ -34,6 +34,7 @@ enum flag_id {
     FLAG_GROUPS,
     FLAG_CLAIMS,
     FLAG_MFA,
+    FLAG_APPLY,
     FLAG_HELP, /* of every verb, in no table */
     FLAG_COUNT
 };
@@ -85,6 +86,7 @@ int verb_stop(const struct arguments *arguments);
 int verb_explain(const struct arguments *arguments);
 int verb_replay(const struct arguments *arguments);
 int verb_diff(const struct arguments *arguments);
+int verb_tune(const struct arguments *arguments);
 int verb_capture(const struct arguments *arguments);
 int verb_rules(const struct arguments *arguments);
 int verb_audit(const struct arguments *arguments);

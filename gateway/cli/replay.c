@@ -1,32 +1,19 @@
 /*
- * The verbs `replay`, `diff` and `capture`. Each run is a process of its own: it reaches no
- * network and ends with what it was for.
+ * The verbs `replay`, `diff` and `capture`.
  */
 #include "gateway/cli/replay.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "gateway/base/secret.h"
 #include "gateway/cli/replay_groups.h"
 
-enum { WHY_MAX = 128 };
-
-/* What a run tells of one capture, over a pipe. */
-struct told_head {
-    uint32_t index, facts_len, why_len;
-};
-
 struct run {
     struct loaded loaded;
-    json_t **decisions; /* NULL: not decided */
-    const char **whys;  /* then this is why */
-    pid_t pid;
-    int fd;
+    struct replay_answers answers;
 };
 
 struct replaying {
@@ -35,89 +22,6 @@ struct replaying {
     struct replay_groups groups;
 };
 static struct replaying replaying;
-
-/* ---- the child ---- */
-
-static void tell(void *owner, size_t index, const struct replay_told *told)
-{
-    const int *fd = owner;
-    struct told_head head = { .index = (uint32_t)index,
-                              .facts_len = (uint32_t)told->facts.len,
-                              .why_len =
-                                  (uint32_t)(told->why != NULL ? strlen(told->why) : 0) };
-    if (!print_all(*fd, span_of((const char *)&head, sizeof(head))) ||
-        !print_all(*fd, told->facts) || !print_all(*fd, span_text(told->why)))
-        _exit(EXIT_TROUBLE);
-}
-
-static bool start_run(struct run *run, const struct captured_list *list)
-{
-    int fds[2];
-    run->fd = -1;
-    if (pipe2(fds, O_CLOEXEC) != 0)
-        return false;
-    (void)fflush(stdout);
-    run->pid = fork();
-    if (run->pid == 0) {
-        (void)close(fds[0]);
-        /* Threads of stages may run still: nothing is cleared up for them. */
-        _exit(replay_run(&run->loaded, list, tell, &fds[1]) ? EXIT_GOOD : EXIT_TROUBLE);
-    }
-    (void)close(fds[1]);
-    run->fd = fds[0];
-    return run->pid > 0;
-}
-
-/* ---- the parent ---- */
-
-static bool read_all(int fd, void *to, size_t len)
-{
-    for (size_t done = 0; done < len;) {
-        ssize_t got = read(fd, (char *)to + done, len - done);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        done += (size_t)got;
-    }
-    return true;
-}
-
-static bool hear_one(struct run *run, size_t count)
-{
-    struct told_head head;
-    if (!read_all(run->fd, &head, sizeof(head)) || head.index >= count ||
-        head.facts_len > CAPTURE_BYTES_MAX || head.why_len > WHY_MAX)
-        return false;
-    char *facts = arena_alloc(&replaying.arena, head.facts_len + 1);
-    char *why = arena_zero(&replaying.arena, 1, head.why_len + 1);
-    if (facts == NULL || why == NULL || !read_all(run->fd, facts, head.facts_len) ||
-        !read_all(run->fd, why, head.why_len))
-        return false;
-    json_t *all = json_loadb(facts, head.facts_len, 0, NULL);
-    run->decisions[head.index] = json_incref(json_object_get(all, "decision"));
-    run->whys[head.index] = why;
-    json_decref(all);
-    return true;
-}
-
-static bool hear_run(struct run *run, size_t count)
-{
-    int status = 0;
-    run->decisions = arena_array(&replaying.arena, json_t *, count + 1);
-    run->whys = arena_array(&replaying.arena, const char *, count + 1);
-    if (run->decisions == NULL || run->whys == NULL)
-        return false;
-    size_t heard = 0;
-    while (heard < count && hear_one(run, count))
-        heard++;
-    (void)close(run->fd);
-    if (waitpid(run->pid, &status, 0) == run->pid && heard == count && WIFEXITED(status) &&
-        WEXITSTATUS(status) == EXIT_GOOD)
-        return true;
-    (void)usage_error("a run ended after %zu of %zu requests", heard, count);
-    return false;
-}
 
 static int open_run(struct run *run, const char *config)
 {
@@ -147,6 +51,11 @@ static int read_captures(const struct arguments *arguments, const struct config 
     return EXIT_GOOD;
 }
 
+static bool decide(struct run *run)
+{
+    return replay_answers(&run->loaded, &replaying.captures, &run->answers, &replaying.arena);
+}
+
 /* `from` NULL: what was decided then. */
 static int compare(const struct run *from, const struct run *to, bool json)
 {
@@ -154,13 +63,13 @@ static int compare(const struct run *from, const struct run *to, bool json)
     for (size_t i = 0; i < list->count; i++) {
         const json_t *facts = list->items[i].facts;
         const json_t *before =
-            from != NULL ? from->decisions[i] : json_object_get(facts, "decision");
+            from != NULL ? from->answers.decisions[i] : json_object_get(facts, "decision");
         if (before == NULL)
-            groups_unknown(&replaying.groups, from->whys[i]);
-        else if (to->decisions[i] == NULL)
-            groups_unknown(&replaying.groups, to->whys[i]);
+            groups_unknown(&replaying.groups, from->answers.whys[i]);
+        else if (to->answers.decisions[i] == NULL)
+            groups_unknown(&replaying.groups, to->answers.whys[i]);
         else
-            groups_compare(&replaying.groups, facts, before, to->decisions[i],
+            groups_compare(&replaying.groups, facts, before, to->answers.decisions[i],
                            &replaying.arena);
     }
     groups_print(&replaying.groups, json);
@@ -181,7 +90,7 @@ int verb_replay(const struct arguments *arguments)
         code = read_captures(arguments, run.loaded.config);
     if (code != EXIT_GOOD)
         return code;
-    if (!start_run(&run, &replaying.captures) || !hear_run(&run, replaying.captures.count))
+    if (!decide(&run))
         return EXIT_TROUBLE;
     return compare(NULL, &run, json);
 }
@@ -201,9 +110,7 @@ int verb_diff(const struct arguments *arguments)
         code = read_captures(arguments, from.loaded.config);
     if (code != EXIT_GOOD)
         return code;
-    size_t count = replaying.captures.count;
-    if (!start_run(&from, &replaying.captures) || !hear_run(&from, count) ||
-        !start_run(&to, &replaying.captures) || !hear_run(&to, count))
+    if (!decide(&from) || !decide(&to))
         return EXIT_TROUBLE;
     return compare(&from, &to, json);
 }

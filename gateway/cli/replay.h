@@ -53,6 +53,14 @@ MUST_USE bool replay_run(struct loaded *loaded, const struct captured_list *list
                                       const struct replay_told *told),
                          void *owner);
 
+/* replay_answers.c. The same in a process of its own; the answers live in the arena. */
+struct replay_answers {
+    json_t **decisions; /* NULL: not decided */
+    const char **whys;  /* then this is why */
+};
+MUST_USE bool replay_answers(struct loaded *loaded, const struct captured_list *list,
+                             struct replay_answers *answers, struct arena *arena);
+
 /* replay_facts.c. What the record says, for the chain. Lives in the arena. */
 struct replay_facts {
     uint64_t time_us;

@@ -145,15 +145,16 @@ static const char *open_key(struct capture_opener *opener, const char *path,
     return good ? NULL : "this is no private key of `sallyport capture key`";
 }
 
-static const char *add_file(struct text *all, const char *path)
+static const char *add_file(struct text *all, const struct segment *segment)
 {
     struct stat info;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = segment->fd >= 0 ? dup(segment->fd)
+                              : open(segment->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     const char *wrong = NULL;
     if (fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
         wrong = "a file of captures cannot be read";
     } else if (text_reserve(all, (size_t)info.st_size)) {
-        ssize_t got = read(fd, all->p + all->len, (size_t)info.st_size);
+        ssize_t got = pread(fd, all->p + all->len, (size_t)info.st_size, 0);
         all->len += got > 0 ? (size_t)got : 0;
     } else {
         wrong = "out of memory";
@@ -178,7 +179,8 @@ const char *captured_read(struct captured_list *list, const char *audit_path,
     if (segments_list(&segments, path, arena) != OK)
         wrong = "their folder cannot be read";
     for (size_t i = 0; wrong == NULL && i < segments.count; i++)
-        wrong = add_file(&all, segments.items[i].path);
+        wrong = add_file(&all, &segments.items[i]);
+    segments_close(&segments);
     if (wrong == NULL)
         captured_add(list, text_span(&all), &opener, arena);
     capture_opener_close(&opener);

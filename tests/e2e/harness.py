@@ -5,6 +5,7 @@ says on its `ready` line which ones it got. SALLYPORT names the binary, default 
 """
 import atexit
 import collections
+import functools
 import glob
 import json
 import os
@@ -29,6 +30,8 @@ CACHE = tempfile.mkdtemp(prefix="sallyport-e2e-cache-")
 atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 ENVIRONMENT["CACHE_DIRECTORY"] = CACHE
 START_SECONDS = 60
+# With SALLYPORT_REPLAY=1 every gateway keeps its requests, and each decision has to come out alike once more.
+REPLAY = os.environ.get("SALLYPORT_REPLAY") == "1"
 
 
 def has_faults():
@@ -41,6 +44,13 @@ def command(*arguments, timeout=30, **more):
     """Runs the binary to its end; text in, text out."""
     more.setdefault("env", ENVIRONMENT)
     return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, **more)
+
+
+@functools.lru_cache
+def capture_keys():
+    """(public key, path of the private one) of this run."""
+    path = os.path.join(CACHE, "capture.key")
+    return command("capture", "key", "--to", path).stdout.strip(), path
 
 
 def eventually(probe, seconds=20.0, what="condition"):
@@ -102,7 +112,8 @@ class Sallyport:
         self.environment = {**ENVIRONMENT, **(env or {})}
         self.arguments = arguments or ["run", "-c", self.config_path]
         self.stderr, self.ports, self.process = [], {}, None
-        self.seen = self.marks = self.checked = 0
+        self.seen = self.marks = self.checked = self.configured = 0
+        self.replays = REPLAY
         for name, content in (files or {}).items():
             self.write(name, content)
         if config is not None:
@@ -134,14 +145,19 @@ class Sallyport:
         return path
 
     def configure(self, config):
+        self.configured += 1
         if isinstance(config, dict):
             config = merge({"server": {"control": "control.sock"}}, config)
+            if self.replays and isinstance(config.get("audit"), dict) and config["audit"].get("file") == "audit.jsonl":
+                config = merge({"audit": {"capture": {"key": capture_keys()[0], "of": "all", "rate": 100000,
+                                                      "body": "512KiB"}}}, config)
             config = json.dumps(config, indent=1)
         self.write("sallyport.yaml", config)
 
     # ---- life ------------------------------------------------------------------------------------
 
     def start(self):
+        self.began = time.time()
         self.process = subprocess.Popen([BINARY, *self.arguments], cwd=self.folder, env=self.environment,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True, start_new_session=True)
@@ -190,8 +206,25 @@ class Sallyport:
                 except ProcessLookupError:
                     pass
         self.process.wait(5)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            self.check_replay()
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
         self.check_sanitizers()
+
+    def check_replay(self):
+        """What was decided is decided alike by the same configuration, without a gateway."""
+        if not self.replays or self.configured != 1 or not os.path.exists(self.audit_path + ".capture"):
+            return
+        if any(os.stat(path).st_mtime > self.began for path in glob.glob(os.path.join(self.folder, "*"))
+               if os.path.isfile(path) and not os.path.basename(path).startswith(("audit.jsonl", "state"))):
+            return  # lists, keys or others that decisions rest on have changed since
+        done = command("replay", "-c", self.config_path, "--key", capture_keys()[1], "-o", "json", cwd=self.folder,
+                       env=self.environment, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        said = json.loads(done.stdout)
+        with open(os.path.join(CACHE, "replayed"), "a") as file:
+            file.write(f"{said['same']} {said['unknown']}\n")
 
     def check_sanitizers(self):
         text = "".join(self.stderr)
