@@ -221,6 +221,15 @@ static struct counting counting_for(struct call *c)
     return (struct counting){ .conf = c->conf, .c = c, .nodes = 1 };
 }
 
+/* What is left is told with the answer, if somebody wants to know it. */
+static struct verdict noted(const struct counting *by, const struct limits_state *state,
+                            struct verdict verdict, const char *store)
+{
+    if (by->conf->always && verdict.action == ACTION_PASS)
+        limits_note(by->c, state, store);
+    return verdict;
+}
+
 static struct verdict decide_without_store(struct call *c, struct limits_state *state)
 {
     const struct store *store = c->txn->config->store;
@@ -230,11 +239,11 @@ static struct verdict decide_without_store(struct call *c, struct limits_state *
     case FAILURE_DENY:
         return fail(REASON_LIMIT_STORE);
     case FAILURE_ALLOW:
-        return take(&by, state, false);
+        return noted(&by, state, take(&by, state, false), "fallback");
     case FAILURE_LOCAL:
         break;
     }
-    return decide_here(&by, state);
+    return noted(&by, state, decide_here(&by, state), "fallback");
 }
 
 /* The store's word on one key: what is left, as the limit has it. */
@@ -330,7 +339,7 @@ static struct verdict take_rest(const struct counting *by, struct limits_state *
     struct verdict verdict = take(by, state, false);
     if (verdict.action != ACTION_PASS)
         uncover(by, state);
-    return verdict;
+    return noted(by, state, verdict, "exact");
 }
 
 static struct verdict on_answer(struct call *c)
@@ -480,7 +489,7 @@ struct verdict limits_ask(struct call *c, enum key_stage stage)
         remember_later(c, state);
     struct counting by = counting_for(c);
     if (state->exact == 0)
-        return decide_here(&by, state);
+        return noted(&by, state, decide_here(&by, state), "local");
     if (!exact_usable(c->txn->worker->exact, state->lane))
         return decide_without_store(c, state);
     cover(&by, state);

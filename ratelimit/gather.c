@@ -29,9 +29,10 @@ static uint64_t cost_of(const struct limit_rule *rule, struct txn *txn)
     return (uint64_t)rule->cost;
 }
 
-static bool is_asked(const struct limit *limit, enum key_stage stage, struct txn *txn)
+static bool is_asked(const struct limit *limit, enum key_stage stage,
+                     const struct limit_plan *plan, struct txn *txn)
 {
-    if (limit->plan.stage != stage)
+    if (limit->plan.stage != stage || (limit->of_plan != NULL && limit->of_plan != plan))
         return false;
     if (limit->v6_bits < KEY_NETWORK_BITS && txn->client.family != ADDR_V6)
         return false;
@@ -118,9 +119,10 @@ enum key_found limits_gather(struct call *c, enum key_stage stage, struct limits
     state->items = arena_alloc(c->txn->arena, conf->at[stage] * sizeof(*state->items));
     if (state->items == NULL)
         return KEY_FAILED;
+    const struct limit_plan *plan = stage != KEY_AT_HEAD ? limit_plan_of(conf, c->txn) : NULL;
     for (unsigned i = 0; i < conf->count; i++) {
         const struct limit *limit = &conf->limits[i];
-        if (!is_asked(limit, stage, c->txn))
+        if (!is_asked(limit, stage, plan, c->txn))
             continue;
         enum key_found found = add_item(conf, limit, c, state);
         if (found == KEY_REJECTED || found == KEY_FAILED)

@@ -3,6 +3,7 @@
 
 #include <sodium.h>
 
+#include "gateway/chain/identity.h"
 #include "gateway/chain/scope.h"
 #include "gateway/http/message.h"
 #include "gateway/http/params.h"
@@ -24,6 +25,22 @@ struct key_kind {
 static struct value value_if_any(struct span text)
 {
     return (struct value){ .text = text, .missing = text.len == 0 };
+}
+
+const struct claim *only_claim(const struct identity *identity, struct span name)
+{
+    const struct claim *claim = identity_claim(identity, name, NULL);
+    return claim != NULL && identity_claim(identity, name, claim) == NULL ? claim : NULL;
+}
+
+/* A token, too, may have a claim of that name, and is no API key for it. */
+struct span api_key_of(const struct txn *txn)
+{
+    const struct identity *identity = txn->facts.identity;
+    if (identity == NULL || !span_equal(txn->facts.auth, SPAN("api_keys")))
+        return SPAN("");
+    const struct claim *claim = identity_claim(identity, SPAN("key"), NULL);
+    return claim != NULL ? claim->value : SPAN("");
 }
 
 /* ---- the properties ---- */
@@ -64,6 +81,30 @@ static struct value get_user(struct txn *txn, struct span name)
 {
     (void)name;
     return value_if_any(txn->facts.user);
+}
+
+/* Nothing of these is the client's own word: a stage has verified it. */
+static struct value get_api_key(struct txn *txn, struct span name)
+{
+    (void)name;
+    return value_if_any(api_key_of(txn));
+}
+
+/* Who is in several groups is counted by none of them: which one is meant nobody can say. */
+static struct value get_group(struct txn *txn, struct span name)
+{
+    (void)name;
+    const struct identity *identity = txn->facts.identity;
+    if (identity == NULL || identity->group_count != 1)
+        return (struct value){ .missing = true };
+    return value_if_any(identity->groups[0]);
+}
+
+static struct value get_claim(struct txn *txn, struct span name)
+{
+    const struct identity *identity = txn->facts.identity;
+    const struct claim *claim = identity != NULL ? only_claim(identity, name) : NULL;
+    return claim != NULL ? value_if_any(claim->value) : (struct value){ .missing = true };
 }
 
 static struct value get_country(struct txn *txn, struct span name)
@@ -143,6 +184,9 @@ static const struct key_kind kinds[] = {
     { SPAN_INIT("cookie:"), KEY_AT_HEAD, get_cookie },
     { SPAN_INIT("query:"), KEY_AT_HEAD, get_query },
     { SPAN_INIT("user"), KEY_AT_SUBJECT, get_user },
+    { SPAN_INIT("group"), KEY_AT_SUBJECT, get_group },
+    { SPAN_INIT("api_key"), KEY_AT_SUBJECT, get_api_key },
+    { SPAN_INIT("claim:"), KEY_AT_SUBJECT, get_claim },
     { SPAN_INIT("field:"), KEY_AT_BODY, get_field },
 };
 
@@ -175,7 +219,7 @@ const char *key_plan_parse(struct key_plan *plan, struct span text)
         struct key_part *into = &plan->parts[plan->count++];
         if (!find_kind(span_trim(part), into))
             return "a limit counts by client.ip, client.country, client.asn, site, route, "
-                   "method, host, path, user, "
+                   "method, host, path, user, group, api_key, claim:NAME, "
                    "header:NAME, cookie:NAME, query:NAME, field:NAME, or several joined by +";
         if (into->kind->stage > plan->stage)
             plan->stage = into->kind->stage;

@@ -50,6 +50,13 @@ struct key {
 
 enum key_found { KEY_FOUND, KEY_SKIPPED, KEY_REJECTED, KEY_FAILED };
 
+struct identity;
+struct claim;
+/* The claim of that name, if there is one and not several; or NULL. */
+const struct claim *only_claim(const struct identity *identity, struct span name);
+/* The id of the API key that the request came with, as it was verified; or empty. */
+struct span api_key_of(const struct txn *txn);
+
 /* NULL, or what is wrong with the text. An empty text is client.ip. */
 const char *key_plan_parse(struct key_plan *plan, struct span text);
 bool key_plan_equal(const struct key_plan *a, const struct key_plan *b);

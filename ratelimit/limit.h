@@ -3,6 +3,8 @@
  *
  *   limits.c   options, what is checked at load, the stages
  *   key.c      what is counted by
+ *   plans.c    limits of who was authenticated
+ *   told.c     what clients are told on other answers than refusals
  *   policy.c   names and the fields that tell clients
  *   gather.c   which limits a request is asked about
  *   engine.c   one decision over several limits
@@ -28,6 +30,9 @@ enum {
     SLOT_LEASE_MS = 2000, /* a slot whose worker is gone is free after this */
     SLOT_RENEW_MS = 500,
     LIMIT_NAME_BYTES = 64,
+    PLANS_MAX = 32,
+    PLAN_LIMITS_MAX = 8, /* of one plan */
+    PLAN_NAME_BYTES = 32,
 };
 
 enum limit_action { LIMIT_DENY, LIMIT_CLOSE, LIMIT_LOG };
@@ -57,9 +62,17 @@ struct limit_rule {
     struct span response_cost; /* field of the answer */
 };
 
+/* An item of `plans`. */
+struct limit_plan {
+    struct map_item item;
+    struct texts groups, keys;
+    struct list limits; /* of struct limit_rule */
+};
+
 /* Ready to be asked. */
 struct limit {
     const struct limit_rule *rule;
+    const struct limit_plan *of_plan; /* NULL: for all */
     enum limit_kind kind;
     struct gcra gcra; /* QUOTA: of an interval of 1, with the window's end for a clock */
     struct calendar *calendar; /* QUOTA */
@@ -76,8 +89,10 @@ struct limit {
 };
 
 struct rate_limits {
-    struct list rules;
-    int fields; /* enum limit_fields */
+    struct list rules, plans;
+    struct span plan_claim, default_plan;
+    int fields;  /* enum limit_fields */
+    bool always; /* they stand on every answer, not only on refusals */
     struct limit *limits;
     unsigned count;
     unsigned at[KEY_AT_BODY + 1]; /* how many are asked where */
@@ -121,6 +136,32 @@ struct limits_state {
     struct limit_item *items;
     unsigned count, exact, lane;
 };
+/* "name";r=59;t=1 */
+void limit_write_state(struct text *text, const struct limit *limit, uint64_t remaining,
+                       uint64_t in_s);
+uint64_t limit_amount(const struct limit *limit);
+/* Three, of FIELDS_LEGACY or FIELDS_GITHUB: the limit, what remains, when it is reset. */
+const struct span *limit_field_names(enum limit_fields fields);
+
+/* plans.c: whose limits hold for who was authenticated; NULL: no plan's. */
+const struct limit_plan *limit_plan_of(const struct rate_limits *conf, const struct txn *txn);
+/* NULL, or what is wrong. */
+const char *limit_plans_check(const struct rate_limits *conf);
+
+/* told.c: what the limits of a request still allow, for an answer that is not a refusal. */
+struct limit_told {
+    unsigned count;
+    struct {
+        const struct limit *limit;
+        uint64_t remaining, full_ns; /* until all of it may be had again */
+        const char *store;
+    } items[LIMITS_MAX + PLAN_LIMITS_MAX];
+};
+/* After they let it pass. */
+void limits_note(struct call *c, const struct limits_state *state, const char *store);
+/* With the answer's head. */
+MUST_USE bool limits_tell(struct call *c);
+
 /* gather.c: what is to be asked of a request here. */
 enum key_found limits_gather(struct call *c, enum key_stage stage, struct limits_state *state);
 const struct tats *limit_table(const struct rate_limits *conf, const struct limit *limit);

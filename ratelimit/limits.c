@@ -86,9 +86,10 @@ static const struct option rule_options[] = {
            .help = "How many requests at a time, on this node."),
     OPTION(struct limit_rule, per, OPT_TEXT, .example = "header:X-Tenant+route",
            .help = "What is counted, joined by + when several: client.ip (the default; IPv6 by "
-                   "/64), site, route, method, host, path, user, header:NAME, cookie:NAME, "
-                   "query:NAME, field:NAME of a form. What a client writes twice counts as "
-                   "missing."),
+                   "/64), client.country, client.asn, site, route, method, host, path, user, "
+                   "group, api_key, claim:NAME, header:NAME, cookie:NAME, query:NAME, "
+                   "field:NAME of a form. What a client writes twice counts as missing, and so "
+                   "do a claim of several values and a group of who has several."),
     OPTION(struct limit_rule, burst, OPT_INT, .max = COUNT_MAX,
            .help = "Requests that may come at once; 0 for as many as the rate counts."),
     OPTION(struct limit_rule, cost, OPT_INT, .fallback = "1", .max = COUNT_MAX,
@@ -122,6 +123,19 @@ static const struct option rule_options[] = {
     OPTIONS_END,
 };
 
+static const struct option plan_options[] = {
+    OPTION(struct limit_plan, limits, OPT_LIST, .flags = OPTION_SHORTHAND,
+           .options = rule_options, .item_size = sizeof(struct limit_rule),
+           .max = PLAN_LIMITS_MAX,
+           .help = "The plan's limits. They count by `user` when they do not say by what, and "
+                   "are the same on all routes of a site."),
+    OPTION(struct limit_plan, groups, OPT_TEXTS, .max = 64,
+           .help = "Users in one of these groups have it."),
+    OPTION(struct limit_plan, keys, OPT_TEXTS, .max = 1024,
+           .help = "API keys with these ids have it."),
+    OPTIONS_END,
+};
+
 static const struct option limits_options[] = {
     OPTION(struct rate_limits, rules, OPT_LIST, .flags = OPTION_SHORTHAND,
            .options = rule_options, .item_size = sizeof(struct limit_rule), .max = LIMITS_MAX,
@@ -130,7 +144,22 @@ static const struct option limits_options[] = {
                "is none.",
            .example = "[60/min, {rate: 5/min, name: login}]"),
     OPTION(struct rate_limits, fields, OPT_ENUM, .fallback = "ietf", .choices = fields_choices,
-           .help = "How refusals tell clients about the limit that refused."),
+           .help = "How clients are told about limits."),
+    OPTION(struct rate_limits, always, OPT_BOOL, .fallback = "false",
+           .help = "They are told with every answer, and the record of each request says "
+                   "which of its limits is nearest; else only by refusals, of the one that "
+                   "refused."),
+    OPTION(struct rate_limits, plans, OPT_MAP, .options = plan_options,
+           .item_size = sizeof(struct limit_plan), .max = PLANS_MAX,
+           .example =
+               "{free: [5/s, {quota: 1000}], gold: {groups: [partners], limits: [100/s]}}",
+           .help = "Limits by plan. Which one somebody has, the API key's id says (`keys`), "
+                   "or a claim, or a group, in this order."),
+    OPTION(struct rate_limits, plan_claim, OPT_TEXT, .fallback = "plan",
+           .help = "Claim of a token, or of an API key, that names the plan."),
+    OPTION(struct rate_limits, default_plan, OPT_TEXT,
+           .help = "The plan of everybody else, also of who is not signed in: those are "
+                   "counted by address. Without it, no plan's limits hold for them."),
     OPTIONS_END,
 };
 
@@ -148,7 +177,9 @@ static void hash_place(uint8_t id[KEY_ID_BYTES], const struct setup *setup,
                        const struct limit *limit)
 {
     char kind[2] = { (char)('0' + limit->kind), (char)('0' + limit->rule->window) };
-    struct span parts[4] = { span_text(setup->site), span_text(setup->route), limit->name,
+    /* A plan is the site's, whichever of its routes are asked for. */
+    struct span place = limit->of_plan != NULL ? SPAN("plan\n") : span_text(setup->route);
+    struct span parts[4] = { span_text(setup->site), place, limit->name,
                              span_of(kind, sizeof(kind)) };
     unsigned char digest[4][crypto_hash_sha256_BYTES], whole[crypto_hash_sha256_BYTES];
     for (unsigned i = 0; i < 4; i++)
@@ -271,14 +302,18 @@ static bool named_before(const struct rate_limits *conf, const struct limit *lim
 }
 
 static const char *find_plan(struct key_plan *plan, const struct limit_rule *rule,
-                             const struct setup *setup)
+                             const struct limit_plan *of_plan, const struct setup *setup)
 {
     struct span per = rule->per.len > 0 ? rule->per : rule->rate.key;
+    if (of_plan != NULL && per.len == 0)
+        per = SPAN("user");
     if (rule->per.len > 0 && rule->rate.key.len > 0 && !span_equal(rule->per, rule->rate.key))
         return "two different things to count by are given";
     if (!limit_name_ok(rule->name))
         return "a name has at most 64 letters, digits, - _ or .";
     const char *wrong = key_plan_parse(plan, per);
+    if (of_plan != NULL && plan->stage == KEY_AT_HEAD)
+        plan->stage = KEY_AT_SUBJECT; /* before that, nobody knows whose plan holds */
     if (wrong == NULL && plan->by_geo && setup->config->geo_lookup == NULL)
         return "countries and networks need a database: set `geoip`";
     return wrong;
@@ -286,21 +321,22 @@ static const char *find_plan(struct key_plan *plan, const struct limit_rule *rul
 
 /* The limit itself and, where it counts by address, those of the wider networks. */
 static const char *add_limits(struct rate_limits *conf, const struct limit_rule *rule,
-                              struct setup *setup)
+                              const struct limit_plan *of_plan, struct setup *setup)
 {
     static const struct {
         unsigned v6_bits, scale;
     } nets[LIMITS_NETS] = { { KEY_NETWORK_BITS, 1 }, { 56, 4 }, { KEY_WIDEST_BITS, 16 } };
     struct key_plan plan;
-    const char *wrong = find_plan(&plan, rule, setup);
+    const char *wrong = find_plan(&plan, rule, of_plan, setup);
     if (wrong != NULL)
         return wrong;
-    bool wider = plan.by_address && rule->networks && rule->concurrency == 0;
+    bool wider = plan.by_address && rule->networks && rule->concurrency == 0 && of_plan == NULL;
     unsigned count = wider ? LIMITS_NETS : 1;
     for (unsigned i = 0; i < count && wrong == NULL; i++) {
         struct limit *limit = &conf->limits[conf->count];
         limit->v6_bits = nets[i].v6_bits;
         limit->scale = nets[i].scale;
+        limit->of_plan = of_plan;
         wrong = prepare(limit, rule, &plan, setup);
         if (wrong == NULL && named_before(conf, limit))
             wrong = "another limit here has the same name, and would share its counter";
@@ -328,19 +364,74 @@ static void find_subjects(struct rate_limits *conf)
     }
 }
 
+static size_t count_rules(const struct rate_limits *conf)
+{
+    const struct limit_plan *plans = conf->plans.items;
+    size_t count = conf->rules.count * LIMITS_NETS;
+    for (size_t i = 0; i < conf->plans.count; i++)
+        count += plans[i].limits.count;
+    return count;
+}
+
+static enum err add_list(struct rate_limits *conf, const struct list *list,
+                         const struct limit_plan *of_plan, struct setup *setup)
+{
+    const struct limit_rule *rules = list->items;
+    enum err err = OK;
+    for (size_t i = 0; i < list->count; i++) {
+        const char *wrong = add_limits(conf, &rules[i], of_plan, setup);
+        conf->costs_later = conf->costs_later || rules[i].response_cost.len > 0;
+        if (wrong == NULL)
+            continue;
+        complain(setup->complaint, SEVERITY_ERROR, "limit %zu: %s", i + 1, wrong);
+        err = ERR_CONFIG;
+    }
+    return err;
+}
+
+/* Of all plans only one holds for a request: room is made for the largest. */
+static enum err add_plans(struct rate_limits *conf, struct setup *setup)
+{
+    const struct limit_plan *plans = conf->plans.items;
+    unsigned base[ARRAY_LEN(conf->at)], most[ARRAY_LEN(conf->at)];
+    const char *wrong = limit_plans_check(conf);
+    enum err err = wrong == NULL ? OK : ERR_CONFIG;
+    if (wrong != NULL)
+        complain(setup->complaint, SEVERITY_ERROR, "%s", wrong);
+    memcpy(base, conf->at, sizeof(base));
+    memcpy(most, conf->at, sizeof(most));
+    for (size_t i = 0; i < conf->plans.count; i++) {
+        memcpy(conf->at, base, sizeof(base));
+        if (add_list(conf, &plans[i].limits, &plans[i], setup) != OK)
+            err = ERR_CONFIG;
+        for (unsigned at = 0; at < ARRAY_LEN(most); at++)
+            most[at] = conf->at[at] > most[at] ? conf->at[at] : most[at];
+    }
+    memcpy(conf->at, most, sizeof(most));
+    for (unsigned at = 0; at < ARRAY_LEN(most); at++) {
+        if (most[at] <= ASK_ITEMS_MAX)
+            continue;
+        complain(setup->complaint, SEVERITY_ERROR,
+                 "a request would be asked about %u limits at a time, and %d is the most",
+                 most[at], ASK_ITEMS_MAX);
+        err = ERR_CONFIG;
+    }
+    return err;
+}
+
 static enum err open_limits(void *base, struct setup *setup)
 {
     struct rate_limits *conf = base;
-    const struct limit_rule *rules = conf->rules.items;
+    size_t most = count_rules(conf);
     conf->count = 0;
     conf->costs_later = false;
     memset(conf->at, 0, sizeof(conf->at));
-    if (conf->rules.count == 0)
+    if (conf->rules.count + conf->plans.count == 0)
         return OK;
 
     limits_keys(&conf->place, &conf->fingerprint, setup->boot_key);
     limits_keys(&conf->kept_place, &conf->kept_fingerprint, setup->config->kept_key);
-    conf->limits = arena_array(setup->arena, struct limit, conf->rules.count * LIMITS_NETS);
+    conf->limits = arena_array(setup->arena, struct limit, most + 1);
     void *memory = setup->shared(setup, "limits", TATS_LAYOUT, tats_bytes(LIMITS_ENTRIES));
     void *quotas = setup->shared(setup, "quotas", TATS_LAYOUT, tats_bytes(QUOTA_ENTRIES));
     if (conf->limits == NULL || memory == NULL || quotas == NULL)
@@ -348,15 +439,9 @@ static enum err open_limits(void *base, struct setup *setup)
     tats_over(&conf->table, memory, LIMITS_ENTRIES);
     tats_over(&conf->quotas, quotas, QUOTA_ENTRIES);
 
-    enum err err = OK;
-    for (size_t i = 0; i < conf->rules.count; i++) {
-        const char *wrong = add_limits(conf, &rules[i], setup);
-        conf->costs_later = conf->costs_later || rules[i].response_cost.len > 0;
-        if (wrong == NULL)
-            continue;
-        complain(setup->complaint, SEVERITY_ERROR, "limit %zu: %s", i + 1, wrong);
+    enum err err = add_list(conf, &conf->rules, NULL, setup);
+    if (add_plans(conf, setup) != OK)
         err = ERR_CONFIG;
-    }
     find_subjects(conf);
     return err;
 }
@@ -401,7 +486,7 @@ static void detach_limits(void *local)
 static bool costs_idle(const void *base)
 {
     const struct rate_limits *conf = base;
-    return !conf->costs_later;
+    return !conf->costs_later && !(conf->always && conf->count > 0);
 }
 
 static struct verdict limit_head(struct call *c)
@@ -417,6 +502,14 @@ static struct verdict limit_body(struct call *c)
 static struct verdict limit_subject(struct call *c)
 {
     return limits_ask(c, KEY_AT_SUBJECT);
+}
+
+static struct verdict limit_answer_head(struct call *c)
+{
+    const struct rate_limits *conf = c->conf;
+    if (conf->always && !limits_tell(c))
+        return fail(REASON_MEMORY);
+    return limits_charge(c);
 }
 
 const struct stage_type limits_stage = {
@@ -450,8 +543,9 @@ const struct stage_type subject_limits_stage = {
 const struct stage_type limit_costs_stage = {
     .name = "limit_costs",
     .with = &limits_stage,
-    .summary = "Charges limits what the application says a request has cost.",
+    .summary = "Charges limits what the application says a request has cost, and tells what is "
+               "left of them.",
     .conf_size = sizeof(struct rate_limits),
     .idle = costs_idle,
-    .on = { [PHASE_RESPONSE_HEAD] = limits_charge },
+    .on = { [PHASE_RESPONSE_HEAD] = limit_answer_head },
 };

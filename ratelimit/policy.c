@@ -86,7 +86,7 @@ static uint64_t window_s(const struct limit *limit)
     return limit->kind == KIND_RATE && per_ms % 1000 == 0 ? per_ms / 1000 : 0;
 }
 
-static uint64_t amount(const struct limit *limit)
+uint64_t limit_amount(const struct limit *limit)
 {
     return limit->kind == KIND_RATE ? limit->rule->rate.rate.count * limit->scale
                                     : limit->burst;
@@ -99,7 +99,7 @@ static void write_policy(struct text *text, const struct limit *limit)
     text_char(text, '"');
     text_add(text, limit->name);
     text_lit(text, "\";q=");
-    text_uint(text, amount(limit));
+    text_uint(text, limit_amount(limit));
     if (window_s(limit) > 0) {
         text_lit(text, ";w=");
         text_uint(text, window_s(limit));
@@ -111,6 +111,10 @@ static void write_policy(struct text *text, const struct limit *limit)
 bool limit_describe(struct limit *limit, struct arena *arena)
 {
     struct text name = text_growing(arena, 64), policy = text_growing(arena, 128);
+    if (limit->of_plan != NULL) {
+        text_add(&name, limit->of_plan->item.key);
+        text_char(&name, '.');
+    }
     if (limit->rule->name.len > 0)
         text_add(&name, limit->rule->name);
     else
@@ -141,23 +145,40 @@ static struct span number(struct txn *txn, uint64_t value)
     return text.overflow ? SPAN("") : text_span(&text);
 }
 
+void limit_write_state(struct text *text, const struct limit *limit, uint64_t remaining,
+                       uint64_t in_s)
+{
+    text_char(text, '"');
+    text_add(text, limit->name);
+    text_lit(text, "\";r=");
+    text_uint(text, remaining);
+    text_lit(text, ";t=");
+    text_uint(text, in_s);
+}
+
 static bool tell_draft(struct reply *reply, struct txn *txn, const struct limit_answer *answer)
 {
     struct text state = text_growing(txn->arena, 128);
-    text_char(&state, '"');
-    text_add(&state, answer->limit->name);
-    text_lit(&state, "\";r=");
-    text_uint(&state, answer->remaining);
-    text_lit(&state, ";t=");
-    text_uint(&state, seconds(answer->wait_ns));
+    limit_write_state(&state, answer->limit, answer->remaining, seconds(answer->wait_ns));
     return !state.overflow && reply_field(reply, SPAN("RateLimit"), text_span(&state)) &&
            reply_field(reply, SPAN("RateLimit-Policy"), answer->limit->policy);
 }
 
-static bool tell_three(struct reply *reply, struct txn *txn, const struct limit_answer *answer,
-                       const struct span names[3], uint64_t reset)
+const struct span *limit_field_names(enum limit_fields fields)
 {
-    struct span limit = number(txn, amount(answer->limit));
+    static const struct span legacy[3] = { SPAN_INIT("RateLimit-Limit"),
+                                           SPAN_INIT("RateLimit-Remaining"),
+                                           SPAN_INIT("RateLimit-Reset") };
+    static const struct span github[3] = { SPAN_INIT("X-RateLimit-Limit"),
+                                           SPAN_INIT("X-RateLimit-Remaining"),
+                                           SPAN_INIT("X-RateLimit-Reset") };
+    return fields == FIELDS_GITHUB ? github : legacy;
+}
+
+static bool tell_three(struct reply *reply, struct txn *txn, const struct limit_answer *answer,
+                       const struct span *names, uint64_t reset)
+{
+    struct span limit = number(txn, limit_amount(answer->limit));
     struct span remaining = number(txn, answer->remaining), at = number(txn, reset);
     return reply_field(reply, names[0], limit) && reply_field(reply, names[1], remaining) &&
            reply_field(reply, names[2], at);
@@ -166,20 +187,15 @@ static bool tell_three(struct reply *reply, struct txn *txn, const struct limit_
 static bool tell(struct reply *reply, struct txn *txn, enum limit_fields fields,
                  const struct limit_answer *answer)
 {
-    static const struct span legacy[3] = { SPAN_INIT("RateLimit-Limit"),
-                                           SPAN_INIT("RateLimit-Remaining"),
-                                           SPAN_INIT("RateLimit-Reset") };
-    static const struct span github[3] = { SPAN_INIT("X-RateLimit-Limit"),
-                                           SPAN_INIT("X-RateLimit-Remaining"),
-                                           SPAN_INIT("X-RateLimit-Reset") };
     uint64_t in = seconds(answer->wait_ns);
     switch (fields) {
     case FIELDS_DRAFT:
         return tell_draft(reply, txn, answer);
     case FIELDS_LEGACY:
-        return tell_three(reply, txn, answer, legacy, in);
+        return tell_three(reply, txn, answer, limit_field_names(fields), in);
     case FIELDS_GITHUB: /* a point in time, in seconds since 1970 */
-        return tell_three(reply, txn, answer, github, txn->clock->wall_us / 1000000 + in);
+        return tell_three(reply, txn, answer, limit_field_names(fields),
+                          txn->clock->wall_us / 1000000 + in);
     case FIELDS_NONE:
         return true;
     }
