@@ -348,7 +348,7 @@ static void forward_upstream(struct flow *flow)
     lent_fields_drop(txn, &req->fields);
     if (!own_cookies_hide(txn, &req->fields) ||
         forward_prepare(req, txn->arena, &facts) != OK ||
-        edits_apply(txn, EDIT_REQUEST, &req->fields) != OK || flow_reduce_codings(flow) != OK) {
+        edits_apply(txn, EDIT_REQUEST, &req->fields) != OK || flow_ask_readable(flow) != OK) {
         flow_refuse(flow, REASON_MEMORY);
         return;
     }

@@ -71,8 +71,8 @@ void flow_body_error(struct stream *stream, enum http_error error);
 /* flow_respond.c. What becomes of upstream's answer. */
 extern const struct exchange_events flow_forward_events;
 void flow_drained(struct stream *stream);
-/* Answers that will be inspected come in codings that can be taken off. */
-MUST_USE enum err flow_reduce_codings(struct flow *flow);
+/* Answers that will be inspected come whole, and in codings that can be taken off. */
+MUST_USE enum err flow_ask_readable(struct flow *flow);
 
 /* flow_decode.c. Output for each byte of a coded body, and of output in one turn. */
 enum { DECODE_RATIO = 100, DECODE_SLICE = 128 * 1024 };

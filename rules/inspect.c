@@ -225,6 +225,25 @@ static void name_silent(struct call *c, const struct sec_rule *rule)
         txn_find(c->txn, &finding);
 }
 
+/* Where `redirect` leads, with what its macros brought from the client: no byte of that may end
+ * the field, or begin another one. */
+static struct span location_of(struct txn *txn, struct span to)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    struct text out = text_growing(txn->arena, to.len + 16);
+    for (size_t i = 0; i < to.len; i++) {
+        unsigned char c = (unsigned char)to.p[i];
+        if (c > ' ' && c < 0x7f && memchr("\"<>\\^`{|}", c, 9) == NULL) {
+            text_char(&out, to.p[i]);
+            continue;
+        }
+        text_char(&out, '%');
+        text_char(&out, digits[c >> 4]);
+        text_char(&out, digits[c & 15]);
+    }
+    return out.overflow ? span_of(NULL, 0) : text_span(&out);
+}
+
 static struct verdict objection(struct call *c, struct inspect_state *state,
                                 const struct sec_rule *rule)
 {
@@ -237,7 +256,8 @@ static struct verdict objection(struct call *c, struct inspect_state *state,
         return fail(REASON_MEMORY);
     reply->cut = rule->resolved == DISRUPT_DROP;
     if (rule->resolved == DISRUPT_REDIRECT &&
-        !reply_field(reply, SPAN("Location"), sec_expand(run, &rule->redirect)))
+        !reply_field(reply, SPAN("Location"),
+                     location_of(c->txn, sec_expand(run, &rule->redirect))))
         return fail(REASON_MEMORY);
     return deny_with(REASON_RULE, reply);
 }

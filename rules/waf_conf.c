@@ -237,8 +237,10 @@ const struct option waf_options[] = {
            .help = "Leave rules out that need what the gateway does not have (@rbl, Lua, "
                    "@fuzzyHash), with a warning that names each; otherwise they are errors."),
     OPTION(struct waf_conf, response, OPT_BOOL, .fallback = "false",
-           .help = "Ask the rules about answers too: text, HTML, XML and JSON are held, head "
-                   "included, until they have been looked at."),
+           .help =
+               "Ask the rules about answers too: text, HTML, XML and JSON are held, head "
+               "included, until they have been looked at. Upstream is asked for whole answers "
+               "then (no Range) and for codings that can be taken off."),
     OPTION(struct waf_conf, response_limit, OPT_SIZE, .fallback = "512KiB", .min = 1024,
            .max = 64 * 1024 * 1024,
            .help = "How much of an answer is held and looked at; what is beyond it passes."),

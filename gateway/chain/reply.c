@@ -7,6 +7,7 @@
 
 #include "gateway/base/json.h"
 #include "gateway/chain/txn.h"
+#include "gateway/http/chars.h"
 #include "gateway/http/write.h"
 
 enum { PAGE_BYTES = 3 * 1024, PROBLEM_BYTES = 512, FIELDS_OF_OURS = 8 };
@@ -46,6 +47,10 @@ struct reply *reply_new(struct txn *txn, int status)
 bool reply_field(struct reply *reply, struct span name, struct span value)
 {
     if (reply == NULL || reply->field_count == REPLY_FIELDS_MAX)
+        return false;
+    /* A line end here would be a response split (CWE-113). */
+    if (value.len > 0 && (scan_value(value.p, span_end(value)) != span_end(value) ||
+                          span_trim(value).len != value.len))
         return false;
     reply->fields[reply->field_count].name = name;
     reply->fields[reply->field_count].value = value;

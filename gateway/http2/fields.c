@@ -90,6 +90,7 @@ static enum http_error write_start(struct h2_section *section)
     text_char(lines, ' ');
     text_add(lines, path);
     text_lit(lines, " HTTP/1.1\r\n");
+    section->start_bytes = lines->len;
     if (authority.p == NULL)
         return HTTP_OK;
     if (scan_word(authority.p, span_end(authority)) != span_end(authority))
@@ -97,6 +98,7 @@ static enum http_error write_start(struct h2_section *section)
     text_lit(lines, "Host: ");
     text_add(lines, authority);
     text_lit(lines, "\r\n");
+    section->start_bytes = lines->len;
     return HTTP_OK;
 }
 
@@ -178,6 +180,70 @@ static enum http_error add_field(struct h2_section *section, struct span name,
     return HTTP_OK;
 }
 
+/* ---- what is refused ---- */
+
+/* As it came, but in one line. */
+static void note_bytes(struct text *out, struct span bytes)
+{
+    for (size_t i = 0; i < bytes.len; i++) {
+        bool ends = bytes.p[i] == '\r' || bytes.p[i] == '\n' || bytes.p[i] == '\0';
+        text_char(out, ends ? ' ' : bytes.p[i]);
+    }
+}
+
+/* The field that the section is refused for, and those behind it: for the record and for rules,
+ * which are to know an attack by its own name (http/evidence.h). */
+static void note(struct h2_section *section, struct span name, struct span value)
+{
+    size_t limit = section->limits->head_bytes;
+    size_t room = limit > section->noted.len ? limit - section->noted.len : 0;
+
+    if (section->trailers)
+        return;
+    if (section->noted.arena == NULL)
+        section->noted = text_growing(section->arena, LINES_FIRST_BYTES / 4);
+    for (unsigned i = 0; i < PSEUDO_COUNT; i++) {
+        if (!span_equal(name, pseudo_names[i]))
+            continue;
+        if (section->pseudo[i].p == NULL)
+            section->pseudo[i] = arena_copy(section->arena, span_sub(value, 0, limit));
+        return;
+    }
+    if (name.len + LINE_BYTES >= room)
+        return;
+    note_bytes(&section->noted, name);
+    text_lit(&section->noted, ": ");
+    note_bytes(&section->noted, span_sub(value, 0, room - name.len - LINE_BYTES));
+    text_lit(&section->noted, "\r\n");
+}
+
+/* A head that says what the section seems to say, to be read leniently; empty: no memory. */
+static struct span refused_head(struct h2_section *section)
+{
+    struct text head = text_growing(section->arena, LINES_FIRST_BYTES);
+    const struct span *pseudo = section->pseudo;
+    struct span lines = text_span(&section->lines);
+
+    note_bytes(&head, pseudo[PSEUDO_METHOD]);
+    text_char(&head, ' ');
+    note_bytes(&head, pseudo[PSEUDO_PATH]);
+    text_lit(&head, " HTTP/2\r\n");
+    if (pseudo[PSEUDO_AUTHORITY].p != NULL) {
+        text_lit(&head, "Host: ");
+        note_bytes(&head, pseudo[PSEUDO_AUTHORITY]);
+        text_lit(&head, "\r\n");
+    }
+    text_add(&head, span_sub(lines, section->start_bytes, lines.len));
+    if (section->cookies.len > 0) {
+        text_lit(&head, "Cookie: ");
+        text_add(&head, text_span(&section->cookies));
+        text_lit(&head, "\r\n");
+    }
+    text_add(&head, text_span(&section->noted));
+    text_lit(&head, "\r\n");
+    return head.overflow ? span_of(NULL, 0) : text_span(&head);
+}
+
 void h2_section_add(struct h2_section *section, struct span name, struct span value)
 {
     size_t limit = section->trailers ? TRAILER_BYTES_MAX : section->limits->head_bytes;
@@ -186,8 +252,10 @@ void h2_section_add(struct h2_section *section, struct span name, struct span va
 
     section->bytes += name.len + value.len + LINE_BYTES;
     section->count += !pseudo;
-    if (section->error != HTTP_OK)
+    if (section->error != HTTP_OK) {
+        note(section, name, value);
         return;
+    }
     if (section->bytes > limit) {
         bool target = span_equal(name, pseudo_names[PSEUDO_PATH]);
         section->error = target ? HTTP_TARGET_LONG : HTTP_FIELDS_LARGE;
@@ -197,6 +265,8 @@ void h2_section_add(struct h2_section *section, struct span name, struct span va
         section->error =
             pseudo ? add_pseudo(section, name, value) : add_field(section, name, value);
     }
+    if (section->error != HTTP_OK)
+        note(section, name, value);
 }
 
 /* ---- the whole ---- */
@@ -301,6 +371,8 @@ enum http_error h2_section_request(struct h2_section *section, struct request *r
 {
     enum http_error error = read_request(section, req, head, tls, ended);
 
+    if (error != HTTP_OK)
+        *head = refused_head(section);
     req->http2 = true;
     if (req->method.len == 0 && is_method(section->pseudo[PSEUDO_METHOD])) {
         req->method = section->pseudo[PSEUDO_METHOD];

@@ -35,7 +35,9 @@ struct h2_section {
     struct span pseudo[PSEUDO_COUNT];
     struct span host;     /* of the field */
     struct text lines;    /* the head */
+    size_t start_bytes;   /* of that, its start line and Host */
     struct text cookies;  /* crumbs */
+    struct text noted;    /* what came once it was refused */
     struct span priority; /* RFC 9218; for whoever schedules */
     size_t bytes;
     unsigned count;
@@ -46,8 +48,9 @@ void h2_section_begin(struct h2_section *section, struct arena *arena,
                       const struct head_limits *limits, bool trailers);
 void h2_section_add(struct h2_section *section, struct span name, struct span value);
 /*
- * The section is complete. `*head` is the head as written. On an error, what was understood
- * stands in `req`. `ended`: there is no body. Fills in all but `scheme`.
+ * The section is complete. `*head` is the head as written; on an error one to be read
+ * leniently, for evidence, and what was understood stands in `req`. `ended`: there is no body.
+ * Fills in all but `scheme`.
  */
 MUST_USE enum http_error h2_section_request(struct h2_section *section, struct request *req,
                                             struct span *head, bool tls, bool ended);

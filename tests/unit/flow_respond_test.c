@@ -372,6 +372,28 @@ static void what_cannot_be_decoded_is_over_or_raw(void **state)
     part();
 }
 
+/* What stands in an answer is not to be had in pieces that no rule knows. */
+static void answers_are_asked_for_whole(void **state)
+{
+    static const char ranged[] = "GET /x HTTP/1.1\r\nHost: h\r\nRange: bytes=5-9\r\n"
+                                 "range_: x\r\nIf-Range: \"a\"\r\nIf_Range: \"b\"\r\n\r\n";
+
+    (void)state;
+    struct span head = asked(ranged);
+    assert_false(span_has(head, "bytes=5-9") || span_has(head, "If-Range") ||
+                 span_has(head, "If_Range"));
+    say(SPAN(HTML "Content-Length: 8\r\n\r\na secret"));
+    assert_true(span_has(plane_hear(&plane, client, NULL), "403 "));
+    part();
+
+    plane.route.holds_response = false;
+    assert_true(span_has(asked(ranged), "Range: bytes=5-9\r\n"));
+    say(SPAN("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 5-6/9\r\n"
+             "Content-Length: 2\r\n\r\nok"));
+    assert_true(span_has(plane_hear(&plane, client, NULL), "206 "));
+    part();
+}
+
 /* ---- denial ---- */
 
 static void a_denied_answer_gives_nothing_away(void **state)
@@ -582,7 +604,7 @@ int main(void)
         CASE(other_answers_stream_and_show_no_body), CASE(the_second_type_counts_too),
         CASE(upstream_is_asked_for_what_can_be_read),
         CASE(codings_are_taken_off_for_the_stages), CASE(what_cannot_be_decoded_is_over_or_raw),
-        CASE(a_denied_answer_gives_nothing_away),
+        CASE(answers_are_asked_for_whole), CASE(a_denied_answer_gives_nothing_away),
 #ifdef SALLYPORT_FAULTS
         CASE(failures_follow_on_error),
 #endif

@@ -136,6 +136,21 @@ static void test_status_and_fields_of_its_own(void **state)
     assert_false(reply_field(NULL, SPAN("X"), SPAN("y")));
 }
 
+/* CWE-113: whatever a stage makes of a client's bytes, it is one field or none. */
+static void test_no_value_ends_its_field(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "a\r\nb: c", "a\nb", "a\rb", " a", "a\t", "\x7f", "\x01"
+    };
+    struct reply *reply = reply_new(&txn, 302);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_false(reply_field(reply, SPAN("Location"), span_text(bad[i])));
+    assert_false(reply_field(reply, SPAN("Location"), SPAN("a\0b")));
+    assert_true(reply_field(reply, SPAN("Location"), SPAN("a b\xc3\xa9")));
+    assert_true(reply_field(reply, SPAN("Location"), SPAN("")));
+}
+
 static void test_bodies_of_its_own(void **state)
 {
     (void)state;
@@ -189,6 +204,7 @@ int main(void)
         BENCH_TEST(test_the_document),
         BENCH_TEST(test_who_gets_the_page),
         BENCH_TEST(test_status_and_fields_of_its_own),
+        BENCH_TEST(test_no_value_ends_its_field),
         BENCH_TEST(test_bodies_of_its_own),
         BENCH_TEST(test_every_reason_renders),
         BENCH_TEST(test_out_of_memory_says_so),

@@ -277,6 +277,64 @@ static void test_pile(void **state)
     slab_pool_close(&pool);
 }
 
+static struct span refused(const char *text)
+{
+    struct h2_section section;
+    struct request req;
+    struct span rest = span_text(text), part, name, head = { NULL, 0 };
+
+    h2_section_begin(&section, fresh_arena(), &usual, false);
+    while (rest.p != NULL && span_cut(&rest, '|', &part)) {
+        struct span value = part;
+        (void)span_cut(&value, '=', &name);
+        h2_section_add(&section, name, value);
+    }
+    assert_true(h2_section_request(&section, &req, &head, true, true) != HTTP_OK);
+    return head;
+}
+
+/* What is refused is written down all the same, each field in a line, in no way that could be
+ * parsed strictly. */
+static void test_evidence(void **state)
+{
+    static const struct {
+        const char *text, *head;
+    } rows[] = {
+        { PSEUDO "|accept=*/*|Bad=x|cookie=a=1|cookie=b=2",
+          "GET /x?y=1 HTTP/2\r\nHost: a.test\r\naccept: */*\r\nBad: x\r\ncookie: a=1\r\n"
+          "cookie: b=2\r\n\r\n" },
+        { PSEUDO "|cookie=a=1|x=a\r\nb: c|y=z",
+          "GET /x?y=1 HTTP/2\r\nHost: a.test\r\nCookie: a=1\r\nx: a  b: c\r\ny: z\r\n\r\n" },
+        { NO_PATH "|:path=/a\nb c|x=y", "GET /a b c HTTP/2\r\nHost: a.test\r\nx: y\r\n\r\n" },
+        { PSEUDO "|:path=/other|:odd=1",
+          "GET /x?y=1 HTTP/2\r\nHost: a.test\r\n:odd: 1\r\n\r\n" },
+        { "x=y|:path=/|:method=PUT", "PUT / HTTP/2\r\nx: y\r\n\r\n" },
+        { ":method=GET", "GET  HTTP/2\r\n\r\n" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_span(refused(rows[i].text), span_text(rows[i].head));
+}
+
+/* However much comes behind the refusal, no more is kept than a head may have. */
+static void test_evidence_is_bounded(void **state)
+{
+    static char value[4000];
+    struct h2_section section;
+    struct request req;
+    struct span head = { NULL, 0 };
+
+    (void)state;
+    memset(value, 'v', sizeof value);
+    h2_section_begin(&section, fresh_arena(), &usual, false);
+    h2_section_add(&section, SPAN(":odd"), SPAN("x"));
+    for (unsigned i = 0; i < 100; i++)
+        h2_section_add(&section, SPAN("x"), span_of(value, sizeof value));
+    assert_http(h2_section_request(&section, &req, &head, true, true), HTTP_PSEUDO);
+    assert_in_range(head.len, usual.head_bytes / 2, usual.head_bytes + 64);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +342,7 @@ int main(void)
         cmocka_unit_test(test_bodies),    cmocka_unit_test(test_trailers),
         cmocka_unit_test(test_websocket), cmocka_unit_test(test_limits),
         cmocka_unit_test(test_priority),  cmocka_unit_test(test_pile),
+        cmocka_unit_test(test_evidence),  cmocka_unit_test(test_evidence_is_bounded),
     };
 
     return finish(cmocka_run_group_tests(tests, NULL, NULL));

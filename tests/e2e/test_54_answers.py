@@ -1,0 +1,76 @@
+"""What rules make of answers and of refused heads, and what they put into answers of their own."""
+import pytest
+
+from harness import Sallyport, plain, response, says
+from wire2 import Client2
+RULES = r"""
+SecRule ARGS:u "@rx ." "id:10,phase:2,log,t:none,redirect:https://elsewhere.example/?from=%{ARGS.u}"
+SecRule ARGS:evil|REQUEST_HEADERS:User-Agent "@rx scanner" "id:12,phase:1,deny,log,t:none,status:403"
+SecRule RESPONSE_BODY "@contains secret" "id:11,phase:4,deny,log,t:none,status:403"
+"""
+
+HTML = [("Content-Type", "text/html")]
+PART = response(206, b"se", HTML + [("Content-Range", "bytes 2-3/8")])
+
+
+@pytest.fixture(scope="module")
+def gateway(origin):
+    waf = {"mode": "block", "ruleset": "none", "response": True, "seclang": {"after": ["a.conf"]}}
+    config = plain(origin, waf=waf, routes=[{"path": "/files/**", "waf": {"response": False}}])
+    with Sallyport(config, files={"a.conf": RULES}) as running:
+        yield running
+
+
+@pytest.mark.parametrize("sent, stands", [
+    ("shop", "shop"),
+    ("x%0d%0aSet-Cookie:%20a=b", "x%0D%0ASet-Cookie:%20a=b"),
+    ("x%0d%0a%0d%0a%3Cscript%3E", "x%0D%0A%0D%0A%3Cscript%3E"),
+    ("%00%09%7f%c3%a9%22", "%00%09%7F%C3%A9%22"),
+])
+def test_a_redirect_with_bytes_of_the_client_is_one_field(gateway, sent, stands):
+    """CWE-113: macros hold decoded values, line ends among them."""
+    with gateway.client() as client:
+        answer = client.ask(path=f"/?u={sent}")
+        assert answer.status == 302
+        assert answer.get("location") == "https://elsewhere.example/?from=" + stands
+        assert answer.get("set-cookie") is None
+        assert client.ask(path="/").status == 200  # and the connection is where it should be
+
+
+def test_no_answer_is_read_in_pieces(gateway, origin):
+    """Rules of answers cannot know what half a secret looks like: no range reaches upstream."""
+    ranged = [("Range", "bytes=2-3"), ("If-Range", '"x"')]
+    origin.forget().script(says(response(200, b"a secret", HTML)), says(PART))
+    assert gateway.ask(path="/page", fields=ranged).status == 403
+    assert gateway.ask(path="/files/a", fields=ranged).status == 206
+    page, file = origin.wait(2)
+    assert b"range" not in page.raw.lower()
+    assert b"\r\nRange: bytes=2-3\r\n" in file.raw and b"If-Range" in file.raw
+
+
+def test_a_part_that_nobody_asked_for_is_on_record(gateway, origin):
+    gateway.forget_records()
+    origin.forget().script(says(PART))
+    assert gateway.ask(path="/part").status == 206
+    record, = gateway.new_records()
+    assert record["sallyport"]["response_unseen"] is True
+
+
+@pytest.mark.parametrize("how", [
+    dict(path="/?evil=scanner", fields=[("Bad", "x")]),
+    dict(path="/?evil=scanner", fields=[("connection", "x"), ("accept", "*/*")]),
+    dict(path="/?evil=scanner", fields=[("x", "a\r\nb")]),
+    dict(path="/%zz?evil=scanner"),
+    dict(fields=[("te", "x"), ("user-agent", "scanner\n")]),
+    dict(path="/" + "a" * 9000, fields=[("user-agent", "scanner")]),
+])
+def test_rules_know_a_refused_head_over_http2(gateway, how):
+    """It stays refused, and the record says what it was, as over HTTP/1."""
+    gateway.forget_records()
+    with Client2(gateway.address()) as client:
+        answer = client.answer(client.open(**how))
+        assert 400 <= answer.status < 500 and (answer.ended or answer.reset == 1)
+        assert client.ask().status == 200  # the connection goes on
+    records = {record["event"]["action"]: record for record in gateway.new_records(2)}
+    assert [match["rule"] for match in records["refuse"]["sallyport"]["matches"]] == ["12"]
+    assert records["refuse"]["event"]["reason"] == "http"
