@@ -193,6 +193,7 @@ demo: ## the same, but check every row the demo prints and exit with 0 or 1
 install: ## install the release build below PREFIX (DESTDIR is honoured)
 	@$(MAKE) --no-print-directory all VARIANT=release
 	install -D -m 755 $(BUILD)/release/sallyport $(DESTDIR)$(PREFIX)/sbin/sallyport
+	@packaging/install-pages $(BUILD)/release/sallyport "$(DESTDIR)$(PREFIX)/share"
 
 deps: ## say which Debian packages of LIST="run test bench dev" are missing, and install them
 	@packaging/deps/install $(or $(LIST),run)
