@@ -56,8 +56,7 @@ struct sessions *sessions_open(struct setup *setup)
     if (live == NULL || signins == NULL)
         return NULL;
     static const char use[] = "sallyport forms";
-    vault_over(&sessions->live, live, SESSIONS_MAX, SESSION_VALUE_MAX, "sallyport sessions",
-               setup->boot_key);
+    sessions_vault_over(&sessions->live, live, setup->boot_key);
     vault_over(&sessions->signins, signins, SIGNINS_MAX, SIGNIN_VALUE_MAX, "sallyport signins",
                setup->boot_key);
     (void)crypto_generichash(sessions->form_key, sizeof(sessions->form_key),
@@ -65,9 +64,9 @@ struct sessions *sessions_open(struct setup *setup)
     return sessions;
 }
 
-const struct vault *sessions_vault(const struct sessions *sessions)
+void sessions_vault_over(struct vault *vault, void *memory, const uint8_t boot_key[32])
 {
-    return &sessions->live;
+    vault_over(vault, memory, SESSIONS_MAX, SESSION_VALUE_MAX, "sallyport sessions", boot_key);
 }
 
 static uint64_t now_of(const struct call *c)
@@ -376,10 +375,14 @@ bool session_end(struct call *c, const struct sessions *sessions, struct reply *
     return put_cookie(c, reply, SPAN(SESSION_COOKIE), SPAN(""), 0, false);
 }
 
+size_t sessions_vault_end_user(const struct vault *vault, struct span user)
+{
+    return vault_end_tagged(vault, TAG_USER, vault_tag(vault, "user", user));
+}
+
 size_t sessions_end_user(const struct sessions *sessions, struct span user)
 {
-    return vault_end_tagged(&sessions->live, TAG_USER,
-                            vault_tag(&sessions->live, "user", user));
+    return sessions_vault_end_user(&sessions->live, user);
 }
 
 static size_t end_at_provider(const struct sessions *sessions, unsigned place, const char *kind,

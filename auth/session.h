@@ -90,8 +90,9 @@ size_t sessions_end_user(const struct sessions *sessions, struct span user);
 size_t sessions_end_subject(const struct sessions *sessions, struct span realm,
                             struct span subject);
 size_t sessions_end_sid(const struct sessions *sessions, struct span realm, struct span sid);
-/* For lists. */
-const struct vault *sessions_vault(const struct sessions *sessions);
+/* For lists in another process: the vault over the same memory ("stage.sessions"). */
+void sessions_vault_over(struct vault *vault, void *memory, const uint8_t boot_key[32]);
+size_t sessions_vault_end_user(const struct vault *vault, struct span user);
 
 /* ---- sign-ins under way ---- */
 

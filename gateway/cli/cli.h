@@ -96,6 +96,7 @@ int verb_ban(const struct arguments *arguments);
 int verb_upstream(const struct arguments *arguments);
 int verb_keys(const struct arguments *arguments);
 int verb_users(const struct arguments *arguments);
+int verb_sessions(const struct arguments *arguments);
 int verb_policy(const struct arguments *arguments);
 int verb_selftest(const struct arguments *arguments);
 int verb_geoip(const struct arguments *arguments);

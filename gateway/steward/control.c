@@ -140,9 +140,15 @@ static const struct {
     const char *name;
     void (*run)(struct client *client, const json_t *request);
 } commands[] = {
-    { "status", do_status },          { "files", do_files },      { "version", do_version },
-    { "reload", do_reload },          { "stop", do_stop },        { "ban", bans_command },
-    { "upstream", upstream_command }, { "quota", quota_command },
+    { "status", do_status },
+    { "files", do_files },
+    { "version", do_version },
+    { "reload", do_reload },
+    { "stop", do_stop },
+    { "ban", bans_command },
+    { "upstream", upstream_command },
+    { "quota", quota_command },
+    { "sessions", sessions_command },
 };
 
 static void run(struct client *client, struct span line)

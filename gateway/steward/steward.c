@@ -153,6 +153,7 @@ static enum err set_up(struct steward *steward)
         steward->members[i].watch.fd = -1;
     TRY(loop_init(&steward->loop));
     quotas_map(steward);
+    sessions_map(steward);
     TRY(state_open(steward));
     TRY(sources_open(steward));
     TRY(users_open(steward));

@@ -10,6 +10,7 @@
  *   watch.c    watched list files to snapshots
  *   providers.c  keys of providers to snapshots
  *   users.c    stores of local users to snapshots
+ *   sessions.c who is signed in
  *   metrics.c  the metrics listener; exposition.c: what it shows
  */
 #ifndef SALLYPORT_STEWARD_H
@@ -88,10 +89,11 @@ struct steward {
     struct ban_keeper *bans; /* bans.c; NULL: none */
     struct cells *quotas;    /* NULL: no site has limits */
     size_t quota_cells;
-    struct state *state;       /* state.c; NULL: nothing is kept */
-    struct checks *checks;     /* health.c; NULL: none */
-    struct sources *sources;   /* providers.c */
-    struct user_keeper *users; /* users.c */
+    struct state *state;          /* state.c; NULL: nothing is kept */
+    struct checks *checks;        /* health.c; NULL: none */
+    struct sources *sources;      /* providers.c */
+    struct user_keeper *users;    /* users.c */
+    const struct vault *sessions; /* sessions.c; NULL: no site has any */
     struct arena arena;
     int landlock_abi; /* asked before the sandbox closed */
     bool finishing;
@@ -143,6 +145,10 @@ void sources_start(struct steward *steward);
 MUST_USE bool sources_send(struct steward *steward, int fd);
 /* On a member's watch: what the worker asks for. */
 void sources_asked(struct watch *watch, uint32_t events);
+
+/* sessions.c */
+void sessions_map(struct steward *steward);
+void sessions_command(struct client *client, const struct json_t *request);
 
 /* steward.c */
 bool steward_ask_master(struct steward *steward, uint32_t kind, uint32_t cookie);

@@ -451,6 +451,29 @@ def test_changes_count_at_once(gateway):
     assert browser.get("/").status == 302  # another eve
 
 
+def test_sessions_are_listed_and_ended(gateway):
+    one, two = Browser(gateway), Browser(gateway)
+    one.sign_in("olga")
+    two.sign_in("ann")
+
+    def sessions(*words):
+        return command("sessions", *words, "-c", gateway.config_path, "-o", "json", cwd=gateway.folder)
+
+    rows = json.loads(sessions("list").stdout)["sessions"]
+    text = json.dumps(rows)
+    assert {row["user"] for row in rows} >= {"ann", "olga"} and one.cookies[SESSION][:20] not in text
+    newest = max((row for row in rows if row["user"] == "ann"), key=lambda row: row["since"])
+    assert newest["since"] <= newest["seen"] <= newest["until"]
+    assert json.loads(sessions("end-user", "olga").stdout)["ended"] >= 1
+    assert one.get("/").status == 302 and two.get("/").status == 200
+    for row in rows:
+        if row["user"] == "ann":
+            assert sessions("end", row["session"]).returncode == 0
+    assert two.get("/").status == 302
+    assert sessions("end", newest["session"]).returncode == 1
+    assert sessions("end", "zz").returncode == 1
+
+
 def test_sessions_outlive_reload_and_crash(gateway):
     browser = Browser(gateway)
     browser.sign_in()

@@ -1,0 +1,127 @@
+/*
+ * Sessions of people who signed in: the list, and their ends by hand. Of a session the steward
+ * sees what stands in the open: whose it is, since when, until when; never its ticket.
+ */
+#include <jansson.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "auth/session.h"
+#include "gateway/process/process.h"
+#include "gateway/steward/users.h"
+
+enum { SHOWN_MAX = 5000 };
+
+void sessions_map(struct steward *steward)
+{
+    static struct vault vault;
+    struct stat info;
+    size_t size = vault_bytes(SESSIONS_MAX, SESSION_VALUE_MAX);
+    if (fstat(ROLE_FD_SESSIONS, &info) != 0)
+        return; /* no site has any */
+    void *memory = MAP_FAILED;
+    if (info.st_size == (off_t)size)
+        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, ROLE_FD_SESSIONS, 0);
+    (void)close(ROLE_FD_SESSIONS);
+    if (memory == MAP_FAILED)
+        return;
+    sessions_vault_over(&vault, memory, steward->slots->boot_key);
+    steward->sessions = &vault;
+}
+
+static void write_handle(struct json *j, const uint8_t handle[VAULT_HANDLE_BYTES])
+{
+    char buffer[2 * VAULT_HANDLE_BYTES];
+    struct text text = text_fixed(buffer, sizeof(buffer));
+    text_hex(&text, handle, VAULT_HANDLE_BYTES);
+    json_text(j, "session", text_span(&text));
+}
+
+static void list_sessions(struct client *client, const struct vault *vault,
+                          const json_t *request)
+{
+    uint64_t now_s = client->steward->loop.clock.wall_us / 1000000;
+    uint8_t handle[VAULT_HANDLE_BYTES];
+    struct vault_facts facts;
+    unsigned shown = 0;
+    (void)request;
+    struct json j = answer_begin(client, true);
+    json_begin_array(&j, "sessions");
+    for (size_t at = 0; shown < SHOWN_MAX && vault_next(vault, &at, now_s, &facts, handle);
+         shown++) {
+        json_begin_object(&j, NULL);
+        write_handle(&j, handle);
+        json_text(&j, "user", span_text(facts.label));
+        json_uint(&j, "since", facts.began_s);
+        json_uint(&j, "seen", facts.seen_s);
+        json_uint(&j, "until", facts.until_s);
+        json_end_object(&j);
+    }
+    json_end_array(&j);
+    answer_end(client, &j);
+}
+
+static void answer_count(struct client *client, size_t count)
+{
+    struct json j = answer_begin(client, true);
+    json_uint(&j, "ended", count);
+    answer_end(client, &j);
+}
+
+static bool read_handle(const json_t *request, uint8_t handle[VAULT_HANDLE_BYTES])
+{
+    struct span hex = span_text(json_string_value(json_object_get(request, "session")));
+    if (hex.len != 2 * VAULT_HANDLE_BYTES)
+        return false;
+    for (size_t i = 0; i < VAULT_HANDLE_BYTES; i++) {
+        int high = hex_value(hex.p[2 * i]), low = hex_value(hex.p[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        handle[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
+static void end_session(struct client *client, const struct vault *vault, const json_t *request)
+{
+    uint8_t handle[VAULT_HANDLE_BYTES];
+    if (!read_handle(request, handle))
+        answer_error(client, "a session is named by the 16 digits that the list shows");
+    else if (!vault_end_handle(vault, handle))
+        answer_error(client, "there is no such session");
+    else
+        answer_count(client, 1);
+}
+
+static void end_user(struct client *client, const struct vault *vault, const json_t *request)
+{
+    const char *user = json_string_value(json_object_get(request, "user"));
+    if (user == NULL || user[0] == '\0')
+        answer_error(client, "whose?");
+    else
+        answer_count(client, sessions_vault_end_user(vault, span_text(user)));
+}
+
+void sessions_command(struct client *client, const json_t *request)
+{
+    static const struct {
+        const char *name;
+        void (*run)(struct client *client, const struct vault *vault, const json_t *request);
+    } actions[] = { { "list", list_sessions },
+                    { "end", end_session },
+                    { "end-user", end_user } };
+    const struct vault *vault = client->steward->sessions;
+    const char *name = json_string_value(json_object_get(request, "action"));
+    if (vault == NULL) {
+        answer_error(client, "no site has sessions");
+        return;
+    }
+    for (size_t i = 0; name != NULL && i < ARRAY_LEN(actions); i++) {
+        if (strcmp(actions[i].name, name) != 0)
+            continue;
+        actions[i].run(client, vault, request);
+        return;
+    }
+    answer_error(client, "unknown action");
+}
