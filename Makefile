@@ -135,6 +135,10 @@ $(B)/bench-geo: $(B)/tests/bench/geo.o $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
+$(B)/bench-lists: $(B)/tests/bench/lists.o $(LIBRARY)
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+
 $(B)/bench-limits: $(B)/tests/bench/limits.o $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -lm -o $@
@@ -298,6 +302,10 @@ bench-geo: ## nanoseconds of a look-up in DATABASES="a.mmdb b.mmdb" together; wi
 	@$(if $(DATABASES),,$(BUILD)/release/sallyport geoip build --to $(BUILD)/release/geo.mmdb)
 	@$(BUILD)/release/bench-geo $(or $(DATABASES),$(BUILD)/release/geo.mmdb)
 
+bench-lists: ## reading, building and looking up an address list of 1.2 million prefixes
+	@$(MAKE) --no-print-directory $(BUILD)/release/bench-lists VARIANT=release
+	@$(BUILD)/release/bench-lists
+
 geo-data: ## the MMDB files of DATA=folder (test-data and bad-data, outside of the tree) through the check
 	@MMDB_DATA="$(DATA)" $(MAKE) --no-print-directory unit T=tests/unit/geoip/geofile_test
 
@@ -337,5 +345,5 @@ FORCE:
 conformance_targets := conformance conformance-reference conformance-modsecurity \
 	conformance-compare differ differ-check
 .PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
-	replay-binaries fuzz fuzz-binaries e2e language-tests bench bench-audit bench-geo geo-data incident rules-micro cover layers words format-check format \
+	replay-binaries fuzz fuzz-binaries e2e language-tests bench bench-audit bench-geo bench-lists geo-data incident rules-micro cover layers words format-check format \
 	docs-check lint help FORCE

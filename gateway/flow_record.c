@@ -222,6 +222,8 @@ static bool write_record(struct flow *flow, bool captured)
         .limit_left = txn->facts.limit_left,
         .limit_store = txn->facts.limit_store,
         .list = txn->facts.denied_by,
+        .list_hits = txn->list_hits,
+        .list_hit_count = txn->list_hit_count,
         .scores = txn->scores,
         .trail = txn->trail,
         .trail_count = txn->trail_count,

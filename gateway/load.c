@@ -11,7 +11,6 @@
 
 #include "conf/loading.h"
 #include "gateway/audit/capture.h"
-#include "gateway/base/cidrset.h"
 #include "gateway/chain/scope.h"
 #include "gateway/load_site.h"
 #include "gateway/net/certs.h"
@@ -20,6 +19,10 @@
 #include "gateway/store/snapshot.h"
 #include "geoip/database.h"
 #include "geoip/geofile.h"
+#include "geoip/listfile.h"
+#include "geoip/listguard.h"
+
+#define LIST_SCRATCH_MAX ((size_t)1 << 30)
 
 static const char *const top_keys[] = { "include", "connect", "defaults", "sites", NULL };
 
@@ -171,46 +174,129 @@ static void load_store(struct site_load *sl, const struct top_conf *top,
     sl->config->store = store_open(&top->store, sl->load->arena, &complaint);
 }
 
+static void complain_of_list(struct site_load *sl, const struct list_conf *list,
+                             struct place place, const struct listfile_problem *problem)
+{
+    struct text message = text_growing(sl->load->arena, 256);
+    text_lit(&message, "cannot use ");
+    text_add(&message, list->file.text);
+    text_lit(&message, ": ");
+    if (problem->line > 0) {
+        text_lit(&message, "line ");
+        text_uint(&message, problem->line);
+        text_lit(&message, ": ");
+    }
+    text_add(&message, span_text(problem->why));
+    diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_FILE, place, text_span(&message), SPAN(""));
+}
+
+static struct addrlist_entries inline_entries(const struct list_conf *list,
+                                              struct arena *scratch)
+{
+    struct addrlist_entries entries = {
+        .items = arena_array(scratch, struct addrlist_entry, list->ips.count + 1),
+    };
+    for (size_t i = 0; entries.items != NULL && i < list->ips.count; i++)
+        entries.items[entries.count++] =
+            (struct addrlist_entry){ .cidr = list->ips.items[i], .reason = list->reason };
+    return entries;
+}
+
+/* Text and entries are large, and go when the block is made: workers would inherit them. */
 static void build_list(struct site_load *sl, struct list_conf *list, struct place place)
 {
-    struct cidrs cidrs = list->ips;
-    struct file file = { 0 };
-    unsigned line = 0;
+    struct listfile_problem problem = { .why = NULL };
+    struct listfile_how how = { .format = (enum listfile_format)list->format,
+                                .reason = list->reason };
+    struct addrlist_entries entries;
+    struct clock clock;
+    struct arena scratch;
+    struct file file;
 
+    clock_read(&clock);
+    how.now_s = (uint32_t)(clock.wall_us / 1000000u);
+    arena_init(&scratch, NULL, 0, NULL, LIST_SCRATCH_MAX);
     if (list->file.text.len > 0) {
-        const char *why =
-            file_read(list->file.text.p, CIDRSET_FILE_MAX, sl->load->arena, &file);
-        if (why != NULL) {
-            struct text message = text_growing(sl->load->arena, 256);
-            text_lit(&message, "cannot read ");
-            text_add(&message, list->file.text);
-            text_lit(&message, ": ");
-            text_add(&message, span_text(why));
-            diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_FILE, place, text_span(&message),
-                     SPAN(""));
-            return;
-        }
-        if (cidrset_parse(file.text, sl->load->arena, &cidrs, &line) != OK) {
-            char message[160];
-            (void)snprintf(message, sizeof message,
-                           "line %u of the list is not an address or prefix", line);
-            complain_at(sl, place, message);
-            return;
-        }
+        problem.why = file_read(list->file.text.p, LISTFILE_BYTES_MAX, &scratch, &file);
+        if (problem.why == NULL &&
+            listfile_read(file.text, &how, &scratch, &entries, &problem) == OK)
+            listguard_without(&entries, &list->without);
+    } else {
+        entries = inline_entries(list, &scratch);
     }
-    if (cidrset_build(cidrs.items, cidrs.count, sl->load->arena, &list->built) != OK)
-        complain_at(sl, place, "the list is too large");
+    if (problem.why == NULL && addrlist_build(entries.items, entries.count, how.now_s,
+                                              sl->load->arena, &list->built) != OK)
+        problem.why = "it is too large";
+    if (problem.why != NULL)
+        complain_of_list(sl, list, place, &problem);
+    arena_reset(&scratch);
 }
 
 /* As the list is now: the steward's last snapshot, or what was there at load. */
-static bool list_contains(const struct config *config, struct worker *worker, int list,
-                          const struct addr *addr)
+static bool list_why(const struct config *config, struct worker *worker, int list,
+                     const struct addr *addr, struct list_hit *hit)
 {
     const struct snapshots *snapshots = worker->snapshots;
     struct span block =
         snapshots != NULL ? snapshot_get(snapshots, (uint32_t)list) : config->lists[list].built;
+    uint32_t place;
 
-    return cidrset_contains(block, addr);
+    if (!addrlist_find(block, addr, (uint32_t)(worker->loop.clock.wall_us / 1000000u), &place))
+        return false;
+    hit->list = config->lists[list].name;
+    addrlist_tell(block, addr, place, &hit->what);
+    return true;
+}
+
+static bool list_contains(const struct config *config, struct worker *worker, int list,
+                          const struct addr *addr)
+{
+    struct list_hit hit;
+    return list_why(config, worker, list, addr, &hit);
+}
+
+static struct place place_of_list(const struct node *root, const struct list_conf *list)
+{
+    const struct node *node = node_child(root, SPAN("lists"));
+    const struct node *child = node_child(node, list->name);
+    return child != NULL ? child->place : node->place;
+}
+
+/* When all stages are known: what feeds may not do (geoip/listguard.h). */
+static void guard_lists(struct site_load *sl, const struct node *root)
+{
+    struct config *config = sl->config;
+    for (size_t i = 0; i < config->server.trusted_proxies.count; i++)
+        config_spare(config, &config->server.trusted_proxies.items[i]);
+    for (size_t i = 0; i < config->list_count; i++) {
+        const struct list_conf *list = &config->lists[i];
+        size_t spared = config->spared_count < SPARED_MAX ? config->spared_count : SPARED_MAX;
+        struct listguard guard = { .max_cover = (unsigned)list->max_cover,
+                                   .max_shrink = 100,
+                                   .spared = { config->spared, list->denies ? spared : 0 } };
+        struct text message = text_growing(sl->load->arena, 256);
+        char buffer[256];
+        struct text detail = text_fixed(buffer, sizeof(buffer));
+        if (list->file.text.len == 0)
+            continue;
+        const char *why = listguard_refuses(&guard, list->built, 0, 0, &detail);
+        if (why == NULL)
+            continue;
+        text_lit(&message, "cannot use ");
+        text_add(&message, list->file.text);
+        text_lit(&message, ": ");
+        text_add(&message, span_text(why));
+        text_lit(&message, " (");
+        text_add(&message, text_span(&detail));
+        text_lit(&message, ")");
+        diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_FILE, place_of_list(root, list),
+                 text_span(&message), SPAN("see `without` and `max_cover` of the list"));
+    }
+    if (config->spared_count > SPARED_MAX)
+        diag_add(sl->load->diags, SEVERITY_WARNING, DIAG_VALUE, root->place,
+                 SPAN("more than 256 prefixes are allowed or trusted: lists are checked for "
+                      "the first 256 only"),
+                 SPAN(""));
 }
 
 static void load_lists(struct site_load *sl, const struct top_conf *top,
@@ -222,6 +308,7 @@ static void load_lists(struct site_load *sl, const struct top_conf *top,
 
     size_t watched = 0;
     config->list_contains = list_contains;
+    config->list_why = list_why;
     config->lists = arena_array(sl->load->arena, struct list_conf, top->lists.count + 1);
     if (config->lists == NULL)
         return;
@@ -231,7 +318,12 @@ static void load_lists(struct site_load *sl, const struct top_conf *top,
         *list = (struct list_conf){ .name = items[i].map.key,
                                     .ips = items[i].ips,
                                     .file = items[i].file,
-                                    .watch = items[i].watch };
+                                    .watch = items[i].watch,
+                                    .format = items[i].format,
+                                    .reason = items[i].reason,
+                                    .without = items[i].without,
+                                    .max_cover = items[i].max_cover,
+                                    .max_shrink = items[i].max_shrink };
         build_list(sl, list, child != NULL ? child->place : node->place);
         watched += list->watch && list->file.text.len > 0;
     }
@@ -433,6 +525,7 @@ static void load_root(struct site_load *sl, const struct node *root, const char 
     load_connect(sl, node_child(root, SPAN("connect")));
     load_sites(sl, sites, &defaults);
     load_tls(sl);
+    guard_lists(sl, root);
     sl->schema.scope = NULL;
 }
 

@@ -7,6 +7,7 @@
 #include "gateway/audit/capture.h"
 #include "gateway/http/claims.h"
 #include "gateway/net/certs.h"
+#include "geoip/listfile.h"
 
 #define DAY_MS (24ll * 3600 * 1000)
 #define MIB (1024ll * 1024)
@@ -396,13 +397,34 @@ const struct option audit_rows[] = {
     OPTIONS_END,
 };
 
+static const struct choice list_format_choices[] = {
+    { "auto", LISTFILE_AUTO, "By what it begins with." },
+    { "plain", LISTFILE_PLAIN, "A line an entry; behind # or ; why." },
+    { "csv", LISTFILE_CSV, "With a line of column names, or prefix,reason,expires,source." },
+    { "json", LISTFILE_JSON, "Objects with the address under any usual name, or strings." },
+    { NULL, 0, NULL },
+};
+
 const struct option list_rows[] = {
     OPTION(struct list_item, ips, OPT_CIDRS, .flags = OPTION_SHORTHAND,
            .help = "Addresses and prefixes."),
     OPTION(struct list_item, file, OPT_FILE,
-           .help = "A text file: one address or prefix a line, # comments."),
+           .help = "A file: an address or prefix a line, # comments; CSV; or JSON."),
     OPTION(struct list_item, watch, OPT_BOOL, .fallback = "false",
            .help = "Take changes of the file without a reload."),
+    OPTION(struct list_item, format, OPT_ENUM, .fallback = "auto",
+           .choices = list_format_choices,
+           .help = "Of the file. Plain is also FireHOL's netset and Spamhaus' DROP."),
+    OPTION(struct list_item, reason, OPT_TEXT, .fallback = "",
+           .help = "Why addresses are on it, where an entry of the file does not say."),
+    OPTION(struct list_item, without, OPT_CIDRS, .max = LIST_WITHOUT_MAX,
+           .help = "Prefixes whose entries in the file are passed over.",
+           .example = "[10.0.0.0/8]"),
+    OPTION(struct list_item, max_cover, OPT_INT, .fallback = "10", .min = 1, .max = 100,
+           .help = "A file that covers more percent of the public addresses is refused."),
+    OPTION(struct list_item, max_shrink, OPT_INT, .fallback = "50", .min = 0, .max = 100,
+           .help = "A changed file that has lost more percent of its entries is refused; a "
+                   "reload takes it."),
     OPTIONS_END,
 };
 

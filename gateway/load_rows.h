@@ -51,6 +51,10 @@ struct list_item {
     struct cidrs ips;
     struct path file;
     bool watch;
+    int format;
+    struct span reason;
+    struct cidrs without;
+    int64_t max_cover, max_shrink;
 };
 
 /* What a site has of its own. */

@@ -20,6 +20,7 @@
 #include "geoip/lists.h"
 
 #include "conf/schema.h"
+#include "gateway/base/addrlist.h"
 #include "gateway/base/cidrset.h"
 #include "gateway/chain/txn.h"
 #include "gateway/net/worker.h"
@@ -32,7 +33,8 @@ enum { LISTS_MAX = 64, NAMES_SHOWN = 8 };
 struct sources {
     uint32_t *ids; /* of snapshots */
     size_t id_count;
-    struct span block; /* the inline addresses; empty when there are none */
+    struct cidrs inline_addresses;
+    struct span block; /* of these; empty when there are none */
 };
 
 struct allow_conf {
@@ -138,6 +140,7 @@ static bool resolve(struct sources *sources, const struct texts *names, const st
     }
     for (size_t i = 0; i < ips->count; i++)
         all.items[all.count++] = ips->items[i];
+    sources->inline_addresses = all;
     if (all.count > 0 &&
         cidrset_build(all.items, all.count, setup->arena, &sources->block) != OK) {
         complain(setup->complaint, SEVERITY_ERROR, "too many addresses");
@@ -146,11 +149,27 @@ static bool resolve(struct sources *sources, const struct texts *names, const st
     return good;
 }
 
+/* Feeds that deny must not hold these: see geoip/listguard.h. What `except` names they may:
+ * that is what it is for. */
+static void spare(const struct sources *sources, struct setup *setup)
+{
+    for (size_t i = 0; i < sources->inline_addresses.count; i++)
+        config_spare(setup->config, &sources->inline_addresses.items[i]);
+    for (size_t i = 0; i < sources->id_count; i++) {
+        struct span block = setup->config->lists[sources->ids[i]].built;
+        struct addrlist_hit hit;
+        bool nested;
+        for (size_t k = 0; k <= SPARED_MAX && addrlist_at(block, k, &hit, &nested); k++)
+            config_spare(setup->config, &hit.prefix);
+    }
+}
+
 static enum err open_allow(void *base, struct setup *setup)
 {
     struct allow_conf *conf = base;
     bool addresses = resolve(&conf->allowed, &conf->lists, &conf->ips, setup);
     bool places = places_resolve(&conf->places, &conf->countries, &conf->asns, setup);
+    spare(&conf->allowed, setup);
     return addresses && places ? OK : ERR_CONFIG;
 }
 
@@ -161,6 +180,8 @@ static enum err open_deny(void *base, struct setup *setup)
     bool denied = resolve(&conf->denied, &conf->lists, &conf->ips, setup);
     bool excepted = resolve(&conf->excepted, &conf->except, &none, setup);
     bool places = places_resolve(&conf->places, &conf->countries, &conf->asns, setup);
+    for (size_t i = 0; i < conf->denied.id_count; i++)
+        setup->config->lists[conf->denied.ids[i]].denies = true;
     return denied && excepted && places ? OK : ERR_CONFIG;
 }
 
@@ -185,7 +206,8 @@ enum membership { OUTSIDE, INSIDE, UNKNOWN };
 
 struct lookup {
     enum membership membership;
-    struct span list; /* INSIDE: its name; empty for addresses of the configuration itself */
+    struct list_hit
+        hit; /* INSIDE: by what; no name for addresses of the configuration itself */
 };
 
 /* A list without a block, which a snapshot never is, answers nothing about anybody. */
@@ -193,6 +215,7 @@ static struct lookup look_up(const struct sources *sources, const struct worker 
                              const struct addr *addr)
 {
     struct lookup lookup = { .membership = OUTSIDE };
+    uint32_t now_s = (uint32_t)(worker->loop.clock.wall_us / 1000000u);
     if (cidrset_contains(sources->block, addr))
         return (struct lookup){ .membership = INSIDE };
     for (size_t i = 0; i < sources->id_count; i++) {
@@ -200,8 +223,13 @@ static struct lookup look_up(const struct sources *sources, const struct worker 
         struct span block = snapshot_get(worker->snapshots, id);
         if (block.len == 0)
             lookup.membership = UNKNOWN;
-        else if (cidrset_contains(block, addr))
-            return (struct lookup){ INSIDE, worker->config->lists[id].name };
+        uint32_t place;
+        if (!addrlist_find(block, addr, now_s, &place))
+            continue;
+        lookup.membership = INSIDE;
+        lookup.hit.list = worker->config->lists[id].name;
+        addrlist_tell(block, addr, place, &lookup.hit.what);
+        return lookup;
     }
     return lookup;
 }
@@ -210,7 +238,10 @@ static struct verdict allow_head(struct call *c)
 {
     const struct allow_conf *conf = c->conf;
     struct span label;
-    if (look_up(&conf->allowed, c->worker, &c->txn->client).membership == INSIDE) {
+    struct lookup allowed = look_up(&conf->allowed, c->worker, &c->txn->client);
+    if (allowed.membership == INSIDE) {
+        if (allowed.hit.list.len > 0)
+            txn_list_hit(c->txn, &allowed.hit);
         fact_set_allowed(c, true);
         return pass();
     }
@@ -238,19 +269,19 @@ static enum reason judge_place(const struct places *places, struct call *c,
     return geo != NULL ? reasons[places_find(places, geo, label)] : REASON_STAGE_FAILED;
 }
 
-/* The address itself, whoever asks; `*list` is what denies it. */
-static struct verdict judge(struct call *c, const struct addr *addr, struct span *list)
+/* The address itself, whoever asks; `*hit` is what denies it. */
+static struct verdict judge(struct call *c, const struct addr *addr, struct list_hit *hit)
 {
     const struct deny_conf *conf = c->conf;
     struct lookup denied = look_up(&conf->denied, c->worker, addr);
     enum reason place = REASON_NONE;
     if (denied.membership != INSIDE)
-        place = judge_place(&conf->places, c, addr, list);
+        place = judge_place(&conf->places, c, addr, &hit->list);
     if ((denied.membership == OUTSIDE && place == REASON_NONE) ||
         look_up(&conf->excepted, c->worker, addr).membership == INSIDE)
         return pass();
     if (denied.membership == INSIDE) {
-        *list = denied.list;
+        *hit = denied.hit;
         return deny(REASON_ADDRESS_DENIED);
     }
     if (place == REASON_NONE || place == REASON_STAGE_FAILED)
@@ -260,21 +291,23 @@ static struct verdict judge(struct call *c, const struct addr *addr, struct span
 
 static struct verdict deny_head(struct call *c)
 {
-    struct span list = { NULL, 0 };
+    struct list_hit hit = { .list = { NULL, 0 } };
     if (c->txn->facts.allowed)
         return pass();
-    struct verdict verdict = judge(c, &c->txn->client, &list);
+    struct verdict verdict = judge(c, &c->txn->client, &hit);
     if (verdict.action == ACTION_DENY)
-        fact_set_denied_by(c, list);
+        fact_set_denied_by(c, hit.list);
+    if (hit.what.prefix.addr.family != ADDR_NONE)
+        txn_list_hit(c->txn, &hit);
     return verdict;
 }
 
 static struct verdict deny_connect(struct call *c)
 {
-    struct span list = { NULL, 0 };
-    struct verdict verdict = judge(c, c->peer, &list);
+    struct list_hit hit = { .list = { NULL, 0 } };
+    struct verdict verdict = judge(c, c->peer, &hit);
     if (verdict.action == ACTION_DENY)
-        c->denied_by = list;
+        c->denied_by = hit;
     return verdict;
 }
 

@@ -494,6 +494,43 @@ static void put_names(struct text *out, const struct record *record)
     }
 }
 
+static void put_list_hit(struct line *line, const struct list_hit *hit)
+{
+    struct text *out = line->out;
+    text_char(out, '{');
+    MEMBER(out, "list");
+    line_text(line, "sallyport.lists.list", hit->list, NAME_MAX_BYTES);
+    if (hit->what.prefix.addr.family != ADDR_NONE) {
+        text_lit(out, "\"prefix\":\"");
+        cidr_write(out, &hit->what.prefix);
+        text_lit(out, "\",");
+    }
+    if (hit->what.source.len > 0) {
+        MEMBER(out, "source");
+        line_text(line, "sallyport.lists.source", hit->what.source, ADDRLIST_TEXT_MAX);
+    }
+    if (hit->what.reason.len > 0) {
+        MEMBER(out, "reason");
+        line_text(line, "sallyport.lists.reason", hit->what.reason, ADDRLIST_TEXT_MAX);
+    }
+    if (hit->what.expires_s != 0) {
+        text_lit(out, "\"expires\":\"");
+        clock_write_iso(out, hit->what.expires_s * UINT64_C(1000000));
+        text_lit(out, "\",");
+    }
+    line_end(out, '}');
+}
+
+static void put_lists(struct line *line, const struct record *record)
+{
+    if (record->list_hit_count == 0)
+        return;
+    text_lit(line->out, "\"lists\":[");
+    for (size_t i = 0; i < record->list_hit_count; i++)
+        put_list_hit(line, &record->list_hits[i]);
+    line_end(line->out, ']');
+}
+
 static void put_ours(struct line *line, const struct record *record)
 {
     struct text *out = line->out;
@@ -507,6 +544,7 @@ static void put_ours(struct line *line, const struct record *record)
         MEMBER(out, "list");
         line_text(line, "sallyport.list", record->list, NAME_MAX_BYTES);
     }
+    put_lists(line, record);
     put_upstream(line, record);
     if (record->body_unseen)
         text_lit(out, "\"body_unseen\":true,");

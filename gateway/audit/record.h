@@ -8,7 +8,7 @@
 #define SALLYPORT_RECORD_H
 
 #include "gateway/audit/ring.h"
-#include "gateway/base/addr.h"
+#include "gateway/base/addrlist.h"
 #include "gateway/base/json.h"
 #include "gateway/base/siphash.h"
 #include "gateway/net/tls.h"
@@ -84,6 +84,8 @@ struct record {
     bool response_unseen; /* the same of the answer's, where stages wanted to see it */
     bool captured;        /* the request is kept whole (capture.h) */
     struct span list;     /* that denied, by name; or empty */
+    const struct list_hit *list_hits; /* all that the client was found on, and why */
+    size_t list_hit_count;
     struct scores scores;
     const char *country, *continent; /* where the client is; NULL or empty: not known */
     struct span city, as_org;
@@ -118,12 +120,12 @@ void record_write(struct text *out, const struct record *record,
 /* A connection that never came to a request. */
 struct connection_record {
     uint64_t wall_us;
-    struct addr peer;    /* no family: the record is about several */
-    const char *reason;  /* slug: "tls-failed", "address-denied", "connection-limit" */
-    const char *detail;  /* constant text, or NULL */
-    struct span sni;     /* as asked for, or empty */
-    struct span list;    /* that denied, or empty */
-    uint64_t suppressed; /* records before this one that were not written */
+    struct addr peer;     /* no family: the record is about several */
+    const char *reason;   /* slug: "tls-failed", "address-denied", "connection-limit" */
+    const char *detail;   /* constant text, or NULL */
+    struct span sni;      /* as asked for, or empty */
+    struct list_hit list; /* that denied, or empty */
+    uint64_t suppressed;  /* records before this one that were not written */
     struct span config_hash, node;
 };
 /* record_connection.c */

@@ -49,6 +49,30 @@ static void write_text(struct json *j, const char *key, struct span value)
         json_text(j, key, value);
 }
 
+/* As in the record of a transaction: record.c, put_lists. */
+static void write_hit(struct json *j, const struct list_hit *hit)
+{
+    char buffer[64];
+    struct text text = text_fixed(buffer, sizeof buffer);
+
+    if (hit->what.prefix.addr.family == ADDR_NONE)
+        return;
+    json_begin_array(j, "lists");
+    json_begin_object(j, NULL);
+    json_text(j, "list", hit->list);
+    cidr_write(&text, &hit->what.prefix);
+    json_text(j, "prefix", text_span(&text));
+    write_text(j, "source", hit->what.source);
+    write_text(j, "reason", hit->what.reason);
+    if (hit->what.expires_s != 0) {
+        text = text_fixed(buffer, sizeof buffer);
+        clock_write_iso(&text, hit->what.expires_s * UINT64_C(1000000));
+        json_text(j, "expires", text_span(&text));
+    }
+    json_end_object(j);
+    json_end_array(j);
+}
+
 void record_connection(struct text *out, const struct connection_record *record)
 {
     struct json j = json_writer(out);
@@ -72,7 +96,8 @@ void record_connection(struct text *out, const struct connection_record *record)
     json_text(&j, "reason", span_text(record->reason));
     if (record->detail != NULL)
         json_text(&j, "detail", span_text(record->detail));
-    write_text(&j, "list", record->list);
+    write_text(&j, "list", record->list.list);
+    write_hit(&j, &record->list);
     if (record->suppressed > 0)
         json_uint(&j, "suppressed", record->suppressed);
     write_text(&j, "config", record->config_hash);

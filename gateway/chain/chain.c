@@ -438,7 +438,7 @@ static bool peer_is_exempt(const struct config *config, struct worker *worker,
 }
 
 struct verdict chain_connect(const struct config *config, struct worker *worker,
-                             const struct addr *peer, struct span *denied_by)
+                             const struct addr *peer, struct list_hit *denied_by)
 {
     for (unsigned i = 0; i < config->connect_count; i++) {
         const struct stage_instance *stage = &config->connect[i];

@@ -30,7 +30,7 @@ void chain_finish(struct txn *txn);
  * which list it was. The caller counts and records.
  */
 struct verdict chain_connect(const struct config *config, struct worker *worker,
-                             const struct addr *peer, struct span *denied_by);
+                             const struct addr *peer, struct list_hit *denied_by);
 
 /* attach and detach of all instances, in each worker. */
 MUST_USE enum err chain_attach(struct worker *worker, const struct config *config);

@@ -6,6 +6,7 @@
 
 #include <sys/stat.h>
 
+#include "gateway/base/addrlist.h"
 #include "gateway/chain/geo.h"
 #include "gateway/chain/route.h"
 
@@ -97,9 +98,17 @@ struct list_conf {
     struct cidrs ips; /* inline */
     struct path file; /* or from a file */
     bool watch;
-    struct span built; /* the lookup table made at load (gateway/base/cidrset.h); snapshots
-                          replace it */
+    int format;           /* of the file: enum listfile_format */
+    struct span reason;   /* of entries that say none */
+    struct cidrs without; /* left out of what the file says */
+    int64_t max_cover, max_shrink;
+    bool denies;       /* some stage refuses who is on it */
+    struct span built; /* the block made at load (gateway/base/addrlist.h); snapshots replace
+                          it */
 };
+
+/* Addresses that no list which denies may hold, if it comes from a file. */
+enum { SPARED_MAX = 256, LIST_WITHOUT_MAX = 32 };
 
 /* A geo database (top-level `geoip:`). Its snapshot id is list_count plus its index. */
 struct geo_conf {
@@ -158,6 +167,8 @@ struct config {
     uint8_t kept_key[32];      /* of keyed hashes in what survives: the same at each start */
     struct list_conf *lists;
     size_t list_count;
+    struct cidr spared[SPARED_MAX]; /* trusted proxies, and what `allow` names */
+    size_t spared_count;            /* SPARED_MAX + 1: there were more */
     struct geo_conf geo[GEO_DATABASES_MAX];
     size_t geo_count;
     struct key_file key_files[KEY_FILES_MAX];
@@ -189,6 +200,9 @@ struct config {
      */
     bool (*list_contains)(const struct config *config, struct worker *worker, int list,
                           const struct addr *addr);
+    /* The same, and why it stands there. */
+    bool (*list_why)(const struct config *config, struct worker *worker, int list,
+                     const struct addr *addr, struct list_hit *hit);
     /* Set by load.c when there are databases, for the same reason. Names are copied to the
      * arena; NULL: they are not asked for. */
     void (*geo_lookup)(struct worker *worker, const struct addr *addr, struct geo *geo,
@@ -199,5 +213,7 @@ struct config {
 uint16_t config_https_port(const struct config *config);
 /* Index of a list, or -1. */
 int config_list(const struct config *config, struct span name);
+/* At load: lists that deny must not hold these. */
+void config_spare(struct config *config, const struct cidr *cidr);
 
 #endif

@@ -50,6 +50,17 @@ int config_list(const struct config *config, struct span name)
     return -1;
 }
 
+void config_spare(struct config *config, const struct cidr *cidr)
+{
+    /* Half of the Internet among the allowed says nothing about a feed. */
+    if (cidr->bits < (cidr->addr.family == ADDR_V4 ? 8 : 16))
+        return;
+    if (config->spared_count < SPARED_MAX)
+        config->spared[config->spared_count] = *cidr;
+    if (config->spared_count <= SPARED_MAX)
+        config->spared_count++;
+}
+
 uint16_t config_https_port(const struct config *config)
 {
     for (size_t i = 0; i < config->listen_count; i++)

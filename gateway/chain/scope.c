@@ -442,6 +442,13 @@ static bool in_list(void *ctx, int list, const struct expr_value *value)
     INVARIANT(list >= 0 && (size_t)list < config->list_count);
     if (value->type != EXPR_ADDR)
         return false;
+    struct list_hit hit;
+    if (config->list_why != NULL) {
+        bool found = config->list_why(config, txn->worker, list, &value->addr, &hit);
+        if (found && addr_equal(&value->addr, &txn->client))
+            txn_list_hit(txn, &hit);
+        return found;
+    }
     if (config->list_contains != NULL)
         return config->list_contains(config, txn->worker, list, &value->addr);
     /* What stands in a file is not known here. */

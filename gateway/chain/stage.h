@@ -79,7 +79,7 @@ struct call {        /* what a stage is given */
     struct txn *txn; /* arena, clock, facts, edits, findings. NULL in CONNECT */
     struct worker *worker;
     const struct addr *peer;    /* of the connection: all that is known in CONNECT */
-    struct span denied_by;      /* CONNECT: set to the list that denies, for the record */
+    struct list_hit denied_by;  /* CONNECT: set to the list that denies, for the record */
     const struct request *req;  /* canonical: what upstream will receive. NULL in CONNECT */
     const struct response *rsp; /* response phases only */
     const void *conf;           /* options: one per configuration and route */

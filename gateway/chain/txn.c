@@ -69,6 +69,23 @@ void txn_hide(struct txn *txn, struct span name)
         txn->hidden[txn->hidden_count++] = name;
 }
 
+void txn_list_hit(struct txn *txn, const struct list_hit *hit)
+{
+    if (txn->list_hits == NULL)
+        txn->list_hits = arena_array(txn->arena, struct list_hit, TXN_LIST_HITS_MAX);
+    for (unsigned i = 0; i < txn->list_hit_count; i++) {
+        if (span_equal(txn->list_hits[i].list, hit->list))
+            return;
+    }
+    if (txn->list_hits == NULL || txn->list_hit_count == TXN_LIST_HITS_MAX)
+        return;
+    struct list_hit *kept = &txn->list_hits[txn->list_hit_count++];
+    *kept = *hit;
+    /* A snapshot may be swapped while the transaction waits. */
+    kept->what.source = arena_copy(txn->arena, hit->what.source);
+    kept->what.reason = arena_copy(txn->arena, hit->what.reason);
+}
+
 void txn_score(struct txn *txn, enum score_kind kind, int64_t value)
 {
     txn->scores.set[kind] = true;

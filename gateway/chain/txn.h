@@ -79,6 +79,8 @@ struct txn {
     struct span *hidden; /* TXN_HIDDEN_MAX names that the record may not show the values of */
     unsigned hidden_count;
     bool hide_all;
+    struct list_hit *list_hits; /* TXN_LIST_HITS_MAX, made on first use */
+    unsigned list_hit_count;
 
     enum reason reason;  /* the decision that stands in the record */
     enum action decided; /* ACTION_PASS until something decided otherwise */
@@ -103,6 +105,13 @@ void txn_find(struct txn *txn, const struct finding *finding);
  * QUERY_STRING. Lives in the arena. Beyond the limit none of any name. */
 enum { TXN_HIDDEN_MAX = 32 };
 void txn_hide(struct txn *txn, struct span name);
+
+/*
+ * A list that the client's address was found on, and why it is there: for the record. Copies
+ * the texts; of one list the first counts, beyond the limit none.
+ */
+enum { TXN_LIST_HITS_MAX = 8 };
+void txn_list_hit(struct txn *txn, const struct list_hit *hit);
 
 /* The sum that a stage has come to, for the record; a later word replaces an earlier one. */
 void txn_score(struct txn *txn, enum score_kind kind, int64_t value);

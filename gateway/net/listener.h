@@ -9,7 +9,7 @@
 #ifndef SALLYPORT_LISTENER_H
 #define SALLYPORT_LISTENER_H
 
-#include "gateway/base/addr.h"
+#include "gateway/base/addrlist.h"
 #include "gateway/base/siphash.h"
 #include "gateway/net/worker.h"
 
@@ -42,10 +42,10 @@ enum connection_kind { CONNECTION_REFUSED, CONNECTION_TLS_FAILED };
 struct connection_fault {
     enum connection_kind kind;
     struct addr peer;
-    const char *reason; /* slug */
-    const char *detail; /* constant text, or NULL */
-    struct span sni;    /* as far as it was heard */
-    struct span list;   /* address list that denied it, or empty */
+    const char *reason;   /* slug */
+    const char *detail;   /* constant text, or NULL */
+    struct span sni;      /* as far as it was heard */
+    struct list_hit list; /* address list that denied it, or empty */
 };
 
 struct listener {

@@ -161,6 +161,26 @@ static bool put_users(struct steward_settings *settings, const struct config *co
     return fits;
 }
 
+static bool put_guard(struct watched_list *to, const struct list_conf *list)
+{
+    to->format = (uint32_t)list->format;
+    to->max_cover = (uint32_t)list->max_cover;
+    to->max_shrink = (uint32_t)list->max_shrink;
+    to->entries = (uint32_t)addrlist_count(list->built);
+    to->denies = list->denies;
+    to->without_count = (uint32_t)list->without.count;
+    for (size_t i = 0; i < list->without.count; i++)
+        to->without[i] = list->without.items[i];
+    return settings_put(to->reason, sizeof(to->reason), list->reason);
+}
+
+static void put_spared(struct steward_settings *settings, const struct config *config)
+{
+    size_t count = config->spared_count < SPARED_MAX ? config->spared_count : SPARED_MAX;
+    settings->spared_count = (uint32_t)count;
+    memcpy(settings->spared, config->spared, count * sizeof(config->spared[0]));
+}
+
 static void send_steward(struct home *home)
 {
     const struct config *config = home->config;
@@ -188,8 +208,10 @@ static void send_steward(struct home *home)
         struct watched_list *list = &settings->lists[settings->list_count++];
         list->id = (uint32_t)i;
         fits = settings_put(list->name, sizeof(list->name), config->lists[i].name) &&
-               settings_put(list->path, sizeof(list->path), config->lists[i].file.text);
+               settings_put(list->path, sizeof(list->path), config->lists[i].file.text) &&
+               put_guard(list, &config->lists[i]);
     }
+    put_spared(settings, config);
     if (!fits || !put_databases(settings, config) || !put_keys(settings, config) ||
         !put_providers(settings, config) || !put_users(settings, config))
         refuse(home, SPAN("error: a path or name is too long for the steward\n"));

@@ -11,6 +11,7 @@
 
 #include "gateway/audit/ring.h"
 #include "gateway/store/snapshot.h"
+#include "geoip/listfile.h"
 
 bool settings_put(char *to, size_t size, struct span text)
 {
@@ -82,6 +83,7 @@ enum err steward_settings_open(int fd, const struct steward_settings **settings)
     TRY(map(fd, sizeof(**settings), &bytes));
     const struct steward_settings *s = (const void *)bytes.p;
     if (s->layout != SETTINGS_LAYOUT || s->list_count > WATCHED_FILES_MAX ||
+        s->spared_count > SPARED_MAX ||
         bytes.len != sizeof(*s) + s->list_count * sizeof(s->lists[0]))
         return ERR_PROTOCOL;
     if (!ends(s->config, sizeof(s->config)) || !ends(s->hash, sizeof(s->hash)) ||
@@ -93,7 +95,9 @@ enum err steward_settings_open(int fd, const struct steward_settings **settings)
         if (!provider_good(&s->providers[i]))
             return ERR_PROTOCOL;
     for (uint32_t i = 0; i < s->list_count; i++)
-        if (s->lists[i].kind >= SNAPSHOT_KINDS ||
+        if (s->lists[i].kind >= SNAPSHOT_KINDS || s->lists[i].format > LISTFILE_JSON ||
+            s->lists[i].without_count > LIST_WITHOUT_MAX ||
+            !ends(s->lists[i].reason, sizeof(s->lists[i].reason)) ||
             !ends(s->lists[i].name, sizeof(s->lists[i].name)) ||
             !ends(s->lists[i].path, sizeof(s->lists[i].path)))
             return ERR_PROTOCOL;

@@ -35,6 +35,12 @@ struct watched_list {
     struct stat seen; /* of the file when the configuration was loaded; all zero: not kept */
     char name[SETTINGS_TEXT_BYTES];
     char path[SETTINGS_PATH_BYTES];
+    /* Address lists: how the file is read, and what it may not do (geoip/listguard.h). */
+    uint32_t format, max_cover, max_shrink, without_count;
+    uint32_t entries; /* of the file when the configuration was loaded */
+    bool denies;
+    char reason[SETTINGS_TEXT_BYTES];
+    struct cidr without[LIST_WITHOUT_MAX];
 };
 
 /* Whose keys are fetched: struct provider of gateway/chain/config.h in bounded strings. */
@@ -76,6 +82,8 @@ struct steward_settings {
     char user[SETTINGS_TEXT_BYTES];
     uint32_t provider_count;
     struct watched_provider providers[PROVIDERS_MAX];
+    uint32_t spared_count;
+    struct cidr spared[SPARED_MAX];
     uint32_t list_count;
     struct watched_list lists[];
 };

@@ -17,7 +17,7 @@
 #include "gateway/audit/capture.h"
 #include "gateway/audit/commit.h"
 #include "gateway/audit/flood.h"
-#include "gateway/base/cidrset.h"
+#include "gateway/base/addrlist.h"
 #include "gateway/base/log.h"
 #include "gateway/chain/chain.h"
 #include "gateway/connection_log.h"
@@ -302,7 +302,7 @@ static bool snapshot_valid(enum snapshot_kind kind, struct span bytes)
 {
     switch (kind) {
     case SNAPSHOT_ADDRESS_LIST:
-        return cidrset_valid(bytes);
+        return addrlist_valid(bytes);
     case SNAPSHOT_GEO_DATABASE: {
         /* The steward has walked all of it; the library checks each step again. */
         MMDB_s db;

@@ -51,6 +51,7 @@ struct client {
 };
 
 struct watched {
+    const struct steward_settings *steward_settings;
     const struct watched_list *settings;
     struct stat seen; /* of the file when it was last read */
     int memfd;        /* the published snapshot, -1: none yet */

@@ -15,11 +15,12 @@
 
 #include "auth/keyfile.h"
 #include "auth/users.h"
-#include "gateway/base/cidrset.h"
 #include "gateway/base/log.h"
 #include "gateway/steward/users.h"
 #include "gateway/store/snapshot.h"
 #include "geoip/geofile.h"
+#include "geoip/listfile.h"
+#include "geoip/listguard.h"
 
 enum {
     EVENTS_OF_INTEREST = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE |
@@ -127,22 +128,58 @@ static const char *seal(struct watched *list, struct span block)
     return NULL;
 }
 
+static struct listguard guard_of(const struct steward_settings *settings,
+                                 const struct watched_list *list)
+{
+    return (struct listguard){
+        .max_cover = list->max_cover,
+        .max_shrink = list->max_shrink,
+        .spared = { (struct cidr *)settings->spared,
+                    list->denies ? settings->spared_count : 0 },
+    };
+}
+
+static const char *guard_and_seal(struct watched *list, struct span block, uint32_t now_s)
+{
+    char buffer[256];
+    struct text detail = text_fixed(buffer, sizeof(buffer));
+    struct listguard guard = guard_of(list->steward_settings, list->settings);
+    size_t was = list->version > 0 ? list->ranges : list->settings->entries;
+    const char *trouble = listguard_refuses(&guard, block, was, now_s, &detail);
+    if (trouble != NULL) {
+        log_error("watched list is refused; the last good one stays",
+                  F_TEXT("list", list->settings->name), F_TEXT("why", trouble),
+                  F_SPAN("detail", text_span(&detail)));
+        return trouble;
+    }
+    trouble = seal(list, block);
+    if (trouble == NULL)
+        list->ranges = addrlist_count(block);
+    return trouble;
+}
+
 static const char *build_list(struct watched *list, struct span text, struct arena *arena)
 {
-    struct cidrs cidrs = { 0 };
+    const struct watched_list *settings = list->settings;
+    struct addrlist_entries entries;
+    struct listfile_problem problem;
+    struct clock clock;
     struct span block;
-    unsigned line = 0;
-    if (cidrset_parse(text, arena, &cidrs, &line) != OK) {
-        log_error("watched list has a malformed line; the last good one stays",
-                  F_TEXT("path", list->settings->path), F_INT("line", line));
-        return "a line is malformed";
+    clock_read(&clock);
+    struct listfile_how how = { .format = (enum listfile_format)settings->format,
+                                .now_s = (uint32_t)(clock.wall_us / 1000000u),
+                                .reason = span_text(settings->reason) };
+    if (listfile_read(text, &how, arena, &entries, &problem) != OK) {
+        log_error("watched list cannot be read; the last good one stays",
+                  F_TEXT("path", settings->path), F_INT("line", problem.line),
+                  F_TEXT("why", problem.why));
+        return problem.line > 0 ? "a line is malformed" : problem.why;
     }
-    if (cidrset_build(cidrs.items, cidrs.count, arena, &block) != OK)
+    struct cidrs without = { (struct cidr *)settings->without, settings->without_count };
+    listguard_without(&entries, &without);
+    if (addrlist_build(entries.items, entries.count, how.now_s, arena, &block) != OK)
         return "it has too many entries";
-    const char *trouble = seal(list, block);
-    if (trouble == NULL)
-        list->ranges = cidrset_ranges(block);
-    return trouble;
+    return guard_and_seal(list, block, how.now_s);
 }
 
 /* A database goes as it is: what is checked is what is sent. */
@@ -182,7 +219,7 @@ static const struct kind {
     size_t max;
     const char *(*build)(struct watched *list, struct span text, struct arena *arena);
 } kinds[SNAPSHOT_KINDS] = {
-    [SNAPSHOT_ADDRESS_LIST] = { CIDRSET_FILE_MAX, build_list },
+    [SNAPSHOT_ADDRESS_LIST] = { LISTFILE_BYTES_MAX, build_list },
     [SNAPSHOT_GEO_DATABASE] = { GEOFILE_BYTES_MAX, build_database },
     [SNAPSHOT_API_KEYS] = { KEYFILE_BYTES_MAX, build_keys },
 };
@@ -337,7 +374,8 @@ enum err lists_open(struct steward *steward)
     if (steward->lists == NULL)
         return ERR_MEMORY;
     for (uint32_t i = 0; i < count; i++)
-        steward->lists[i] = (struct watched){ .settings = &steward->settings->lists[i],
+        steward->lists[i] = (struct watched){ .steward_settings = steward->settings,
+                                              .settings = &steward->settings->lists[i],
                                               .seen = steward->settings->lists[i].seen,
                                               .memfd = -1 };
     if (count == 0)

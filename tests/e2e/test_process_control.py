@@ -135,7 +135,7 @@ def test_malformed_list_keeps_the_last(content, origin):
 def test_a_list_too_large_keeps_the_last(origin):
     with Sallyport(with_list(origin), files={"bad.txt": "127.0.0.1\n"}) as gateway:
         with open(os.path.join(gateway.folder, "huge"), "w") as file:
-            file.truncate(64 * 1024 * 1024 + 1)
+            file.truncate(128 * 1024 * 1024 + 1)
         os.rename(os.path.join(gateway.folder, "huge"), os.path.join(gateway.folder, "bad.txt"))
         eventually(lambda: "too long" in (list_status(gateway) or {}).get("trouble", ""))
         assert gateway.ask().status == 403

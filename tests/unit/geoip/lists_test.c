@@ -1,7 +1,7 @@
 /* The allow and deny stages: who gets in, what lists say, and what is refused at load. */
 #include "geoip/lists.h"
 
-#include "gateway/base/cidrset.h"
+#include "geoip/listfile.h"
 #include "tests/unit/check.h"
 #include "tests/unit/stage_kit.h"
 
@@ -9,11 +9,14 @@ static struct kit kit;
 
 static struct span block_of(const char *text)
 {
-    struct cidrs cidrs;
-    unsigned line;
+    struct addrlist_entries entries;
+    struct listfile_problem problem;
+    struct listfile_how how = { .now_s = 1000 };
     struct span block;
-    assert_int_equal(cidrset_parse(span_text(text), &kit.config_arena, &cidrs, &line), OK);
-    assert_int_equal(cidrset_build(cidrs.items, cidrs.count, &kit.config_arena, &block), OK);
+    assert_int_equal(
+        listfile_read(span_text(text), &how, &kit.config_arena, &entries, &problem), OK);
+    assert_int_equal(
+        addrlist_build(entries.items, entries.count, 1000, &kit.config_arena, &block), OK);
     return block;
 }
 
@@ -79,7 +82,7 @@ static void deny_judges_connections(void **state)
         assert_true(addr_parse(span_text(rows[i].peer), &peer));
         struct call c = { .worker = &kit.worker, .peer = &peer, .conf = kit.instance.conf };
         assert_int_equal(deny_stage.on[PHASE_CONNECT](&c).action, rows[i].action);
-        assert_span(c.denied_by, span_text(rows[i].list));
+        assert_span(c.denied_by.list, span_text(rows[i].list));
     }
     kit_close(&kit);
 }
@@ -108,6 +111,84 @@ static void deny_refuses_but_for_exceptions(void **state)
     assert_int_equal(ask_from("192.0.2.66"), REASON_NONE); /* on both */
     assert_int_equal(ask_from("8.8.8.8"), REASON_NONE);
     kit_close(&kit);
+}
+
+static void why_is_told(void **state)
+{
+    (void)state;
+    open_with_lists(&deny_stage);
+    kit_list(&kit, "feed",
+             block_of("prefix,reason,source,expires\n8.8.0.0/16,wide,a,\n"
+                      "8.8.8.0/24,\"a \"\"scan\"\"\",b,4000000000\n8.8.8.8,gone,c,1001\n"));
+    assert_true(kit_configure(&kit, "[feed]", NULL));
+    kit.worker.loop.clock.wall_us = UINT64_C(2000) * 1000000;
+    assert_int_equal(ask_from("8.8.8.8"), REASON_ADDRESS_DENIED);
+    assert_int_equal(kit.txn.list_hit_count, 1);
+    const struct list_hit *hit = &kit.txn.list_hits[0];
+    assert_text(hit->list, "feed");
+    assert_text(hit->what.reason, "a \"scan\"");
+    assert_text(hit->what.source, "b");
+    assert_int_equal(hit->what.prefix.bits, 24);
+    assert_int_equal(hit->what.expires_s, 4000000000u);
+    kit_close(&kit);
+}
+
+static uint64_t state_of_chance = 0x2545f4914f6cdd1du;
+
+static uint32_t chance(void)
+{
+    state_of_chance ^= state_of_chance >> 12;
+    state_of_chance ^= state_of_chance << 25;
+    state_of_chance ^= state_of_chance >> 27;
+    return (uint32_t)(state_of_chance * 0x2545f4914f6cdd1du >> 32);
+}
+
+static struct cidr random_prefix(void)
+{
+    struct cidr cidr = { .addr = { .family = ADDR_V4,
+                                   .bytes = { 9, (uint8_t)(chance() % 3) } } };
+    cidr.addr.bytes[2] = (uint8_t)chance();
+    cidr.addr.bytes[3] = (uint8_t)(chance() % 8);
+    cidr.bits = (uint8_t)(9 + chance() % 24);
+    addr_mask(&cidr.addr, cidr.bits);
+    return cidr;
+}
+
+static struct span random_list(struct cidrs *naive, size_t count)
+{
+    struct addrlist_entry *entries =
+        arena_array(&kit.config_arena, struct addrlist_entry, count);
+    struct span block;
+    naive->items = arena_array(&kit.config_arena, struct cidr, count);
+    for (naive->count = 0; naive->count < count; naive->count++) {
+        naive->items[naive->count] = random_prefix();
+        entries[naive->count].cidr = naive->items[naive->count];
+    }
+    assert_int_equal(addrlist_build(entries, count, 0, &kit.config_arena, &block), OK);
+    return block;
+}
+
+/* However specific what denies: whoever is excepted, passes. */
+static void exceptions_win_as_in_a_naive_set(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 20; round++) {
+        struct cidrs denied, excepted;
+        kit_open(&kit, &deny_stage);
+        kit_list(&kit, "denied", random_list(&denied, 1 + chance() % 40));
+        kit_list(&kit, "excepted", random_list(&excepted, 1 + chance() % 20));
+        assert_true(kit_configure(&kit, "{lists: [denied], except: [excepted]}", NULL));
+        for (unsigned i = 0; i < 300; i++) {
+            struct addr addr = random_prefix().addr;
+            addr.bytes[3] = (uint8_t)(addr.bytes[3] + chance() % 2);
+            kit_begin(&kit);
+            kit.txn.client = addr;
+            bool refused = kit_run(&kit, PHASE_REQUEST_HEAD).action == ACTION_DENY;
+            assert_int_equal(refused,
+                             cidrs_contain(&denied, &addr) && !cidrs_contain(&excepted, &addr));
+        }
+        kit_close(&kit);
+    }
 }
 
 static void who_is_allowed_is_not_denied(void **state)
@@ -202,7 +283,8 @@ int main(void)
 {
     return RUN(TEST(allow_lets_in_its_own_and_nobody_else), TEST(deny_judges_connections),
                TEST(an_address_of_no_family_is_not_allowed),
-               TEST(deny_refuses_but_for_exceptions), TEST(who_is_allowed_is_not_denied),
+               TEST(deny_refuses_but_for_exceptions), TEST(why_is_told),
+               TEST(exceptions_win_as_in_a_naive_set), TEST(who_is_allowed_is_not_denied),
                TEST(a_site_adds_to_what_it_inherits), TEST(lists_change_while_we_run),
                TEST(a_missing_block_fails_closed), TEST(complains_of_unknown_names),
                TEST(nothing_configured_is_idle));

@@ -1,0 +1,431 @@
+/* Building an address list: sorting, what encloses what, and every text once. */
+#include <endian.h>
+#include <stdlib.h>
+
+#include "gateway/base/addrlist_block.h"
+#include "gateway/base/siphash.h"
+
+typedef unsigned __int128 key128;
+
+enum { TEXT_BYTES_MAX = 192 * 1024 * 1024 };
+#define NO_PARENT UINT32_MAX
+
+struct key {
+    key128 first;
+    uint32_t order; /* in the file */
+    uint32_t expires_s;
+    uint32_t info : 24, bits : 8;
+};
+_Static_assert(ADDRLIST_INFOS_MAX <= 1 << 24, "the number of an info fits");
+
+struct keys {
+    struct key *items;
+    uint32_t *parents; /* NO_PARENT: none */
+    size_t count, nested;
+    unsigned width;
+};
+
+struct pair {
+    uint64_t hash;
+    struct addrlist_info info;
+    struct span source, reason;
+};
+
+struct building {
+    const struct addrlist_entry *entries;
+    struct keys v4, v6;
+    struct pair *pairs; /* each (source, reason) once */
+    uint32_t *slots;    /* their numbers plus one, by hash */
+    size_t pair_count, pair_room, slot_mask;
+    char *texts;
+    size_t text_len, text_room;
+    struct siphash_key seed; /* a feed may choose its texts */
+    struct span last_source; /* texts repeat: the hash of the last one is kept */
+    uint64_t last_hash;
+};
+
+/* ---- texts ---- */
+
+static struct span bounded(struct span text)
+{
+    size_t len = text.len < ADDRLIST_TEXT_MAX ? text.len : ADDRLIST_TEXT_MAX;
+    while (len < text.len && len > 0 && ((unsigned char)text.p[len] & 0xc0) == 0x80)
+        len--; /* not in the middle of a character */
+    return span_of(text.p, len);
+}
+
+static bool add_text(struct building *building, struct span text, uint32_t *at)
+{
+    size_t len = building->text_len + text.len + 1;
+    if (len > TEXT_BYTES_MAX)
+        return false;
+    if (len > building->text_room) {
+        size_t room = building->text_room * 2 + 4096;
+        char *moved = realloc(building->texts, room);
+        if (moved == NULL)
+            return false;
+        building->texts = moved;
+        building->text_room = room;
+    }
+    *at = (uint32_t)building->text_len;
+    building->texts[building->text_len] = (char)text.len;
+    if (text.len > 0)
+        memcpy(building->texts + building->text_len + 1, text.p, text.len);
+    building->text_len = len;
+    return true;
+}
+
+static bool grow_slots(struct building *building)
+{
+    size_t room = building->slot_mask == 0 ? 4096 : (building->slot_mask + 1) * 2;
+    uint32_t *slots = calloc(room, sizeof(*slots));
+    if (slots == NULL)
+        return false;
+    for (size_t i = 0; i < building->pair_count; i++) {
+        size_t at = (size_t)building->pairs[i].hash & (room - 1);
+        while (slots[at] != 0)
+            at = (at + 1) & (room - 1);
+        slots[at] = (uint32_t)i + 1;
+    }
+    free(building->slots);
+    building->slots = slots;
+    building->slot_mask = room - 1;
+    return true;
+}
+
+static bool grow_pairs(struct building *building)
+{
+    if (building->pair_count * 2 >= building->slot_mask && !grow_slots(building))
+        return false;
+    if (building->pair_count < building->pair_room)
+        return true;
+    size_t room = building->pair_room * 2 + 1024;
+    struct pair *moved = realloc(building->pairs, room * sizeof(*moved));
+    if (moved == NULL)
+        return false;
+    building->pairs = moved;
+    building->pair_room = room;
+    return true;
+}
+
+/* A pair of its own; one source with many reasons in a row is written once. */
+static bool add_pair(struct building *building, const struct pair *wanted)
+{
+    struct pair *made = &building->pairs[building->pair_count];
+    *made = *wanted;
+    if (building->pair_count > 0 && span_equal(made[-1].source, made->source))
+        made->info.source = made[-1].info.source;
+    else if (!add_text(building, made->source, &made->info.source))
+        return false;
+    building->pair_count++;
+    return add_text(building, made->reason, &made->info.reason);
+}
+
+static bool intern(struct building *building, struct span source, struct span reason,
+                   uint32_t *number)
+{
+    if (building->pair_count >= ADDRLIST_INFOS_MAX - 1 || !grow_pairs(building))
+        return false;
+    struct pair wanted = { .source = source, .reason = reason };
+    if (!span_equal(building->last_source, source) || building->last_hash == 0) {
+        building->last_source = source;
+        building->last_hash = siphash(&building->seed, source.p, source.len) | 1;
+    }
+    wanted.hash = building->last_hash * 31 + siphash(&building->seed, reason.p, reason.len);
+    size_t at = (size_t)wanted.hash & building->slot_mask;
+    for (; building->slots[at] != 0; at = (at + 1) & building->slot_mask) {
+        const struct pair *pair = &building->pairs[building->slots[at] - 1];
+        if (pair->hash != wanted.hash || !span_equal(pair->source, source) ||
+            !span_equal(pair->reason, reason))
+            continue;
+        *number = building->slots[at] - 1;
+        return true;
+    }
+    if (!add_pair(building, &wanted))
+        return false;
+    building->slots[at] = (uint32_t)building->pair_count;
+    *number = (uint32_t)building->pair_count - 1;
+    return true;
+}
+
+/* ---- prefixes ---- */
+
+static key128 number_of(const struct addr *addr)
+{
+    key128 number = 0;
+    for (size_t i = 0; i < (addr->family == ADDR_V4 ? 4 : 16); i++)
+        number = number << 8 | addr->bytes[i];
+    return number;
+}
+
+static uint64_t life(uint32_t expires_s)
+{
+    return expires_s == 0 ? UINT64_MAX : expires_s;
+}
+
+/* Shorter prefixes before those inside; of equal ones the longest life, then the first. */
+static inline bool before(const struct key *x, const struct key *y)
+{
+    if (x->first != y->first)
+        return x->first < y->first;
+    if (x->bits != y->bits)
+        return x->bits < y->bits;
+    if (x->expires_s != y->expires_s)
+        return life(x->expires_s) > life(y->expires_s);
+    return x->order < y->order;
+}
+
+static void merge(struct key *to, const struct key *left, size_t left_count,
+                  const struct key *right, size_t right_count)
+{
+    while (left_count > 0 && right_count > 0) {
+        bool take = before(right, left);
+        *to++ = take ? *right++ : *left++;
+        left_count -= !take;
+        right_count -= take;
+    }
+    memcpy(to, left, left_count * sizeof(*to));
+    memcpy(to + left_count, right, right_count * sizeof(*to));
+}
+
+/* Runs of ever twice the length, from one array to the other and back. qsort asks the system
+ * for the size of its memory, which the steward's sandbox does not let it. */
+static bool sort(struct keys *keys)
+{
+    size_t count = keys->count;
+    struct key *from = keys->items, *to = malloc((count + 1) * sizeof(*to));
+    if (to == NULL)
+        return false;
+    for (size_t run = 1; run < count; run *= 2) {
+        for (size_t at = 0; at < count; at += 2 * run) {
+            size_t left = count - at < run ? count - at : run;
+            size_t right = count - at - left < run ? count - at - left : run;
+            merge(to + at, from + at, left, from + at + left, right);
+        }
+        struct key *swapped = from;
+        from = to;
+        to = swapped;
+    }
+    keys->items = from;
+    free(to);
+    return true;
+}
+
+static enum err gather(struct building *building, size_t count, uint32_t now_s)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct addrlist_entry *entry = &building->entries[i];
+        const struct cidr *cidr = &entry->cidr;
+        bool v4 = cidr->addr.family == ADDR_V4;
+        if (!(v4 && cidr->bits <= 32) && !(cidr->addr.family == ADDR_V6 && cidr->bits <= 128))
+            return ERR_RANGE;
+        if (entry->expires_s != 0 && entry->expires_s <= now_s)
+            continue;
+        struct keys *keys = v4 ? &building->v4 : &building->v6;
+        struct addr first = cidr->addr;
+        uint32_t info;
+        if (!intern(building, bounded(entry->source), bounded(entry->reason), &info))
+            return ERR_MEMORY;
+        addr_mask(&first, cidr->bits);
+        keys->items[keys->count++] = (struct key){ .first = number_of(&first),
+                                                   .order = (uint32_t)i,
+                                                   .expires_s = entry->expires_s,
+                                                   .info = info & 0xffffff,
+                                                   .bits = cidr->bits };
+    }
+    return OK;
+}
+
+static void drop_equal(struct keys *keys)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < keys->count; i++) {
+        const struct key *last = kept > 0 ? &keys->items[kept - 1] : NULL;
+        if (last == NULL || last->first != keys->items[i].first ||
+            last->bits != keys->items[i].bits)
+            keys->items[kept++] = keys->items[i];
+    }
+    keys->count = kept;
+}
+
+static bool holds(const struct key *key, key128 address, unsigned width)
+{
+    return key->bits == 0 || (key->first ^ address) >> (width - key->bits) == 0;
+}
+
+/* `open` are the prefixes that enclose the place where the walk is, outermost first. */
+static void find_parents(struct keys *keys)
+{
+    uint32_t open[130];
+    unsigned depth = 0;
+    for (size_t i = 0; i < keys->count; i++) {
+        while (depth > 0 &&
+               !holds(&keys->items[open[depth - 1]], keys->items[i].first, keys->width))
+            depth--;
+        keys->parents[i] = depth > 0 ? open[depth - 1] : NO_PARENT;
+        keys->nested += depth > 0;
+        INVARIANT(depth < ARRAY_LEN(open));
+        open[depth++] = (uint32_t)i;
+    }
+}
+
+static bool order(struct keys *keys)
+{
+    if (!sort(keys))
+        return false;
+    drop_equal(keys);
+    keys->parents = malloc((keys->count + 1) * sizeof(uint32_t));
+    if (keys->parents == NULL)
+        return false;
+    find_parents(keys);
+    return true;
+}
+
+/* ---- writing ---- */
+
+/* What reaches into a top from before: the nearest prefix shorter than 16 bits around it. */
+static void put_index4(char *block, const struct addrlist_head *head, const struct keys *keys)
+{
+    struct addrlist_index *index = (void *)(block + head->index);
+    uint32_t next = 0, around = NO_PARENT;
+    for (uint32_t top = 0; top < ADDRLIST_INDEX_ENTRIES; top++) {
+        index[top].from = next;
+        while (around != NO_PARENT &&
+               !holds(&keys->items[around], (key128)top << 16, keys->width))
+            around = keys->parents[around];
+        index[top].around = around != NO_PARENT ? around + 1 : 0;
+        for (; next < keys->count && (uint32_t)keys->items[next].first >> 16 == top; next++)
+            around = keys->items[next].bits < 16 ? next : around;
+    }
+}
+
+static void put_first4(char *block, const struct addrlist_head *head, const struct keys *keys)
+{
+    uint32_t *whole = (void *)(block + head->v4.first);
+    uint16_t *half = (void *)(block + head->v4.first);
+    for (size_t i = 0; i < keys->count; i++) {
+        if (head->index == 0)
+            whole[i] = (uint32_t)keys->items[i].first;
+        else
+            half[i] = (uint16_t)keys->items[i].first;
+    }
+}
+
+/* A node's key is its first one below. */
+static void put_first6(char *block, const struct addrlist_head *head, const struct keys *keys)
+{
+    uint64_t *high = (void *)(block + head->v6.first), *low = (void *)(block + head->v6.low);
+    for (size_t i = 0; i < keys->count; i++) {
+        high[i] = (uint64_t)(keys->items[i].first >> 64);
+        low[i] = (uint64_t)keys->items[i].first;
+    }
+    size_t step = 1;
+    for (unsigned level = 0; level < head->levels; level++) {
+        uint64_t *node = (void *)(block + head->level[level]);
+        step *= ADDRLIST_FAN;
+        for (size_t i = 0; i < head->level_keys[level]; i++)
+            node[i] = high[i * step];
+    }
+}
+
+static void put_whats(char *block, const struct addrlist_family *family,
+                      const struct keys *keys)
+{
+    uint8_t *bits = (void *)(block + family->bits);
+    struct addrlist_what *whats = (void *)(block + family->what);
+    for (size_t i = 0; i < keys->count; i++) {
+        bits[i] = keys->items[i].bits;
+        whats[i] = (struct addrlist_what){ keys->items[i].info, keys->items[i].expires_s };
+    }
+}
+
+static void put_ranks(char *block, const struct addrlist_family *family,
+                      const struct keys *keys)
+{
+    struct addrlist_rank *rank = (void *)(block + family->rank);
+    uint32_t *parents = (void *)(block + family->parents), before = 0;
+    for (size_t from = 0; from < keys->count; from += ADDRLIST_RANK_BITS, rank++) {
+        *rank = (struct addrlist_rank){ .before = before, .soonest_s = UINT32_MAX };
+        for (size_t i = from; i < keys->count && i < from + ADDRLIST_RANK_BITS; i++) {
+            const struct key *key = &keys->items[i];
+            if (key->expires_s != 0 && key->expires_s < rank->soonest_s)
+                rank->soonest_s = key->expires_s;
+            if (keys->parents[i] == NO_PARENT)
+                continue;
+            rank->bits |= UINT32_C(1) << (i - from);
+            parents[before++] = keys->parents[i];
+        }
+    }
+}
+
+static enum err write_block(const struct building *building, struct arena *arena,
+                            struct span *out)
+{
+    struct addrlist_head head = {
+        .magic = ADDRLIST_MAGIC,
+        .v4 = { .count = (uint32_t)building->v4.count,
+                .nested = (uint32_t)building->v4.nested },
+        .v6 = { .count = (uint32_t)building->v6.count,
+                .nested = (uint32_t)building->v6.nested },
+        .info_count = (uint32_t)building->pair_count,
+        .text_bytes = (uint32_t)building->text_len,
+    };
+    if (!addrlist_lay_out(&head))
+        return ERR_LIMIT;
+    char *block = arena_zero(arena, 1, head.bytes);
+    if (block == NULL)
+        return ERR_MEMORY;
+
+    memcpy(block, &head, sizeof(head));
+    if (head.index != 0)
+        put_index4(block, &head, &building->v4);
+    put_first4(block, &head, &building->v4);
+    put_first6(block, &head, &building->v6);
+    put_whats(block, &head.v4, &building->v4);
+    put_whats(block, &head.v6, &building->v6);
+    put_ranks(block, &head.v4, &building->v4);
+    put_ranks(block, &head.v6, &building->v6);
+    for (size_t i = 0; i < building->pair_count; i++)
+        memcpy(block + head.infos + i * sizeof(struct addrlist_info), &building->pairs[i].info,
+               sizeof(struct addrlist_info));
+    if (building->text_len > 0)
+        memcpy(block + head.texts, building->texts, building->text_len);
+    *out = span_of(block, head.bytes);
+    return OK;
+}
+
+static size_t count_v4(const struct addrlist_entry *entries, size_t count)
+{
+    size_t v4 = 0;
+    for (size_t i = 0; i < count; i++)
+        v4 += entries[i].cidr.addr.family == ADDR_V4;
+    return v4;
+}
+
+enum err addrlist_build(const struct addrlist_entry *entries, size_t count, uint32_t now_s,
+                        struct arena *arena, struct span *out)
+{
+    if (count > ADDRLIST_ENTRIES_MAX)
+        return ERR_LIMIT;
+
+    size_t v4 = count_v4(entries, count);
+    struct building building = {
+        .entries = entries,
+        .v4 = { .items = malloc((v4 + 1) * sizeof(struct key)), .width = 32 },
+        .v6 = { .items = malloc((count - v4 + 1) * sizeof(struct key)), .width = 128 },
+    };
+    random_bytes(&building.seed, sizeof(building.seed));
+    enum err err = building.v4.items == NULL || building.v6.items == NULL ? ERR_MEMORY : OK;
+    err = err == OK ? gather(&building, count, now_s) : err;
+    if (err == OK && (!order(&building.v4) || !order(&building.v6)))
+        err = ERR_MEMORY;
+    err = err == OK ? write_block(&building, arena, out) : err;
+    free(building.v4.parents);
+    free(building.v6.parents);
+    free(building.v4.items);
+    free(building.v6.items);
+    free(building.pairs);
+    free(building.slots);
+    free(building.texts);
+    return err;
+}

@@ -1,0 +1,127 @@
+/*
+ * Address lists at a million IPv4 and 200,000 IPv6 prefixes, each with a reason and an expiry:
+ * what reading, building and one look-up cost, and how much memory a prefix takes.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "gateway/base/addrlist.h"
+#include "geoip/listfile.h"
+
+enum { V4 = 1000 * 1000, V6 = 200 * 1000, LOOK_UPS = 1 << 20, ROUNDS = 5 };
+enum { NOW_S = 1800000000 };
+
+static double now_ns(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static uint64_t seed = 0x9e3779b97f4a7c15u;
+
+static uint32_t chance(void)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(seed >> 32);
+}
+
+/* IPv4: four of five are hosts. IPv6: as routed, /32 to /64, and hosts. */
+static struct cidr random_prefix(bool v6)
+{
+    struct cidr cidr = { .addr = { .family = v6 ? ADDR_V6 : ADDR_V4 } };
+    for (size_t i = 0; i < (v6 ? 16 : 4); i++)
+        cidr.addr.bytes[i] = (uint8_t)chance();
+    if (!v6) {
+        cidr.bits = (uint8_t)(chance() % 5 > 0 ? 32 : 16 + chance() % 9);
+    } else {
+        static const uint8_t bits[] = { 32, 48, 48, 56, 64, 64, 64, 128 };
+        cidr.addr.bytes[0] = (uint8_t)(0x20 | (cidr.addr.bytes[0] & 0x0f));
+        cidr.bits = bits[chance() % ARRAY_LEN(bits)];
+    }
+    addr_mask(&cidr.addr, cidr.bits);
+    return cidr;
+}
+
+static struct span write_list(struct arena *arena, struct cidr *kept)
+{
+    struct text text = text_growing(arena, 64 << 20);
+    for (size_t i = 0; i < V4 + V6; i++) {
+        kept[i] = random_prefix(i >= V4);
+        cidr_write(&text, &kept[i]);
+        text_lit(&text, ",reason ");
+        text_uint(&text, i % 1000);
+        text_char(&text, ',');
+        text_uint(&text, NOW_S + 3600 + i % 100000);
+        text_char(&text, '\n');
+    }
+    return text_span(&text);
+}
+
+static void look_up(struct span block, const struct cidr *kept, size_t count, const char *what)
+{
+    struct addr *addrs = malloc(LOOK_UPS * sizeof(*addrs));
+    bool v6 = kept[0].addr.family == ADDR_V6;
+    if (addrs == NULL)
+        exit(2);
+    for (size_t i = 0; i < LOOK_UPS; i++) {
+        struct cidr any = count > 0 ? kept[chance() % count] : random_prefix(v6);
+        addrs[i] = any.addr;
+    }
+    double best = 1e9;
+    size_t found = 0;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        double began = now_ns();
+        uint32_t place;
+        found = 0;
+        for (size_t i = 0; i < LOOK_UPS; i++)
+            found += addrlist_find(block, &addrs[i], NOW_S, &place);
+        double ns = (now_ns() - began) / LOOK_UPS;
+        best = ns < best ? ns : best;
+    }
+    (void)printf("%s: %.0f ns a look-up, %.0f %% found\n", what, best,
+                 100.0 * (double)found / LOOK_UPS);
+    free(addrs);
+}
+
+int main(void)
+{
+    struct arena arena;
+    arena_init(&arena, NULL, 0, NULL, (size_t)2 << 30);
+    struct cidr *kept = malloc((V4 + V6) * sizeof(*kept));
+    if (kept == NULL)
+        return 2;
+    struct span text = write_list(&arena, kept), block;
+    struct listfile_problem problem;
+    struct addrlist_entries entries;
+    struct listfile_how how = { .format = LISTFILE_CSV, .now_s = NOW_S };
+
+    double began = now_ns();
+    if (listfile_read(text, &how, &arena, &entries, &problem) != OK) {
+        (void)fprintf(stderr, "line %u: %s\n", problem.line, problem.why);
+        return 2;
+    }
+    double parsed = now_ns();
+    if (addrlist_build(entries.items, entries.count, NOW_S, &arena, &block) != OK)
+        return 2;
+    double built = now_ns();
+    double checked = built;
+    if (!addrlist_valid(block))
+        return 2;
+    checked = now_ns();
+    (void)printf("%zu prefixes of %d: read in %.0f ms, built in %.0f ms, checked in %.4f ms\n",
+                 addrlist_count(block), V4 + V6, (parsed - began) / 1e6, (built - parsed) / 1e6,
+                 (checked - built) / 1e6);
+    (void)printf("%.1f bytes a prefix, of them the index %.1f\n",
+                 (double)block.len / (double)addrlist_count(block),
+                 65537 * 4.0 / (double)addrlist_count(block));
+    look_up(block, kept, 0, "IPv4, anybody");
+    look_up(block, kept, V4, "IPv4, listed");
+    look_up(block, kept + V4, 0, "IPv6, anybody");
+    look_up(block, kept + V4, V6, "IPv6, listed");
+    free(kept);
+    arena_reset(&arena);
+    return 0;
+}
