@@ -101,6 +101,7 @@ int verb_policy(const struct arguments *arguments);
 int verb_selftest(const struct arguments *arguments);
 int verb_geoip(const struct arguments *arguments);
 int verb_config(const struct arguments *arguments);
+int verb_doctor(const struct arguments *arguments);
 int verb_completion(const struct arguments *arguments);
 int verb_manpage(const struct arguments *arguments);
 int verb_version(const struct arguments *arguments);

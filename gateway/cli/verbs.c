@@ -195,6 +195,11 @@ const struct verb verbs[] = {
       .summary = "Tries what is known to have fooled others against this program.",
       .flags = { OUTPUT },
       .run = verb_selftest },
+    { .name = "doctor",
+      .summary = "What is wrong around the gateway: origins, circles, files, clock, "
+                 "certificates, kernel. 0: nothing bad, 1: something.",
+      .flags = { CONFIG, OUTPUT },
+      .run = verb_doctor },
     { .name = "completion",
       .operands = "bash|zsh|fish",
       .summary = "What a shell needs to complete this command's words.",
