@@ -330,6 +330,8 @@ def test_shipped_configurations(name, tmp_path, authority):
     shutil.copy(os.path.join(ROOT, name), tmp_path / "s.yaml")
     (tmp_path / "users").write_text("ann:$6$rounds=1000$saltsalt$" + "a" * 86 + "\n")
     os.chmod(tmp_path / "users", 0o600)
+    done = command("users", "add", "ann", "--file", tmp_path / "users.db", input="correct horse battery\n")
+    assert done.returncode == 0, done.stderr
     (tmp_path / "abusers.txt").write_text("192.0.2.7\n")
     (tmp_path / "tls").mkdir()
     for pair in ("ledger", "gateway"):
