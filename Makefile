@@ -34,7 +34,7 @@ DEMO_SOURCES := $(wildcard tests/demo/backend.c)
 
 # ---- flags ----------------------------------------------------------------------------------
 
-MODULES := openssl libhs libpcre2-8 yaml-0.1 jansson libsodium libseccomp libmaxminddb hiredis sqlite3 libnghttp2 zlib expat libbrotlidec libbrotlienc libzstd liboath
+MODULES := openssl libhs libpcre2-8 yaml-0.1 jansson libsodium libseccomp libmaxminddb hiredis sqlite3 libnghttp2 zlib expat libbrotlidec libbrotlienc libcares libzstd liboath
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
 	-Wpointer-arith -Wwrite-strings -Wformat=2 -Werror
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all

@@ -40,9 +40,15 @@ static inline uint32_t provider_id(const struct config *config, size_t index)
 {
     return (uint32_t)(config->list_count + config->geo_count + config->key_file_count + index);
 }
+/* Behind the stores of users, of what names of upstreams stand for:
+ * gateway/upstream/discovery.h. */
+static inline uint32_t found_id(const struct config *config)
+{
+    return provider_id(config, config->provider_count + config->user_file_count);
+}
 static inline size_t snapshot_ids(const struct config *config)
 {
-    return provider_id(config, config->provider_count) + config->user_file_count;
+    return found_id(config) + (config->discovery_count > 0);
 }
 void providers_initial(struct snapshots *snapshots, const struct config *config);
 

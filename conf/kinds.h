@@ -37,7 +37,7 @@ struct path {
 /* http://host:port/path, https://..., unix:/path (HTTP over a unix socket). */
 struct url {
     struct span text;
-    struct span scheme; /* "http", "https" or "unix" */
+    struct span scheme; /* "http", "https", "unix"; of names "dns", "srv", and with "+https" */
     struct span host;   /* no brackets */
     uint16_t port;      /* the scheme's own when none was given */
     struct span path;   /* "" when none; the socket's path for unix */

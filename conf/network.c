@@ -15,6 +15,14 @@ static const struct scheme schemes[] = {
     { SPAN_INIT("https"), SPAN_INIT("https://"), 443 },
 };
 
+/* Names that servers are found by; only where a server is meant. */
+static const struct scheme found_schemes[] = {
+    { SPAN_INIT("dns"), SPAN_INIT("dns://"), 80 },
+    { SPAN_INIT("dns+https"), SPAN_INIT("dns+https://"), 443 },
+    { SPAN_INIT("srv"), SPAN_INIT("srv://"), 0 },
+    { SPAN_INIT("srv+https"), SPAN_INIT("srv+https://"), 0 },
+};
+
 static bool host_acceptable(struct span host)
 {
     struct addr addr;
@@ -121,15 +129,33 @@ static bool parse_unix(const struct given *given, struct url *url)
     return true;
 }
 
+static const struct scheme *scheme_of(struct span text)
+{
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+        if (span_starts(text, schemes[i].prefix))
+            return &schemes[i];
+    }
+    for (size_t i = 0; i < ARRAY_LEN(found_schemes); i++) {
+        if (span_starts(text, found_schemes[i].prefix))
+            return &found_schemes[i];
+    }
+    return NULL;
+}
+
 static bool parse_written(const struct given *given, struct url *url)
 {
     struct span text = given->node->text;
     if (span_starts(text, SPAN("unix:")))
         return parse_unix(given, url);
-    for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
-        if (!span_starts(text, schemes[i].prefix))
-            continue;
-        const char *why = parse_http(text, &schemes[i], url);
+    const struct scheme *scheme = scheme_of(text);
+    if (scheme != NULL) {
+        const char *why = parse_http(text, scheme, url);
+        struct addr addr;
+        if (why == NULL && scheme->port == 0 && url->port != 0)
+            why = "the port is the record's to say";
+        if (why == NULL && span_find(scheme->name, SPAN("http")) != 0 &&
+            addr_parse(url->host, &addr))
+            why = "an address needs no finding";
         if (why != NULL)
             return refuse_value(given, DIAG_VALUE, SPAN("for example http://127.0.0.1:3000"),
                                 "%s is not a URL that can be used: %s", given->row->name, why);

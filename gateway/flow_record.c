@@ -156,7 +156,7 @@ static void fill_outcome(struct record *record, const struct flow *flow)
     record->upstream_status = x->rsp.status;
     record->upstream_tries = x->tries;
     if (x->server != NULL)
-        record->upstream = x->server->conf->label;
+        record->upstream = x->label;
     if (flow->answered_ns != 0)
         record->upstream_us = (uint32_t)((flow->answered_ns - flow->forwarded_ns) / 1000);
 }

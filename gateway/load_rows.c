@@ -107,6 +107,20 @@ static void check_metrics(const void *field, struct complaint *complaint)
                  text->p);
 }
 
+static void check_resolver(const void *field, struct complaint *complaint)
+{
+    const struct texts *texts = field;
+    struct addr addr;
+
+    for (size_t i = 0; i < texts->count; i++) {
+        if (!addr_parse_port(texts->items[i], &addr))
+            complain(complaint, SEVERITY_ERROR, "\"%.*s\" is no address: ip or ip:port",
+                     (int)texts->items[i].len, texts->items[i].p);
+    }
+    if (texts->count > RESOLVERS_MAX)
+        complain(complaint, SEVERITY_ERROR, "no more than %d name servers", RESOLVERS_MAX);
+}
+
 uint32_t audit_record_bit(struct span name)
 {
     static const struct {
@@ -259,6 +273,11 @@ const struct option server_rows[] = {
                "reaches it may read; without it there is none."),
     OPTION(struct server_conf, user, OPT_TEXT, .fallback = "nobody",
            .help = "Whom the processes become when started as root."),
+    OPTION(struct server_conf, resolver, OPT_TEXTS, .check = check_resolver,
+           .example = "[192.0.2.53, \"[2001:db8::53]:53\"]",
+           .help =
+               "Name servers that are asked for dns:// and srv:// upstreams. Default: those "
+               "of /etc/resolv.conf."),
     OPTION(struct server_conf, trusted_proxies, OPT_CIDRS, .example = "[10.0.0.0/8]",
            .help = "Whose word on the client's address counts. Nobody's, unless said here."),
     OPTION(struct server_conf, proxy_protocol, OPT_BOOL, .fallback = "false",

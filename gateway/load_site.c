@@ -31,6 +31,32 @@ static void conflict(struct site_load *sl, struct place place, struct span messa
 
 /* ---- levels ---- */
 
+/* Names that servers are found by are numbered over all upstreams. */
+static bool note_names(struct site_load *sl, struct upstream *upstream, struct place place)
+{
+    struct config *config = sl->config;
+
+    if (config->discoveries == NULL && upstream->discovers)
+        config->discoveries = load_need(
+            sl, arena_array(sl->load->arena, const struct discovery *, DISCOVERIES_MAX));
+    if (config->discoveries == NULL)
+        return !upstream->discovers;
+    for (size_t i = 0; i < upstream->server_count; i++) {
+        struct discovery *discovery = upstream->servers[i].discovery;
+        if (discovery == NULL || upstream->servers[i].slot > 0)
+            continue;
+        if (config->discovery_count == DISCOVERIES_MAX) {
+            struct complaint complaint = load_complaint(sl, place, "upstream");
+            complain(&complaint, SEVERITY_ERROR, "servers are found by no more than %d names",
+                     DISCOVERIES_MAX);
+            return false;
+        }
+        discovery->index = (uint32_t)config->discovery_count;
+        config->discoveries[config->discovery_count++] = discovery;
+    }
+    return true;
+}
+
 static void apply_upstream(struct site_load *sl, const struct node *node, struct level *level)
 {
     const struct node *child = node_child(node, SPAN("upstream"));
@@ -50,6 +76,8 @@ static void apply_upstream(struct site_load *sl, const struct node *node, struct
     struct upstream *upstream = &config->upstreams[config->upstream_count];
     struct complaint complaint = load_complaint(sl, child->place, "upstream");
     if (upstream_open(upstream, &level->upstream_conf, sl->load->arena, &complaint) != OK)
+        return;
+    if (!note_names(sl, upstream, child->place))
         return;
     upstream->index = (unsigned)config->upstream_count++;
     level->upstream = upstream;

@@ -230,6 +230,16 @@ void addr_write(struct text *out, const struct addr *addr)
     }
 }
 
+void addr_write_port(struct text *out, const struct addr *addr)
+{
+    bool v6 = addr->family == ADDR_V6;
+
+    text_add(out, v6 ? SPAN("[") : SPAN(""));
+    addr_write(out, addr);
+    text_add(out, v6 ? SPAN("]:") : SPAN(":"));
+    text_uint(out, addr->port);
+}
+
 void cidr_write(struct text *out, const struct cidr *cidr)
 {
     addr_write(out, &cidr->addr);

@@ -50,6 +50,8 @@ bool addr_subscriber(const struct addr *addr, struct addr *subscriber);
  */
 bool addr_is_global(const struct addr *addr);
 void addr_write(struct text *out, const struct addr *addr); /* RFC 5952, no port */
+/* 192.0.2.1:80, [2001:db8::1]:80 */
+void addr_write_port(struct text *out, const struct addr *addr);
 void cidr_write(struct text *out, const struct cidr *cidr);
 
 struct sockaddr;

@@ -10,7 +10,7 @@
 #include "gateway/chain/geo.h"
 #include "gateway/chain/route.h"
 
-enum { WORKERS_MAX = 64, LISTEN_MAX = 60 };
+enum { WORKERS_MAX = 64, LISTEN_MAX = 60, RESOLVERS_MAX = 8 };
 
 struct listen_address {
     struct span text;
@@ -44,6 +44,7 @@ struct server_conf {
     struct path control;
     struct span metrics; /* address; empty: none */
     struct span user;
+    struct texts resolver; /* name servers; none: the system's */
     struct cidrs trusted_proxies;
     bool proxy_protocol;
     int http2; /* 0 on, 1 off */
@@ -155,6 +156,7 @@ struct lent_field {
 
 struct top_conf;
 struct store;
+struct discovery;
 
 struct config {
     struct arena *arena;
@@ -186,6 +188,9 @@ struct config {
     struct tls_server *tls; /* NULL: no https */
     struct upstream *upstreams;
     size_t upstream_count;
+    const struct discovery **discoveries; /* gateway/upstream/discovery.h, by index */
+    size_t discovery_count;
+    struct span found; /* what they stood for at load: a block; empty: nothing is known */
     struct stage_instance *instances; /* all, by `local` index */
     size_t instance_count;
     struct lent_field *lent;        /* linked: names that some stage sends to upstream */

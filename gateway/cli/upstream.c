@@ -13,10 +13,17 @@ static void print_servers(const json_t *answer)
     json_t *row;
 
     (void)printf("%-10s %-8s %s\n", "state", "checked", "server");
-    json_array_foreach(json_object_get(answer, "servers"), i, row)(void)
-        printf("%-10s %-8s %s\n", json_string_value(json_object_get(row, "state")),
-               json_is_true(json_object_get(row, "checked")) ? "yes" : "no",
-               json_string_value(json_object_get(row, "server")));
+    json_array_foreach(json_object_get(answer, "servers"), i, row)
+    {
+        const char *address = json_string_value(json_object_get(row, "address"));
+        const char *state = json_string_value(json_object_get(row, "state"));
+        if (strcmp(state, "empty") == 0)
+            continue;
+        (void)printf("%-10s %-8s %s%s%s\n", state,
+                     json_is_true(json_object_get(row, "checked")) ? "yes" : "no",
+                     json_string_value(json_object_get(row, "server")),
+                     address != NULL ? " " : "", address != NULL ? address : "");
+    }
 }
 
 int verb_upstream(const struct arguments *arguments)

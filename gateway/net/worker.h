@@ -57,17 +57,20 @@ struct worker {
     struct ring_writer *ring; /* gateway/audit/ring.h; NULL when audit is off */
     struct commits *commits;  /* gateway/audit/commit.h; NULL: answers do not wait */
     struct repeats *flood;    /* gateway/audit/flood.h; NULL: every refusal is recorded */
-    struct capturing *capturing;      /* gateway/audit/capture.h; NULL: nothing is captured */
-    const struct replayed *replayed;  /* gateway/chain/replayed.h; NULL: requests are live */
-    struct worker_meters *meters;     /* gateway/chain/meter.h; NULL: nobody counts */
-    struct snapshots *snapshots;      /* gateway/store/snapshot.h */
-    struct geo_reader *geo;           /* geoip/database.h; NULL: no databases */
-    struct providers *providers;      /* auth/provider.h; NULL: nobody asks them */
-    struct keyspace *keys;            /* gateway/store/keyspace.h; NULL: nothing is shared */
-    struct ban_share *ban_share;      /* ratelimit/bans.h */
-    struct exact *exact;              /* ratelimit/exact.h */
-    struct hashpool *hashpool;        /* auth/hashpool.h */
-    void **locals;                    /* gateway/chain: per stage instance */
+    struct capturing *capturing;     /* gateway/audit/capture.h; NULL: nothing is captured */
+    const struct replayed *replayed; /* gateway/chain/replayed.h; NULL: requests are live */
+    struct worker_meters *meters;    /* gateway/chain/meter.h; NULL: nobody counts */
+    struct snapshots *snapshots;     /* gateway/store/snapshot.h */
+    struct geo_reader *geo;          /* geoip/database.h; NULL: no databases */
+    struct providers *providers;     /* auth/provider.h; NULL: nobody asks them */
+    struct keyspace *keys;           /* gateway/store/keyspace.h; NULL: nothing is shared */
+    struct ban_share *ban_share;     /* ratelimit/bans.h */
+    struct exact *exact;             /* ratelimit/exact.h */
+    struct hashpool *hashpool;       /* auth/hashpool.h */
+    void **locals;                   /* gateway/chain: per stage instance */
+    /* What names stand for (gateway/upstream/discovery.h); another `*turn`: it is another
+     * block. NULL: nothing is asked. */
+    struct span (*found)(struct worker *worker, uint32_t *turn);
     struct upstream_local *upstreams; /* gateway/upstream: per upstream of the configuration */
     struct stream *current;           /* being worked on now: what a crash is blamed on */
     struct stream *free_streams;      /* pool */

@@ -5,6 +5,7 @@
  *   generation_ask.c       requests to the master
  *   generation_crew.c      its workers: fork, reap, watch
  *   generation_settings.c  what recorder and steward are told
+ *   generation_names.c     what names of upstreams stand for
  */
 #ifndef SALLYPORT_GENERATION_H
 #define SALLYPORT_GENERATION_H
@@ -91,6 +92,12 @@ void tell(struct home *home, const struct message *message, const int *fds, unsi
 void *ask_memory(struct home *home, struct span name, uint32_t layout, size_t size);
 /* As struct load has it: complains on failure. */
 void *setup_memory(struct setup *setup, const char *name, uint32_t layout, size_t size);
+
+/* generation_names.c: what names of upstreams stand for; waits a moment for those that nobody
+ * remembers. */
+void names_load(struct home *home);
+/* `server.resolver` as resolver_open takes it. */
+void names_servers(struct text *out, const struct config *config);
 
 /* generation_crew.c */
 void crew_start(struct home *home);

@@ -181,6 +181,22 @@ static void put_spared(struct steward_settings *settings, const struct config *c
     memcpy(settings->spared, config->spared, count * sizeof(config->spared[0]));
 }
 
+static bool put_names(struct steward_settings *settings, const struct config *config)
+{
+    struct text servers = text_fixed(settings->resolver, sizeof(settings->resolver) - 1);
+    const struct found_block *found = (const struct found_block *)(const void *)config->found.p;
+
+    names_servers(&servers, config);
+    settings->found_id = found_id(config);
+    for (size_t i = 0; i < config->discovery_count; i++) {
+        struct watched_name *name = &settings->names[settings->name_count++];
+        name->name = *config->discoveries[i];
+        if (found != NULL)
+            name->found = found->items[i];
+    }
+    return !servers.overflow;
+}
+
 static void send_steward(struct home *home)
 {
     const struct config *config = home->config;
@@ -213,7 +229,8 @@ static void send_steward(struct home *home)
     }
     put_spared(settings, config);
     if (!fits || !put_databases(settings, config) || !put_keys(settings, config) ||
-        !put_providers(settings, config) || !put_users(settings, config))
+        !put_providers(settings, config) || !put_users(settings, config) ||
+        !put_names(settings, config))
         refuse(home, SPAN("error: a path or name is too long for the steward\n"));
     int none = -1;
     send(home, MESSAGE_STEWARD, settings, size, &none);

@@ -69,6 +69,7 @@ enum role_fd {
     ROLE_FD_KEPT = 16,     /* steward: memfd, struct kept of gateway/process/settings.h */
     ROLE_FD_LOCKOUT = 17,  /* steward: memfd, auth/lockout.h; none without login */
     ROLE_FD_SESSIONS = 18, /* steward: memfd, auth/session.h; none without sessions */
+    ROLE_FD_NAMES = 19,    /* steward: memfd, struct names_kept of upstream/discovery.h */
     ROLE_FD_END
 };
 

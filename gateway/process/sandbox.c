@@ -120,27 +120,37 @@ struct narrow {
     struct scmp_arg_cmp args[2];
     int number;
     unsigned count;
+    unsigned roles; /* bits by enum role; 0: all */
 };
 
 #define STREAM_SOCKET(family)                                                                  \
     {                                                                                          \
         { { 0, SCMP_CMP_EQ, (family), 0 }, { 1, SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM } },      \
-            SCMP_SYS(socket), 2                                                                \
+            SCMP_SYS(socket), 2, 0                                                             \
+    }
+
+/* Questions to name servers. */
+#define DATAGRAM_SOCKET(family)                                                                \
+    {                                                                                          \
+        { { 0, SCMP_CMP_EQ, (family), 0 }, { 1, SCMP_CMP_MASKED_EQ, 0xf, SOCK_DGRAM } },       \
+            SCMP_SYS(socket), 2, 1u << ROLE_STEWARD                                            \
     }
 
 /* A call of syscall_table that is listed here is allowed only with one of these sets of
  * arguments. */
 static const struct narrow narrow_table[] = {
     /* No page is ever writable and then executable: there is nowhere to put code. */
-    { { { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0 } }, SCMP_SYS(mmap), 1 },
-    { { { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0 } }, SCMP_SYS(mprotect), 1 },
+    { { { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0 } }, SCMP_SYS(mmap), 1, 0 },
+    { { { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0 } }, SCMP_SYS(mprotect), 1, 0 },
     STREAM_SOCKET(AF_UNIX),
     STREAM_SOCKET(AF_INET),
     STREAM_SOCKET(AF_INET6),
-    { { { 1, SCMP_CMP_EQ, 0, 0 } }, SCMP_SYS(kill), 1 },
+    DATAGRAM_SOCKET(AF_INET),
+    DATAGRAM_SOCKET(AF_INET6),
+    { { { 1, SCMP_CMP_EQ, 0, 0 } }, SCMP_SYS(kill), 1, 0 },
 };
 
-static int allow_call(scmp_filter_ctx filter, const struct syscall_row *row)
+static int allow_call(scmp_filter_ctx filter, const struct syscall_row *row, enum role role)
 {
     if (row->number == SCMP_SYS(tgkill))
         return seccomp_rule_add(filter, SCMP_ACT_ALLOW, row->number, 1,
@@ -151,6 +161,8 @@ static int allow_call(scmp_filter_ctx filter, const struct syscall_row *row)
         if (narrow->number != row->number)
             continue;
         narrowed = true;
+        if (narrow->roles != 0 && (narrow->roles >> role & 1) == 0)
+            continue;
         int failed = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, row->number, narrow->count,
                                             narrow->args);
         if (failed != 0)
@@ -207,7 +219,7 @@ static int fill_filter(scmp_filter_ctx filter, enum role role)
     for (const struct syscall_row *row = syscall_table; row->name != NULL; row++) {
         if (((row->roles >> role) & 1) == 0 || row->number < 0)
             continue;
-        failed = allow_call(filter, row);
+        failed = allow_call(filter, row, role);
         if (failed != 0)
             return failed;
     }

@@ -77,6 +77,12 @@ static bool provider_good(const struct watched_provider *provider)
            provider->addr_count <= PROVIDER_ADDRESSES_MAX;
 }
 
+static bool name_good(const struct discovery *name)
+{
+    return ends(name->name, sizeof(name->name)) && ends(name->label, sizeof(name->label)) &&
+           name->kind <= DISCOVER_SERVICES && name->slots > 0 && name->slots <= FOUND_MAX;
+}
+
 enum err steward_settings_open(int fd, const struct steward_settings **settings)
 {
     struct span bytes;
@@ -89,6 +95,11 @@ enum err steward_settings_open(int fd, const struct steward_settings **settings)
     if (!ends(s->config, sizeof(s->config)) || !ends(s->hash, sizeof(s->hash)) ||
         !ends(s->user, sizeof(s->user)))
         return ERR_PROTOCOL;
+    if (s->name_count > DISCOVERIES_MAX || !ends(s->resolver, sizeof(s->resolver)))
+        return ERR_PROTOCOL;
+    for (uint32_t i = 0; i < s->name_count; i++)
+        if (!name_good(&s->names[i].name))
+            return ERR_PROTOCOL;
     if (s->provider_count > PROVIDERS_MAX)
         return ERR_PROTOCOL;
     for (uint32_t i = 0; i < s->provider_count; i++)

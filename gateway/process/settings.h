@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "gateway/chain/config.h"
+#include "gateway/upstream/discovery.h"
 
 enum {
     WATCHED_LISTS_MAX = 256,
@@ -16,7 +17,7 @@ enum {
     WATCHED_FILES_MAX =
         WATCHED_LISTS_MAX + 3 /* databases */ + 16 /* keys */ + WATCHED_USERS_MAX
 };
-enum { SETTINGS_LAYOUT = 4, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
+enum { SETTINGS_LAYOUT = 5, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
 
 struct recorder_settings {
     uint32_t layout;
@@ -71,6 +72,12 @@ struct kept {
     struct kept_document documents[PROVIDERS_MAX];
 };
 
+/* A name that servers are found by, and what it stood for at load. */
+struct watched_name {
+    struct discovery name;
+    struct found found;
+};
+
 struct steward_settings {
     uint32_t layout;
     bool sandbox_off;
@@ -80,6 +87,10 @@ struct steward_settings {
     uint8_t kept_key[32];            /* of the hashes of quotas */
     char state[SETTINGS_PATH_BYTES]; /* store.snapshot; empty: nothing is kept */
     char user[SETTINGS_TEXT_BYTES];
+    char resolver[SETTINGS_TEXT_BYTES * 2]; /* name servers with commas; empty: the system's */
+    uint32_t found_id;                      /* of the snapshot */
+    uint32_t name_count;
+    struct watched_name names[DISCOVERIES_MAX];
     uint32_t provider_count;
     struct watched_provider providers[PROVIDERS_MAX];
     uint32_t spared_count;

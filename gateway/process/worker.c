@@ -314,10 +314,31 @@ static bool snapshot_valid(enum snapshot_kind kind, struct span bytes)
         return provider_document_valid(bytes);
     case SNAPSHOT_USERS:
         return users_valid(bytes);
+    case SNAPSHOT_FOUND:
+        return found_valid(bytes);
     case SNAPSHOT_KINDS:
         break;
     }
     return false;
+}
+
+static struct span what_is_found(struct worker *worker, uint32_t *turn)
+{
+    const struct snapshot *found = &worker->snapshots->items[found_id(worker->config)];
+
+    *turn = found->swaps + 1;
+    return found->bytes;
+}
+
+static void found_initial(struct snapshots *snapshots, struct worker *worker)
+{
+    const struct config *config = worker->config;
+
+    if (config->discovery_count == 0)
+        return;
+    snapshot_initial(snapshots, found_id(config), config->found);
+    snapshots->items[found_id(config)].kind = SNAPSHOT_FOUND;
+    worker->found = what_is_found;
 }
 
 static enum err open_snapshots(struct serving *serving)
@@ -336,6 +357,7 @@ static enum err open_snapshots(struct serving *serving)
     key_files_initial(snapshots, config);
     providers_initial(snapshots, config);
     user_files_initial(snapshots, config);
+    found_initial(snapshots, &serving->worker);
     if (config->geo_count > 0) {
         serving->worker.geo =
             geo_reader_new(snapshots, first, config->geo_count, &serving->arena);

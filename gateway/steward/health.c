@@ -181,6 +181,10 @@ static int open_socket(const struct server_check *conf)
 
 static void begin(struct check *check)
 {
+    if (check->conf.addr.family == ADDR_NONE) { /* nobody is in the slot */
+        next_one(check);
+        return;
+    }
     int fd = open_socket(&check->conf);
 
     check->running = true;
@@ -257,6 +261,37 @@ enum err checks_open(struct steward *steward)
     return OK;
 }
 
+void checks_moved(struct steward *steward, const char *label, const struct addr *addr)
+{
+    struct server_state *rows = steward->checks != NULL ? steward->checks->states->rows : NULL;
+    char address[SERVER_ADDRESS_BYTES] = "";
+    struct text text = text_fixed(address, sizeof address - 1);
+
+    if (addr->family != ADDR_NONE)
+        addr_write_port(&text, addr);
+    for (size_t i = 0; rows != NULL && i < SERVER_STATES_MAX; i++) {
+        struct server_state *row = &rows[i];
+        if (!is_ours(steward, row) || strncmp(row->label, label, SERVER_LABEL_BYTES) != 0)
+            continue;
+        row->check.addr = *addr;
+        if (strncmp(row->address, address, sizeof address) == 0)
+            continue; /* the one that was there before a reload */
+        memcpy(row->address, address, sizeof address);
+        __atomic_store_n(&row->down, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&row->drained, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&row->since_ms, clock_ms(&steward->loop.clock), __ATOMIC_RELAXED);
+    }
+    for (size_t i = 0; rows != NULL && i < steward->checks->count; i++) {
+        struct check *check = &steward->checks->items[i];
+        if (strncmp(check->label, label, sizeof check->label) != 0)
+            continue;
+        stop(check);
+        check->conf.addr = *addr;
+        check->good = check->bad = 0;
+        timer_set(&steward->loop, &check->timer, 1);
+    }
+}
+
 /* ---- the operator ---- */
 
 static void write_row(struct json *j, const struct server_state *row)
@@ -266,11 +301,17 @@ static void write_row(struct json *j, const struct server_state *row)
     memcpy(label, row->label, sizeof label);
     label[sizeof label - 1] = '\0';
     json_begin_object(j, NULL);
+    char address[SERVER_ADDRESS_BYTES];
+    memcpy(address, row->address, sizeof address);
+    address[sizeof address - 1] = '\0';
     json_text(j, "server", span_text(label));
+    if (row->found)
+        json_text(j, "address", span_text(address));
     json_text(j, "state",
-              row->drained != 0 ? SPAN("drained")
-              : row->down != 0  ? SPAN("down")
-                                : SPAN("up"));
+              row->found && address[0] == '\0' ? SPAN("empty")
+              : row->drained != 0              ? SPAN("drained")
+              : row->down != 0                 ? SPAN("down")
+                                               : SPAN("up"));
     json_bool(j, "checked", row->check.on);
     json_end_object(j);
 }
@@ -291,7 +332,9 @@ void upstream_command(struct client *client, const json_t *request)
     struct server_state *rows = steward->checks->states->rows;
     for (size_t i = 0; (drain || ready) && i < SERVER_STATES_MAX; i++) {
         if (!is_ours(steward, &rows[i]) ||
-            strncmp(rows[i].label, server, SERVER_LABEL_BYTES) != 0)
+            (strncmp(rows[i].label, server, SERVER_LABEL_BYTES) != 0 &&
+             (server[0] == '\0' ||
+              strncmp(rows[i].address, server, SERVER_ADDRESS_BYTES) != 0)))
             continue;
         found++;
         if (ready && rows[i].drained != 0)

@@ -157,6 +157,7 @@ static enum err set_up(struct steward *steward)
     TRY(state_open(steward));
     TRY(sources_open(steward));
     TRY(users_open(steward));
+    TRY(names_open(steward));
     TRY(close_sandbox(steward));
     sandbox_probe(ROLE_STEWARD);
 
@@ -169,6 +170,7 @@ static enum err set_up(struct steward *steward)
     TRY(checks_open(steward));
     sources_start(steward);
     users_start(steward);
+    names_start(steward);
     steward->ending.fire = on_ending;
     steward->master.on_event = on_message;
     return loop_add(&steward->loop, &steward->master, ROLE_FD_MASTER, EPOLLIN);

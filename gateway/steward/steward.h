@@ -11,6 +11,7 @@
  *   providers.c  keys of providers to snapshots
  *   users.c    stores of local users to snapshots
  *   sessions.c who is signed in
+ *   names.c    what names of upstreams stand for, to snapshots
  *   metrics.c  the metrics listener; exposition.c: what it shows
  */
 #ifndef SALLYPORT_STEWARD_H
@@ -95,6 +96,7 @@ struct steward {
     struct sources *sources;      /* providers.c */
     struct user_keeper *users;    /* users.c */
     const struct vault *sessions; /* sessions.c; NULL: no site has any */
+    struct names *names;          /* names.c; NULL: none */
     struct arena arena;
     int landlock_abi; /* asked before the sandbox closed */
     bool finishing;
@@ -137,6 +139,9 @@ void state_save(struct steward *steward);
 
 /* health.c */
 MUST_USE enum err checks_open(struct steward *steward);
+struct addr;
+/* The servers of that label are at another address; none: nobody is there. */
+void checks_moved(struct steward *steward, const char *label, const struct addr *addr);
 void upstream_command(struct client *client, const struct json_t *request);
 
 /* providers.c: opened before the sandbox closes, for it reads authorities; then started. */
@@ -150,6 +155,12 @@ void sources_asked(struct watch *watch, uint32_t events);
 /* sessions.c */
 void sessions_map(struct steward *steward);
 void sessions_command(struct client *client, const struct json_t *request);
+
+/* names.c: opened before the sandbox closes, for it reads resolv.conf; then started. */
+MUST_USE enum err names_open(struct steward *steward);
+void names_start(struct steward *steward);
+/* False: the worker has not read its last snapshots yet. */
+MUST_USE bool names_send(struct steward *steward, int fd);
 
 /* steward.c */
 bool steward_ask_master(struct steward *steward, uint32_t kind, uint32_t cookie);

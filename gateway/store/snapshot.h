@@ -16,6 +16,7 @@ enum snapshot_kind {
     SNAPSHOT_API_KEYS,
     SNAPSHOT_PROVIDER, /* auth/provider.h */
     SNAPSHOT_USERS,
+    SNAPSHOT_FOUND, /* gateway/upstream/discovery.h */
     SNAPSHOT_KINDS
 };
 enum { SNAPSHOT_BYTES_MAX = 256 * 1024 * 1024, SNAPSHOT_IDS_MAX = 1024 };

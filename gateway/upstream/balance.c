@@ -96,7 +96,8 @@ static unsigned stuck_to(const struct upstream_local *upstream, const struct txn
     if (value.len != SERVER_TOKEN_BYTES)
         return 0;
     for (unsigned i = 0; i < upstream->conf->server_count; i++) {
-        if (memcmp(upstream->servers[i].token, value.p, SERVER_TOKEN_BYTES) == 0)
+        if (!upstream->servers[i].vacant &&
+            memcmp(upstream->servers[i].token, value.p, SERVER_TOKEN_BYTES) == 0)
             return i + 1;
     }
     return 0;
@@ -118,7 +119,7 @@ void balance_pick(const struct upstream *upstream, struct txn *txn, struct pick 
 static void make_token(struct server_local *server, const struct siphash_key keys[2])
 {
     struct text token = text_fixed(server->token, sizeof server->token);
-    struct span label = server->conf->label;
+    struct span label = server_label(server);
 
     for (unsigned i = 0; i < 2; i++) {
         uint64_t half = siphash(&keys[i], label.p, label.len);
@@ -154,6 +155,57 @@ void balance_attach(struct upstream_local *upstream)
         make_token(&upstream->servers[i], keys);
 }
 
+/* ---- servers that are found ---- */
+
+static void enter(struct server_local *server, const struct found_server *found)
+{
+    struct text name = text_fixed(server->name, sizeof server->name);
+    struct siphash_key keys[2];
+
+    server->found = *found;
+    server->vacant = false;
+    addr_write_port(&name, &found->addr);
+    INVARIANT(!name.overflow);
+    server->name_len = name.len;
+    if (server->upstream->conf->sticky_cookie.len == 0)
+        return;
+    sticky_keys(server->upstream, keys);
+    make_token(server, keys);
+}
+
+static void look_into_slot(struct server_local *server, const struct found_server *found)
+{
+    const struct addr *addr = &server->found.addr;
+    bool same = !server->vacant && found->addr.family == addr->family &&
+                found->addr.port == addr->port && addr_equal(&found->addr, addr);
+
+    if (!same && !server->vacant)
+        server_leave(server);
+    if (found->addr.family != ADDR_NONE)
+        enter(server, found);
+}
+
+void found_apply(struct upstream_local *upstream)
+{
+    struct worker *worker = upstream->worker;
+    uint32_t turn = 0;
+
+    if (!upstream->conf->discovers || worker->found == NULL)
+        return;
+    struct span block = worker->found(worker, &turn);
+    if (turn == upstream->found_turn || block.p == NULL)
+        return;
+    upstream->found_turn = turn;
+    const struct found_block *found = (const struct found_block *)(const void *)block.p;
+    for (size_t i = 0; i < upstream->conf->server_count; i++) {
+        struct server_local *server = &upstream->servers[i];
+        const struct discovery *discovery = server->conf->discovery;
+        if (discovery != NULL && discovery->index < found->count &&
+            server->conf->slot < FOUND_MAX)
+            look_into_slot(server, &found->items[discovery->index].slots[server->conf->slot]);
+    }
+}
+
 bool balance_cookie(const struct server_local *server, const struct pick *pick,
                     const struct txn *txn, struct text *out)
 {
@@ -185,7 +237,7 @@ static uint64_t now_ms(const struct server_local *server)
 /* Its weight in hundredths: one that comes back begins with little, for it is cold. */
 static int64_t weight_now(const struct server_local *server)
 {
-    int64_t slow = server->upstream->conf->slow_start.ms, weight = server->conf->weight;
+    int64_t slow = server->upstream->conf->slow_start.ms, weight = server_weight(server);
 
     uint64_t since = server->ejected_until_ms;
     if (slow > 0 && server->conf->state != NULL) {
@@ -311,9 +363,10 @@ static struct server_local *by_hash(struct upstream_local *upstream, uint64_t ou
         if (out >> i & 1)
             continue;
         const struct siphash_key key = { pick->hash, 0x72656e64657a };
-        uint64_t drawn = siphash(&key, server->conf->label.p, server->conf->label.len);
+        struct span label = server_label(server);
+        uint64_t drawn = siphash(&key, label.p, label.len);
         double unit = ((double)(drawn >> 11) + 0.5) * 0x1p-53; /* in (0, 1) */
-        double score = (double)server->conf->weight / -log(unit);
+        double score = (double)server_weight(server) / -log(unit);
         if (best == NULL || score > most) {
             best = server;
             most = score;
@@ -333,20 +386,23 @@ struct server_local *balance_choose(struct upstream_local *upstream, uint64_t tr
         [BALANCE_HASH] = by_hash,
     };
     size_t count = upstream->conf->server_count;
+    found_apply(upstream);
     uint64_t ejected = 0, backups = 0;
 
     if (count == 1)
-        return (tried & 1) || server_is_drained(upstream->servers->conf->state)
+        return (tried & 1) || upstream->servers->vacant ||
+                       server_is_drained(upstream->servers->conf->state)
                    ? NULL
                    : upstream->servers;
     for (size_t i = 0; i < count; i++) {
         const struct server_local *server = &upstream->servers[i];
-        if (server_is_drained(server->conf->state)) /* not even when no other is left */
+        if (server->vacant ||
+            server_is_drained(server->conf->state)) /* not even when no other is left */
             tried |= (uint64_t)1 << i;
         if ((server->ejected_until_ms != 0 && server->ejected_until_ms > now_ms(server)) ||
             server_is_down(server->conf->state))
             ejected |= (uint64_t)1 << i;
-        if (server->conf->backup)
+        if (server_is_backup(server))
             backups |= (uint64_t)1 << i;
     }
     uint64_t outs[] = { tried | ejected | backups, tried | ejected, tried };

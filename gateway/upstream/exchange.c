@@ -115,7 +115,8 @@ static void try_failed(struct exchange *x, enum err err)
 
     x->last = err;
     /* How a tunnel ends is up to those who talk through it, clients among them. */
-    if (!stale && x->state != EXCHANGE_TUNNEL)
+    bool gone = x->epoch != x->server->epoch; /* somebody else is in its slot */
+    if (!stale && !gone && x->state != EXCHANGE_TUNNEL)
         server_failed(x->server);
     if (!may_retry(x, reached_nobody) || (!stale && !pay_for_retry(x))) {
         fail_with(x, err);
@@ -124,7 +125,7 @@ static void try_failed(struct exchange *x, enum err err)
     pool_close(x->conn);
     x->conn = NULL;
     stash_free(&x->stash, &x->worker->slabs);
-    if (!stale)
+    if (!stale && !gone)
         x->tried |= (uint64_t)1 << (x->server - x->upstream->servers);
     start_try(x);
 }
@@ -178,6 +179,10 @@ static void start_try(struct exchange *x)
             return;
         }
         x->tries++;
+        x->epoch = x->server->epoch;
+        x->label = server_label(x->server);
+        if (server_is_found(x->server)) /* the slot may be another's before we end */
+            x->label = arena_copy(x->arena, x->label);
         x->body_at = 0;
         x->finished = false;
         x->scan = (struct head_scan){ 0 };

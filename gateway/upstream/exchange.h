@@ -48,6 +48,8 @@ struct exchange {
     struct worker *worker;
     struct upstream_local *upstream;
     struct server_local *server; /* of the current or last try */
+    struct span label;           /* its, as it was then */
+    uint32_t epoch;              /* its, then */
     struct server_conn *conn;
     struct arena *arena; /* the answer's memory */
     const struct request *req;

@@ -211,13 +211,13 @@ static const char *choose_server(struct fetch *f)
         if (policy->private_refused && !addr_is_global(&found[i]))
             continue;
         found[i].port = f->url.port;
-        f->locals[*good] =
-            (struct server_local){ .conf = &f->servers[*good], .upstream = &f->local };
-        f->servers[(*good)++] = (struct upstream_server){ .url = f->url,
-                                                          .weight = 1,
-                                                          .label = f->url.host,
-                                                          .addrs = { found[i] },
-                                                          .addr_count = 1 };
+        f->servers[*good] = (struct upstream_server){ .url = f->url,
+                                                      .weight = 1,
+                                                      .label = f->url.host,
+                                                      .addrs = { found[i] },
+                                                      .addr_count = 1 };
+        server_local_init(&f->locals[*good], &f->servers[*good], &f->local);
+        (*good)++;
     }
     if (count == 0)
         return "its name has no address";

@@ -147,6 +147,7 @@ static void enter(struct server_states *states, const struct upstream *upstream,
 {
     const struct siphash_key key = { 0x736572766572, 0x7374617465 };
     struct server_state fresh = { .generation = generation,
+                                  .found = server->discovery != NULL,
                                   .check = check_of(upstream, server) };
 
     put(fresh.label, sizeof fresh.label, server->label);

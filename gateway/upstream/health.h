@@ -12,8 +12,13 @@
 
 #include "gateway/base/addr.h"
 
-enum { SERVER_STATES_MAX = 1024, SERVER_STATES_LAYOUT = 1 };
-enum { SERVER_LABEL_BYTES = 256, CHECK_TEXT_BYTES = 128, CHECK_HOST_BYTES = 256 };
+enum { SERVER_STATES_MAX = 1024, SERVER_STATES_LAYOUT = 2 };
+enum {
+    SERVER_LABEL_BYTES = 256,
+    SERVER_ADDRESS_BYTES = 64,
+    CHECK_TEXT_BYTES = 128,
+    CHECK_HOST_BYTES = 256
+};
 
 /* One check, as the steward needs it. Texts end with NUL unless forged. */
 struct server_check {
@@ -35,6 +40,8 @@ struct server_state {
     uint32_t drained;    /* the operator's */
     uint64_t since_ms;   /* monotonic: of the last change to up and ready; 0: none */
     char label[SERVER_LABEL_BYTES];
+    char address[SERVER_ADDRESS_BYTES]; /* of one that was found by name; empty: nobody yet */
+    bool found;                         /* by name */
     struct server_check check;
 };
 

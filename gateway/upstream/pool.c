@@ -51,6 +51,7 @@ static struct server_conn *conn_new(struct server_local *server)
         return NULL;
     memset(conn, 0, sizeof *conn);
     conn->server = server;
+    conn->epoch = server->epoch;
     conn->channel.watch.fd = -1;
     return conn;
 }
@@ -136,7 +137,9 @@ struct server_conn *pool_connect(struct server_local *server, struct exchange *e
             return NULL;
         }
     }
-    const struct addr *addr = &conf->addrs[server->next_addr++ % conf->addr_count];
+    const struct addr *addr = conf->discovery != NULL
+                                  ? &server->found.addr
+                                  : &conf->addrs[server->next_addr++ % conf->addr_count];
     if (channel_connect(&conn->channel, server->upstream->worker, addr, conf->url.path, tls,
                         events) != OK) {
         conn_free(conn);
@@ -153,7 +156,7 @@ void pool_keep(struct server_conn *conn)
     struct worker *worker = server->upstream->worker;
 
     if (worker->draining || conn->channel.failed || conn->channel.eof ||
-        conn->channel.unsent > 0 ||
+        conn->channel.unsent > 0 || conn->epoch != server->epoch ||
         server->idle_count >= (size_t)server->upstream->conf->keepalive) {
         pool_close(conn);
         return;
@@ -178,6 +181,25 @@ void pool_close(struct server_conn *conn)
     conn_free(conn);
 }
 
+void server_local_init(struct server_local *server, const struct upstream_server *conf,
+                       struct upstream_local *upstream)
+{
+    *server = (struct server_local){ .conf = conf,
+                                     .upstream = upstream,
+                                     .vacant = conf->discovery != NULL };
+}
+
+void server_leave(struct server_local *server)
+{
+    while (server->idle != NULL)
+        drop_idle(server->idle);
+    server->epoch++;
+    server->vacant = true;
+    server->fails = server->ejections = 0;
+    server->ejected_until_ms = 0;
+    server->current_weight = 0;
+}
+
 enum err upstream_attach(struct upstream_local *local, struct worker *worker,
                          const struct upstream *upstream)
 {
@@ -187,10 +209,8 @@ enum err upstream_attach(struct upstream_local *local, struct worker *worker,
     local->servers = calloc(upstream->server_count + 1, sizeof *local->servers);
     if (local->servers == NULL)
         return ERR_MEMORY;
-    for (size_t n = 0; n < upstream->server_count; n++) {
-        local->servers[n].conf = &upstream->servers[n];
-        local->servers[n].upstream = local;
-    }
+    for (size_t n = 0; n < upstream->server_count; n++)
+        server_local_init(&local->servers[n], &upstream->servers[n], local);
     balance_attach(local);
     return OK;
 }

@@ -9,6 +9,7 @@
 #include "gateway/upstream/balance.h"
 
 enum {
+    SERVER_NAME_BYTES = 64,
     EJECTIONS_MAX = 10,
     SERVER_TOKEN_BYTES = 32,
     /* Each request earns one, a retry costs RETRY_COST: when a whole upstream is in trouble, it
@@ -25,6 +26,7 @@ struct server_conn {
     struct channel channel;
     struct timer timer; /* idle ones: when they are let go */
     struct server_local *server;
+    uint32_t epoch;            /* of the server, when it was connected */
     struct exchange *exchange; /* NULL: idle */
     struct server_conn *prev, *next;
 };
@@ -38,6 +40,12 @@ struct server_local {
     unsigned fails, ejections;
     uint64_t ejected_until_ms;      /* 0: never was */
     char token[SERVER_TOKEN_BYTES]; /* in the sticky cookie */
+    /* Servers that are found by name: */
+    bool vacant;    /* nobody is in the slot */
+    uint32_t epoch; /* grows with each server that comes or goes */
+    struct found_server found;
+    char name[SERVER_NAME_BYTES]; /* address and port */
+    size_t name_len;
 };
 
 struct upstream_local {
@@ -47,7 +55,31 @@ struct upstream_local {
     struct server_conn *free_conns;
     uint64_t random;
     unsigned retry_credit;
+    uint32_t found_turn; /* of what was found, when it was last looked at */
 };
+
+static inline bool server_is_found(const struct server_local *server)
+{
+    return server->conf->discovery != NULL;
+}
+static inline int64_t server_weight(const struct server_local *server)
+{
+    return server_is_found(server) ? server->found.weight : server->conf->weight;
+}
+static inline bool server_is_backup(const struct server_local *server)
+{
+    return server->conf->backup || (server_is_found(server) && server->found.backup != 0);
+}
+/* For records, hashes and cookies. */
+static inline struct span server_label(const struct server_local *server)
+{
+    return server_is_found(server) ? span_of(server->name, server->name_len)
+                                   : server->conf->label;
+}
+
+/* As configured; a slot is empty. */
+void server_local_init(struct server_local *server, const struct upstream_server *conf,
+                       struct upstream_local *upstream);
 
 struct upstream_local *upstream_local(struct worker *worker, const struct upstream *upstream);
 
@@ -66,6 +98,8 @@ struct server_conn *pool_connect(struct server_local *server, struct exchange *e
 void pool_keep(struct server_conn *conn);
 void pool_close(struct server_conn *conn);
 
+/* Who is in the slot goes: kept connections at once, others when they are done. */
+void server_leave(struct server_local *server);
 void server_succeeded(struct server_local *server);
 void server_failed(struct server_local *server);
 

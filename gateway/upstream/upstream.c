@@ -34,12 +34,22 @@ static void check_verify(const void *field, struct complaint *complaint)
 
 static const struct option server_options[] = {
     OPTION(struct server_item, url, OPT_URL, .flags = OPTION_REQUIRED | OPTION_SHORTHAND,
-           .help = "http://host:port, https://host:port or unix:/path.",
+           .help =
+               "http://host:port, https://host:port or unix:/path; dns://name:port for "
+               "each address of the name, srv://_service._tcp.name for what its SRV records "
+               "say, dns+https:// and srv+https:// for these over TLS.",
            .example = "http://10.0.1.11:8080"),
     OPTION(struct server_item, weight, OPT_INT, .fallback = "1", .min = 1, .max = 1000,
            .help = "Its share of the requests."),
     OPTION(struct server_item, backup, OPT_BOOL, .fallback = "false",
            .help = "Serves only when no other server can."),
+    OPTION(struct server_item, slots, OPT_INT, .fallback = "16", .min = 1, .max = FOUND_MAX,
+           .help = "Of a name: how many servers it may stand for; more are left out."),
+    OPTION(struct server_item, ttl_min, OPT_DURATION, .fallback = "1s", .min = 100,
+           .max = 3600000,
+           .help = "Of a name: it is asked for again when its records say, but not before."),
+    OPTION(struct server_item, ttl_max, OPT_DURATION, .fallback = "5m", .min = 100,
+           .max = 86400000, .help = "And not later."),
     OPTIONS_END,
 };
 
@@ -234,6 +244,112 @@ static enum err open_tls(struct upstream *upstream, const struct upstream_conf *
     return ERR_CONFIG;
 }
 
+/* Kind of the name that a URL stands for; false: it has its servers itself. */
+static bool is_found(const struct url *url, enum discovery_kind *kind)
+{
+    *kind = span_starts(url->scheme, SPAN("srv")) ? DISCOVER_SERVICES : DISCOVER_ADDRESSES;
+    return *kind == DISCOVER_SERVICES || span_starts(url->scheme, SPAN("dns"));
+}
+
+static size_t slots_of(const struct server_item *item)
+{
+    enum discovery_kind kind;
+
+    return is_found(&item->url, &kind) ? (size_t)item->slots : 1;
+}
+
+static struct discovery *discovery_new(const struct server_item *item, struct arena *arena)
+{
+    struct discovery *discovery = arena_new(arena, struct discovery);
+    enum discovery_kind kind;
+
+    if (discovery == NULL || !is_found(&item->url, &kind))
+        return NULL;
+    *discovery = (struct discovery){ .kind = kind,
+                                     .slots = (uint32_t)item->slots,
+                                     .ttl_min_ms = (uint32_t)item->ttl_min.ms,
+                                     .ttl_max_ms = (uint32_t)item->ttl_max.ms,
+                                     .port = item->url.port };
+    /* A host in a URL is no longer than a name may be; a longer label is cut. */
+    struct text name = text_fixed(discovery->name, sizeof discovery->name - 1);
+    text_lower(&name, item->url.host);
+    INVARIANT(!name.overflow);
+    struct text label = text_fixed(discovery->label, sizeof discovery->label - 8);
+    text_add(&label, span_sub(item->url.text, 0, sizeof discovery->label - 8));
+    return discovery;
+}
+
+static enum err enter_slots(struct upstream_server *servers, const struct server_item *item,
+                            struct arena *arena)
+{
+    struct discovery *discovery = discovery_new(item, arena);
+
+    if (discovery == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < discovery->slots; i++) {
+        struct text label = text_growing(arena, sizeof discovery->label);
+        text_add(&label, span_text(discovery->label));
+        text_char(&label, '#');
+        text_uint(&label, i);
+        if (label.overflow)
+            return ERR_MEMORY;
+        servers[i] = (struct upstream_server){ .url = item->url,
+                                               .weight = 1,
+                                               .label = text_span(&label),
+                                               .backup = item->backup,
+                                               .discovery = discovery,
+                                               .slot = i };
+    }
+    return OK;
+}
+
+static enum err enter_server(struct upstream_server *server, const struct server_item *item,
+                             struct arena *arena, struct complaint *complaint)
+{
+    *server = (struct upstream_server){ .url = item->url,
+                                        .weight = item->weight,
+                                        .label = item->url.text,
+                                        .backup = item->backup };
+    return resolve(server, arena, complaint);
+}
+
+static enum err enter_servers(struct upstream *upstream, const struct upstream_conf *conf,
+                              struct arena *arena, struct complaint *complaint)
+{
+    const struct server_item *items = conf->servers.items;
+    size_t count = 0, at = 0;
+
+    for (size_t i = 0; i < conf->servers.count; i++)
+        count += slots_of(&items[i]);
+    if (count > SERVERS_MAX) {
+        complain(complaint, SEVERITY_ERROR, "an upstream has no more than %d servers and slots",
+                 SERVERS_MAX);
+        return ERR_CONFIG;
+    }
+    upstream->server_count = count;
+    upstream->servers = arena_array(arena, struct upstream_server, count);
+    if (upstream->servers == NULL)
+        return ERR_MEMORY;
+    for (size_t i = 0; i < conf->servers.count; i++) {
+        enum discovery_kind kind;
+        bool found = is_found(&items[i].url, &kind);
+        upstream->discovers |= found;
+        if (items[i].url.path.len > 1 && !span_equal(items[i].url.scheme, SPAN("unix")))
+            complain(complaint, SEVERITY_ERROR,
+                     "an upstream's URL ends with its port: a path is not added to requests");
+        if (found && kind == DISCOVER_SERVICES &&
+            span_ends(items[i].url.scheme, SPAN("https")) && conf->tls.name.len == 0)
+            complain(complaint, SEVERITY_ERROR,
+                     "srv+https:// needs tls.name: the name in the servers' certificates");
+        if (found)
+            TRY(enter_slots(&upstream->servers[at], &items[i], arena));
+        else
+            TRY(enter_server(&upstream->servers[at], &items[i], arena, complaint));
+        at += slots_of(&items[i]);
+    }
+    return OK;
+}
+
 enum err upstream_open(struct upstream *upstream, const struct upstream_conf *conf,
                        struct arena *arena, struct complaint *complaint)
 {
@@ -241,7 +357,6 @@ enum err upstream_open(struct upstream *upstream, const struct upstream_conf *co
     size_t secure = 0;
 
     *upstream = (struct upstream){
-        .server_count = conf->servers.count,
         .balance = conf->balance,
         .connect = conf->timeout.connect,
         .response = conf->timeout.response,
@@ -262,22 +377,11 @@ enum err upstream_open(struct upstream *upstream, const struct upstream_conf *co
     };
     if (!hash_key_parse(conf->hash, &upstream->hash))
         return ERR_CONFIG; /* complained about already */
+    TRY(enter_servers(upstream, conf, arena, complaint));
     size_t backups = 0;
-    upstream->servers = arena_array(arena, struct upstream_server, conf->servers.count);
-    if (upstream->servers == NULL)
-        return ERR_MEMORY;
     for (size_t i = 0; i < conf->servers.count; i++) {
-        struct upstream_server *server = &upstream->servers[i];
-        server->url = items[i].url;
-        server->weight = items[i].weight;
-        server->label = items[i].url.text;
-        server->backup = items[i].backup;
         backups += items[i].backup;
-        if (server->url.path.len > 1 && !span_equal(server->url.scheme, SPAN("unix")))
-            complain(complaint, SEVERITY_ERROR,
-                     "an upstream's URL ends with its port: a path is not added to requests");
-        secure += span_equal(server->url.scheme, SPAN("https"));
-        TRY(resolve(server, arena, complaint));
+        secure += span_ends(items[i].url.scheme, SPAN("https"));
     }
     if (backups == conf->servers.count) {
         complain(complaint, SEVERITY_ERROR, "the servers of an upstream are not all backups");

@@ -7,6 +7,7 @@
 
 #include "conf/option.h"
 #include "gateway/net/channel.h"
+#include "gateway/upstream/discovery.h"
 #include "gateway/upstream/health.h"
 
 enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONN, BALANCE_TWO_CHOICES, BALANCE_HASH };
@@ -34,6 +35,8 @@ struct upstream_server {
     struct span label; /* as configured, for records */
     bool backup;
     const struct server_state *state; /* NULL: nobody else knows of it */
+    struct discovery *discovery;      /* a slot for a server that is found; NULL: no */
+    unsigned slot;
 };
 
 struct upstream {
@@ -50,6 +53,7 @@ struct upstream {
     int64_t retries;
     int passive_fails;           /* failures in a row that eject a server; 0: never */
     struct duration passive_for; /* first ejection; doubles up to 10 times */
+    bool discovers;              /* some servers are found by name */
     struct tls_client *tls;      /* NULL for http and unix */
     struct span tls_name;        /* SNI and verified name; empty: the url's host */
     unsigned index;              /* in config->upstreams */
@@ -61,6 +65,8 @@ struct server_item {
     struct url url;
     int64_t weight;
     bool backup;
+    int64_t slots;
+    struct duration ttl_min, ttl_max;
 };
 struct upstream_conf {
     struct list servers; /* of struct server_item */

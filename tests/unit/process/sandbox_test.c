@@ -171,7 +171,7 @@ static const struct {
     { ROLE_WORKER, { "stream socket", "malloc" } },
     { ROLE_RECORDER,
       { "open in own folder", "append in own folder", "create in own folder", "malloc" } },
-    { ROLE_STEWARD, { "open in own folder", "stream socket", "malloc" } },
+    { ROLE_STEWARD, { "open in own folder", "datagram socket", "stream socket", "malloc" } },
 };
 
 /* Runs `act` in a child with its sandbox closed; true: the act worked. */
