@@ -47,7 +47,10 @@ int verb_selftest(const struct arguments *arguments)
         json_begin_object(&telling.json, NULL);
         json_begin_array(&telling.json, "cases");
     }
-    struct selftest_result result = selftest_tokens(tell, &telling);
+    struct selftest_result result = selftest_tokens(tell, &telling),
+                           signin = selftest_signin(tell, &telling);
+    result.passed += signin.passed;
+    result.failed += signin.failed;
     if (json) {
         json_end_array(&telling.json);
         json_uint(&telling.json, "passed", result.passed);
