@@ -38,7 +38,7 @@ static enum date read_date(const json_t *claims, const char *name, uint64_t *sec
 }
 
 static enum jose_error check_dates(const struct token_issuer *issuer, const json_t *claims,
-                                   uint64_t now_s, struct verified *verified)
+                                   uint64_t now_s, struct trusted *trusted)
 {
     uint64_t exp = 0, nbf = 0, iat = now_s;
     enum date has_exp = read_date(claims, "exp", &exp),
@@ -53,11 +53,10 @@ static enum jose_error check_dates(const struct token_issuer *issuer, const json
         return JOSE_NOT_YET;
     if (exp > iat && exp - iat > issuer->lifetime_s)
         return JOSE_LIFETIME;
-    verified->until_s = exp + issuer->skew_s;
+    trusted->until_s = exp + issuer->skew_s;
     /* Not `iat`: a token is made anew without anybody proving anything. */
-    return read_date(claims, "auth_time", &verified->identity.proved_s) == DATE_BAD
-               ? JOSE_CLAIMS
-               : JOSE_OK;
+    return read_date(claims, "auth_time", &trusted->proved_s) == DATE_BAD ? JOSE_CLAIMS
+                                                                          : JOSE_OK;
 }
 
 static bool texts_have(const struct texts *texts, struct span text)
@@ -327,16 +326,15 @@ static enum jose_error check_signature(const struct token_issuer *issuer, const 
 }
 
 static enum jose_error check_claims(const struct token_issuer *issuer, const struct jws *jws,
-                                    json_t *claims, uint64_t now_s, struct verified *verified)
+                                    const json_t *claims, uint64_t now_s,
+                                    struct trusted *trusted)
 {
     enum jose_error error = check_signature(issuer, jws);
     if (error == JOSE_OK && !type_is_good(issuer, jws->type))
         error = JOSE_TYPE;
     if (error == JOSE_OK)
-        error = check_dates(issuer, claims, now_s, verified);
-    if (error == JOSE_OK)
-        error = check_audience(issuer, claims);
-    return error == JOSE_OK ? read_identity(issuer, claims, verified) : error;
+        error = check_dates(issuer, claims, now_s, trusted);
+    return error == JOSE_OK ? check_audience(issuer, claims) : error;
 }
 
 static struct verified *verified_new(size_t payload)
@@ -359,6 +357,48 @@ void verified_release(void *base)
     free(verified);
 }
 
+enum jose_error token_trust(const struct token_issuer *issuers, size_t count, struct span token,
+                            uint64_t now_s, struct arena *arena, struct trusted *out)
+{
+    struct jws jws;
+    char payload[TOKEN_BYTES_MAX];
+    size_t len;
+    *out = (struct trusted){ 0 };
+    enum jose_error error = jws_parse(&jws, token, arena);
+    if (error != JOSE_OK)
+        return error;
+    if (!base64url_decode(jws.payload, payload, sizeof(payload), &len))
+        return JOSE_BASE64;
+    json_t *claims = strict_json_object(span_of(payload, len), sizeof(payload));
+    if (claims == NULL)
+        return JOSE_CLAIMS;
+    out->issuer = issuer_of(issuers, count, strict_json_text(claims, "iss"));
+    out->alg = jws.alg;
+    out->bytes = len;
+    error =
+        out->issuer != NULL ? check_claims(out->issuer, &jws, claims, now_s, out) : JOSE_ISSUER;
+    if (error == JOSE_OK)
+        out->claims = claims;
+    else
+        json_decref(claims);
+    return error;
+}
+
+enum jose_error token_identity(const struct trusted *trusted, struct verified **out)
+{
+    struct verified *verified = verified_new(trusted->bytes);
+    if (verified == NULL)
+        return JOSE_MEMORY;
+    verified->until_s = trusted->until_s;
+    verified->identity.proved_s = trusted->proved_s;
+    enum jose_error error = read_identity(trusted->issuer, trusted->claims, verified);
+    if (error == JOSE_OK)
+        *out = verified;
+    else
+        verified_release(verified);
+    return error;
+}
+
 size_t token_issuer_of(const struct token_issuer *issuers, size_t count, struct span token,
                        struct arena *arena)
 {
@@ -379,30 +419,10 @@ enum jose_error token_verify(const struct token_issuer *issuers, size_t count,
                              struct span token, uint64_t now_s, struct arena *arena,
                              struct verified **out)
 {
-    struct jws jws;
-    char payload[TOKEN_BYTES_MAX];
-    size_t len;
-    enum jose_error error = jws_parse(&jws, token, arena);
-    if (error != JOSE_OK)
-        return error;
-    if (!base64url_decode(jws.payload, payload, sizeof(payload), &len))
-        return JOSE_BASE64;
-    json_t *claims = strict_json_object(span_of(payload, len), sizeof(payload));
-    if (claims == NULL)
-        return JOSE_CLAIMS;
-    const struct token_issuer *issuer =
-        issuer_of(issuers, count, strict_json_text(claims, "iss"));
-    struct verified *verified = issuer != NULL ? verified_new(len) : NULL;
-    if (issuer == NULL)
-        error = JOSE_ISSUER;
-    else if (verified == NULL)
-        error = JOSE_MEMORY;
-    else
-        error = check_claims(issuer, &jws, claims, now_s, verified);
-    json_decref(claims);
+    struct trusted trusted;
+    enum jose_error error = token_trust(issuers, count, token, now_s, arena, &trusted);
     if (error == JOSE_OK)
-        *out = verified;
-    else if (verified != NULL)
-        verified_release(verified);
+        error = token_identity(&trusted, out);
+    json_decref(trusted.claims);
     return error;
 }

@@ -38,7 +38,25 @@ struct verified {
     _Alignas(16) char room[];
 };
 
-/* JOSE_OK and `*out`, which is the caller's to release; else why not. `arena` is for work. */
+struct json_t;
+
+/* What an issuer has signed for us and for now, whatever it says. */
+struct trusted {
+    struct json_t *claims; /* the caller's to json_decref; NULL after an error */
+    const struct token_issuer *issuer;
+    enum jose_alg alg;
+    size_t bytes; /* of the claims as text: what there is room for */
+    uint64_t until_s, proved_s;
+};
+MUST_USE enum jose_error token_trust(const struct token_issuer *issuers, size_t count,
+                                     struct span token, uint64_t now_s, struct arena *arena,
+                                     struct trusted *out);
+/* Who it is, by the issuer's user and groups claims. The claims may be more than were signed:
+ * the caller vouches for them. `*out` is the caller's to release. */
+MUST_USE enum jose_error token_identity(const struct trusted *trusted, struct verified **out);
+/* Both. JOSE_OK and `*out`, which is the caller's to release; else why not. `arena` is for
+ * work.
+ */
 MUST_USE enum jose_error token_verify(const struct token_issuer *issuers, size_t count,
                                       struct span token, uint64_t now_s, struct arena *arena,
                                       struct verified **out);
