@@ -242,6 +242,22 @@ static void put_sign_out(struct text *out, const struct page_form *form)
     text_lit(out, "<button type=\"submit\">Sign out</button>\n</form>\n");
 }
 
+struct reply *page_choose(struct call *c, const struct page_style *style,
+                          const struct page_choice *choices, size_t count)
+{
+    struct text out = page_begin(c, style, SPAN("Sign in"));
+    text_lit(&out, "<p>Where would you like to sign in?</p>\n<ul>\n");
+    for (size_t i = 0; i < count; i++) {
+        text_lit(&out, "<li><a href=\"");
+        page_escape(&out, choices[i].link);
+        text_lit(&out, "\">");
+        page_escape(&out, choices[i].text);
+        text_lit(&out, "</a></li>\n");
+    }
+    text_lit(&out, "</ul>\n");
+    return page_end(c, style, &out, 200);
+}
+
 struct reply *page_signed_in(struct call *c, const struct page_style *style,
                              const struct page_form *form, struct span user)
 {

@@ -34,6 +34,12 @@ struct reply *page_name_and_password(struct call *c, const struct page_style *st
                                      const struct page_form *form, struct span trouble);
 struct reply *page_second_factor(struct call *c, const struct page_style *style, int status,
                                  const struct page_form *form, struct span trouble);
+/* Ways to go on, one of which is to be chosen. */
+struct page_choice {
+    struct span link, text;
+};
+struct reply *page_choose(struct call *c, const struct page_style *style,
+                          const struct page_choice *choices, size_t count);
 /* Who is signed in, and a button to end it. */
 struct reply *page_signed_in(struct call *c, const struct page_style *style,
                              const struct page_form *form, struct span user);

@@ -15,7 +15,8 @@ static bool is_about_sign_in(enum reason reason)
            reason == REASON_AUTH_PROVIDER || reason == REASON_AUTH_FAILED ||
            reason == REASON_AUTH_TOKEN || reason == REASON_AUTH_CERTIFICATE ||
            reason == REASON_AUTH_REFUSED || reason == REASON_AUTH_LOCKED ||
-           reason == REASON_AUTH_FORM || reason == REASON_SIGNED_IN ||
+           reason == REASON_AUTH_FORM || reason == REASON_AUTH_SIGNIN ||
+           reason == REASON_AUTH_LOOP || reason == REASON_SIGNED_IN ||
            reason == REASON_SIGNED_OUT;
 }
 

@@ -15,6 +15,7 @@
 #include "auth/identity.h"
 #include "auth/jwt.h"
 #include "auth/login.h"
+#include "auth/oidc.h"
 #include "auth/policy.h"
 #include "auth/reqfields.h"
 #include "geoip/lists.h"
@@ -36,6 +37,7 @@ const struct stage_type *const stages[] = {
     &jwt_stage,             /* auth/jwt: bearer tokens */
     &basic_stage,           /* auth/basic: name and password */
     &login_stage,           /* auth/login: a form, and a session */
+    &oidc_stage,            /* auth/oidc: a provider, and a session */
     &forward_auth_stage,    /* auth/forward: another server's word */
     &policy_stage,          /* auth/policy: what they may do */
     &identity_stage,        /* auth/identity: what upstream is told of them */

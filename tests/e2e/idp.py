@@ -2,11 +2,15 @@
 
 It can be down, slow, late, redirect, lie about its name, change its keys; what it was asked is on record.
 """
+import base64
+import hashlib
 import http.server
 import json
+import secrets
 import ssl
 import threading
 import time
+import urllib.parse
 
 from jwcrypto import jwk, jwt
 
@@ -31,6 +35,14 @@ class Idp:
         self.asked = []  # (method, path) of every request
         self.broken = {}  # path: function of the handler, in place of what stands there
         self.metadata = {}  # over the document
+        self.client = ("sallyport", "s3cret/+&")
+        self.user = {"sub": "ann-1", "email": "ann@example.org", "email_verified": True, "groups": ["staff"]}
+        self.in_id_token = {"sub", "email", "email_verified", "groups", "sid", "auth_time"}
+        self.codes, self.refresh, self.access = {}, {}, {}
+        self.lasts = 300
+        self.asked_to = []  # parameters of /authorize
+        self.twist = lambda claims: claims  # of an ID token
+        self.signer = None  # another key than the first
         self.lock = threading.Lock()
         idp = self
 
@@ -94,7 +106,78 @@ class Idp:
         return {
             "/.well-known/openid-configuration": lambda h: h.say(200, self.document()),
             "/keys": lambda h: h.say(200, self.jwks()),
+            "/authorize": self.authorize,
+            "/token": self.token,
+            "/userinfo": self.userinfo,
+            "/end": lambda h: h.say(200, b"bye", "text/plain"),
         }
+
+    # ---- sign-in ---------------------------------------------------------------------------------
+
+    def authorize(self, handler):
+        """Signs in whoever comes, as self.user."""
+        asked = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(handler.path).query))
+        self.asked_to.append(asked)
+        code = secrets.token_urlsafe(16)
+        self.codes[code] = asked
+        back = {"code": code, "state": asked["state"]}
+        if self.document().get("authorization_response_iss_parameter_supported"):
+            back["iss"] = self.issuer
+        handler.say(302, b"", Location=asked["redirect_uri"] + "?" + urllib.parse.urlencode(back))
+
+    def client_is_right(self, handler, form):
+        name, secret = form.get("client_id"), form.get("client_secret")
+        given = handler.headers.get("Authorization", "")
+        if given.startswith("Basic "):
+            pair = base64.b64decode(given[6:]).decode().split(":", 1)
+            name, secret = (urllib.parse.unquote_plus(part) for part in pair)
+        return (name, secret) == self.client
+
+    def id_token(self, **claims):
+        now = int(time.time())
+        made = {"iss": self.issuer, "aud": self.client[0], "iat": now, "exp": now + 300}
+        made.update({name: value for name, value in self.user.items() if name in self.in_id_token})
+        made.update(claims)
+        made = self.twist(made)
+        return sign(self.signer or self.keys[0], {k: v for k, v in made.items() if v is not None})
+
+    def token(self, handler):
+        form = dict(urllib.parse.parse_qsl(handler.body.decode()))
+        if not self.client_is_right(handler, form):
+            handler.say(401, {"error": "invalid_client"})
+            return
+        answer = {"token_type": "Bearer", "expires_in": self.lasts, "access_token": secrets.token_urlsafe(16)}
+        if form.get("grant_type") == "authorization_code":
+            asked = self.codes.pop(form.get("code"), None)
+            proof = base64.urlsafe_b64encode(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
+            if asked is None or proof.rstrip(b"=").decode() != asked.get("code_challenge") \
+                    or form.get("redirect_uri") != asked["redirect_uri"]:
+                handler.say(400, {"error": "invalid_grant"})
+                return
+            answer["id_token"] = self.id_token(nonce=asked.get("nonce"))
+            if "offline_access" in asked["scope"]:
+                answer["refresh_token"] = secrets.token_urlsafe(16)
+                self.refresh[answer["refresh_token"]] = self.user["sub"]
+        else:
+            sub = self.refresh.pop(form.get("refresh_token"), None)  # each is good once
+            if sub is None:
+                handler.say(400, {"error": "invalid_grant"})
+                return
+            answer["id_token"] = self.id_token()
+            answer["refresh_token"] = secrets.token_urlsafe(16)
+            self.refresh[answer["refresh_token"]] = sub
+        self.access[answer["access_token"]] = dict(self.user)
+        handler.say(200, answer)
+
+    def userinfo(self, handler):
+        user = self.access.get(handler.headers.get("Authorization", "")[7:])
+        handler.say(200 if user else 401, user or {})
+
+    def logout_token(self, key=None, **claims):
+        now = int(time.time())
+        made = {"iss": self.issuer, "aud": self.client[0], "iat": now, "exp": now + 120, "jti": secrets.token_hex(8),
+                "sub": self.user["sub"], "events": {"http://schemas.openid.net/event/backchannel-logout": {}}, **claims}
+        return sign(key or self.keys[0], {k: v for k, v in made.items() if v is not None})
 
     def jwks(self):
         return {"keys": [json.loads(key.export_public()) for key in self.keys]}

@@ -1,0 +1,583 @@
+/*
+ * Sign-in at OpenID providers: authorisation code flow with PKCE (OpenID Connect Core 1.0, RFC
+ * 7636, RFC 9700), and a session of our own behind it.
+ *
+ *     oidc:
+ *       providers:
+ *         - {name: corp, issuer: https://id.example.org, client_id: sallyport, client_secret:
+ * ...}
+ *
+ * Who is nobody and wants a page is sent to the provider, with a state that only this browser
+ * can bring back, a nonce and a challenge; any number of tabs may do so at once. Scripts and
+ * programs get a 401. Who goes round in circles is stopped and told why.
+ */
+#include "auth/oidc.h"
+
+#include <sodium.h>
+
+#include "auth/demand.h"
+#include "auth/lend.h"
+#include "auth/oidc_stage.h"
+#include "auth/strictjson.h"
+#include "conf/schema.h"
+#include "gateway/chain/edit.h"
+
+enum { LIFETIME_S = 30 * 86400, CONNECT_MS = 3000, TOTAL_MS = 8000 };
+
+static const struct choice userinfo_choices[] = {
+    { "auto", OIDC_USERINFO_AUTO, "Asked where the ID token lacks user or groups." },
+    { "always", OIDC_USERINFO_ALWAYS, "Asked at each sign-in." },
+    { "never", OIDC_USERINFO_NEVER, "Not asked." },
+    { NULL, 0, NULL },
+};
+
+static const struct option provider_options[] = {
+    OPTION(struct oidc_row, name, OPT_TEXT, .flags = OPTION_REQUIRED, .example = "corp",
+           .help = "Stands in the redirect URI: /.sallyport/oidc/NAME/callback."),
+    OPTION(struct oidc_row, title, OPT_TEXT,
+           .help = "What people choose it by, where there are several."),
+    OPTION(struct oidc_row, issuer, OPT_TEXT, .flags = OPTION_REQUIRED,
+           .example = "https://id.example.org", .help = "Its name, which is its address."),
+    OPTION(struct oidc_row, client_id, OPT_TEXT, .flags = OPTION_REQUIRED,
+           .example = "sallyport", .help = "Who we are there."),
+    OPTION(struct oidc_row, client_secret, OPT_SECRET,
+           .help = "Our secret there; none: a public client."),
+    OPTION(struct oidc_row, scopes, OPT_TEXTS, .fallback = "openid, profile, email",
+           .help = "What is asked for; offline_access for a session that is renewed."),
+    OPTION(struct oidc_row, algorithms, OPT_TEXTS,
+           .fallback = "RS256, PS256, ES256, ES384, EdDSA",
+           .help = "Signatures that its ID tokens may have."),
+    OPTION(struct oidc_row, user_claim, OPT_TEXT, .fallback = "sub",
+           .help = "Claim that names the user. `email` counts only where `email_verified` is "
+                   "true."),
+    OPTION(struct oidc_row, user_prefix, OPT_TEXT, .example = "corp/",
+           .help =
+               "Stands before the user's name, so that two providers cannot mean one person."),
+    OPTION(struct oidc_row, groups_claim, OPT_TEXT, .fallback = "groups",
+           .help = "Claim that lists the user's groups; a path with dots for one inside of "
+                   "another."),
+    OPTION(struct oidc_row, claims, OPT_TEXTS,
+           .help = "Claims that the session keeps, for policies; all where none is named."),
+    OPTION(struct oidc_row, userinfo, OPT_ENUM, .fallback = "auto", .choices = userinfo_choices,
+           .help = "When its userinfo endpoint is asked."),
+    OPTION(struct oidc_row, ca, OPT_FILE,
+           .help = "PEM bundle of authorities for it; without one the system's."),
+    OPTION(struct oidc_row, skew, OPT_DURATION, .fallback = "1m", .max = 600 * 1000,
+           .help = "How far its clock may be from ours."),
+    OPTIONS_END,
+};
+
+static const struct option oidc_options[] = {
+    OPTION(struct oidc_conf, providers, OPT_LIST, .options = provider_options,
+           .item_size = sizeof(struct oidc_row), .max = OIDC_PROVIDERS_MAX,
+           .help = "Where people may sign in."),
+    { .name = "session",
+      .kind = OPT_OBJECT,
+      .offset = offsetof(struct oidc_conf, session),
+      .options = session_options,
+      .help = "How long a sign-in lasts." },
+    OPTION(struct oidc_conf, grace, OPT_DURATION, .fallback = "1h", .max = 86400 * 1000,
+           .help = "How long a session goes on that is due to be renewed while the provider is "
+                   "down."),
+    OPTION(struct oidc_conf, pass, OPT_TEXT, .example = "X-Remote-User",
+           .help = "Request field that tells upstream the user's name; none when empty. A "
+                   "client's own field of that name is removed."),
+    OPTION(struct oidc_conf, origin, OPT_URL, .example = "https://app.example.org",
+           .help = "Where browsers reach the site, for the redirect URI; without it, as the "
+                   "request says."),
+    OPTION(struct oidc_conf, brand, OPT_TEXT, .help = "A name above the pages."),
+    OPTION(struct oidc_conf, style, OPT_FILE, .help = "CSS that is added to the pages'."),
+    OPTIONS_END,
+};
+
+/* ---- at load ---- */
+
+static bool oidc_idle(const void *base)
+{
+    const struct oidc_conf *conf = base;
+    return conf->providers.count == 0;
+}
+
+static bool name_good(struct span name)
+{
+    bool good = name.len > 0 && name.len <= OIDC_NAME_MAX;
+    for (size_t i = 0; i < name.len; i++)
+        good = good && ((name.p[i] >= 'a' && name.p[i] <= 'z') ||
+                        (name.p[i] >= '0' && name.p[i] <= '9') || name.p[i] == '-');
+    /* These are pages. */
+    return good && !span_equal(name, SPAN("out")) && !span_equal(name, SPAN("again"));
+}
+
+static bool read_algs(const struct oidc_row *row, struct setup *setup, uint32_t *algs)
+{
+    bool good = row->algorithms.count > 0;
+    *algs = 0;
+    for (size_t i = 0; i < row->algorithms.count; i++) {
+        enum jose_alg alg = jose_alg_of(row->algorithms.items[i]);
+        bool asymmetric = alg != JOSE_ALGS && (1u << alg & jose_algs_of(JOSE_SECRET)) == 0;
+        good = good && asymmetric;
+        *algs |= asymmetric ? 1u << alg : 0;
+    }
+    if (!good)
+        complain(
+            setup->complaint, SEVERITY_ERROR,
+            "algorithms are some of RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 EdDSA");
+    return good;
+}
+
+static bool join_scopes(const struct oidc_row *row, struct setup *setup, struct span *out)
+{
+    struct text scope = text_growing(setup->arena, 64);
+    bool openid = false;
+    for (size_t i = 0; i < row->scopes.count; i++) {
+        openid = openid || span_equal(row->scopes.items[i], SPAN("openid"));
+        if (i > 0)
+            text_char(&scope, ' ');
+        text_add(&scope, row->scopes.items[i]);
+    }
+    *out = text_span(&scope);
+    if (!openid)
+        complain(setup->complaint, SEVERITY_ERROR, "scopes have openid among them");
+    return openid && !scope.overflow;
+}
+
+static enum err build_provider(struct oidc_conf *conf, struct setup *setup, size_t at)
+{
+    static struct span id_types[] = { SPAN_INIT("JWT") };
+    const struct oidc_row *row = (const struct oidc_row *)conf->providers.items + at;
+    struct oidc_provider *provider = &conf->built[at];
+    uint32_t algs;
+    if (!name_good(row->name)) {
+        complain(setup->complaint, SEVERITY_ERROR,
+                 "name has 1 to 32 small letters, digits and -, and is not out or again");
+        return ERR_CONFIG;
+    }
+    for (size_t i = 0; i < at; i++)
+        if (span_equal(conf->built[i].row->name, row->name) ||
+            span_equal(conf->built[i].row->issuer, row->issuer)) {
+            complain(setup->complaint, SEVERITY_ERROR, "a name or an issuer stands twice");
+            return ERR_CONFIG;
+        }
+    if (row->client_id.len == 0 || row->user_claim.len == 0 || !read_algs(row, setup, &algs) ||
+        !join_scopes(row, setup, &provider->scope)) {
+        complain(setup->complaint, SEVERITY_ERROR, "client_id and user_claim are not empty");
+        return ERR_CONFIG;
+    }
+    provider->row = row;
+    provider->audience = row->client_id;
+    provider->identity = (struct token_issuer){ .name = row->issuer,
+                                                .audience = { &provider->audience, 1 },
+                                                .types = { id_types, ARRAY_LEN(id_types) },
+                                                .user_claim = row->user_claim,
+                                                .user_prefix = row->user_prefix,
+                                                .groups_claim = row->groups_claim,
+                                                .lifetime_s = LIFETIME_S,
+                                                .skew_s = (uint64_t)row->skew.ms / 1000 };
+    struct provider_want want = {
+        .option = "issuer", .issuer = row->issuer, .ca = row->ca, .algs = algs
+    };
+    return provider_use(setup, &want, &provider->index);
+}
+
+static enum err open_oidc(void *base, struct setup *setup)
+{
+    struct oidc_conf *conf = base;
+    if (oidc_idle(conf))
+        return OK;
+    strict_json_init();
+    if (sodium_init() < 0)
+        return ERR_SYSTEM;
+    if (!lend_name_valid(setup, "pass", conf->pass))
+        return ERR_CONFIG;
+    conf->built = arena_array(setup->arena, struct oidc_provider, conf->providers.count);
+    if (conf->built == NULL)
+        return ERR_MEMORY;
+    for (size_t i = 0; i < conf->providers.count; i++)
+        TRY(build_provider(conf, setup, i));
+    TRY(page_style_open(&conf->look, setup, conf->brand, conf->style.text));
+    conf->sessions = sessions_open(setup);
+    if (conf->sessions == NULL)
+        return ERR_CONFIG;
+    conf->signed_in = (struct signed_in){ .sessions = conf->sessions,
+                                          .style = &conf->look,
+                                          .out = SPAN(OIDC_OUT),
+                                          .again = SPAN(OIDC_AGAIN),
+                                          .step = SPAN(STEP_OIDC_AGAIN) };
+    return conf->pass.len == 0 || lend_field(setup, conf->pass) ? OK : ERR_MEMORY;
+}
+
+/* ---- in a worker ---- */
+
+static unsigned resolve(void *names, struct span host, struct addr *out, unsigned max)
+{
+    const struct oidc_way *way = names;
+    const struct provider *own = &way->worker->config->providers[way->provider->index];
+    struct provider_view view = provider_now(way->worker, way->provider->index);
+    unsigned count = view.meta != NULL ? provider_addresses(view.meta, host, out, max) : 0;
+    struct url issuer;
+    struct arena arena;
+    _Alignas(16) char room[2 * FETCH_URL_BYTES_MAX + 64];
+    if (count > 0)
+        return count;
+    arena_init(&arena, room, sizeof(room), NULL, 0);
+    if (fetch_url(own->issuer, &arena, &issuer) != NULL || !span_equal(issuer.host, host))
+        return 0;
+    count = own->addr_count < max ? own->addr_count : max;
+    memcpy(out, own->addrs, count * sizeof(*out));
+    return count;
+}
+
+static enum err attach_oidc(void *base, const void *from, struct worker *worker)
+{
+    struct oidc_local *local = base;
+    const struct oidc_conf *conf = from;
+    if (oidc_idle(conf))
+        return OK;
+    local->worker = worker;
+    local->asker = asker_new(worker, NULL);
+    if (local->asker == NULL)
+        return ERR_MEMORY;
+    for (size_t i = 0; i < conf->providers.count; i++) {
+        struct oidc_way *way = &local->ways[i];
+        *way = (struct oidc_way){ .worker = worker, .provider = &conf->built[i] };
+        way->policy =
+            (struct fetch_policy){ .tls = worker->config->providers[conf->built[i].index].tls,
+                                   .body_bytes = OIDC_ANSWER_BYTES_MAX,
+                                   .connect_ms = CONNECT_MS,
+                                   .total_ms = TOTAL_MS,
+                                   .resolve = resolve,
+                                   .names = way };
+    }
+    TRY(providers_attach(worker));
+    local->attached = true;
+    return OK;
+}
+
+static void detach_oidc(void *base)
+{
+    struct oidc_local *local = base;
+    if (local->attached)
+        providers_detach(local->worker);
+    asker_free(local->asker);
+    *local = (struct oidc_local){ 0 };
+}
+
+const struct oidc_provider *oidc_named(const struct oidc_conf *conf, struct span name)
+{
+    for (size_t i = 0; i < conf->providers.count; i++)
+        if (span_equal(conf->built[i].row->name, name))
+            return &conf->built[i];
+    return NULL;
+}
+
+/* ---- answers ---- */
+
+struct verdict oidc_message(struct call *c, enum reason reason, const char *detail,
+                            const char *title, const char *sentence)
+{
+    const struct oidc_conf *conf = c->conf;
+    const struct oidc_state *s = c->state;
+    struct span target = s->target.len > 0 ? s->target : SPAN("/");
+    struct reply *reply =
+        page_message(c, &conf->look, reason_row(reason)->status, span_text(title),
+                     span_text(sentence), target, SPAN("Try again"));
+    if (detail != NULL)
+        fact_set_auth_detail(c, detail);
+    return reply != NULL ? answer(reason, reply) : fail(REASON_MEMORY);
+}
+
+bool oidc_origin(struct call *c, struct text *out)
+{
+    const struct oidc_conf *conf = c->conf;
+    const struct request *req = c->req;
+    if (conf->origin.text.len > 0) {
+        struct span origin = conf->origin.text;
+        while (origin.len > 0 && origin.p[origin.len - 1] == '/')
+            origin.len--;
+        text_add(out, origin);
+        return !out->overflow;
+    }
+    uint16_t usual = span_equal(req->scheme, SPAN("https")) ? 443 : 80;
+    text_add(out, req->scheme);
+    text_lit(out, "://");
+    text_add(out, req->host);
+    if (req->port != 0 && req->port != usual) {
+        text_char(out, ':');
+        text_uint(out, req->port);
+    }
+    return !out->overflow;
+}
+
+bool oidc_redirect_uri(struct call *c, const struct oidc_provider *provider, struct text *out)
+{
+    bool good = oidc_origin(c, out);
+    text_lit(out, OIDC_PAGE "/");
+    text_add(out, provider->row->name);
+    text_lit(out, "/callback");
+    return good && !out->overflow;
+}
+
+/* ---- round and round ---- */
+
+/* "COUNT.SECONDS": of sign-ins that were completed, for any number of tabs may begin one. The
+ * browser's own count: who changes it stops nobody but himself. */
+static unsigned rounds_so_far(struct call *c, uint64_t *since_s)
+{
+    uint64_t now_s = c->txn->clock->wall_us / 1000000u;
+    struct params cookies = { 0 };
+    struct span count;
+    uint64_t number;
+    const struct field *field = fields_get(&c->req->fields, FIELD_COOKIE);
+    *since_s = now_s;
+    for (; field != NULL; field = fields_next(&c->req->fields, field))
+        if (cookies_parse(&cookies, field->value, SESSION_COOKIES_MAX, c->txn->arena) != OK)
+            return 0;
+    const struct param *cookie = params_find(&cookies, SPAN(OIDC_ROUNDS));
+    struct span rest = cookie != NULL ? cookie->value : SPAN("");
+    if (rest.len == 0 || !span_cut(&rest, '.', &count) || !span_uint(count, &number) ||
+        rest.p == NULL || !span_uint(rest, since_s) || *since_s > now_s ||
+        now_s - *since_s >= OIDC_ROUNDS_S) {
+        *since_s = now_s;
+        return 0;
+    }
+    return number < OIDC_ROUNDS_MAX ? (unsigned)number : OIDC_ROUNDS_MAX;
+}
+
+bool oidc_count_round(struct call *c, struct reply *reply)
+{
+    struct text cookie = text_growing(c->txn->arena, 128);
+    uint64_t since_s;
+    unsigned rounds = rounds_so_far(c, &since_s) + 1;
+    text_format(&cookie,
+                OIDC_ROUNDS "=%u.%llu; Max-Age=%d; Path=/; Secure; HttpOnly; SameSite=Lax",
+                rounds, (unsigned long long)since_s, OIDC_ROUNDS_S);
+    return !cookie.overflow && reply_field(reply, SPAN("Set-Cookie"), text_span(&cookie));
+}
+
+static struct verdict in_circles(struct call *c)
+{
+    return oidc_message(
+        c, REASON_AUTH_LOOP, "oidc-loop", "Sign-in goes round in circles",
+        "You were sent to sign in three times within a minute, and came back without a session "
+        "each time. The session's cookie is not kept or does not reach this site: cookies may "
+        "be blocked, the site may not be reached by https, or it may be served under another "
+        "name. Please wait a minute before you try again.");
+}
+
+/* ---- to the provider ---- */
+
+static bool authorization_url(struct call *c, const struct provider_meta *meta,
+                              struct span handle, struct text *out)
+{
+    const struct oidc_state *s = c->state;
+    struct span endpoint = meta->endpoints[ENDPOINT_AUTHORIZATION];
+    struct text uri = text_growing(c->txn->arena, 128), proof = text_growing(c->txn->arena, 48);
+    text_add(out, endpoint);
+    text_char(out, span_index(endpoint, '?') >= 0 ? '&' : '?');
+    oidc_challenge(&proof, s->verifier);
+    if (!oidc_redirect_uri(c, s->provider, &uri) || proof.overflow)
+        return false;
+    oidc_param(out, SPAN("response_type"), SPAN("code"));
+    oidc_param(out, SPAN("client_id"), s->provider->row->client_id);
+    oidc_param(out, SPAN("redirect_uri"), text_span(&uri));
+    oidc_param(out, SPAN("scope"), s->provider->scope);
+    oidc_param(out, SPAN("state"), handle);
+    oidc_param(out, SPAN("nonce"), s->nonce);
+    oidc_param(out, SPAN("code_challenge"), text_span(&proof));
+    oidc_param(out, SPAN("code_challenge_method"), SPAN("S256"));
+    if (s->again) {
+        oidc_param(out, SPAN("prompt"), SPAN("login"));
+        oidc_param(out, SPAN("max_age"), SPAN("0"));
+    }
+    return !out->overflow;
+}
+
+/* What only this browser can bring back: name, nonce and verifier, on our side. */
+static bool make_secrets(struct call *c, struct span *extra)
+{
+    struct oidc_state *s = c->state;
+    char *nonce = arena_alloc(c->txn->arena, OIDC_NONCE_BYTES);
+    char *verifier = arena_alloc(c->txn->arena, OIDC_NONCE_BYTES);
+    struct text text = text_growing(c->txn->arena, 160);
+    if (nonce == NULL || verifier == NULL)
+        return false;
+    oidc_random(nonce);
+    oidc_random(verifier);
+    s->nonce = span_of(nonce, OIDC_NONCE_BYTES);
+    s->verifier = span_of(verifier, OIDC_NONCE_BYTES);
+    text_add(&text, s->provider->row->name);
+    text_char(&text, '\n');
+    text_add(&text, s->nonce);
+    text_char(&text, '\n');
+    text_add(&text, s->verifier);
+    *extra = text_span(&text);
+    return !text.overflow;
+}
+
+static struct verdict send_there(struct call *c, const struct provider_meta *meta)
+{
+    const struct oidc_conf *conf = c->conf;
+    struct oidc_state *s = c->state;
+    struct signin signin = { .step = SPAN(STEP_OIDC), .target = s->target };
+    struct text url = text_growing(c->txn->arena, 1024);
+    struct span handle;
+    uint64_t since_s;
+    struct reply *reply = reply_new(c->txn, 302);
+    if (rounds_so_far(c, &since_s) >= OIDC_ROUNDS_MAX)
+        return in_circles(c);
+    if (reply == NULL || !make_secrets(c, &signin.extra) ||
+        !signin_begin(c, conf->sessions, &signin, reply, &handle) ||
+        !authorization_url(c, meta, handle, &url) ||
+        !reply_field(reply, SPAN("Location"), text_span(&url)))
+        return fail(REASON_MEMORY);
+    if (s->end && !session_end(c, conf->sessions, reply))
+        return fail(REASON_MEMORY);
+    return answer(REASON_AUTH_REDIRECT, reply);
+}
+
+struct verdict oidc_start(struct call *c)
+{
+    struct oidc_state *s = c->state;
+    struct provider_view view = provider_now(c->worker, s->provider->index);
+    if (view.meta != NULL)
+        return send_there(c, view.meta);
+    struct op *op = s->asked ? NULL : provider_ask(c->worker, s->provider->index);
+    s->asked = true;
+    if (op != NULL)
+        return wait_for(c, op, oidc_start);
+    return oidc_message(
+        c, REASON_AUTH_PROVIDER, "oidc-provider-down", "Sign-in is not possible",
+        "The service that people sign in at cannot be reached at the moment. "
+        "Who is signed in already stays so. Please try again in a few minutes.");
+}
+
+static struct verdict let_choose(struct call *c)
+{
+    const struct oidc_conf *conf = c->conf;
+    struct oidc_state *s = c->state;
+    struct signin signin = { .step = SPAN(STEP_OIDC_CHOOSE), .target = s->target };
+    struct text location = text_growing(c->txn->arena, 160);
+    struct reply *reply = reply_new(c->txn, 302);
+    struct span handle;
+    if (reply == NULL || !signin_begin(c, conf->sessions, &signin, reply, &handle))
+        return fail(REASON_MEMORY);
+    text_lit(&location, OIDC_CHOOSE);
+    text_add(&location, handle);
+    if (location.overflow || !reply_field(reply, SPAN("Location"), text_span(&location)) ||
+        (s->end && !session_end(c, conf->sessions, reply)))
+        return fail(REASON_MEMORY);
+    return answer(REASON_AUTH_REDIRECT, reply);
+}
+
+/* Somebody who sees a page, and not a script, a picture or a program. */
+static bool is_navigation(const struct request *req)
+{
+    const struct field *mode = fields_find(&req->fields, SPAN("Sec-Fetch-Mode"));
+    return (req->method_id == METHOD_GET || req->method_id == METHOD_HEAD) &&
+           reply_wants_page(req) && (mode == NULL || span_equal(mode->value, SPAN("navigate")));
+}
+
+struct verdict oidc_nobody(struct call *c)
+{
+    const struct oidc_conf *conf = c->conf;
+    struct oidc_state *s = c->state;
+    if (demand_follows(c) || !is_navigation(c->req))
+        return demand(c, SPAN("Session"));
+    s->target = return_target(c);
+    if (conf->providers.count > 1)
+        return let_choose(c);
+    s->provider = &conf->built[0];
+    return oidc_start(c);
+}
+
+/* ---- who is signed in ---- */
+
+struct verdict oidc_accept(struct call *c, const struct identity *identity)
+{
+    const struct oidc_conf *conf = c->conf;
+    if (conf->pass.len > 0 && !edit_lend_field(c->txn, conf->pass, identity->user))
+        return fail(REASON_MEMORY);
+    fact_set_user(c, identity->user);
+    fact_set_auth(c, SPAN("oidc"));
+    fact_set_identity(c, identity);
+    fact_set_signed_in(c, &conf->signed_in);
+    return pass();
+}
+
+static struct verdict use_session(struct call *c, const struct session *session)
+{
+    const struct oidc_conf *conf = c->conf;
+    struct oidc_state *s = c->state;
+    uint64_t until_s, now_s = c->txn->clock->wall_us / 1000000u;
+    s->session = session;
+    if (!oidc_extra_read(session->content.extra, &until_s, &s->refresh_token) ||
+        s->refresh_token.len == 0 || now_s < until_s)
+        return oidc_accept(c, session->content.identity);
+    /* One request renews; the others go on as they are for a while. */
+    if (!session_lock(c, conf->sessions, session))
+        return oidc_accept(c, session->content.identity);
+    return oidc_exchange_refresh(c);
+}
+
+static struct verdict oidc_head(struct call *c)
+{
+    const struct oidc_conf *conf = c->conf;
+    struct oidc_state *s = c->state;
+    /* Before anything can end this: no client may lend a field to itself. */
+    if (conf->pass.len > 0 && !demand_met(c) &&
+        !edit_field(c->txn, EDIT_REQUEST, EDIT_DROP, conf->pass, SPAN("")))
+        return fail(REASON_MEMORY);
+    if (demand_met(c))
+        return pass();
+    for (size_t i = 0; i < conf->providers.count; i++) {
+        const struct session *session =
+            session_find(c, conf->sessions, SPAN("oidc"), conf->built[i].row->issuer);
+        s->provider = &conf->built[i];
+        if (session != NULL)
+            return use_session(c, session);
+    }
+    return oidc_nobody(c);
+}
+
+static struct span oidc_page_name(const void *base, unsigned i)
+{
+    (void)base;
+    return i == 0 ? SPAN("oidc") : SPAN("");
+}
+
+/* Inherited: routes share what the site says. */
+static bool oidc_pages_alike(const void *one, const void *other)
+{
+    const struct oidc_conf *a = one, *b = other;
+    return a->providers.items == b->providers.items &&
+           a->providers.count == b->providers.count &&
+           span_equal(a->origin.text, b->origin.text) &&
+           a->session.idle.ms == b->session.idle.ms && a->session.max.ms == b->session.max.ms &&
+           a->session.same_site == b->session.same_site && span_equal(a->brand, b->brand) &&
+           span_equal(a->style.text, b->style.text);
+}
+
+static uint64_t oidc_page_body(const void *base)
+{
+    (void)base;
+    return OIDC_BODY_MAX;
+}
+
+const struct stage_type oidc_stage = {
+    .name = "oidc",
+    .summary = "Lets people sign in at OpenID providers, with a session behind it.",
+    .options = oidc_options,
+    .conf_size = sizeof(struct oidc_conf),
+    .local_size = sizeof(struct oidc_local),
+    .state_size = sizeof(struct oidc_state),
+    .open = open_oidc,
+    .attach = attach_oidc,
+    .detach = detach_oidc,
+    .idle = oidc_idle,
+    .page = oidc_page_name,
+    .pages_alike = oidc_pages_alike,
+    .page_body = oidc_page_body,
+    .gate = true,
+    .authenticates = true,
+    .on = { [PHASE_REQUEST_HEAD] = oidc_head, [PHASE_PAGE] = oidc_page },
+};
