@@ -59,12 +59,25 @@ static bool state_fits(void)
 
 static bool has_own_lookup;
 
-/* A fingerprint is judged by more than the table. */
+/* In the table a fingerprint has a 0 before it. One that is there is judged by more than that.
+ */
+static bool is_listed(struct span fingerprint)
+{
+    char entry[FINGERPRINT_SIZE + 1] = "0";
+    if (fingerprint.len >= FINGERPRINT_SIZE)
+        return true;
+    memcpy(entry + 1, fingerprint.p, fingerprint.len);
+    return sql_word_type(span_of(entry, fingerprint.len + 1)) == 'F';
+}
+
 static char look_up(void *state, int kind, const char *word, size_t len)
 {
     enum { LOOKUP_FINGERPRINT = 4 };
-    return kind == LOOKUP_FINGERPRINT ? libinjection_sqli_lookup_word(state, kind, word, len)
-                                      : sql_word_type(span_of(word, len));
+    if (kind != LOOKUP_FINGERPRINT)
+        return sql_word_type(span_of(word, len));
+    if (!is_listed(span_of(word, len)))
+        return '\0';
+    return libinjection_sqli_lookup_word(state, kind, word, len);
 }
 
 static bool is_sqli(struct span value)

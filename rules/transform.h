@@ -28,6 +28,8 @@ enum {
     TRAIT_SHELL = 1 << 11,  /* ; ^ */
     TRAIT_X = 1 << 12,      /* x X */
     TRAIT_MARKUP = 1 << 13, /* < = : without either there is no script (rules/detect.h) */
+    TRAIT_GAP = 1 << 14,    /* white space that is more than one space between words, or that
+                               stands before a slash or a parenthesis */
     TRAIT_ANY = 1 << 16,    /* every value has it, the empty one too */
 };
 
@@ -52,6 +54,10 @@ const struct transform *transform_find(struct span name); /* NULL: there is none
 /* Of SecLang, by mod_security2's names, without case. Ends with a NULL name. */
 extern const struct transform seclang_transforms[];
 const struct transform *seclang_transform_find(struct span name);
+
+/* SecLang's cmdLine, but that letters stay as they are: what it is where case does not count.
+ */
+extern const struct transform seclang_cmd_line_cased;
 
 static inline size_t transform_room(const struct transform *row, size_t len)
 {

@@ -23,7 +23,7 @@ static void pad(struct text *out, size_t from, size_t width)
 
 static const char *needs_of(const struct scan_part *part)
 {
-    if (part->needs_bytes)
+    if ((part->gate & MARK_ANY) == 0)
         return part->needs_text ? "byte, text" : "byte";
     return part->needs_text ? "text" : "";
 }

@@ -36,6 +36,9 @@ struct plan_builder {
 MUST_USE enum err plan_names(struct plan_builder *b);
 /* forms.c: the form after `rule`'s transformations, and those on the way for multiMatch. */
 MUST_USE enum err plan_link_forms(struct plan_builder *b, struct sec_link *link);
+/* The form for patterns to which case means nothing: lower case is left out where nothing
+ * behind it sees a difference. */
+unsigned plan_form_without_case(struct sec_plan *plan, unsigned form);
 /* fold.c: takes away what the configuration decides. */
 MUST_USE enum err plan_fold(struct plan_builder *b);
 /* patterns.c: which links are matched by scanning; their bits, patterns and finds. */

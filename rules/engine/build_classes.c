@@ -224,6 +224,28 @@ static void add_form(const struct sec_plan *plan, bool *forms, unsigned form)
         forms[form] = true;
 }
 
+/* A step's room is in proportion to what it is given, or a constant. */
+static enum err class_room(struct plan_builder *b, struct scan_class *class)
+{
+    enum { ALIGNED = 16 };
+    const struct sec_plan *plan = b->plan;
+    size_t *each = arena_array(b->arena, size_t, plan->form_count);
+    size_t *least = arena_array(b->arena, size_t, plan->form_count);
+    if (each == NULL || least == NULL)
+        return ERR_MEMORY;
+    each[0] = 1;
+    for (unsigned i = 0; i < class->form_count; i++) {
+        unsigned form = class->forms[i], parent = plan->forms[form].parent;
+        const struct transform *step = plan->forms[form].step;
+        size_t grow = step->grow > 1 ? step->grow : 1;
+        each[form] = each[parent] * grow;
+        least[form] = least[parent] * grow + step->least;
+        class->room_each += each[form];
+        class->room_least += least[form] + ALIGNED;
+    }
+    return OK;
+}
+
 static enum err class_forms(struct plan_builder *b, struct scan_class *class, const bool *wants)
 {
     uint16_t *forms = arena_array(b->arena, uint16_t, b->plan->form_count);
@@ -236,7 +258,7 @@ static enum err class_forms(struct plan_builder *b, struct scan_class *class, co
         class->triggers |= b->plan->forms[i].step->triggers;
     }
     class->forms = forms;
-    return OK;
+    return class_room(b, class);
 }
 
 struct gathering {
@@ -276,6 +298,69 @@ static enum err gather(struct plan_builder *b, struct scan_class *class, const u
     return class_forms(b, class, g.forms);
 }
 
+/* ---- a form's patterns ----------------------------------------------------------------------
+ */
+
+/* What plain values may have: steps that these set off make texts of their own all the time. */
+enum {
+    USUAL_TRAITS = TRAIT_ANY | TRAIT_UPPER | TRAIT_SPACE | TRAIT_GAP | TRAIT_QUOTE |
+                   TRAIT_SHELL | TRAIT_HIGH,
+};
+
+static bool is_found_in(const struct plan_pattern *pattern, const uint64_t *bits, unsigned form)
+{
+    for (unsigned i = 0; i < pattern->find_count; i++) {
+        if (pattern->finds[i].form == form && bit_has(bits, pattern->finds[i].bit))
+            return true;
+    }
+    return false;
+}
+
+/* The class of one form's patterns, of those of `whole`; 0 where all of them serve as well. */
+static enum err class_of_form(struct plan_builder *b, const struct scan_class *whole,
+                              const uint64_t *bits, unsigned form, uint8_t *number)
+{
+    struct sec_plan *plan = b->plan;
+    uint32_t *ids = arena_array(b->arena, uint32_t, whole->id_count);
+    unsigned count = 0;
+    *number = 0;
+    if (ids == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < whole->id_count; i++) {
+        if (is_found_in(&plan->patterns[whole->ids[i]], bits, form))
+            ids[count++] = whole->ids[i];
+    }
+    if (2 * count > whole->id_count || plan->class_count == PLAN_CLASSES_MAX ||
+        (plan->forms[form].triggers & USUAL_TRAITS) == 0)
+        return OK;
+    *number = (uint8_t)plan->class_count;
+    plan->classes[plan->class_count++] =
+        (struct scan_class){ .ids = ids, .id_count = count, .only = (uint16_t)form };
+    return OK;
+}
+
+static enum err classes_of_forms(struct plan_builder *b, struct scan_class *class,
+                                 const uint64_t *bits)
+{
+    uint16_t *looked = arena_array(b->arena, uint16_t, b->plan->form_count);
+    uint8_t *own = arena_array(b->arena, uint8_t, b->plan->form_count);
+    if (looked == NULL || own == NULL)
+        return ERR_MEMORY;
+    for (unsigned form = 0; form < b->plan->form_count; form++) {
+        bool any = false;
+        for (unsigned i = 0; i < class->id_count && !any; i++)
+            any = is_found_in(&b->plan->patterns[class->ids[i]], bits, form);
+        if (!any)
+            continue;
+        if (form > 0)
+            TRY(class_of_form(b, class, bits, form, &own[class->looked_count]));
+        looked[class->looked_count++] = (uint16_t)form;
+    }
+    class->looked = looked;
+    class->own = own;
+    return OK;
+}
+
 enum err plan_classes(struct plan_builder *b)
 {
     struct grouping *g = arena_new(b->arena, struct grouping);
@@ -290,7 +375,10 @@ enum err plan_classes(struct plan_builder *b)
         TRY(classify(g, drafts, &g->groups[i]));
     }
     TRY(name_classes(g));
-    for (unsigned i = 1; i < b->plan->class_count; i++)
+    unsigned count = b->plan->class_count;
+    for (unsigned i = 1; i < count; i++)
         TRY(gather(b, &b->plan->classes[i], drafts[i].bits));
+    for (unsigned i = 1; i < count; i++)
+        TRY(classes_of_forms(b, &b->plan->classes[i], drafts[i].bits));
     return plan_parts(b);
 }

@@ -6,188 +6,317 @@
 #include <hs/hs_compile.h>
 
 #include "rules/engine/build.h"
+#include "rules/engine/clusters.h"
 #include "rules/engine/database.h"
 #include "rules/engine/need.h"
 
 enum {
-    TEXTS_PER_CLASS_MAX = 4096,
-    WORTH_A_LOOK = 4, /* patterns for whose texts the first part is made, where it has nothing
-                         else to do */
+    TEXTS_PER_CLASS_MAX = 64 * CLUSTER_TEXT_WORDS_MAX,
+    MEMBERS_MAX = 96,   /* clusters of one kind before they are joined */
+    LITERAL_WEIGHT = 4, /* hundredths of a nanosecond that it takes to look for it, too */
+    PATTERN_WEIGHT = 3000,
 };
 
-enum part_kind {
-    KIND_PLAIN,     /* asked about everything */
-    KIND_RARE,      /* needs a byte that is rare in plain values */
-    KIND_RARE_TEXT, /* the same, and a text */
-    KIND_TEXT,
-    KIND_COMMON, /* needs a byte that words do not have */
+/* What is known of a pattern of the plan. */
+struct sorted {
+    struct pattern_need need;
+    struct byte_set gate;
+    enum cluster_kind kind;
+    const struct span *texts;
+    unsigned text_count;
 };
-_Static_assert(KIND_COMMON + 1 == PARTS_MAX, "a part for each kind");
 
 struct sorting {
     struct plan_builder *b;
-    struct pattern_need *needs; /* by pattern of the plan */
-    uint8_t *kinds;
+    struct sorted *patterns;
 };
 
 /* One class while it is taken apart. */
 struct draft {
     struct scan_class *class;
-    uint8_t index[PARTS_MAX]; /* of the part, by kind; 0 of kinds that go with the first one */
-    struct byte_set bytes[PARTS_MAX]; /* by part */
     struct span *texts;
+    struct byte_set *text_gates;
     uint32_t *opens;
     unsigned text_count, text_max;
     struct table known; /* text -> index + 1 */
-    bool bounded;       /* texts did not fit: parts that need one are always open */
+    uint64_t *telling;
+    struct cluster_texts set;
+    struct cluster clusters[MEMBERS_MAX];
+    unsigned cluster_count;
+    uint16_t *member_of; /* by pattern of the class, and behind them by text */
+    uint8_t *part_of;    /* the same, when the clusters of its kind are joined */
+    unsigned per_part[PARTS_MAX];
 };
 
 /* ---- kinds ----------------------------------------------------------------------------------
  */
 
-enum rarity { RARE, COMMON, EVERYWHERE };
-
-static enum rarity rarity_of(const struct byte_set *set)
+/* Without rare bytes it needs a text, or cannot match: then it needs one of those bytes. */
+static void sort_pattern(struct sorted *s)
 {
-    enum rarity rarity = RARE;
-    for (unsigned c = 0; c < 256; c++) {
-        char lower = ascii_lower((char)c);
-        if (!byte_set_has(set, (uint8_t)c))
-            continue;
-        if ((lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9'))
-            return EVERYWHERE;
-        if (c != 0 && strchr(" _-./,:+%@", (int)c) != NULL)
-            rarity = COMMON;
+    const struct pattern_need *need = &s->need;
+    s->gate = need->bytes;
+    s->kind = CLUSTER_UNTOLD;
+    if (need->never && byte_set_share(&need->relied) < byte_set_share(&s->gate))
+        s->gate = need->relied;
+    if (need->literal) {
+        s->kind = CLUSTER_LITERALS;
+    } else if (need->text_count > 0) {
+        s->kind = CLUSTER_TOLD;
+        s->texts = need->texts;
+        s->text_count = need->text_count;
+    } else if (need->plain_count > 0 && !need->never) {
+        s->kind = CLUSTER_PLAIN_TOLD;
+        s->texts = need->plain_texts;
+        s->text_count = need->plain_count;
     }
-    return rarity;
-}
-
-static enum part_kind kind_of(const struct pattern_need *need)
-{
-    enum rarity rarity = rarity_of(&need->bytes);
-    if (need->literal)
-        return KIND_PLAIN;
-    if (rarity == RARE)
-        return need->text_count > 0 ? KIND_RARE_TEXT : KIND_RARE;
-    if (need->text_count > 0)
-        return KIND_TEXT;
-    return rarity == COMMON ? KIND_COMMON : KIND_PLAIN;
 }
 
 static enum err sort_patterns(struct sorting *s)
 {
     const struct sec_plan *plan = s->b->plan;
-    s->needs = arena_array(s->b->arena, struct pattern_need, plan->pattern_count);
-    s->kinds = arena_array(s->b->arena, uint8_t, plan->pattern_count);
-    if (s->needs == NULL || s->kinds == NULL)
+    s->patterns = arena_array(s->b->arena, struct sorted, plan->pattern_count);
+    if (s->patterns == NULL)
         return ERR_MEMORY;
     for (unsigned i = 0; i < plan->pattern_count; i++) {
         const struct plan_pattern *pattern = &plan->patterns[i];
         if (pattern->op != NULL)
             continue;
-        TRY(pattern_need(pattern->text, pattern->flags, s->b->arena, &s->needs[i]));
-        s->kinds[i] = (uint8_t)kind_of(&s->needs[i]);
+        TRY(pattern_need(pattern->text, pattern->flags, s->b->arena, &s->patterns[i].need));
+        sort_pattern(&s->patterns[i]);
     }
     return OK;
+}
+
+/* ---- texts ----------------------------------------------------------------------------------
+ */
+
+/* The rarest byte of a text, in both cases. */
+static struct byte_set rarest_of(struct span text)
+{
+    struct byte_set set = { { 0 } };
+    char rarest = text.p[0];
+    for (size_t i = 1; i < text.len; i++) {
+        if (byte_share((uint8_t)text.p[i]) < byte_share((uint8_t)rarest))
+            rarest = text.p[i];
+    }
+    byte_set_add(&set, (uint8_t)rarest);
+    if (rarest >= 'a' && rarest <= 'z')
+        byte_set_add(&set, (uint8_t)(rarest - 'a' + 'A'));
+    return set;
+}
+
+static enum err add_text(struct draft *draft, struct span text)
+{
+    if (table_get(&draft->known, text) != NULL)
+        return OK;
+    unsigned index = draft->text_count++;
+    draft->texts[index] = text;
+    draft->text_gates[index] = rarest_of(text);
+    if (byte_set_share(&draft->text_gates[index]) <= 100)
+        bit_add(draft->telling, index);
+    return table_put(&draft->known, text, (void *)(uintptr_t)draft->text_count);
+}
+
+static unsigned text_index(const struct draft *draft, struct span text)
+{
+    return (unsigned)((uintptr_t)table_get(&draft->known, text) - 1);
+}
+
+/* A pattern whose texts have no room left goes without. */
+static enum err gather_texts(const struct sorting *s, struct draft *draft)
+{
+    const struct scan_class *class = draft->class;
+    struct arena *arena = s->b->arena;
+    for (unsigned i = 0; i < class->id_count; i++) {
+        struct sorted *sorted = &s->patterns[class->ids[i]];
+        if (draft->text_max + sorted->text_count > TEXTS_PER_CLASS_MAX) {
+            sorted->kind = CLUSTER_UNTOLD;
+            sorted->text_count = 0;
+        }
+        draft->text_max += sorted->text_count;
+    }
+    draft->set.words = (draft->text_max + 63) / 64;
+    draft->texts = arena_array(arena, struct span, draft->text_max);
+    draft->text_gates = arena_array(arena, struct byte_set, draft->text_max);
+    draft->opens = arena_array(arena, uint32_t, draft->text_max);
+    draft->telling = arena_array(arena, uint64_t, draft->set.words);
+    draft->member_of = arena_array(arena, uint16_t, class->id_count + draft->text_max + 1);
+    draft->part_of = arena_array(arena, uint8_t, class->id_count + draft->text_max);
+    if (draft->texts == NULL || draft->text_gates == NULL || draft->opens == NULL ||
+        draft->telling == NULL || draft->member_of == NULL || draft->part_of == NULL)
+        return ERR_MEMORY;
+    draft->set.telling = draft->telling;
+    TRY(table_init(&draft->known, arena, draft->text_max));
+    for (unsigned i = 0; i < class->id_count; i++) {
+        const struct sorted *sorted = &s->patterns[class->ids[i]];
+        for (unsigned j = 0; j < sorted->text_count; j++)
+            TRY(add_text(draft, sorted->texts[j]));
+    }
+    return OK;
+}
+
+/* ---- clusters -------------------------------------------------------------------------------
+ */
+
+static bool same_bytes(const struct byte_set *a, const struct byte_set *b)
+{
+    return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+/* The cluster that has the same gate; of patterns with texts each is its own. With none free,
+ * the last one takes everything. */
+static struct cluster *cluster_for(struct draft *draft, enum cluster_kind kind,
+                                   const struct byte_set *gate)
+{
+    bool own = kind == CLUSTER_TOLD || kind == CLUSTER_PLAIN_TOLD;
+    for (unsigned i = 0; i < draft->cluster_count && !own; i++) {
+        if (same_bytes(&draft->clusters[i].gate, gate))
+            return &draft->clusters[i];
+    }
+    if (draft->cluster_count == MEMBERS_MAX)
+        return &draft->clusters[MEMBERS_MAX - 1];
+    struct cluster *cluster = &draft->clusters[draft->cluster_count++];
+    *cluster = (struct cluster){ .kind = kind };
+    return cluster;
+}
+
+static enum err put_in(const struct sorting *s, struct draft *draft, unsigned member,
+                       enum cluster_kind kind, const struct byte_set *gate)
+{
+    struct cluster *cluster = cluster_for(draft, kind, gate);
+    byte_set_unite(&cluster->gate, gate);
+    cluster->weight += kind == CLUSTER_LITERALS ? LITERAL_WEIGHT : PATTERN_WEIGHT;
+    draft->member_of[member] = (uint16_t)(cluster - draft->clusters);
+    bool told = kind == CLUSTER_TOLD || kind == CLUSTER_PLAIN_TOLD;
+    if (!told || cluster->texts != NULL)
+        return OK;
+    cluster->texts = arena_array(s->b->arena, uint64_t, draft->set.words);
+    return cluster->texts != NULL ? OK : ERR_MEMORY;
+}
+
+/* What needs a text: which, and what else lets it match. */
+static void add_needs(struct draft *draft, unsigned member, const struct sorted *sorted)
+{
+    struct cluster *cluster = &draft->clusters[draft->member_of[member]];
+    for (unsigned i = 0; i < sorted->text_count; i++)
+        bit_add(cluster->texts, text_index(draft, sorted->texts[i]));
+    if (sorted->kind == CLUSTER_PLAIN_TOLD)
+        byte_set_unite(&cluster->unless, &sorted->need.relied);
+}
+
+/* ---- marks ----------------------------------------------------------------------------------
+ */
+
+/* MARK_ANY where a set is too common to be worth one, or none is left. */
+static uint64_t mark_of(struct sec_plan *plan, const struct byte_set *set)
+{
+    if (byte_set_share(set) >= 1000)
+        return MARK_ANY;
+    for (unsigned i = 0; i < plan->mark_count; i++) {
+        if (same_bytes(&plan->marked[i], set))
+            return UINT64_C(1) << i;
+    }
+    if (plan->mark_count == MARKS_MAX)
+        return MARK_ANY;
+    uint64_t mark = UINT64_C(1) << plan->mark_count;
+    plan->marked[plan->mark_count++] = *set;
+    for (unsigned c = 0; c < 256; c++) {
+        if (byte_set_has(set, (uint8_t)c))
+            plan->marks[c] |= mark;
+    }
+    return mark;
 }
 
 /* ---- one class ------------------------------------------------------------------------------
  */
 
-/* Which parts there are. Looking for texts must be worth it. */
-static void choose_parts(const struct sorting *s, struct draft *draft)
+static void make_parts(const struct sorting *s, struct draft *draft, uint16_t *became)
 {
-    unsigned counts[PARTS_MAX] = { 0 };
     struct scan_class *class = draft->class;
-    for (unsigned i = 0; i < class->id_count; i++)
-        counts[s->kinds[class->ids[i]]]++;
-    bool look =
-        counts[KIND_PLAIN] > 0 || counts[KIND_TEXT] + counts[KIND_RARE_TEXT] >= WORTH_A_LOOK;
-    class->part_count = 1;
-    for (unsigned kind = KIND_RARE; kind < PARTS_MAX; kind++) {
-        bool text = kind == KIND_TEXT || kind == KIND_RARE_TEXT;
-        if (counts[kind] == 0 || (kind == KIND_TEXT && !look))
-            continue;
-        struct scan_part *part = &class->parts[class->part_count];
-        part->needs_bytes = kind != KIND_TEXT;
-        part->needs_text = text && look;
-        draft->index[kind] = (uint8_t) class->part_count++;
+    if (draft->cluster_count == 0)
+        return;
+    unsigned count = clusters_join(draft->clusters, draft->cluster_count, &draft->set, became);
+    for (unsigned i = 0; i < count; i++) {
+        const struct cluster *cluster = &draft->clusters[i];
+        struct scan_part *part = &class->parts[class->part_count + i];
+        *part = (struct scan_part){ .shortest = SIZE_MAX,
+                                    .gate = mark_of(s->b->plan, &cluster->gate),
+                                    .unless = mark_of(s->b->plan, &cluster->unless),
+                                    .needs_text = cluster->texts != NULL };
+        if (cluster->kind != CLUSTER_PLAIN_TOLD)
+            part->unless = 0;
     }
 }
 
-/* True as well when the text is not looked for: the part is open then. */
-static enum err look_for(struct draft *draft, struct span text, unsigned part)
+/* All of a kind: patterns, and of literals the texts that open others. */
+static enum err sort_kind(const struct sorting *s, struct draft *draft, enum cluster_kind kind)
 {
-    const void *found = table_get(&draft->known, text);
-    if (found != NULL) {
-        draft->opens[(uintptr_t)found - 1] |= UINT32_C(1) << part;
-        return OK;
-    }
-    if (draft->text_count == draft->text_max) {
-        draft->bounded = true;
-        return OK;
-    }
-    draft->texts[draft->text_count] = text;
-    draft->opens[draft->text_count] = UINT32_C(1) << part;
-    return table_put(&draft->known, text, (void *)(uintptr_t)++draft->text_count);
-}
-
-static enum err fill_part(const struct sorting *s, struct draft *draft, unsigned index)
-{
-    const struct sec_plan *plan = s->b->plan;
     struct scan_class *class = draft->class;
-    struct scan_part *part = &class->parts[index];
-    uint32_t *ids = arena_array(s->b->arena, uint32_t, class->id_count + draft->text_max);
-    if (ids == NULL)
-        return ERR_MEMORY;
-    part->shortest = SIZE_MAX;
+    uint16_t became[MEMBERS_MAX];
+    unsigned texts = kind == CLUSTER_LITERALS ? draft->text_count : 0;
+    draft->cluster_count = 0;
     for (unsigned i = 0; i < class->id_count; i++) {
-        uint32_t id = class->ids[i];
-        const struct pattern_need *need = &s->needs[id];
-        if (draft->index[s->kinds[id]] != index)
+        const struct sorted *sorted = &s->patterns[class->ids[i]];
+        if (sorted->kind != kind)
             continue;
-        ids[part->id_count++] = id;
-        byte_set_unite(&draft->bytes[index], &need->bytes);
-        if (plan->patterns[id].shortest < part->shortest)
-            part->shortest = plan->patterns[id].shortest;
-        for (unsigned j = 0; part->needs_text && j < need->text_count; j++)
-            TRY(look_for(draft, need->texts[j], index));
+        TRY(put_in(s, draft, i, kind, &sorted->gate));
+        add_needs(draft, i, sorted);
     }
-    part->ids = ids;
-    byte_gate_make(&part->bytes, &draft->bytes[index]);
+    for (unsigned i = 0; i < texts; i++)
+        TRY(put_in(s, draft, class->id_count + i, kind, &draft->text_gates[i]));
+    make_parts(s, draft, became);
+    unsigned parts = 0;
+    for (unsigned i = 0; i < class->id_count + texts; i++) {
+        if (i < class->id_count && s->patterns[class->ids[i]].kind != kind)
+            continue;
+        unsigned cluster = became[draft->member_of[i]];
+        draft->part_of[i] = (uint8_t)(class->part_count + cluster);
+        draft->per_part[class->part_count + cluster]++;
+        parts = cluster + 1 > parts ? cluster + 1 : parts;
+    }
+    class->part_count += parts;
     return OK;
 }
 
-/* Behind the patterns of the first part: what opens others. */
-static void add_texts(struct draft *draft)
+static void note_openings(const struct sorting *s, struct draft *draft)
 {
-    struct scan_part *first = &draft->class->parts[0];
-    uint32_t *ids = (uint32_t *)first->ids;
-    for (unsigned i = 1; i < draft->class->part_count && draft->bounded; i++)
-        draft->class->parts[i].needs_text = false;
-    for (unsigned i = 0; i < draft->text_count && !draft->bounded; i++) {
-        ids[first->id_count++] = PART_OPENS | draft->opens[i];
-        if (draft->texts[i].len < first->shortest)
-            first->shortest = draft->texts[i].len;
+    for (unsigned i = 0; i < draft->class->id_count; i++) {
+        const struct sorted *sorted = &s->patterns[draft->class->ids[i]];
+        for (unsigned j = 0; j < sorted->text_count; j++)
+            draft->opens[text_index(draft, sorted->texts[j])] |= UINT32_C(1)
+                                                                 << draft->part_of[i];
     }
+}
+
+static enum err fill_parts(const struct sorting *s, struct draft *draft)
+{
+    const struct sec_plan *plan = s->b->plan;
+    struct scan_class *class = draft->class;
+    for (unsigned i = 0; i < class->part_count; i++) {
+        class->parts[i].ids = arena_array(s->b->arena, uint32_t, draft->per_part[i]);
+        if (class->parts[i].ids == NULL)
+            return ERR_MEMORY;
+    }
+    for (unsigned i = 0; i < class->id_count + draft->text_count; i++) {
+        bool text = i >= class->id_count;
+        unsigned index = text ? i - class->id_count : 0;
+        size_t least = text ? draft->texts[index].len : plan->patterns[class->ids[i]].shortest;
+        struct scan_part *part = &class->parts[draft->part_of[i]];
+        uint32_t *ids = (uint32_t *)part->ids;
+        ids[part->id_count++] = text ? PART_OPENS | draft->opens[index] : class->ids[i];
+        part->shortest = least < part->shortest ? least : part->shortest;
+    }
+    return OK;
 }
 
 static enum err take_apart(const struct sorting *s, struct draft *draft)
 {
-    for (unsigned i = 0; i < draft->class->id_count; i++)
-        draft->text_max += s->needs[draft->class->ids[i]].text_count;
-    if (draft->text_max > TEXTS_PER_CLASS_MAX)
-        draft->text_max = TEXTS_PER_CLASS_MAX;
-    draft->texts = arena_array(s->b->arena, struct span, draft->text_max);
-    draft->opens = arena_array(s->b->arena, uint32_t, draft->text_max);
-    if (draft->texts == NULL || draft->opens == NULL)
-        return ERR_MEMORY;
-    TRY(table_init(&draft->known, s->b->arena, draft->text_max));
-    choose_parts(s, draft);
-    for (unsigned i = 0; i < draft->class->part_count; i++)
-        TRY(fill_part(s, draft, i));
-    add_texts(draft);
-    return OK;
+    TRY(gather_texts(s, draft));
+    for (unsigned kind = 0; kind < CLUSTER_KINDS; kind++)
+        TRY(sort_kind(s, draft, (enum cluster_kind)kind));
+    note_openings(s, draft);
+    return fill_parts(s, draft);
 }
 
 /* ---- databases ------------------------------------------------------------------------------
@@ -210,13 +339,15 @@ static enum err describe(struct plan_builder *b, const struct draft *draft,
     const char **texts = arena_array(b->arena, const char *, part->id_count);
     unsigned *flags = arena_array(b->arena, unsigned, part->id_count);
     unsigned *ids = arena_array(b->arena, unsigned, part->id_count);
-    unsigned text = 0;
+    unsigned index = (unsigned)(part - draft->class->parts), text = draft->class->id_count;
     if (texts == NULL || flags == NULL || ids == NULL)
         return ERR_MEMORY;
     for (unsigned i = 0; i < part->id_count; i++) {
         ids[i] = i;
         if ((part->ids[i] & PART_OPENS) != 0) {
-            texts[i] = text_pattern(b, draft->texts[text++]);
+            while (draft->part_of[text] != index)
+                text++;
+            texts[i] = text_pattern(b, draft->texts[text++ - draft->class->id_count]);
             flags[i] = HS_FLAG_CASELESS | HS_FLAG_SINGLEMATCH;
             if (texts[i] == NULL)
                 return ERR_MEMORY;
@@ -253,14 +384,9 @@ struct jobs {
     unsigned count;
 };
 
-/* A first part that has nothing to look for is left out. */
 static enum err add_jobs(struct plan_builder *b, struct jobs *jobs, const struct draft *draft)
 {
     struct scan_class *class = draft->class;
-    if (class->parts[0].id_count == 0) {
-        class->part_count--;
-        memmove(&class->parts[0], &class->parts[1], class->part_count * sizeof(*class->parts));
-    }
     for (unsigned i = 0; i < class->part_count; i++) {
         jobs->parts[jobs->count] = &class->parts[i];
         TRY(describe(b, draft, &class->parts[i], &jobs->items[jobs->count++]));
@@ -277,9 +403,12 @@ enum err plan_parts(struct plan_builder *b)
         return ERR_MEMORY;
     TRY(sort_patterns(&s));
     for (unsigned i = 1; i < b->plan->class_count; i++) {
-        struct draft draft = { .class = &b->plan->classes[i] };
-        TRY(take_apart(&s, &draft));
-        TRY(add_jobs(b, jobs, &draft));
+        struct draft *draft = arena_new(b->arena, struct draft);
+        if (draft == NULL)
+            return ERR_MEMORY;
+        draft->class = &b->plan->classes[i];
+        TRY(take_apart(&s, draft));
+        TRY(add_jobs(b, jobs, draft));
     }
     enum err err = databases_make(b->maker, jobs->items, jobs->count);
     if (err == ERR_CONFIG)

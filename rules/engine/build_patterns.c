@@ -11,6 +11,7 @@
 #include <hs/hs_compile.h>
 
 #include "rules/engine/database.h"
+#include "rules/engine/need.h"
 #include "rules/engine/split.h"
 #include "rules/pattern.h"
 #include "rules/words.h"
@@ -145,7 +146,7 @@ static enum err draft_for(struct drafting *d, const struct pattern_info *info,
 
 /* The link's bit for each form that its operator sees, found by this pattern. */
 static enum err add_finds(struct plan_builder *b, struct pattern_draft *draft,
-                          const struct sec_link *link)
+                          const struct sec_link *link, unsigned form)
 {
     bool many = link->rule->multi_match;
     unsigned count = many ? link->path_count : 1;
@@ -154,7 +155,7 @@ static enum err add_finds(struct plan_builder *b, struct pattern_draft *draft,
         if (find == NULL)
             return ERR_MEMORY;
         find->find.bit = (uint16_t)(link->bit + i);
-        find->find.form = many ? link->path[i] : link->form;
+        find->find.form = many ? link->path[i] : (uint16_t)form;
         find->next = draft->finds;
         draft->finds = find;
         draft->find_count++;
@@ -404,6 +405,22 @@ static enum err check_piece(struct plan_builder *b, const struct sec_operator *o
     return info.text == NULL ? ERR_MEMORY : add_piece(b, pieces, &info);
 }
 
+/* Where case means nothing to the pattern, lower case need not be made. */
+static unsigned form_for(struct sec_plan *plan, const struct sec_link *link,
+                         struct pattern_info *info)
+{
+    unsigned form = link->form;
+    if (link->check || link->rule->multi_match)
+        return form;
+    form = plan_form_without_case(plan, form);
+    if (form == link->form)
+        return form;
+    if (!pattern_is_blind_to_case(info->text, info->flags))
+        return link->form;
+    info->flags |= HS_FLAG_CASELESS;
+    return form;
+}
+
 static enum err plan_link(struct drafting *d, struct sec_link *link)
 {
     struct plan_builder *b = d->b;
@@ -424,10 +441,11 @@ static enum err plan_link(struct drafting *d, struct sec_link *link)
     b->plan->bit_count += bits;
     for (unsigned i = 0; i < pieces.count; i++) {
         struct pattern_draft *draft;
+        unsigned form = form_for(b->plan, link, &pieces.items[i]);
         TRY(draft_for(d, &pieces.items[i], &draft));
         if (link->check)
             draft->op = &link->rule->op;
-        TRY(add_finds(b, draft, link));
+        TRY(add_finds(b, draft, link, form));
     }
     return OK;
 }

@@ -90,7 +90,8 @@ static void mark_asked(const struct measuring *m, const struct scan_class *class
         struct seen seen = { .open = 0 };
         for (unsigned j = 0; j < class->part_count; j++) {
             seen.part = &class->parts[j];
-            if (!scan_part_is_asked(seen.part, j, seen.open, m->samples[i]))
+            if (!scan_part_is_asked(seen.part, j, seen.open,
+                                    marks_of(m->plan->marks, m->samples[i]), m->samples[i].len))
                 continue;
             parts[j].asked[i] = true;
             INVARIANT(hs_scan(seen.part->db, m->samples[i].p, (unsigned)m->samples[i].len, 0,

@@ -24,10 +24,13 @@ struct known {
     struct texts_list spelt;  /* all that the part can be */
     struct texts_list needed; /* one of these is in it */
     struct byte_set bytes;    /* one of these is in it */
+    struct byte_set relied;   /* if none of these is in the value, and `plain` was asked for */
+    bool never;               /* then it has no match */
 };
 
 struct deriving {
     struct arena *arena;
+    bool plain; /* what holds of values without rare bytes */
     bool memory;
 };
 
@@ -37,27 +40,44 @@ static const struct byte_set every_byte = { { UINT64_MAX, UINT64_MAX, UINT64_MAX
 /* ---- bytes ----------------------------------------------------------------------------------
  */
 
-/* How much a byte tells: those of plain words say nothing, those of prose and paths little. */
-static unsigned dull(uint8_t byte)
+/* Of arguments, cookies and fields of browsers, roughly. */
+unsigned byte_share(uint8_t byte)
 {
-    bool word = (byte >= '0' && byte <= '9') ||
-                (ascii_lower((char)byte) >= 'a' && ascii_lower((char)byte) <= 'z');
-    if (word)
-        return 1000;
-    return strchr(" _-./,:+%@", byte) != NULL && byte != 0 ? 100 : 1;
+    static const struct {
+        const char *bytes;
+        unsigned share;
+    } rows[] = {
+        { " ", 600 },  { "-./_", 100 }, { ":,=%+", 50 }, { "?&@", 30 },
+        { "()'", 20 }, { ";\"", 15 },   { "#!*", 5 },
+    };
+    if (byte >= '0' && byte <= '9')
+        return 150;
+    if (ascii_lower((char)byte) >= 'a' && ascii_lower((char)byte) <= 'z')
+        return 500;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (byte != 0 && strchr(rows[i].bytes, byte) != NULL)
+            return rows[i].share;
+    }
+    return byte >= 0x80 ? 1 : 2;
 }
 
-static unsigned dullness(const struct byte_set *set)
+unsigned byte_set_share(const struct byte_set *set)
 {
     unsigned sum = 0;
     for (unsigned c = 0; c < 256; c++)
-        sum += byte_set_has(set, (uint8_t)c) ? dull((uint8_t)c) : 0;
+        sum += byte_set_has(set, (uint8_t)c) ? byte_share((uint8_t)c) : 0;
     return sum;
+}
+
+/* Bytes that plain values rarely have: what a value without them can match, is asked, too. */
+static bool is_rare(uint8_t byte)
+{
+    return byte_share(byte) <= 20;
 }
 
 static void keep_duller_out(struct byte_set *best, const struct byte_set *other)
 {
-    if (dullness(other) < dullness(best))
+    if (byte_set_share(other) < byte_set_share(best))
         *best = *other;
 }
 
@@ -76,7 +96,7 @@ static size_t tells(struct span text)
 {
     size_t sum = text.len;
     for (size_t i = 0; i < text.len; i++)
-        sum += dull((uint8_t)text.p[i]) < 1000 && text.p[i] != ' ';
+        sum += byte_share((uint8_t)text.p[i]) <= 100;
     return sum;
 }
 
@@ -99,7 +119,7 @@ static unsigned worth(const struct texts_list *list)
     if (least < TOLD_MIN)
         return 0;
     unsigned scored = least < SCORED_MAX ? (unsigned)least : SCORED_MAX;
-    return 16 * scored + NEED_TEXTS_MAX / 16 - list->count / 16;
+    return 16 * scored + NEED_TEXTS_MAX / 64 - list->count / 64;
 }
 
 static void keep_better(struct texts_list *best, const struct texts_list *other)
@@ -167,12 +187,32 @@ static struct texts_list together(struct deriving *d, const struct texts_list *a
 
 static void derive(struct deriving *d, const struct rx_node *node, struct known *known);
 
+/* Without its rare bytes, where little is left then. Those are relied on. */
+static void narrow(const struct rx_node *node, struct known *known)
+{
+    struct byte_set common = { { 0 } }, rare = { { 0 } };
+    unsigned left = 0;
+    for (unsigned c = 0; c < 256; c++) {
+        bool has = byte_set_has(&node->set, (uint8_t)c);
+        if (has)
+            byte_set_add(is_rare((uint8_t)c) ? &rare : &common, (uint8_t)c);
+        left += has && !is_rare((uint8_t)c);
+    }
+    if (left > CHOICE_MAX)
+        return;
+    known->bytes = common;
+    known->relied = rare;
+    known->never = left == 0;
+}
+
 static void derive_set(struct deriving *d, const struct rx_node *node, struct known *known)
 {
     struct texts_list list = list_of(d, CHOICE_MAX);
     known->bytes = node->set;
+    if (d->plain)
+        narrow(node, known);
     for (unsigned c = 0; list.items != NULL && c < 256; c++) {
-        if (!byte_set_has(&node->set, (uint8_t)c))
+        if (!byte_set_has(&known->bytes, (uint8_t)c))
             continue;
         char *p = list.count < CHOICE_MAX ? arena_alloc(d->arena, 1) : NULL;
         if (p == NULL)
@@ -190,6 +230,11 @@ static void derive_sequence(struct deriving *d, const struct rx_node *node, stru
     for (const struct rx_node *child = node->child; child != NULL; child = child->next) {
         struct known part;
         derive(d, child, &part);
+        if (part.never) { /* for its own reasons alone */
+            *known = part;
+            return;
+        }
+        byte_set_unite(&known->relied, &part.relied);
         keep_duller_out(&known->bytes, &part.bytes);
         keep_better(&known->needed, &part.needed);
         struct texts_list longer = { .items = NULL };
@@ -210,10 +255,14 @@ static void derive_sequence(struct deriving *d, const struct rx_node *node, stru
 static void derive_alternatives(struct deriving *d, const struct rx_node *node,
                                 struct known *known)
 {
+    struct byte_set relied = { { 0 } };
     bool first = true;
     for (const struct rx_node *child = node->child; child != NULL; child = child->next) {
         struct known part;
         derive(d, child, &part);
+        byte_set_unite(&relied, &part.relied);
+        if (part.never)
+            continue;
         keep_better(&part.needed, &part.spelt);
         if (first) {
             *known = part;
@@ -224,12 +273,15 @@ static void derive_alternatives(struct deriving *d, const struct rx_node *node,
         }
         first = false;
     }
+    known->never = first && node->child != NULL;
+    known->relied = relied;
 }
 
 static void derive_repeat(struct deriving *d, const struct rx_node *node, struct known *known)
 {
     struct known one;
     derive(d, node->child, &one);
+    known->relied = one.relied;
     if (node->min > 0) {
         *known = one;
         keep_better(&known->needed, &one.spelt);
@@ -238,10 +290,10 @@ static void derive_repeat(struct deriving *d, const struct rx_node *node, struct
         return;
     }
     struct texts_list empty = nothing_spelt(d);
-    if (node->max == 1)
-        known->spelt = together(d, &one.spelt, &empty, SPELT_MAX);
-    else if (node->max == 0)
+    if (node->max == 0 || one.never)
         known->spelt = empty;
+    else if (node->max == 1)
+        known->spelt = together(d, &one.spelt, &empty, SPELT_MAX);
 }
 
 static void derive(struct deriving *d, const struct rx_node *node, struct known *known)
@@ -293,8 +345,10 @@ static bool is_literal(const struct rx_node *node)
 }
 
 static enum err copy_texts(const struct texts_list *from, struct arena *arena,
-                           struct pattern_need *need)
+                           const struct span **to, unsigned *count)
 {
+    if (worth(from) == 0)
+        return OK;
     struct span *texts = arena_array(arena, struct span, from->count);
     if (texts == NULL)
         return ERR_MEMORY;
@@ -303,9 +357,19 @@ static enum err copy_texts(const struct texts_list *from, struct arena *arena,
         if (texts[i].p == NULL)
             return ERR_MEMORY;
     }
-    need->texts = texts;
-    need->text_count = from->count;
+    *to = texts;
+    *count = from->count;
     return OK;
+}
+
+/* False: not known, for lack of memory. */
+static bool know(struct deriving *d, const struct rx_node *tree, bool plain,
+                 struct known *known)
+{
+    d->plain = plain;
+    derive(d, tree, known);
+    keep_better(&known->needed, &known->spelt);
+    return !d->memory;
 }
 
 /* Of a pattern that takes too much memory to understand nothing is known. */
@@ -314,19 +378,20 @@ enum err pattern_need(const char *text, unsigned flags, struct arena *arena,
 {
     struct arena scratch;
     struct deriving d = { .arena = &scratch };
-    struct known known;
+    struct known known, plain;
     enum err err = OK;
     *need = (struct pattern_need){ .bytes = every_byte };
     arena_init(&scratch, NULL, 0, NULL, NEED_MEMORY_MAX);
     const struct rx_node *tree = rx_parse(span_text(text), flags, &scratch);
-    if (tree != NULL)
-        derive(&d, tree, &known);
-    if (tree != NULL && !d.memory) {
-        keep_better(&known.needed, &known.spelt);
+    if (tree != NULL && know(&d, tree, false, &known)) {
         need->literal = is_literal(tree);
         need->bytes = known.bytes;
-        if (worth(&known.needed) > 0)
-            err = copy_texts(&known.needed, arena, need);
+        err = copy_texts(&known.needed, arena, &need->texts, &need->text_count);
+    }
+    if (err == OK && tree != NULL && know(&d, tree, true, &plain)) {
+        need->relied = plain.relied;
+        need->never = plain.never;
+        err = copy_texts(&plain.needed, arena, &need->plain_texts, &need->plain_count);
     }
     arena_reset(&scratch);
     return err;

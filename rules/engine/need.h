@@ -12,7 +12,7 @@
 #include "rules/engine/bytes.h"
 
 enum {
-    NEED_TEXTS_MAX = 384, /* in one list */
+    NEED_TEXTS_MAX = 1024, /* in one list */
     NEED_TEXT_BYTES_MAX = 24,
     NEED_DEPTH_MAX = 100,       /* of groups in groups */
     NEED_MEMORY_MAX = 64 << 20, /* to understand one pattern */
@@ -24,11 +24,26 @@ struct pattern_need {
         *texts;          /* any of these, in lower case, to be found without regard to case */
     unsigned text_count; /* 0: nothing is needed */
     bool literal;        /* the pattern is one text and nothing else */
+
+    /* The same again, of values that have none of the bytes `relied`. */
+    struct byte_set relied;
+    bool never; /* they have no match */
+    const struct span *plain_texts;
+    unsigned plain_count; /* 0: nothing is needed */
 };
+
+/* How often a byte stands in plain values, in thousandths: about how many values have it. */
+unsigned byte_share(uint8_t byte);
+/* Of each of them, added up. */
+unsigned byte_set_share(const struct byte_set *set);
 
 /* `flags` as Hyperscan takes them. Memory is the arena's. */
 MUST_USE enum err pattern_need(const char *text, unsigned flags, struct arena *arena,
                                struct pattern_need *need);
+
+/* Whether the pattern finds in lower-case text just what it finds in the text as it was, when
+ * it is compiled without regard to case. False also when its meaning is not plain. */
+bool pattern_is_blind_to_case(const char *text, unsigned flags);
 
 /* ---- the tree of a pattern, between need_parse.c and need.c ---- */
 

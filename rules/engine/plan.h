@@ -25,7 +25,7 @@ struct expr;
 
 enum {
     PLAN_FORMS_MAX = 256,
-    PLAN_CLASSES_MAX = 64, /* 0: never scanned */
+    PLAN_CLASSES_MAX = 255, /* 0: never scanned */
     PLAN_BITS_MAX = 16384,
     PLAN_NAMES_MAX = 8192, /* of variables in TX and the like that rules spell out */
     PLAN_KEYS_MAX = 64,    /* different patterns for keys whose answers values remember */
@@ -86,6 +86,7 @@ struct plan_form {
     const struct transform *step; /* NULL for form 0 */
     uint16_t parent;              /* less than its own index */
     uint32_t triggers;            /* of all steps so far: without them it is the value itself */
+    uint32_t set_off_by;          /* of its own step */
 };
 
 /* A pattern's find means this for a link, when it was found in `form`. */
@@ -105,10 +106,13 @@ struct plan_pattern {
 };
 
 /*
- * Patterns of a class that one database holds. The first part is asked about every text: it has
- * plain texts, and whatever may be in anything. The others are asked only about texts that have
- * what each of their patterns needs: one of some bytes, and one of some texts, for which the
- * first part looks.
+ * Patterns of a class that one database holds, and when it is asked about a text: when the text
+ * has one of some bytes; where `needs_text`, also when one of some texts was found in it, or it
+ * has one of other bytes, which would let the patterns match without those texts. The first
+ * parts of a class hold what is plain text, and among it the texts that open the others.
+ *
+ * Bytes are told by marks: each set of them that matters has a bit, and a text has the marks of
+ * all its bytes.
  */
 struct scan_part {
     struct hs_database *db;
@@ -116,12 +120,13 @@ struct scan_part {
                             parts it opens: PART_OPENS and a bit of each */
     unsigned id_count;
     size_t shortest;
-    bool needs_bytes, needs_text;
-    struct byte_gate bytes;
+    uint64_t gate, unless; /* sets of marks */
+    bool needs_text;
 };
 
-enum { PARTS_MAX = 5 };
+enum { PARTS_MAX = 24, MARKS_MAX = 63 };
 #define PART_OPENS (UINT32_C(1) << 31)
+#define MARK_ANY (UINT64_C(1) << MARKS_MAX) /* every text has it */
 
 struct scan_class {
     struct scan_part parts[PARTS_MAX];
@@ -132,6 +137,14 @@ struct scan_class {
     const uint16_t *forms; /* those some pattern looks at, parents first, all ancestors */
     unsigned form_count;
     uint32_t triggers;
+    const uint16_t *looked; /* those that some pattern looks at */
+    unsigned looked_count;
+    const uint8_t
+        *own;      /* for each of these: the class of its patterns alone; 0: there is none */
+    uint16_t only; /* of such a class: the form; 0: it is one of all forms */
+    /* All forms of a value take no more than `room_each` bytes for each of its own, and
+     * `room_least` besides. */
+    size_t room_each, room_least;
 };
 
 /* Which class a field is scanned in, where its name decides. */
@@ -160,6 +173,9 @@ struct sec_plan {
     unsigned pattern_count;
     struct scan_class classes[PLAN_CLASSES_MAX];
     unsigned class_count;
+    uint64_t marks[256];               /* by byte */
+    struct byte_set marked[MARKS_MAX]; /* what each mark stands for */
+    unsigned mark_count;
     uint8_t class_of[VAR_COUNT];
     enum variable scanned[VAR_COUNT]; /* variables that have a class */
     unsigned scanned_count;
@@ -186,13 +202,27 @@ struct sec_plan {
     unsigned users;
 };
 
-/* Whether a part of the class, the `index`th, is to be asked about the text: `open` has a bit
- * for each part for which a text was found. */
-static inline bool scan_part_is_asked(const struct scan_part *part, unsigned index,
-                                      uint32_t open, struct span text)
+/* The marks of all bytes of a text. */
+static inline uint64_t marks_of(const uint64_t marks[256], struct span text)
 {
-    return text.len >= part->shortest && (!part->needs_text || (open >> index & 1) != 0) &&
-           (!part->needs_bytes || byte_gate_any(&part->bytes, text));
+    uint64_t even = MARK_ANY, odd = 0;
+    size_t i = 0;
+    for (; i + 2 <= text.len; i += 2) {
+        even |= marks[(uint8_t)text.p[i]];
+        odd |= marks[(uint8_t)text.p[i + 1]];
+    }
+    if (i < text.len)
+        odd |= marks[(uint8_t)text.p[i]];
+    return even | odd;
+}
+
+/* Whether a part of the class, the `index`th, is to be asked about a text with those marks:
+ * `open` has a bit for each part for which a text was found. */
+static inline bool scan_part_is_asked(const struct scan_part *part, unsigned index,
+                                      uint32_t open, uint64_t marks, size_t len)
+{
+    return (marks & part->gate) != 0 && len >= part->shortest &&
+           (!part->needs_text || (open >> index & 1) != 0 || (marks & part->unless) != 0);
 }
 
 static inline bool bit_has(const uint64_t *set, unsigned i)

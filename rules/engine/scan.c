@@ -146,13 +146,13 @@ static enum sec_end look_in(struct look *look, const struct scan_part *part, str
     return SEC_DONE;
 }
 
-static enum sec_end look_at(struct look *look, struct span text)
+static enum sec_end look_at(struct look *look, const struct scan_class *class, struct span text)
 {
-    const struct scan_class *class = look->class;
     enum sec_end end = SEC_DONE;
+    uint64_t marks = marks_of(look->run->plan->marks, text);
     look->open = 0;
     for (unsigned i = 0; i < class->part_count && end == SEC_DONE; i++) {
-        if (scan_part_is_asked(&class->parts[i], i, look->open, text))
+        if (scan_part_is_asked(&class->parts[i], i, look->open, marks, text.len))
             end = look_in(look, &class->parts[i], text);
     }
     return end;
@@ -216,7 +216,7 @@ static bool room_for(struct sec_local *local, size_t size)
 {
     if (size <= local->room_size)
         return true;
-    size_t wanted = size + size / 2 + 4096;
+    size_t wanted = size <= SIZE_MAX / 2 ? size + size / 2 + 4096 : SIZE_MAX;
     char *room = malloc(wanted);
     if (room == NULL)
         return false;
@@ -227,18 +227,13 @@ static bool room_for(struct sec_local *local, size_t size)
 }
 
 /* The most bytes that all forms of a value can take: a form that grows multiplies. */
-static size_t bound_of(const struct sec_plan *plan, const struct scan_class *class, size_t len,
-                       size_t *bounds)
+static size_t bound_of(const struct scan_class *class, size_t len)
 {
-    size_t sum = 0;
-    bounds[0] = len;
-    for (unsigned i = 0; i < class->form_count; i++) {
-        const struct plan_form *form = &plan->forms[class->forms[i]];
-        size_t room = transform_room(form->step, bounds[form->parent]);
-        bounds[class->forms[i]] = room > bounds[form->parent] ? room : bounds[form->parent];
-        sum += room + 16;
-    }
-    return sum;
+    size_t bound;
+    if (__builtin_mul_overflow(len, class->room_each, &bound) ||
+        __builtin_add_overflow(bound, class->room_least, &bound))
+        return SIZE_MAX;
+    return bound;
 }
 
 static unsigned distinct_index(struct distinct *d, struct span text)
@@ -253,27 +248,80 @@ static unsigned distinct_index(struct distinct *d, struct span text)
     return d->count++;
 }
 
+/* What a step made of one of the texts: chains share steps. */
+struct made {
+    struct span (*apply)(struct span in, char *room);
+    uint8_t from, to;
+};
+
+enum { MADE_MAX = 24 };
+
+struct making {
+    struct distinct *d;
+    struct sec_run *run;
+    struct made made[MADE_MAX];
+    unsigned count;
+};
+
+static unsigned make(struct making *m, const struct transform *step, unsigned from)
+{
+    struct distinct *d = m->d;
+    for (unsigned i = 0; i < m->count; i++) {
+        if (m->made[i].apply == step->apply && m->made[i].from == from)
+            return m->made[i].to;
+    }
+    struct span in = d->texts[from];
+    char *room = m->run->local->room + d->used;
+    struct span out = step->apply(in, room);
+    m->run->work += in.len + WORK_STEP;
+    if (out.p == NULL)
+        out = SPAN("");
+    if (out.p == room)
+        d->used += (out.len + 15) & ~(size_t)15;
+    unsigned to = distinct_index(d, out);
+    if (m->count < MADE_MAX)
+        m->made[m->count++] = (struct made){ step->apply, (uint8_t)from, (uint8_t)to };
+    return to;
+}
+
 static void find_distinct(struct distinct *d, struct sec_run *run,
                           const struct scan_class *class)
 {
     const struct sec_plan *plan = run->plan;
-    char *room = run->local->room;
+    struct making m;
+    m.d = d;
+    m.run = run;
+    m.count = 0;
     for (unsigned i = 0; i < class->form_count; i++) {
         unsigned f = class->forms[i];
         const struct plan_form *form = &plan->forms[f];
         unsigned index = d->index_of[form->parent];
-        if ((d->traits[index] & form->step->triggers) != 0) {
-            struct span in = d->texts[index];
-            struct span out = form->step->apply(in, room + d->used);
-            run->work += in.len + WORK_STEP;
-            if (out.p == NULL)
-                out = SPAN("");
-            if (out.p == room + d->used)
-                d->used += (out.len + 15) & ~(size_t)15;
-            index = distinct_index(d, out);
-        }
+        if ((d->traits[index] & form->set_off_by) != 0)
+            index = make(&m, form->step, index);
         d->index_of[f] = (uint8_t)index;
     }
+}
+
+/* A text that only a few forms are, is scanned for their patterns alone. */
+static enum sec_end look_at_distinct(struct look *look, struct span text)
+{
+    enum { FEW = 3 };
+    const struct scan_class *class = look->class;
+    unsigned own[FEW], count = 0;
+    bool few = look->at > 0;
+    for (unsigned i = 0; i < class->looked_count && few; i++) {
+        if (look->index_of[class->looked[i]] != look->at)
+            continue;
+        few = class->own[i] != 0 && count < FEW;
+        if (few)
+            own[count++] = class->own[i];
+    }
+    if (!few)
+        return look_at(look, class, text);
+    enum sec_end end = SEC_DONE;
+    for (unsigned i = 0; i < count && end == SEC_DONE; i++)
+        end = look_at(look, &look->run->plan->classes[own[i]], text);
+    return end;
 }
 
 static enum sec_end scan_value(struct sec_run *run, struct sec_value *value,
@@ -289,11 +337,10 @@ static enum sec_end scan_value(struct sec_run *run, struct sec_value *value,
         run->counts.distinct++;
         if (!check_value(&look, &text))
             return SEC_MEMORY;
-        return look_at(&look, text);
+        return look_at(&look, class, text);
     }
     struct distinct d;
-    size_t bounds[PLAN_FORMS_MAX];
-    if (!room_for(run->local, bound_of(run->plan, class, text.len, bounds)))
+    if (!room_for(run->local, bound_of(class, text.len)))
         return SEC_MEMORY;
     d.texts[0] = text;
     d.traits[0] = value->traits;
@@ -308,7 +355,7 @@ static enum sec_end scan_value(struct sec_run *run, struct sec_value *value,
         return SEC_MEMORY;
     for (unsigned i = 0; i < d.count; i++) {
         look.at = i;
-        enum sec_end end = look_at(&look, d.texts[i]);
+        enum sec_end end = look_at_distinct(&look, d.texts[i]);
         if (end != SEC_DONE)
             return end;
     }

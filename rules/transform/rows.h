@@ -25,7 +25,7 @@ transform_fn sec_lowercase, sec_uppercase, sec_compress_whitespace, sec_remove_w
     sec_parity_even, sec_parity_odd, sec_parity_zero;
 /* syntax.c */
 transform_fn sec_remove_comments, sec_remove_comments_char, sec_replace_comments, sec_cmd_line,
-    sec_php_args_names;
+    sec_cmd_line_cased, sec_php_args_names;
 /* path.c */
 transform_fn sec_normalize_path, sec_normalize_path_win;
 

@@ -27,7 +27,8 @@
 
 enum {
     COMMENT_MARKS = TRAIT_STAR | TRAIT_COMMENT,
-    CMD_LINE = TRAIT_UPPER | TRAIT_SPACE | TRAIT_QUOTE | TRAIT_SHELL | TRAIT_BACKSLASH,
+    CMD_LINE_CASED = TRAIT_GAP | TRAIT_QUOTE | TRAIT_SHELL | TRAIT_BACKSLASH,
+    CMD_LINE = TRAIT_UPPER | CMD_LINE_CASED,
 };
 
 const struct transform seclang_transforms[] = {
@@ -45,7 +46,7 @@ const struct transform seclang_transforms[] = {
     ROW("escapeSeqDecode", TRAIT_BACKSLASH, sec_escape_seq_decode,
         "C's `\\n` `\\x27` `\\047`."),
     ROW("cmdLine", CMD_LINE, sec_cmd_line, "A command without what shells pass over."),
-    STABLE("compressWhitespace", TRAIT_SPACE, sec_compress_whitespace, "Runs as one space."),
+    STABLE("compressWhitespace", TRAIT_GAP, sec_compress_whitespace, "Runs as one space."),
     STABLE("removeWhitespace", TRAIT_SPACE, sec_remove_whitespace, "No white space."),
     STABLE("removeNulls", TRAIT_NUL, sec_remove_nulls, "No NUL bytes."),
     STABLE("replaceNulls", TRAIT_NUL, sec_replace_nulls, "NUL bytes as spaces."),
@@ -74,6 +75,9 @@ const struct transform seclang_transforms[] = {
     ROW("phpArgsNames", TRAIT_ANY, sec_php_args_names, "The name PHP gives an argument."),
     { .name = NULL },
 };
+
+const struct transform seclang_cmd_line_cased = ROW(
+    "cmdLine", CMD_LINE_CASED, sec_cmd_line_cased, "A command without what shells pass over.");
 
 const struct transform *seclang_transform_find(struct span name)
 {

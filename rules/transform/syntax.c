@@ -98,12 +98,12 @@ struct span sec_remove_comments(struct span in, char *room)
  * What shells do not see goes: quotes, backslashes and carets; runs of white space, commas and
  * semicolons are one space, none before a slash or a parenthesis; letters in lower case.
  */
-struct span sec_cmd_line(struct span in, char *room)
+static inline struct span cmd_line(struct span in, char *room, bool lower)
 {
     char *out = room;
     bool space = false;
     for (size_t i = 0; i < in.len; i++) {
-        char c = ascii_lower(in.p[i]);
+        char c = lower ? ascii_lower(in.p[i]) : in.p[i];
         if (c == '"' || c == '\'' || c == '\\' || c == '^')
             continue;
         if (c == ' ' || c == ',' || c == ';' || c == '\t' || c == '\r' || c == '\n') {
@@ -118,6 +118,16 @@ struct span sec_cmd_line(struct span in, char *room)
         *out++ = c;
     }
     return made(in, room, out);
+}
+
+struct span sec_cmd_line(struct span in, char *room)
+{
+    return cmd_line(in, room, true);
+}
+
+struct span sec_cmd_line_cased(struct span in, char *room)
+{
+    return cmd_line(in, room, false);
 }
 
 /* ---- phpArgsNames ---------------------------------------------------------------------------

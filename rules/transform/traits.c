@@ -146,6 +146,62 @@ static inline __m128i short_bytes(const char *p, size_t len)
     return _mm_set1_epi32(four);
 }
 
+/* ---- gaps ---- */
+
+static inline bool is_white(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r') || c == '\xa0';
+}
+
+static inline bool is_gap(char c, char next)
+{
+    return is_white(c) && (c != ' ' || is_white(next) || next == '/' || next == '(');
+}
+
+static inline __m128i equal(__m128i bytes, char c)
+{
+    return _mm_cmpeq_epi8(bytes, _mm_set1_epi8(c));
+}
+
+/* White space but for the space itself. */
+static inline __m128i odd_white(__m128i bytes)
+{
+    __m128i from_tab = _mm_sub_epi8(bytes, _mm_set1_epi8('\t'));
+    __m128i controls = _mm_cmpeq_epi8(_mm_min_epu8(from_tab, _mm_set1_epi8(4)), from_tab);
+    return _mm_or_si128(controls, equal(bytes, '\xa0'));
+}
+
+static inline bool gap_at(const char *p)
+{
+    __m128i bytes = load(p), next = load(p + 1);
+    __m128i bad = _mm_or_si128(_mm_or_si128(odd_white(next), equal(next, ' ')),
+                               _mm_or_si128(equal(next, '/'), equal(next, '(')));
+    __m128i gaps = _mm_or_si128(odd_white(bytes), _mm_and_si128(equal(bytes, ' '), bad));
+    return _mm_movemask_epi8(gaps) != 0;
+}
+
+static bool has_gap(struct span s)
+{
+    size_t i = 0;
+    for (; i + 17 <= s.len; i += 16) {
+        if (gap_at(s.p + i))
+            return true;
+    }
+    for (; i < s.len; i++) {
+        if (is_gap(s.p[i], i + 1 < s.len ? s.p[i + 1] : '.'))
+            return true;
+    }
+    return false;
+}
+
+/* ---- all ---- */
+
+static uint32_t with_gaps(uint32_t traits, struct span s)
+{
+    bool gap = (traits & TRAIT_SPACE) != 0 && has_gap(s);
+    return traits | TRAIT_ANY | (gap ? (uint32_t)TRAIT_GAP : 0);
+}
+
 uint32_t traits_of(struct span s)
 {
     if (s.len == 0)
@@ -153,7 +209,7 @@ uint32_t traits_of(struct span s)
     struct seen seen = { _mm_setzero_si128(), _mm_setzero_si128() };
     if (s.len < 16) {
         see(&seen, short_bytes(s.p, s.len));
-        return gather(&seen) | TRAIT_ANY;
+        return with_gaps(gather(&seen), s);
     }
     const char *p = s.p, *last = span_end(s) - 16;
     for (; last - p >= 48; p += 64) {
@@ -165,5 +221,5 @@ uint32_t traits_of(struct span s)
     for (; p < last; p += 16)
         see(&seen, load(p));
     see(&seen, load(last));
-    return gather(&seen) | TRAIT_ANY;
+    return with_gaps(gather(&seen), s);
 }

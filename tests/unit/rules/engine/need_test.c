@@ -91,6 +91,37 @@ static void known_texts(void **state)
     }
 }
 
+static void known_plain_texts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern, *relied, *texts; /* NULL: it never matches */
+    } rows[] = {
+        { "abc", "", "abc" },
+        { "a[\"']?b[\"']?c", "\"'", "abc" },
+        { "[\"'](?:x|y)|union", "\"'", "union" },
+        { "\\(x\\)", "(", NULL },
+        { "[;|] *cmd", ";|", NULL },
+        { "(?:<|>)x|[{}]y", "<>{}", NULL },
+        { "ls[ ;|]", ";|", "ls " },
+        { "x[<>]{0,3}yz", "<>", "xyz" },
+        { "a.c", "", "" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct pattern_need need = needs(rows[i].pattern, HS_FLAG_DOTALL);
+        struct pattern_need shown = { .texts = need.plain_texts,
+                                      .text_count = need.plain_count };
+        assert_int_equal(need.never, rows[i].texts == NULL);
+        if (rows[i].texts != NULL)
+            assert_string_equal(texts_of(&shown), rows[i].texts);
+        for (unsigned c = 1; c < 256; c++) {
+            if (byte_set_has(&need.relied, (uint8_t)c) !=
+                (strchr(rows[i].relied, (int)c) != NULL))
+                fail_msg("%s: byte %u", rows[i].pattern, c);
+        }
+    }
+}
+
 static void known_bytes(void **state)
 {
     (void)state;
@@ -214,18 +245,31 @@ static void write_text(struct random *random, struct text *out, const struct rx_
     }
 }
 
-static bool has(const struct pattern_need *need, struct span text)
+static bool has_byte(const struct byte_set *set, struct span text)
 {
     struct byte_gate gate;
-    byte_gate_make(&gate, &need->bytes);
+    byte_gate_make(&gate, set);
+    return byte_gate_any(&gate, text);
+}
+
+static bool has_text(const struct span *texts, unsigned count, struct span text)
+{
     char lower[4096];
-    bool found = need->text_count == 0;
+    bool found = count == 0;
     assert_true(text.len <= sizeof(lower));
     for (size_t i = 0; i < text.len; i++)
         lower[i] = ascii_lower(text.p[i]);
-    for (unsigned i = 0; i < need->text_count; i++)
-        found = found || span_find(span_of(lower, text.len), need->texts[i]) >= 0;
-    return found && byte_gate_any(&gate, text);
+    for (unsigned i = 0; i < count; i++)
+        found = found || span_find(span_of(lower, text.len), texts[i]) >= 0;
+    return found;
+}
+
+/* What a match needs at all, and what it needs without rare bytes. */
+static bool has(const struct pattern_need *need, struct span text)
+{
+    bool plain = !has_byte(&need->relied, text);
+    return has_byte(&need->bytes, text) && has_text(need->texts, need->text_count, text) &&
+           (!plain || (!need->never && has_text(need->plain_texts, need->plain_count, text)));
 }
 
 static void matches_have_it(void **state)
@@ -234,7 +278,7 @@ static void matches_have_it(void **state)
     enum { PATTERNS = 3000, TEXTS = 12 };
     struct random random = { 42 };
     struct regex_local local;
-    unsigned matched = 0, useful = 0;
+    unsigned matched = 0, useful = 0, relying = 0;
     assert_int_equal(regex_attach(&local), OK);
     for (unsigned i = 0; i < PATTERNS; i++) {
         char pattern[4096], text[4096], buffer[128];
@@ -249,6 +293,7 @@ static void matches_have_it(void **state)
         assert_non_null(tree);
         struct pattern_need need = needs(cstring, HS_FLAG_DOTALL);
         useful += need.text_count > 0;
+        relying += need.never || need.plain_count > need.text_count;
         for (unsigned j = 0; regex != NULL && j < TEXTS; j++) {
             struct text made = text_fixed(text, sizeof(text));
             write_text(&random, &made, tree);
@@ -266,6 +311,7 @@ static void matches_have_it(void **state)
     regex_detach(&local);
     assert_true(matched > PATTERNS * TEXTS / 2);
     assert_true(useful > PATTERNS / 8);
+    assert_true(relying > PATTERNS / 20);
 }
 
 /* ---- limits ---------------------------------------------------------------------------------
@@ -342,7 +388,7 @@ static void gates(void **state)
 
 int main(void)
 {
-    return RUN(WITH_ARENA(known_texts), WITH_ARENA(known_bytes), WITH_ARENA(literals),
-               WITH_ARENA(matches_have_it), WITH_ARENA(depth), WITH_ARENA(many_texts),
-               TEST(gates));
+    return RUN(WITH_ARENA(known_texts), WITH_ARENA(known_plain_texts), WITH_ARENA(known_bytes),
+               WITH_ARENA(literals), WITH_ARENA(matches_have_it), WITH_ARENA(depth),
+               WITH_ARENA(many_texts), TEST(gates));
 }

@@ -1,0 +1,46 @@
+/*
+ * Which of a class's patterns stand in one database: those that are asked about the same values
+ * together, so that a value meets as few of them as possible, in few calls.
+ */
+#ifndef SALLYPORT_RULES_CLUSTERS_H
+#define SALLYPORT_RULES_CLUSTERS_H
+
+#include "gateway/base/arena.h"
+#include "rules/engine/bytes.h"
+
+enum cluster_kind {
+    CLUSTER_LITERALS,   /* plain texts, with nothing around them */
+    CLUSTER_UNTOLD,     /* patterns for which no text is needed */
+    CLUSTER_TOLD,       /* each match has one of some texts in it */
+    CLUSTER_PLAIN_TOLD, /* the same of values that have none of `unless` */
+    CLUSTER_KINDS,
+};
+
+enum { CLUSTER_TEXT_WORDS_MAX = 256 }; /* of a set of texts */
+
+/* How many there are of a kind at most. */
+extern const unsigned cluster_limits[CLUSTER_KINDS];
+
+struct cluster {
+    enum cluster_kind kind;
+    struct byte_set gate;   /* a match has one of these */
+    struct byte_set unless; /* CLUSTER_PLAIN_TOLD */
+    uint64_t *texts;        /* TOLD, PLAIN_TOLD: set of texts */
+    unsigned weight;        /* what its patterns cost together */
+};
+
+/* What texts are worth in a set of them. */
+struct cluster_texts {
+    const uint64_t *telling; /* set of those with a byte that words do not have */
+    unsigned words;          /* of such a set */
+};
+
+/*
+ * Joins clusters of one kind until no more than the limit are left and joining saves nothing.
+ * `became[i]`: which cluster the i-th is part of now. Returns how many there are; they are in
+ * order of their first members.
+ */
+unsigned clusters_join(struct cluster *clusters, unsigned count,
+                       const struct cluster_texts *texts, uint16_t *became);
+
+#endif
