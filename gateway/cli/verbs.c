@@ -85,7 +85,7 @@ const struct verb verbs[] = {
       .run = verb_explain },
     { .name = "replay",
       .summary = "Captured requests once more through a configuration: what is decided "
-                 "otherwise than then. 0: nothing, 3: something.",
+                 "otherwise (3).",
       .flags = { CONFIG, CAPTURE_KEY, CAPTURE_FILE, OUTPUT },
       .run = verb_replay },
     { .name = "diff",
@@ -196,8 +196,8 @@ const struct verb verbs[] = {
       .flags = { OUTPUT },
       .run = verb_selftest },
     { .name = "doctor",
-      .summary = "What is wrong around the gateway: origins, circles, files, clock, "
-                 "certificates, kernel. 0: nothing bad, 1: something.",
+      .summary = "What is wrong around the gateway: origins, files, clock, certificates, "
+                 "kernel.",
       .flags = { CONFIG, OUTPUT },
       .run = verb_doctor },
     { .name = "completion",

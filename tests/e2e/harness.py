@@ -94,6 +94,22 @@ def statistics(pid):
     return int(rest[1]), rest[0], (int(rest[11]) + int(rest[12])) / os.sysconf("SC_CLK_TCK"), name
 
 
+def listens(pid):
+    """Whether the process has a listening TCP socket."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with open(table) as file:
+            found |= {words[9] for words in map(str.split, file) if len(words) > 9 and words[3] == "0A"}
+    for path in glob.glob(f"/proc/{pid}/fd/*"):
+        try:
+            name = os.readlink(path)
+        except OSError:
+            continue
+        if name.startswith("socket:[") and name[8:-1] in found:
+            return True
+    return False
+
+
 def rss_bytes(pid):
     with open(f"/proc/{pid}/status") as file:
         return int(re.search(r"VmRSS:\s+(\d+)", file.read())[1]) * 1024
@@ -234,11 +250,17 @@ class Sallyport:
     def signal(self, number):
         os.kill(self.pid, number)
 
-    def reload(self, config=None, timeout=30):
-        """`sallyport reload --wait`: the finished command."""
+    def reload(self, config=None, timeout=60):
+        """`sallyport reload --wait`: the finished command. After a good one only new workers accept: the old ones
+        are told to leave off when the new ones serve, and a busy machine may let them accept a moment longer."""
         if config is not None:
             self.configure(config)
-        return command("reload", "-c", self.config_path, "--wait", cwd=self.folder, timeout=timeout)
+        old = self.role("worker")
+        done = command("reload", "-c", self.config_path, "--wait", cwd=self.folder, timeout=timeout)
+        end = time.monotonic() + 10
+        while done.returncode == 0 and any(map(listens, old)) and time.monotonic() < end:
+            time.sleep(0.02)
+        return done
 
     # ---- processes -------------------------------------------------------------------------------
 
