@@ -55,7 +55,8 @@ const struct process_row process_table[ROLE_COUNT] = {
                        .drops_user = true,
                        .filtered = true,
                        .access = FILES_READ,
-                       .files = "folders of watched lists, for reading" },
+                       .files = "folders of watched lists, for reading; databases that were "
+                                "opened before" },
 };
 
 #define W (1u << ROLE_WORKER)
