@@ -375,6 +375,35 @@ static struct server_local *by_hash(struct upstream_local *upstream, uint64_t ou
     return best;
 }
 
+static bool is_full(const struct server_local *server)
+{
+    int64_t most = server->upstream->conf->max_active;
+
+    return most > 0 && (int64_t)server->active >= most;
+}
+
+/* Whether some server that could serve has room, or has none. */
+static bool some_server(const struct upstream_local *upstream, uint64_t tried, bool full)
+{
+    for (size_t i = 0; i < upstream->conf->server_count; i++) {
+        const struct server_local *server = &upstream->servers[i];
+        if ((tried >> i & 1) == 0 && !server->vacant && is_full(server) == full &&
+            !server_is_drained(server->conf->state))
+            return true;
+    }
+    return false;
+}
+
+bool balance_waits(const struct upstream_local *upstream, uint64_t tried)
+{
+    return some_server(upstream, tried, true);
+}
+
+bool balance_has_room(const struct upstream_local *upstream, uint64_t tried)
+{
+    return some_server(upstream, tried, false);
+}
+
 struct server_local *balance_choose(struct upstream_local *upstream, uint64_t tried,
                                     const struct pick *pick)
 {
@@ -391,7 +420,8 @@ struct server_local *balance_choose(struct upstream_local *upstream, uint64_t tr
 
     if (count == 1)
         return (tried & 1) || upstream->servers->vacant ||
-                       server_is_drained(upstream->servers->conf->state)
+                       server_is_drained(upstream->servers->conf->state) ||
+                       is_full(upstream->servers)
                    ? NULL
                    : upstream->servers;
     for (size_t i = 0; i < count; i++) {
@@ -400,6 +430,7 @@ struct server_local *balance_choose(struct upstream_local *upstream, uint64_t tr
             server_is_drained(server->conf->state)) /* not even when no other is left */
             tried |= (uint64_t)1 << i;
         if ((server->ejected_until_ms != 0 && server->ejected_until_ms > now_ms(server)) ||
+            (server->trial && server->active > 0) || /* one tries it */
             server_is_down(server->conf->state))
             ejected |= (uint64_t)1 << i;
         if (server_is_backup(server))

@@ -31,6 +31,10 @@ void balance_pick(const struct upstream *upstream, struct txn *txn, struct pick 
  */
 struct server_local *balance_choose(struct upstream_local *upstream, uint64_t tried,
                                     const struct pick *pick);
+/* After NULL: whether some server has only too much to do. */
+bool balance_waits(const struct upstream_local *upstream, uint64_t tried);
+/* Whether some server may take another request. */
+bool balance_has_room(const struct upstream_local *upstream, uint64_t tried);
 /*
  * The cookie that binds the client to `server`: true when it is to be sent, since another one
  * or none came. False: nothing to send, or no memory.

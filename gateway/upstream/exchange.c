@@ -44,8 +44,72 @@ static void set_deadline(struct exchange *x, int64_t ms)
     timer_set(&x->worker->loop, &x->timer, in);
 }
 
+/* ---- the queue ---- */
+
+static void unqueue(struct exchange *x)
+{
+    struct upstream_local *upstream = x->upstream;
+    struct exchange **link = &upstream->queue;
+
+    if (x->state != EXCHANGE_QUEUED)
+        return;
+    while (*link != x)
+        link = &(*link)->queue_next;
+    *link = x->queue_next;
+    if (upstream->queue_tail == &x->queue_next)
+        upstream->queue_tail = link;
+    x->queue_next = NULL;
+    upstream->queued--;
+    x->state = EXCHANGE_IDLE;
+}
+
+/* False: there is no room, or no use in waiting. */
+static bool wait_in_queue(struct exchange *x)
+{
+    struct upstream_local *upstream = x->upstream;
+
+    if (!balance_waits(upstream, x->tried) ||
+        upstream->queued >= (uint64_t)upstream_of(x)->queue_limit)
+        return false;
+    if (upstream->queue == NULL)
+        upstream->queue_tail = &upstream->queue;
+    *upstream->queue_tail = x;
+    upstream->queue_tail = &x->queue_next;
+    upstream->queued++;
+    x->state = EXCHANGE_QUEUED;
+    set_deadline(x, upstream_of(x)->queue_wait.ms);
+    return true;
+}
+
+static void on_wake(struct task *task)
+{
+    struct upstream_local *upstream = CONTAINER(task, struct upstream_local, wake);
+
+    /* Each once: who cannot go yet is back at the end. */
+    for (unsigned n = upstream->queued; n > 0 && upstream->queue != NULL; n--) {
+        struct exchange *x = upstream->queue;
+        if (!balance_has_room(upstream, x->tried))
+            break;
+        unqueue(x);
+        start_try(x);
+        /* As after exchange_start: on a kept connection the body may follow at once. */
+        if (x->streamed && x->state == EXCHANGE_WAITING)
+            x->events->drained(x);
+    }
+    worker_flush(upstream->worker);
+}
+
+void exchanges_wake(struct upstream_local *upstream)
+{
+    if (upstream->queue == NULL)
+        return;
+    upstream->wake.run = on_wake;
+    loop_post(&upstream->worker->loop, &upstream->wake);
+}
+
 static void let_go(struct exchange *x)
 {
+    unqueue(x);
     timer_remove(&x->worker->loop, &x->timer);
     task_cancel(&x->task);
     stash_free(&x->stash, &x->worker->slabs);
@@ -94,7 +158,7 @@ static bool may_retry(const struct exchange *x, bool reached_nobody)
     /* A server that is late may be at work on it: asking another one doubles its load. */
     if (x->last == ERR_TIMEOUT)
         return false;
-    return x->reused && method_is_idempotent(x->req->method_id) && !x->streamed;
+    return method_is_idempotent(x->req->method_id) && !x->streamed;
 }
 
 /* A stale connection costs nothing: nobody but us was wrong. */
@@ -174,6 +238,8 @@ static void start_try(struct exchange *x)
 {
     for (;;) {
         x->server = balance_choose(x->upstream, x->tried, &x->pick);
+        if (x->server == NULL && wait_in_queue(x))
+            return;
         if (x->server == NULL) {
             fail_later(x, x->tries == 0 ? ERR_BUSY : x->last);
             return;
@@ -213,6 +279,15 @@ static void start_try(struct exchange *x)
 
 /* ---- the answer ---- */
 
+/* The configuration says that a server which answers so has failed. */
+static bool answer_is_bad(const struct exchange *x)
+{
+    const struct upstream *conf = upstream_of(x);
+    uint32_t status = (uint32_t)x->rsp.status;
+
+    return conf->bad_from > 0 && status >= conf->bad_from && status <= conf->bad_to;
+}
+
 /* The answer is complete. What follows it on the connection, nobody asked for. */
 static void finish(struct exchange *x, bool more)
 {
@@ -220,7 +295,10 @@ static void finish(struct exchange *x, bool more)
     bool keep = !more && x->finished && x->rsp.keep_alive && x->state == EXCHANGE_BODY &&
                 x->rsp.body != BODY_CLOSE;
 
-    server_succeeded(x->server);
+    if (answer_is_bad(x))
+        server_failed(x->server);
+    else
+        server_succeeded(x->server);
     x->conn = NULL;
     let_go(x);
     if (keep)
@@ -265,6 +343,8 @@ static bool take_head(struct exchange *x, struct span *input)
         body_begin(&x->reader, x->rsp.body, x->rsp.length, x->arena);
         set_deadline(x, upstream_of(x)->idle.ms);
     }
+    if (!answer_is_bad(x))
+        server_answers(x->server);
     x->events->head(x);
     return true;
 }
@@ -392,6 +472,11 @@ static void on_timer(struct timer *timer)
     struct exchange *x = CONTAINER(timer, struct exchange, timer);
     struct worker *worker = x->worker;
 
+    if (x->state == EXCHANGE_QUEUED) {
+        fail_with(x, x->tries == 0 ? ERR_BUSY : x->last);
+        worker_flush(worker);
+        return;
+    }
     if (x->conn == NULL)
         return;
     int64_t total = upstream_of(x)->total.ms;

@@ -5,8 +5,9 @@
  *
  * Events are told from the loop, never from inside a call. After `end` or `error` nothing more
  * is told, and the connection is kept or closed. A request that reached nobody is tried again
- * elsewhere (its connect failed); one whose kept connection turned out dead before a byte of
- * the answer is tried again only when its method is idempotent and its whole body is at hand.
+ * elsewhere (its connect failed); one whose connection ended before a byte of the answer is
+ * tried again only when its method is idempotent and its whole body is at hand. While all
+ * servers have as many requests as they may, it waits in its upstream's queue.
  */
 #ifndef SALLYPORT_EXCHANGE_H
 #define SALLYPORT_EXCHANGE_H
@@ -36,6 +37,7 @@ struct exchange_events {
 
 enum exchange_state {
     EXCHANGE_IDLE,
+    EXCHANGE_QUEUED, /* all servers have enough to do */
     EXCHANGE_CONNECTING,
     EXCHANGE_WAITING, /* the answer's head is due; the request's body may still be on its way */
     EXCHANGE_BODY,
@@ -74,6 +76,7 @@ struct exchange {
     uint64_t tried;   /* bits of servers */
     struct pick pick; /* set before exchange_start, if at all */
     unsigned tries, interim;
+    struct exchange *queue_next;
     uint64_t began_ms, mark;
 };
 
@@ -89,6 +92,8 @@ void exchange_send(struct exchange *x, struct span bytes); /* streamed bodies, a
 void exchange_finish(struct exchange *x, const struct fields *trailers);
 /* No more `body` and `end` until resumed: back-pressure, or a stage that waits. */
 void exchange_pause(struct exchange *x, bool paused);
+/* A server of that upstream may take another request. */
+void exchanges_wake(struct upstream_local *upstream);
 size_t exchange_unsent(const struct exchange *x);
 /* Idempotent; tells nothing. The connection is closed unless the exchange was over. */
 void exchange_abort(struct exchange *x);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "gateway/chain/config.h"
+#include "gateway/upstream/exchange.h"
 
 struct upstream_local *upstream_local(struct worker *worker, const struct upstream *upstream)
 {
@@ -23,15 +24,25 @@ void server_succeeded(struct server_local *server)
 {
     server->fails = 0;
     server->ejections = 0;
+    server->trial = false;
+}
+
+void server_answers(struct server_local *server)
+{
+    server->trial = false;
 }
 
 void server_failed(struct server_local *server)
 {
     const struct upstream *conf = server->upstream->conf;
 
-    if (conf->passive_fails == 0 || ++server->fails < (unsigned)conf->passive_fails)
+    if (conf->passive_fails == 0)
+        return;
+    /* One that comes back from being ejected has one try. */
+    if (++server->fails < (unsigned)conf->passive_fails && !server->trial)
         return;
     server->fails = 0;
+    server->trial = true;
     server->ejected_until_ms =
         now_ms(server) + ((uint64_t)conf->passive_for.ms << server->ejections);
     if (server->ejections < EJECTIONS_MAX)
@@ -162,6 +173,7 @@ void pool_keep(struct server_conn *conn)
         return;
     }
     server->active--;
+    exchanges_wake(server->upstream);
     conn->exchange = NULL;
     conn->channel.events = &idle_events;
     conn->timer.fire = idle_late;
@@ -178,6 +190,7 @@ void pool_keep(struct server_conn *conn)
 void pool_close(struct server_conn *conn)
 {
     conn->server->active--;
+    exchanges_wake(conn->server->upstream);
     conn_free(conn);
 }
 
@@ -197,6 +210,7 @@ void server_leave(struct server_local *server)
     server->vacant = true;
     server->fails = server->ejections = 0;
     server->ejected_until_ms = 0;
+    server->trial = false;
     server->current_weight = 0;
 }
 
@@ -225,6 +239,7 @@ static void drop_kept(struct upstream_local *local)
 
 void upstream_detach(struct upstream_local *local)
 {
+    task_cancel(&local->wake);
     drop_kept(local);
     while (local->free_conns != NULL) {
         struct server_conn *conn = local->free_conns;

@@ -38,7 +38,8 @@ struct server_local {
     unsigned idle_count, active, next_addr;
     int64_t current_weight; /* smooth weighted round-robin */
     unsigned fails, ejections;
-    uint64_t ejected_until_ms;      /* 0: never was */
+    uint64_t ejected_until_ms; /* 0: never was */
+    bool trial; /* was ejected, and has not answered since: one request at a time */
     char token[SERVER_TOKEN_BYTES]; /* in the sticky cookie */
     /* Servers that are found by name: */
     bool vacant;    /* nobody is in the slot */
@@ -55,6 +56,9 @@ struct upstream_local {
     struct server_conn *free_conns;
     uint64_t random;
     unsigned retry_credit;
+    struct exchange *queue, **queue_tail; /* those that wait, the first one first */
+    unsigned queued;
+    struct task wake;    /* a server may take another one */
     uint32_t found_turn; /* of what was found, when it was last looked at */
 };
 
@@ -100,6 +104,8 @@ void pool_close(struct server_conn *conn);
 
 /* Who is in the slot goes: kept connections at once, others when they are done. */
 void server_leave(struct server_local *server);
+/* With a head: it is no longer on trial. */
+void server_answers(struct server_local *server);
 void server_succeeded(struct server_local *server);
 void server_failed(struct server_local *server);
 

@@ -104,6 +104,24 @@ static const struct option timeout_options[] = {
     OPTIONS_END,
 };
 
+static void check_bad_status(const void *field, struct complaint *complaint)
+{
+    const struct span *text = field;
+    uint32_t from, to;
+
+    if (text->len > 0 && !health_status_parse(*text, &from, &to))
+        complain(complaint, SEVERITY_ERROR, "a status or a range of them: 502-504");
+}
+
+static const struct option queue_options[] = {
+    OPTION_NAMED("limit", struct upstream_conf, queue.limit, OPT_INT, .fallback = "128",
+                 .min = 0, .max = 100000, .flags = OPTION_SHORTHAND,
+                 .help = "Requests that wait in one worker; over it 503."),
+    OPTION_NAMED("timeout", struct upstream_conf, queue.timeout, OPT_DURATION, .fallback = "5s",
+                 .min = 1, .max = 3600000, .help = "How long one waits; then 503."),
+    OPTIONS_END,
+};
+
 static const struct option passive_options[] = {
     OPTION_NAMED("mode", struct upstream_conf, passive.mode, OPT_ENUM, .fallback = "on",
                  .choices = switch_choices,
@@ -112,7 +130,12 @@ static const struct option passive_options[] = {
                  .min = 1, .max = 1000, .help = "Failures in a row that eject a server."),
     OPTION_NAMED("window", struct upstream_conf, passive.window, OPT_DURATION, .fallback = "5s",
                  .min = 1, .max = 3600000,
-                 .help = "How long the first time; it doubles with each ejection in a row."),
+                 .help =
+                     "How long the first time; it doubles with each ejection in a row. Then "
+                     "one request at a time tries it, until one succeeds."),
+    OPTION_NAMED("status", struct upstream_conf, passive.status, OPT_TEXT,
+                 .check = check_bad_status, .example = "502-504",
+                 .help = "Answers that count as failures, too. Clients get them as they are."),
     OPTIONS_END,
 };
 
@@ -154,7 +177,16 @@ const struct option upstream_options[] = {
     OPTION(struct upstream_conf, keepalive, OPT_INT, .fallback = "64", .min = 0, .max = 4096,
            .help = "Kept connections per server and worker."),
     OPTION(struct upstream_conf, retries, OPT_INT, .fallback = "2", .min = 0, .max = 10,
-           .help = "Further tries for requests that reached nobody."),
+           .help =
+               "Further tries: of requests that reached nobody, and of idempotent ones whose "
+               "connection ended without a byte of an answer."),
+    OPTION(struct upstream_conf, max_active, OPT_INT, .fallback = "0", .min = 0, .max = 1000000,
+           .help = "Requests that one worker has at a server at a time; others wait in the "
+                   "queue. 0: no such limit."),
+    { .name = "queue",
+      .kind = OPT_OBJECT,
+      .options = queue_options,
+      .help = "Requests that wait while all servers have max_active." },
     OPTION(struct upstream_conf, health, OPT_OBJECT, .options = health_options,
            .help = "Checks of the servers, beside what requests show."),
     { .name = "passive",
@@ -368,6 +400,9 @@ enum err upstream_open(struct upstream *upstream, const struct upstream_conf *co
         .retries = conf->retries,
         .passive_fails = conf->passive.mode == 0 ? (int)conf->passive.fails : 0,
         .passive_for = conf->passive.window,
+        .max_active = conf->max_active,
+        .queue_limit = conf->queue.limit,
+        .queue_wait = conf->queue.timeout,
         .tls_name = conf->tls.name,
         .sticky_cookie = conf->sticky.cookie,
         .sticky_secret = span_of(conf->sticky.secret.p, conf->sticky.secret.len),
@@ -375,6 +410,9 @@ enum err upstream_open(struct upstream *upstream, const struct upstream_conf *co
         .slow_start = conf->slow_start,
         .health = conf->health,
     };
+    if (conf->passive.status.len > 0 &&
+        !health_status_parse(conf->passive.status, &upstream->bad_from, &upstream->bad_to))
+        return ERR_CONFIG; /* complained about already */
     if (!hash_key_parse(conf->hash, &upstream->hash))
         return ERR_CONFIG; /* complained about already */
     TRY(enter_servers(upstream, conf, arena, complaint));

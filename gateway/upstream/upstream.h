@@ -51,6 +51,10 @@ struct upstream {
     struct duration tunnel, kept;                   /* without a byte; without a request */
     int64_t keepalive;                              /* kept connections per server and worker */
     int64_t retries;
+    int64_t max_active;  /* requests at a server at a time, in one worker; 0: any */
+    int64_t queue_limit; /* requests that wait for one */
+    struct duration queue_wait;
+    uint32_t bad_from, bad_to;   /* answers that count as failures; 0: none */
     int passive_fails;           /* failures in a row that eject a server; 0: never */
     struct duration passive_for; /* first ejection; doubles up to 10 times */
     bool discovers;              /* some servers are found by name */
@@ -82,11 +86,16 @@ struct upstream_conf {
     struct {
         struct duration connect, response, idle, total, tunnel, kept;
     } timeout;
-    int64_t keepalive, retries;
+    int64_t keepalive, retries, max_active;
+    struct {
+        int64_t limit;
+        struct duration timeout;
+    } queue;
     struct {
         int mode; /* 0 on, 1 off */
         int64_t fails;
         struct duration window;
+        struct span status;
     } passive;
     struct {
         struct path ca, cert, key;
