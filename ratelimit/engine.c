@@ -76,18 +76,27 @@ static void worst(const struct counting *by, struct limit_answer *answer,
         *answer = (struct limit_answer){ item->limit, wait, remaining };
 }
 
+static void count(const struct counting *by, const struct limit *limit,
+                  enum limit_outcome outcome, enum limit_counter counter)
+{
+    if (limit->meter != NULL)
+        meter_limit(by->c->txn->worker->meters, limit->meter->row, outcome, counter);
+}
+
 static struct verdict refuse(const struct counting *by, const struct limit_answer *answer,
-                             const char *store)
+                             enum limit_counter counter)
 {
     struct call *c = by->c;
+    count(by, answer->limit, LIMIT_REFUSED, counter);
     fact_set_limit(c, answer->limit->name);
     fact_set_limit_left(c, answer->remaining);
-    fact_set_limit_store(c, store);
+    fact_set_limit_store(c, meter_counters[counter]);
     return deny_with(REASON_RATE_LIMIT, limit_refusal(c->txn, by->conf, answer));
 }
 
 static void watch(const struct counting *by, const struct limit *limit)
 {
+    count(by, limit, LIMIT_WATCHED, limit->exact ? COUNTED_EXACT : COUNTED_LOCAL);
     fact_set_limit_shadow(by->c, limit->name);
 }
 
@@ -197,7 +206,8 @@ static struct verdict take(const struct counting *by, const struct limits_state 
         struct limit_answer answer = { .limit = NULL };
         worst(by, &answer, item, said.wait_ns, said.remaining);
         punish(by, state, item->limit);
-        return refuse(by, &answer, exact && item->limit->exact ? "fallback" : "local");
+        return refuse(by, &answer,
+                      exact && item->limit->exact ? COUNTED_FALLBACK : COUNTED_LOCAL);
     }
     return pass();
 }
@@ -208,7 +218,7 @@ static struct verdict decide_here(const struct counting *by, const struct limits
         struct limit_answer answer = look(by, state);
         if (answer.limit != NULL) {
             punish(by, state, answer.limit);
-            return refuse(by, &answer, answer.limit->exact ? "fallback" : "local");
+            return refuse(by, &answer, answer.limit->exact ? COUNTED_FALLBACK : COUNTED_LOCAL);
         }
     }
     return take(by, state, true);
@@ -223,10 +233,14 @@ static struct counting counting_for(struct call *c)
 
 /* What is left is told with the answer, if somebody wants to know it. */
 static struct verdict noted(const struct counting *by, const struct limits_state *state,
-                            struct verdict verdict, const char *store)
+                            struct verdict verdict, enum limit_counter shared)
 {
-    if (by->conf->always && verdict.action == ACTION_PASS)
-        limits_note(by->c, state, store);
+    if (verdict.action != ACTION_PASS)
+        return verdict;
+    for (unsigned i = 0; i < state->count; i++)
+        count(by, state->items[i].limit, LIMIT_PASSED, limit_counted(&state->items[i], shared));
+    if (by->conf->always)
+        limits_note(by->c, state, shared);
     return verdict;
 }
 
@@ -239,11 +253,11 @@ static struct verdict decide_without_store(struct call *c, struct limits_state *
     case FAILURE_DENY:
         return fail(REASON_LIMIT_STORE);
     case FAILURE_ALLOW:
-        return noted(&by, state, take(&by, state, false), "fallback");
+        return noted(&by, state, take(&by, state, false), COUNTED_FALLBACK);
     case FAILURE_LOCAL:
         break;
     }
-    return noted(&by, state, decide_here(&by, state), "fallback");
+    return noted(&by, state, decide_here(&by, state), COUNTED_FALLBACK);
 }
 
 /* The store's word on one key: what is left, as the limit has it. */
@@ -339,7 +353,7 @@ static struct verdict take_rest(const struct counting *by, struct limits_state *
     struct verdict verdict = take(by, state, false);
     if (verdict.action != ACTION_PASS)
         uncover(by, state);
-    return noted(by, state, verdict, "exact");
+    return noted(by, state, verdict, COUNTED_EXACT);
 }
 
 static struct verdict on_answer(struct call *c)
@@ -353,7 +367,7 @@ static struct verdict on_answer(struct call *c)
     struct limit_answer answer = read_answer(&by, state, c->answer);
     if (answer.limit != NULL) {
         uncover(&by, state);
-        return refuse(&by, &answer, "exact");
+        return refuse(&by, &answer, COUNTED_EXACT);
     }
     return take_rest(&by, state);
 }
@@ -489,7 +503,7 @@ struct verdict limits_ask(struct call *c, enum key_stage stage)
         remember_later(c, state);
     struct counting by = counting_for(c);
     if (state->exact == 0)
-        return noted(&by, state, decide_here(&by, state), "local");
+        return noted(&by, state, decide_here(&by, state), COUNTED_LOCAL);
     if (!exact_usable(c->txn->worker->exact, state->lane))
         return decide_without_store(c, state);
     cover(&by, state);
@@ -497,7 +511,7 @@ struct verdict limits_ask(struct call *c, enum key_stage stage)
     if (known.limit != NULL) {
         uncover(&by, state);
         punish(&by, state, known.limit);
-        return refuse(&by, &known, known.limit->exact ? "exact" : "local");
+        return refuse(&by, &known, known.limit->exact ? COUNTED_EXACT : COUNTED_LOCAL);
     }
     return ask_store(c, state, &by);
 }

@@ -16,6 +16,7 @@
 #ifndef SALLYPORT_RATELIMIT_LIMIT_H
 #define SALLYPORT_RATELIMIT_LIMIT_H
 
+#include "gateway/chain/meter.h"
 #include "gateway/store/store.h"
 #include "ratelimit/calendar.h"
 #include "ratelimit/key.h"
@@ -86,6 +87,8 @@ struct limit {
     bool exact;               /* shared by nodes */
     bool lease;               /* and its tokens are given in advance to who needs many */
     struct span name, policy; /* policy: the field's value */
+    const struct metered *meter;
+    const char *site, *route; /* where it is configured; route NULL: the site's own */
 };
 
 struct rate_limits {
@@ -154,11 +157,13 @@ struct limit_told {
     struct {
         const struct limit *limit;
         uint64_t remaining, full_ns; /* until all of it may be had again */
-        const char *store;
+        enum limit_counter counter;
     } items[LIMITS_MAX + PLAN_LIMITS_MAX];
 };
 /* After they let it pass. */
-void limits_note(struct call *c, const struct limits_state *state, const char *store);
+void limits_note(struct call *c, const struct limits_state *state, enum limit_counter shared);
+/* Who counts, where the shared ones are counted by `shared`. */
+enum limit_counter limit_counted(const struct limit_item *item, enum limit_counter shared);
 /* With the answer's head. */
 MUST_USE bool limits_tell(struct call *c);
 

@@ -276,6 +276,27 @@ static const char *choose_store(struct limit *limit, const struct limit_rule *ru
     return NULL;
 }
 
+/* "shop.example.com /login guessing" */
+static bool add_meter(struct limit *limit, const struct setup *setup)
+{
+    struct metered *meter = arena_new(setup->arena, struct metered);
+    struct text name = text_growing(setup->arena, METER_LIMIT_BYTES);
+    text_add(&name, span_text(setup->site));
+    text_char(&name, ' ');
+    if (setup->route != NULL && limit->of_plan == NULL) {
+        text_add(&name, span_text(setup->route));
+        text_char(&name, ' ');
+    }
+    text_add(&name, limit->name);
+    if (meter == NULL || name.overflow)
+        return false;
+    *meter = (struct metered){ .name = text_span(&name), .next = setup->config->limits };
+    limit->meter = setup->config->limits = meter;
+    limit->site = setup->site;
+    limit->route = setup->route;
+    return true;
+}
+
 static const char *prepare(struct limit *limit, const struct limit_rule *rule,
                            const struct key_plan *plan, struct setup *setup)
 {
@@ -287,7 +308,7 @@ static const char *prepare(struct limit *limit, const struct limit_rule *rule,
         wrong = arithmetic(limit, rule, setup->arena);
     if (wrong != NULL)
         return wrong;
-    if (!limit_describe(limit, setup->arena))
+    if (!limit_describe(limit, setup->arena) || !add_meter(limit, setup))
         return "out of memory";
     hash_place(limit->id, setup, limit);
     return NULL;

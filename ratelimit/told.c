@@ -14,7 +14,14 @@ static bool is_told(const struct limit *limit)
     return !limit->shadow && limit->v6_bits == KEY_NETWORK_BITS && limit->kind != KIND_SLOTS;
 }
 
-void limits_note(struct call *c, const struct limits_state *state, const char *store)
+enum limit_counter limit_counted(const struct limit_item *item, enum limit_counter shared)
+{
+    if (!item->limit->exact)
+        return COUNTED_LOCAL;
+    return item->covered ? COUNTED_LEASE : shared;
+}
+
+void limits_note(struct call *c, const struct limits_state *state, enum limit_counter shared)
 {
     const struct rate_limits *conf = c->conf;
     struct limit_told *told = c->txn->facts.limit_told;
@@ -41,9 +48,7 @@ void limits_note(struct call *c, const struct limits_state *state, const char *s
         told->items[told->count].limit = limit;
         told->items[told->count].remaining = left;
         told->items[told->count].full_ns = in_ns;
-        told->items[told->count++].store = !limit->exact   ? "local"
-                                           : item->covered ? "lease"
-                                                           : store;
+        told->items[told->count++].counter = limit_counted(item, shared);
     }
 }
 
@@ -108,7 +113,7 @@ bool limits_tell(struct call *c)
     unsigned at = nearest(told);
     fact_set_limit(c, told->items[at].limit->name);
     fact_set_limit_left(c, told->items[at].remaining);
-    fact_set_limit_store(c, told->items[at].store);
+    fact_set_limit_store(c, meter_counters[told->items[at].counter]);
     switch ((enum limit_fields)conf->fields) {
     case FIELDS_DRAFT:
         return tell_draft(c->txn, told);

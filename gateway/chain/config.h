@@ -154,6 +154,13 @@ struct lent_field {
     struct lent_field *next;
 };
 
+/* What a stage has counted under a name of its own; the row is given at load: meter.h. */
+struct metered {
+    struct span name;
+    unsigned row;
+    struct metered *next;
+};
+
 struct top_conf;
 struct store;
 struct discovery;
@@ -194,6 +201,7 @@ struct config {
     struct stage_instance *instances; /* all, by `local` index */
     size_t instance_count;
     struct lent_field *lent;        /* linked: names that some stage sends to upstream */
+    struct metered *limits;         /* linked: of ratelimit/, the last one first */
     bool preserve_encoded;          /* some route keeps encoded slashes */
     struct stage_instance *connect; /* PHASE_CONNECT: before a site is known */
     unsigned connect_count;

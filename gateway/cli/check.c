@@ -15,9 +15,11 @@ static int outcome(struct loaded *loaded, bool json, bool strict)
         loaded_print(loaded, STDOUT_FILENO, true);
     else if (loaded->diags.count > 0)
         loaded_print(loaded, STDERR_FILENO, false);
-    if (!json && good)
+    if (!json && good) {
+        print_leases(loaded->config);
         (void)printf("good: %zu sites, %u warnings\n", loaded->config->site_count,
                      loaded->diags.warnings);
+    }
     return good ? EXIT_GOOD : EXIT_BAD;
 }
 

@@ -92,6 +92,10 @@ int verb_rules(const struct arguments *arguments);
 int verb_audit(const struct arguments *arguments);
 int verb_status(const struct arguments *arguments);
 int verb_quota(const struct arguments *arguments);
+int verb_limits(const struct arguments *arguments);
+struct config;
+/* Of each limit that is leased, how far it may be off: limits.c. */
+void print_leases(const struct config *config);
 int verb_ban(const struct arguments *arguments);
 int verb_upstream(const struct arguments *arguments);
 int verb_keys(const struct arguments *arguments);

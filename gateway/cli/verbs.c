@@ -132,6 +132,12 @@ const struct verb verbs[] = {
                  { FLAG_TO, 0, "to", "FILE",
                    "export: where to, in place of standard output" } },
       .run = verb_audit },
+    { .name = "limits",
+      .operands = "list|counts",
+      .summary = "The limits of a configuration and who counts them; what the running "
+                 "gateway's have decided.",
+      .flags = { CONFIG, CONTROL, OUTPUT },
+      .run = verb_limits },
     { .name = "quota",
       .operands = "show|reset LIMIT VALUE",
       .summary = "What a client has used of a quota, or give it back. VALUE: what it "

@@ -149,6 +149,7 @@ static const struct {
     { "upstream", upstream_command },
     { "quota", quota_command },
     { "sessions", sessions_command },
+    { "limits", limits_command },
 };
 
 static void run(struct client *client, struct span line)

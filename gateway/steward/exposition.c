@@ -119,6 +119,25 @@ static void write_requests(struct text *out, const struct meters *meters)
             }
 }
 
+static void write_limits(struct text *out, const struct meters *meters)
+{
+    family(out, "limit_decisions_total", "counter",
+           "What limits decided, by limit, outcome and who counted.");
+    for (unsigned row = 0; row < METER_LIMITS; row++)
+        for (unsigned outcome = 0; outcome < LIMIT_OUTCOMES; outcome++)
+            for (unsigned counter = 0; counter < LIMIT_COUNTERS; counter++) {
+                uint64_t sum = meter_limit_sum(meters, row, (enum limit_outcome)outcome,
+                                               (enum limit_counter)counter);
+                if (sum == 0)
+                    continue;
+                text_lit(out, "sallyport_limit_decisions_total{limit=\"");
+                put_label(out, meters->limits[row], METER_LIMIT_BYTES);
+                text_format(out, "\",outcome=\"%s\",store=\"%s\"} %llu\n",
+                            meter_outcomes[outcome], meter_counters[counter],
+                            (unsigned long long)sum);
+            }
+}
+
 static void sum_stage(const struct meters *meters, unsigned row, struct stage_meter *sum)
 {
     *sum = (struct stage_meter){ .sum_us = 0 };
@@ -239,6 +258,7 @@ void metrics_write(struct text *out, const struct steward *steward)
         write_requests(out, steward->meters);
         write_actions(out, steward->meters);
         write_durations(out, steward->meters);
+        write_limits(out, steward->meters);
     }
     if (steward->rings != NULL)
         write_audit(out, steward->rings);

@@ -142,6 +142,8 @@ MUST_USE enum err checks_open(struct steward *steward);
 struct addr;
 /* The servers of that label are at another address; none: nobody is there. */
 void checks_moved(struct steward *steward, const char *label, const struct addr *addr);
+/* limits.c */
+void limits_command(struct client *client, const struct json_t *request);
 void upstream_command(struct client *client, const struct json_t *request);
 
 /* providers.c: opened before the sandbox closes, for it reads authorities; then started. */

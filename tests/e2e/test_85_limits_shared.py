@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from harness import Origin, Sallyport, eventually, plain
+from harness import Origin, Sallyport, command, eventually, plain
 from redis_server import Redis
 
 SECRET = {"secret": "$(env:STORE_SECRET)"}
@@ -393,3 +393,32 @@ def test_requests_at_a_time():
             eventually(lambda: attempt() == 200, 10, "a free slot")
             assert time.monotonic() - began < 4
             assert [attempt() for _ in range(3)] == [200] * 3
+
+
+def test_what_limits_decide_is_counted(tmp_path):
+    limits = [{"rate": "20/hour", "burst": 3, "name": "near", "store": "local", "on_missing": "skip", "per": "header:L"},
+              {"rate": "100/s", "burst": 40, "name": "leased", "store": "lease"},
+              {"rate": "1/hour", "burst": 1, "name": "watch", "shadow": True}]
+    with Redis() as redis:
+        config = shared(redis, limits)
+        config["server"]["metrics"] = "127.0.0.1:0"
+        with Sallyport(config, ENV) as gateway:
+            connected(redis)
+            assert statuses(gateway, 5, fields=[("L", "x")]) == [200] * 3 + [429] * 2
+            redis.kill()
+            eventually(lambda: any("not reachable" in line for line in gateway.stderr), what="the loss of the store")
+            assert statuses(gateway, 2) == [200] * 2
+            done = command("limits", "counts", "-c", gateway.config_path, "-o", "json", env=ENV)
+            assert done.returncode == 0, done.stderr
+            rows = {(r["limit"].split()[-1], r["outcome"], r["store"]): r["count"] for r in json.loads(done.stdout)["limits"]}
+            assert rows[("near", "pass", "local")] == 3 and rows[("near", "deny", "local")] == 2
+            assert rows[("leased", "pass", "fallback")] == 2
+            assert rows[("leased", "pass", "exact")] + rows.get(("leased", "pass", "lease"), 0) == 3
+            assert any(name == "watch" and outcome == "shadow" for name, outcome, _ in rows)
+            assert "keys forgotten" in command("limits", "counts", "-c", gateway.config_path, env=ENV).stdout
+            listed = command("limits", "list", "-c", gateway.config_path, "-o", "json", env=ENV)
+            assert listed.returncode == 0, listed.stderr
+            modes = {row["limit"]: (row["store"], row["bound"]) for row in json.loads(listed.stdout)["limits"]}
+            assert modes["near"] == ("local", 0) and modes["leased"] == ("lease", 26) and modes["watch"] == ("exact", 0)
+            check = command("check", "-c", gateway.config_path, env=ENV)
+            assert "lease leased: in a stretch of time at most 26 more than the limit, in sum none" in check.stdout
