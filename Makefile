@@ -237,6 +237,14 @@ e2e: ## end-to-end tests against the debug build (K=expression for pytest -k)
 		-W 'ignore:ssl.TLSVersion:DeprecationWarning' $(if $(K),-k '$(K)') tests/e2e || status=$$?; \
 	rm -rf "$$folder"; exit $$status
 
+test-idp: ## sign-in against npm's oidc-provider, which npm fetches: flow, renewal, new keys, both logouts
+	@command -v npm >/dev/null || { echo "test-idp needs npm and node: apt-get install npm"; exit 1; }
+	@$(MAKE) --no-print-directory demo-binaries VARIANT=debug
+	@mkdir -p $(BUILD)/idp
+	@npm install --prefix $(BUILD)/idp --no-audit --no-fund --silent oidc-provider@9
+	@SALLYPORT=$(BUILD)/debug/sallyport IDP_MODULES=$(abspath $(BUILD)/idp) \
+		$(PYTHON) -m pytest -q -p no:cacheprovider tests/idp
+
 language-tests: ## SecLang's operator and transformation cases in DATA=folder (outside of the tree)
 	@$(MAKE) --no-print-directory $(BUILD)/debug/language-tests VARIANT=debug
 	@$(BUILD)/debug/language-tests "$(DATA)"
@@ -345,5 +353,5 @@ FORCE:
 conformance_targets := conformance conformance-reference conformance-modsecurity \
 	conformance-compare differ differ-check
 .PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
-	replay-binaries fuzz fuzz-binaries e2e language-tests bench bench-audit bench-geo bench-lists geo-data incident rules-micro cover layers words format-check format \
+	replay-binaries fuzz fuzz-binaries e2e test-idp language-tests bench bench-audit bench-geo bench-lists geo-data incident rules-micro cover layers words format-check format \
 	docs-check lint help FORCE

@@ -423,8 +423,100 @@ def refreshing(inside, idp, **more):
     return config(inside, idp, more, scopes=["openid", "email", "offline_access"])
 
 
-def due(gateway, browser, seconds=75):
-    """Access tokens are renewed a minute after they were made, at the earliest: waiting is no way to test that."""
+@pytest.fixture(scope="module")
+def renewing(inside):
+    """Access tokens of two seconds: due to be renewed after one."""
+    with Idp() as idp:
+        idp.lasts = 2
+        idp.first = dict(idp.user)
+        with Sallyport(refreshing(inside, idp, grace="1s")) as gateway:
+            eventually(lambda: gateway.ask(host="app.test", fields=PAGE).status == 302, what="the provider is known")
+            gateway.idp = idp
+            yield gateway
+
+
+@pytest.fixture
+def renewable(renewing):
+    idp = renewing.idp
+    idp.broken.clear()
+    idp.user = dict(idp.first)
+    browser = Browser(renewing, idp)
+    browser.sign_in()
+    time.sleep(1.2)
+    idp.asked.clear()
+    return browser
+
+
+def test_renewed_by_one_request(renewable, renewing, inside):
+    """Refresh tokens that are good once: two at a time would end the session."""
+    idp = renewing.idp
+
+    def slowly(handler):
+        time.sleep(0.3)
+        idp.token(handler)
+
+    idp.broken["/token"] = slowly
+    idp.user["email"] = "ann.new@example.org"
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: renewable.gateway.ask(
+            host="app.test", fields=PAGE + [("Cookie", "; ".join(f"{k}={v}" for k, v in renewable.cookies.items()))]).status,
+            range(24)))
+    assert answers == [200] * 24
+    assert idp.count("/token") == 1
+    assert renewable.get("/").status == 200
+    assert inside.heads[-1].get("x-user") == "ann.new@example.org"  # what the provider says now
+
+
+def test_no_longer_welcome_there(renewable, renewing, inside):
+    renewing.idp.refresh.clear()
+    kept = dict(renewable.cookies)
+    inside.forget()
+    assert renewable.get("/").status == 302
+    assert renewable.get("/", cookies=kept).status == 302  # ended, not only forgotten by this browser
+    assert inside.count == 0
+
+
+def test_no_longer_welcome_there_for_programs(renewable, renewing, inside):
+    renewing.idp.refresh.clear()
+    inside.forget()
+    assert renewable.get("/", fields=[]).status == 401
+    assert inside.count == 0
+
+
+@pytest.mark.parametrize("twist", [lambda c: {**c, "sub": "somebody-else"}, lambda c: {**c, "aud": "another"},
+                                   lambda c: {**c, "iss": "https://evil.example"}])
+def test_renewed_as_somebody_else(renewable, renewing, inside, twist):
+    renewing.idp.twist = twist
+    inside.forget()
+    try:
+        assert renewable.get("/").status == 302
+    finally:
+        renewing.idp.twist = lambda claims: claims
+    assert renewable.get("/").status == 302 and inside.count == 0
+
+
+def test_renewed_without_an_id_token(renewable, renewing, inside):
+    idp = renewing.idp
+
+    def without(handler):
+        idp.access["opaque"] = {**idp.user, "email": "ann.info@example.org"}
+        handler.say(200, {"token_type": "Bearer", "access_token": "opaque", "expires_in": 2})
+
+    idp.broken["/token"] = without
+    assert renewable.get("/").status == 200
+    time.sleep(0.1)
+    assert renewable.get("/").status == 200
+
+
+def test_down_when_it_is_due(renewable, renewing, inside):
+    """Within `grace` the session goes on, then it cannot be decided; it is not ended by it."""
+    idp = renewing.idp
+    idp.broken["/token"] = lambda h: h.say(503, b"")
+    assert renewable.get("/").status == 200
+    time.sleep(1.2)
+    idp.broken.clear()
+    eventually(lambda: renewable.get("/").status == 200 and idp.count("/token") >= 2, seconds=30,
+               what="it is renewed when the provider is back")
 
 
 def test_sessions_go_on_while_the_provider_is_down(inside):
