@@ -189,5 +189,6 @@ int steward_main(void)
     while (!steward->loop.stopping && !(steward->finishing && control_idle(steward)))
         loop_turn(&steward->loop, -1);
     state_save(steward);
+    users_save(steward);
     return 0;
 }

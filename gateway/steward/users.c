@@ -117,6 +117,13 @@ static void note_marks(struct user_keeper *keeper, struct store *store)
         store->changed |= note_user(keeper, store, users_at(block, i));
 }
 
+void users_save(struct steward *steward)
+{
+    for (size_t i = 0; i < steward->users->count; i++)
+        if (steward->users->stores[i].db != NULL)
+            note_marks(steward->users, &steward->users->stores[i]);
+}
+
 /* ---- publishing ---- */
 
 static bool keep_block(struct store *store, struct span block)
