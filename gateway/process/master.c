@@ -183,6 +183,7 @@ int master_run(const struct run_options *options)
     struct master *master = &only;
     process_open(ROLE_MASTER);
     master->options = options;
+    inherit_open(master);
     enum err err = open_master(master);
     if (err != OK) {
         log_error("cannot start", F_ERR(err), F_ERRNO(errno));

@@ -71,6 +71,16 @@ struct listening {
     uint32_t ordinal, flags, next_flags; /* next: as the loading generation wants it */
     char path[MESSAGE_NAME_BYTES];
     bool serving, loading; /* who wants it */
+    bool lent;             /* by a service manager: its path is not ours to remove */
+};
+
+/* master_inherit.c: a socket that was open before us. */
+enum { INHERITED_MAX = LISTENING_MAX };
+struct inherited {
+    int fd;
+    struct addr addr;
+    bool dual; /* of IPv6, and takes IPv4 too */
+    char path[MESSAGE_NAME_BYTES];
 };
 
 struct region {
@@ -114,6 +124,8 @@ struct master {
 
     struct member members[SLOTS_MAX];
     struct listening listening[LISTENING_MAX];
+    struct inherited inherited[INHERITED_MAX];
+    unsigned inherited_count;
     struct region regions[REGIONS_MAX];
     struct slots *slots;
     int slots_fd, seal_fd, kept_fd, wake_fd, written_fd;
@@ -125,6 +137,11 @@ void master_stop(struct master *master, bool at_once);
 void master_finish_if_done(struct master *master);
 /* Milliseconds before the next try after so many failures in a row. */
 uint64_t backoff_ms(unsigned failures);
+
+/* master_inherit.c: what LISTEN_FDS promises; before anything else is opened. */
+void inherit_open(struct master *master);
+/* A descriptor for that address; -1: nobody lends one. */
+int inherit_find(const struct master *master, const struct message *message);
 
 /* master_generation.c */
 void generation_start(struct master *master);

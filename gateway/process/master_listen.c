@@ -131,8 +131,10 @@ int listen_bind(struct master *master, const struct message *message, int *fd)
     }
     if (free == NULL)
         return ENOSPC;
-    int made = -1;
-    int reason = unix_path
+    int made = inherit_find(master, message);
+    bool lent = made >= 0;
+    int reason = lent ? 0
+                 : unix_path
                      ? bind_unix(message->name, (message->number & BIND_CONTROL) != 0, &made)
                      : bind_inet(&message->addr, (message->number & BIND_DUAL) != 0, &made);
     if (reason != 0)
@@ -142,7 +144,8 @@ int listen_bind(struct master *master, const struct message *message, int *fd)
                                 .ordinal = message->layout,
                                 .flags = (uint32_t)message->number,
                                 .next_flags = (uint32_t)message->number,
-                                .loading = true };
+                                .loading = true,
+                                .lent = lent };
     memcpy(free->path, message->name, sizeof(free->path));
     *fd = made;
     return 0;
@@ -152,7 +155,7 @@ int listen_bind(struct master *master, const struct message *message, int *fd)
  * closed. */
 static void drop(struct listening *listening)
 {
-    if (listening->path[0] != '\0')
+    if (listening->path[0] != '\0' && !listening->lent)
         (void)unlink(listening->path);
     (void)close(listening->fd);
     listening->fd = -1;

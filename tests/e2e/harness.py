@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -30,6 +31,17 @@ CACHE = tempfile.mkdtemp(prefix="sallyport-e2e-cache-")
 atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 ENVIRONMENT["CACHE_DIRECTORY"] = CACHE
 START_SECONDS = 60
+# As a service manager does: these descriptors from 3 on, for the process that it becomes.
+ACTIVATE = """
+import os, sys
+at = sys.argv.index("--")
+far = [os.dup2(int(fd), 100 + i) for i, fd in enumerate(sys.argv[1:at])]
+for i, fd in enumerate(far):
+    os.dup2(fd, 3 + i)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(far)))
+os.closerange(100, 100 + len(far))
+os.execv(sys.argv[at + 1], sys.argv[at + 1:])
+"""
 # With SALLYPORT_REPLAY=1 every gateway keeps its requests, and each decision has to come out alike once more.
 REPLAY = os.environ.get("SALLYPORT_REPLAY") == "1"
 
@@ -119,13 +131,14 @@ Row = collections.namedtuple("Row", "pid parent name")
 
 
 class Sallyport:
-    def __init__(self, config, env=None, files=None, arguments=None, start=True):
+    def __init__(self, config, env=None, files=None, arguments=None, start=True, sockets=()):
         self.folder = tempfile.mkdtemp(prefix="sallyport-e2e-")
         os.chmod(self.folder, 0o777)
         self.config_path = os.path.join(self.folder, "sallyport.yaml")
         self.control = os.path.join(self.folder, "control.sock")
         self.audit_path = os.path.join(self.folder, "audit.jsonl")
         self.environment = {**ENVIRONMENT, **(env or {})}
+        self.sockets = sockets
         self.arguments = arguments or ["run", "-c", self.config_path]
         self.stderr, self.ports, self.process = [], {}, None
         self.seen = self.marks = self.checked = self.configured = 0
@@ -174,7 +187,9 @@ class Sallyport:
 
     def start(self):
         self.began = time.time()
-        self.process = subprocess.Popen([BINARY, *self.arguments], cwd=self.folder, env=self.environment,
+        lent = [sys.executable, "-c", ACTIVATE, *[str(s.fileno()) for s in self.sockets], "--"] if self.sockets else []
+        self.process = subprocess.Popen([*lent, BINARY, *self.arguments], cwd=self.folder, env=self.environment,
+                                        pass_fds=[s.fileno() for s in self.sockets],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True, start_new_session=True)
         ready = threading.Event()

@@ -8,11 +8,13 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "gateway/process/master.h"
@@ -55,6 +57,78 @@ static struct message unix_path(uint64_t flags)
                                .addr = { .family = ADDR_UNIX } };
     memcpy(message.name, path, strlen(path) + 1);
     return message;
+}
+
+static void lend(struct message message, struct sockaddr *name, socklen_t len)
+{
+    int fd = socket(name->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, name, len), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    struct inherited *one = &master.inherited[master.inherited_count++];
+    *one = (struct inherited){ .fd = fd, .addr = message.addr };
+    memcpy(one->path, message.name, sizeof(one->path));
+}
+
+/* A socket that is lent is used, however often it is wanted, and stays when nobody wants it. */
+static void test_lent(void **state)
+{
+    (void)state;
+    struct sockaddr_un name = { .sun_family = AF_UNIX };
+    memcpy(name.sun_path, path, strlen(path) + 1);
+    struct message message = unix_path(0);
+    lend(message, (struct sockaddr *)&name, sizeof(name));
+    for (int i = 0; i < 2; i++) {
+        int fd = -1, probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(listen_bind(&master, &message, &fd), 0);
+        assert_int_equal(connect(probe, (struct sockaddr *)&name, sizeof(name)), 0);
+        int got = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+        assert_true(got >= 0);
+        (void)close(got);
+        (void)close(probe);
+        listen_commit(&master);
+        listen_commit(&master); /* a configuration without it */
+        assert_int_equal(access(path, F_OK), 0);
+    }
+    struct message other = unix_path(0);
+    other.name[strlen(other.name) - 1] = 'x';
+    assert_int_equal(inherit_find(&master, &other), -1);
+    (void)close(master.inherited[0].fd);
+}
+
+/* LISTEN_FDS is believed when it is for us, and only as far as the descriptors are sockets. */
+static void test_inherit(void **state)
+{
+    (void)state;
+    char text[32];
+    (void)setenv("LISTEN_FDS", "1", 1);
+    (void)setenv("LISTEN_PID", "1", 1);
+    inherit_open(&master);
+    assert_int_equal(master.inherited_count, 0);
+    assert_null(getenv("LISTEN_FDS"));
+
+    pid_t child = fork();
+    if (child == 0) {
+        struct sockaddr_in6 name = { .sin6_family = AF_INET6,
+                                     .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+        int fd = socket(AF_INET6, SOCK_STREAM, 0), file = open("/dev/null", O_RDONLY);
+        bool good = bind(fd, (struct sockaddr *)&name, sizeof(name)) == 0 && listen(fd, 1) == 0;
+        int far = fcntl(fd, F_DUPFD, 100), far_file = fcntl(file, F_DUPFD, 100);
+        good = good && dup2(far, 3) == 3 && dup2(far_file, 4) == 4;
+        (void)close(5);
+        (void)snprintf(text, sizeof(text), "%d", (int)getpid());
+        (void)setenv("LISTEN_PID", text, 1);
+        (void)setenv("LISTEN_FDS", "3", 1);
+        inherit_open(&master);
+        const struct inherited *one = &master.inherited[0];
+        good = good && master.inherited_count == 1 && one->addr.family == ADDR_V6 &&
+               one->addr.port != 0 && fcntl(one->fd, F_GETFD) == FD_CLOEXEC &&
+               (fcntl(one->fd, F_GETFL) & O_NONBLOCK) != 0 && fcntl(3, F_GETFD) < 0;
+        _exit(good ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
 }
 
 static int bind_it(struct message message)
@@ -191,6 +265,8 @@ static void test_other_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_lent, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_inherit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_kept_over_a_reload, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refused_configuration, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_refused, set_up, tear_down),
