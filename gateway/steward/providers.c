@@ -3,6 +3,9 @@
  * that nobody knows (at most once in 30 seconds), and published to the workers. Whatever goes
  * wrong, the last good document stays, also over a reload: it is left to the next steward in
  * memory that nobody else maps.
+ *
+ * Before a server is asked, its name is. Without an answer the addresses count that the name
+ * had last, or when the configuration was loaded.
  */
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -16,7 +19,9 @@
 #include "gateway/net/certs.h"
 #include "gateway/process/process.h"
 #include "gateway/steward/steward.h"
+#include "gateway/upstream/dnslookup.h"
 #include "gateway/upstream/fetch.h"
+#include "gateway/upstream/lookup.h"
 
 enum {
     FETCH_BYTES_MAX = 128 * 1024,
@@ -27,10 +32,19 @@ enum {
     KEPT_USUAL_S = 60 * 60,
     RETRY_MS = 1000, /* after a failure; doubles up to the most */
     RETRY_MOST_MS = 30 * 1000,
-    ASKS_PER_EVENT = 16, /* of one worker */
+    ASKS_PER_EVENT = 16,    /* of one worker */
+    NAMED_MOST_S = 10 * 60, /* workers are told the addresses of names no less often */
+    HOSTS_MAX = PROVIDER_HOSTS_MAX + 1,
 };
 
 #define DOCUMENT_MEMORY ((size_t)4 << 20)
+
+/* A name that was looked up, and what it stands for. */
+struct known_host {
+    char name[DISCOVERY_NAME_BYTES];
+    struct addr addrs[PROVIDER_ADDRESSES_MAX];
+    unsigned count;
+};
 
 struct source {
     struct steward *steward;
@@ -39,10 +53,19 @@ struct source {
     struct fetch fetch;
     struct arena arena; /* of a round: what was discovered */
     struct provider_meta meta;
-    bool busy, discovering, owed; /* owed: some worker waits for the end of this round */
-    struct timer timer;           /* the next round */
-    uint64_t asked_ms, retry_ms;  /* when workers were heard last */
+    struct lookup lookup;
+    struct discovery looked_for;
+    struct known_host hosts[HOSTS_MAX];
+    unsigned host_count;
+    unsigned next_host;                  /* of the discovered ones, to be looked up */
+    void (*then)(struct source *source); /* when the name has an answer, or none */
+    bool named;                          /* some server has a name, and not an address */
+    bool busy, discovering, owed;        /* owed: some worker waits for the end of this round */
+    struct timer timer;                  /* the next round */
+    uint64_t asked_ms, retry_ms;         /* when workers were heard last */
     uint64_t fetched_s, max_age_s;
+    char url[FETCH_URL_BYTES_MAX]; /* that is asked now */
+    size_t url_len;
     int memfd;
     uint64_t bytes;
     uint32_t version;
@@ -54,6 +77,7 @@ struct sources {
     struct source *items;
     size_t count;
     struct kept *kept; /* NULL: there is none */
+    struct resolver *resolver;
 };
 
 /* ---- to the workers ---- */
@@ -175,6 +199,8 @@ static void end_round(struct source *source, const char *trouble)
                                                : source->retry_ms * 2;
     if (source->retry_ms > RETRY_MOST_MS)
         source->retry_ms = RETRY_MOST_MS;
+    if (source->named && source->max_age_s > NAMED_MOST_S)
+        source->max_age_s = NAMED_MOST_S;
     timer_set(loop, &source->timer,
               trouble != NULL ? source->retry_ms : source->max_age_s * 1000);
     if (source->owed)
@@ -221,12 +247,77 @@ static const char *take_keys(struct source *source)
     return NULL;
 }
 
-static void ask_for(struct source *source, struct span url)
+/* ---- names ---- */
+
+static struct known_host *host_of(struct source *source, struct span name)
 {
-    struct fetch_ask ask = { .url = url, .accept = SPAN("application/json") };
+    for (unsigned i = 0; i < source->host_count; i++)
+        if (span_equal(span_text(source->hosts[i].name), name))
+            return &source->hosts[i];
+    return NULL;
+}
+
+static void on_looked_up(struct lookup *lookup)
+{
+    struct source *source = CONTAINER(lookup, struct source, lookup);
+    struct span name = span_text(source->looked_for.name);
+    struct known_host *host = host_of(source, name);
+
+    if (host == NULL && lookup->list.count > 0) {
+        /* The provider has moved more often than there is room for: begin again. */
+        source->host_count = source->host_count == HOSTS_MAX ? 0 : source->host_count;
+        host = &source->hosts[source->host_count++];
+        memcpy(host->name, source->looked_for.name, sizeof host->name);
+    }
+    if (lookup->list.count > 0)
+        host->count = 0;
+    for (unsigned i = 0; i < lookup->list.count && host->count < PROVIDER_ADDRESSES_MAX; i++)
+        host->addrs[host->count++] = lookup->list.items[i].addr;
+    source->then(source);
+}
+
+/* `then`, when it is known what the name stands for, or that nobody says. */
+static void look_up(struct source *source, struct span name, void (*then)(struct source *))
+{
+    struct addr addr;
+
+    source->then = then;
+    bool literal = addr_parse(name, &addr) || host_is_loopback(name);
+    if (literal || name.len >= sizeof source->looked_for.name ||
+        source->steward->sources->resolver == NULL) {
+        then(source);
+        return;
+    }
+    source->named = true;
+    source->looked_for =
+        (struct discovery){ .kind = DISCOVER_ADDRESSES, .port = 443, .slots = 1 };
+    memcpy(source->looked_for.name, name.p, name.len);
+    source->lookup = (struct lookup){ .done = on_looked_up };
+    lookup_start(&source->lookup, source->steward->sources->resolver, &source->looked_for);
+}
+
+/* ---- questions ---- */
+
+static void ask_now(struct source *source)
+{
+    struct fetch_ask ask = { .url = span_of(source->url, source->url_len),
+                             .accept = SPAN("application/json") };
 
     fetch_start(&source->fetch, &source->steward->agent, &source->policy, &ask);
     worker_flush(&source->steward->agent);
+}
+
+static void ask_for(struct source *source, struct span text)
+{
+    struct url url;
+
+    /* Whatever is wrong with it, the fetch says. */
+    source->url_len = text.len < sizeof source->url ? text.len : 0;
+    memcpy(source->url, text.p, source->url_len);
+    if (fetch_url(text, &source->arena, &url) != NULL)
+        ask_now(source);
+    else
+        look_up(source, url.host, ask_now);
 }
 
 /* The documents' own addresses of what is asked by workers go along with it. */
@@ -242,6 +333,8 @@ static void add_addresses(struct source *source)
     }
 }
 
+static void look_up_next(struct source *source);
+
 static void on_discovered(struct source *source)
 {
     struct span issuer = span_text(source->settings->issuer);
@@ -253,9 +346,20 @@ static void on_discovered(struct source *source)
         return;
     }
     shorten_age(source, &source->fetch);
-    add_addresses(source);
     source->discovering = false;
+    source->next_host = 0;
     fetch_close(&source->fetch);
+    look_up_next(source);
+}
+
+/* One after the other; then the keys. */
+static void look_up_next(struct source *source)
+{
+    if (source->next_host < source->meta.host_count) {
+        look_up(source, source->meta.hosts[source->next_host++].name, look_up_next);
+        return;
+    }
+    add_addresses(source);
     bool given = source->settings->url[0] != '\0';
     ask_for(source,
             given ? span_text(source->settings->url) : source->meta.endpoints[ENDPOINT_JWKS]);
@@ -349,8 +453,15 @@ void sources_asked(struct watch *watch, uint32_t events)
 
 static unsigned resolve(void *names, struct span host, struct addr *out, unsigned max)
 {
-    const struct steward *steward = names;
+    struct source *source = names;
+    const struct steward *steward = source->steward;
+    const struct known_host *known = host_of(source, host);
 
+    if (known != NULL) {
+        unsigned count = known->count < max ? known->count : max;
+        memcpy(out, known->addrs, count * sizeof *out);
+        return count;
+    }
     for (uint32_t i = 0; i < steward->settings->provider_count; i++) {
         const struct watched_provider *from = &steward->settings->providers[i];
         struct url url;
@@ -423,6 +534,8 @@ enum err sources_open(struct steward *steward)
     if (sources->items == NULL)
         return ERR_MEMORY;
     sources->kept = map_kept();
+    if (settings->provider_count > 0)
+        sources->resolver = resolver_open(&steward->loop, settings->resolver);
     for (uint32_t i = 0; i < settings->provider_count; i++) {
         struct source *source = &sources->items[sources->count++];
         struct tls_client_conf client = { .ca = span_text(settings->providers[i].ca),
@@ -443,7 +556,7 @@ enum err sources_open(struct steward *steward)
                                    .connect_ms = CONNECT_MS,
                                    .total_ms = TOTAL_MS,
                                    .resolve = resolve,
-                                   .names = steward };
+                                   .names = source };
         if (source->policy.tls == NULL)
             log_error("provider's authorities cannot be read", F_SPAN("why", why));
     }

@@ -30,7 +30,7 @@ def sign(key, claims, **header):
 
 
 class Idp:
-    def __init__(self, pair=None, keys=None, port=0):
+    def __init__(self, pair=None, keys=None, port=0, name="localhost"):
         self.keys = keys or [make_key()]
         self.asked = []  # (method, path) of every request
         self.broken = {}  # path: function of the handler, in place of what stands there
@@ -84,7 +84,7 @@ class Idp:
             context.load_cert_chain(pair.cert, pair.key)
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True,
                                                      do_handshake_on_connect=False)
-        self.issuer = f"{'https' if pair else 'http'}://{'localhost' if pair else '127.0.0.1'}:{self.port}"
+        self.issuer = f"{'https' if pair else 'http'}://{name if pair else '127.0.0.1'}:{self.port}"
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self.thread.start()
 

@@ -7,6 +7,7 @@ import time
 import pytest
 from harness import Origin, Sallyport, eventually, plain, response, says
 from idp import Idp, make_key
+from nameserver import A, NameServer, address
 
 
 def config(origin, idp, **issuer):
@@ -81,6 +82,32 @@ def test_discovery_over_tls(inside, authority, other_authority):
     with Idp(wrong) as idp, \
             Sallyport(config(inside, idp, keys_url=None, discover=True, ca=authority.ca.cert)) as gateway:
         eventually(lambda: "hostname mismatch" in "".join(gateway.stderr), what="the reason in the log")
+
+
+def test_names_are_looked_up(inside, authority):
+    """Issuer and keys on hosts that only the name server knows; it changes its mind, then is silent."""
+    pair = authority.issue("names", "id.test", "keys.test")
+    with NameServer({("id.test", A): (1, [address("127.0.0.1")]), ("keys.test", A): (1, [address("127.0.0.1")])}) as names, \
+            Idp(pair, name="id.test") as idp:
+        idp.metadata = {"jwks_uri": f"https://keys.test:{idp.port}/keys"}
+        made = config(inside, idp, keys_url=None, discover=True, ca=authority.ca.cert)
+        made["server"]["resolver"] = names.address
+        with Sallyport(made) as gateway:
+            assert passes(gateway, idp.access_token())
+            assert {"id.test", "keys.test"} <= {name for name, *_ in names.asked}
+            names.how = lambda query, kind: query.answer(code=3)  # there is no such name any more
+            idp.keys = [make_key("RS256", "k2")]
+            assert ask(gateway, idp.access_token()).status == 200  # the addresses that they had
+
+
+def test_a_name_that_nobody_knows(inside, authority):
+    with NameServer() as names:
+        made = plain(inside, jwt={"issuers": [{"issuer": "https://id.test", "discover": True, "audience": ["api"]}]})
+        made["server"]["resolver"] = names.address
+        with Sallyport(made) as gateway:
+            eventually(lambda: "no address" in "".join(gateway.stderr), what="the reason in the log")
+            with Idp() as idp:
+                assert ask(gateway, idp.access_token(issuer="https://id.test")).status == 503
 
 
 def test_another_issuers_document_is_refused(inside):
