@@ -35,6 +35,8 @@ enum flag_id {
     FLAG_CLAIMS,
     FLAG_MFA,
     FLAG_APPLY,
+    FLAG_EVERY,
+    FLAG_COUNT_OF,
     FLAG_HELP, /* of every verb, in no table */
     FLAG_COUNT
 };
@@ -105,6 +107,7 @@ int verb_policy(const struct arguments *arguments);
 int verb_selftest(const struct arguments *arguments);
 int verb_geoip(const struct arguments *arguments);
 int verb_config(const struct arguments *arguments);
+int verb_top(const struct arguments *arguments);
 int verb_doctor(const struct arguments *arguments);
 int verb_completion(const struct arguments *arguments);
 int verb_manpage(const struct arguments *arguments);

@@ -91,6 +91,17 @@ static void do_status(struct client *client, const json_t *request)
     answer_end(client, &j);
 }
 
+/* As at the metrics' address, also where there is none. */
+static void do_metrics(struct client *client, const json_t *request)
+{
+    (void)request;
+    struct text metrics = text_growing(&client->arena, 64 * 1024);
+    metrics_write(&metrics, client->steward);
+    struct json j = answer_begin(client, !metrics.overflow);
+    json_text(&j, "metrics", text_span(&metrics));
+    answer_end(client, &j);
+}
+
 static void do_version(struct client *client, const json_t *request)
 {
     (void)request;
@@ -142,6 +153,7 @@ static const struct {
 } commands[] = {
     { "status", do_status },
     { "files", do_files },
+    { "metrics", do_metrics },
     { "version", do_version },
     { "reload", do_reload },
     { "stop", do_stop },
