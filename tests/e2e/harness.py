@@ -30,7 +30,7 @@ ENVIRONMENT = dict(os.environ, ASAN_OPTIONS="detect_leaks=0:abort_on_error=1:all
 CACHE = tempfile.mkdtemp(prefix="sallyport-e2e-cache-")
 atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 ENVIRONMENT["CACHE_DIRECTORY"] = CACHE
-START_SECONDS = 60
+START_SECONDS = 180  # a busy machine; one that will not start says so at once
 # As a service manager does: these descriptors from 3 on, for the process that it becomes.
 ACTIVATE = """
 import os, sys
@@ -63,6 +63,16 @@ def capture_keys():
     """(public key, path of the private one) of this run."""
     path = os.path.join(CACHE, "capture.key")
     return command("capture", "key", "--to", path).stdout.strip(), path
+
+
+def busy():
+    """How much longer things take than on an idle machine: at least 1."""
+    return max(1.0, 2 * os.getloadavg()[0] / os.cpu_count())
+
+
+def soon(seconds):
+    """An upper bound for what takes less than `seconds` on an idle machine, and without a stall of a busy one."""
+    return (seconds + 3) * busy()
 
 
 def eventually(probe, seconds=20.0, what="condition"):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness import Client, Origin, Sallyport, eventually, merge, plain, request
+from harness import Client, Origin, Sallyport, eventually, merge, plain, request, soon
 
 
 def context(authority=None, version=None, alpn=None, pair=None):
@@ -355,5 +355,5 @@ def test_handshake_deadline(origin, authority):
     with Sallyport(config) as gateway, Client(gateway.address("https")) as client:
         began = time.monotonic()
         client.send(b"\x16\x03\x01")
-        assert client.closed(5)
-        assert 0.2 < time.monotonic() - began < 2
+        assert client.closed(30)
+        assert 0.2 < time.monotonic() - began < soon(2)

@@ -14,7 +14,7 @@ import h2.connection
 import h2.events
 import pytest
 
-from harness import Origin, Sallyport, eventually, merge, plain, response
+from harness import Origin, Sallyport, eventually, merge, plain, response, soon
 from wire2 import (CANCEL, DATA, END_HEADERS, END_STREAM, HEADERS, NO_ERROR, PREFACE, PROTOCOL_ERROR, Client2, frame,
                    head, literal, reset, settings, window)
 
@@ -485,8 +485,8 @@ def hasty(origin):
 
 def gone_within(client, seconds):
     began = time.monotonic()
-    client.until(lambda: client.over, seconds + 5)
-    assert client.over and time.monotonic() - began < seconds, (client.over, time.monotonic() - began)
+    client.until(lambda: client.over, soon(seconds) + 5)
+    assert client.over and time.monotonic() - began < soon(seconds), (client.over, time.monotonic() - began)
 
 
 def test_idle(hasty):

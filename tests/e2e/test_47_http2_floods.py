@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness import Origin, Sallyport, command, eventually, has_faults, plain, response, rss_bytes, silent
+from harness import Origin, Sallyport, command, eventually, has_faults, plain, response, rss_bytes, silent, soon
 from wire2 import (ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PADDED, PING,
                    PRIORITY, SETTINGS, Client2, frame, head, literal, reset, settings, window)
 
@@ -82,10 +82,10 @@ def flood(gateway, name, detail, pieces, codes=(ENHANCE_YOUR_CALM,), own=()):
             client.sock.settimeout(5)
             if client.over:
                 break
-            assert time.monotonic() - began < 20, f"{sent} pieces and no end"
+            assert time.monotonic() - began < soon(20), f"{sent} pieces and no end"
         last = time.monotonic()
-        client.until(lambda: client.over, 3)
-        assert client.over and time.monotonic() - last < 1.0, f"not gone after {sent} pieces"
+        client.until(lambda: client.over, soon(3))
+        assert client.over and time.monotonic() - last < soon(1), f"not gone after {sent} pieces"
         # What was said may be lost with the connection when the flood went on; it is never another code.
         assert client.goaway is None or client.goaway in codes
         assert gateway.one("worker") == worker

@@ -28,7 +28,7 @@ SecRule ARGS:go "@streq away" "id:5002,phase:2,redirect:https://elsewhere.exampl
 
 @pytest.fixture(scope="module")
 def gateway(origin):
-    harness.START_SECONDS = max(harness.START_SECONDS, 300)  # without a cache all patterns are compiled
+    harness.START_SECONDS = max(harness.START_SECONDS, 900)  # without a cache all patterns are compiled
     waf = {
         "mode": "block", "ruleset": "crs", "paranoia": 1, "response": True,
         "seclang": {"before": ["before.conf"], "after": ["after.conf"]},

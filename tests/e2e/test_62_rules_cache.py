@@ -2,6 +2,7 @@
 import os
 import shutil
 import tempfile
+import time
 
 import pytest
 
@@ -110,11 +111,13 @@ def test_cold_reload_stalls_nobody(origin, cache):
     """The old generation answers while the new one compiles."""
     with Sallyport(plain(origin), {"CACHE_DIRECTORY": cache}) as gateway, Load(gateway, threads=2, pause=0.005) as load:
         eventually(lambda: load.done, what="first answer")
-        before = load.done
-        done = gateway.reload(config(origin, "core"), timeout=100)
+        before, began = load.done, time.monotonic()
+        done = gateway.reload(config(origin, "core"), timeout=400)
+        took = time.monotonic() - began
         assert done.returncode == 0, done.stderr
         assert load.done - before > 20, "nobody was served during the reload"
         assert not load.failures
-        assert max(b - a for a, b in zip(load.times, load.times[1:])) < 2
+        # Compiling takes seconds, on a busy machine minutes; who waited for it would wait for all of it.
+        assert max(b - a for a, b in zip(load.times, load.times[1:])) < max(2, took / 2)
         assert compiled(gateway)
         serves_and_blocks(gateway)

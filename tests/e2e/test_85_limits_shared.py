@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from harness import Origin, Sallyport, command, eventually, plain
+from harness import Origin, Sallyport, busy, command, eventually, plain, soon
 from redis_server import Redis
 
 SECRET = {"secret": "$(env:STORE_SECRET)"}
@@ -199,11 +199,11 @@ def test_store_fails(how):
             # A key that the store knew goes on from there: at most its share, from what was left.
             passed, times = burst("before")
             assert passed <= 11
-            assert max(times[:4]) < 0.2 and sorted(times[4:])[len(times) // 2] < 0.01
+            assert max(times[:4]) < soon(0.2) and sorted(times[4:])[len(times) // 2] < 0.01 * busy()
             # A fresh one gets the share of one of two nodes.
             passed, times = burst("fresh")
             assert 10 <= passed <= 12
-            assert sorted(times)[-2] < 0.05
+            assert sorted(times)[len(times) // 2] < 0.05 * busy()
             eventually(lambda: any(r["sallyport"].get("limit", {}).get("store") == "fallback"
                                    for r in gateway.records()), what="a record of the fallback")
             if how == "stopped":
@@ -217,8 +217,8 @@ def test_store_fails(how):
                     other.ask(fields=[("K", f"probe{time.monotonic()}")])
                 return "cmdstat_evalsha" in redis.ask("INFO", "commandstats") and \
                     len(redis.ask("KEYS", "sallyport:l:*")) > (1 if how == "stopped" else 0)
-            eventually(asks_the_store, 5, "the store in use again")
-            assert time.monotonic() - began < 3
+            eventually(asks_the_store, soon(5), "the store in use again")
+            assert time.monotonic() - began < soon(3)
             # What was let through meanwhile counts there, too: also when it came back empty.
             passed, _ = burst("fresh")
             assert passed <= 2
@@ -390,8 +390,8 @@ def test_requests_at_a_time():
                 thread.join(10)
             began = time.monotonic()
             gate.set()
-            eventually(lambda: attempt() == 200, 10, "a free slot")
-            assert time.monotonic() - began < 4
+            eventually(lambda: attempt() == 200, soon(10), "a free slot")
+            assert time.monotonic() - began < soon(4)
             assert [attempt() for _ in range(3)] == [200] * 3
 
 
