@@ -194,6 +194,17 @@ static enum err open_oidc(void *base, struct setup *setup)
         return ERR_MEMORY;
     for (size_t i = 0; i < conf->providers.count; i++)
         TRY(build_provider(conf, setup, i));
+    /* The cookie would not come along on the way back from the provider, which is another site:
+     * round and round. */
+    if (conf->session.same_site != 0) {
+        complain(setup->complaint, SEVERITY_ERROR,
+                 "session.same_site is lax here: who signs in comes from another site");
+        return ERR_CONFIG;
+    }
+    if (conf->origin.path.len > 1) {
+        complain(setup->complaint, SEVERITY_ERROR, "origin ends with its host or port");
+        return ERR_CONFIG;
+    }
     TRY(page_style_open(&conf->look, setup, conf->brand, conf->style.text));
     conf->sessions = sessions_open(setup);
     if (conf->sessions == NULL)
@@ -510,6 +521,11 @@ static struct verdict use_session(struct call *c, const struct session *session)
     struct oidc_state *s = c->state;
     uint64_t until_s, now_s = c->txn->clock->wall_us / 1000000u;
     s->session = session;
+    if (span_equal(session->content.extra, SPAN(OIDC_EXTRA_OVER))) {
+        s->end = true;
+        fact_set_auth_detail(c, "oidc-over");
+        return oidc_nobody(c);
+    }
     if (!oidc_extra_read(session->content.extra, &until_s, &s->refresh_token) ||
         s->refresh_token.len == 0 || now_s < until_s)
         return oidc_accept(c, session->content.identity);

@@ -67,15 +67,35 @@ static struct verdict provider_down(struct call *c, const char *detail)
     return fail(REASON_AUTH_PROVIDER);
 }
 
+/* Marked before anything is answered: whatever this request gets, the next one is nobody's. */
+static struct verdict taken_back(struct call *c, const char *detail)
+{
+    const struct oidc_conf *conf = c->conf;
+    struct oidc_state *s = c->state;
+    struct session_content content = s->session->content;
+    content.extra = SPAN(OIDC_EXTRA_OVER);
+    fact_set_auth_detail(c, detail);
+    if (!session_renew(c, conf->sessions, s->session, &content))
+        return fail(REASON_AUTH_PROVIDER);
+    s->end = true;
+    return oidc_nobody(c);
+}
+
+/* It was ended while the provider was asked, or says more now than there is room for. */
+static struct verdict not_renewed(struct call *c)
+{
+    struct oidc_state *s = c->state;
+    s->end = true;
+    fact_set_auth_detail(c, "oidc-not-renewed");
+    return oidc_nobody(c);
+}
+
 /* What came is no good: nobody is signed in by it. */
 static struct verdict not_believed(struct call *c, const char *detail)
 {
     struct oidc_state *s = c->state;
-    if (s->session != NULL) {
-        s->end = true;
-        fact_set_auth_detail(c, detail);
-        return oidc_nobody(c);
-    }
+    if (s->session != NULL)
+        return taken_back(c, detail);
     return oidc_message(c, REASON_AUTH_SIGNIN, detail, "You are not signed in",
                         "The answer of the service that people sign in at was not accepted. If "
                         "this happens again, please tell whoever runs this site.");
@@ -291,7 +311,7 @@ static struct verdict take_identity(struct call *c)
     if (s->session == NULL)
         return begin_session(c, &content);
     if (!session_renew(c, conf->sessions, s->session, &content))
-        return provider_down(c, "oidc-not-renewed");
+        return not_renewed(c);
     return oidc_accept(c, identity);
 }
 
@@ -308,7 +328,7 @@ static struct verdict keep_identity(struct call *c)
         return fail(REASON_MEMORY);
     content.extra = text_span(&extra);
     if (!session_renew(c, conf->sessions, s->session, &content))
-        return provider_down(c, "oidc-not-renewed");
+        return not_renewed(c);
     return oidc_accept(c, content.identity);
 }
 

@@ -117,6 +117,8 @@ MUST_USE bool oidc_issuer_now(struct call *c, const struct oidc_provider *provid
                               struct token_issuer *issuer);
 /* `extra` of a session: when the access token ends, and what renews it. */
 bool oidc_extra_read(struct span extra, uint64_t *until_s, struct span *refresh_token);
+/* The provider has taken the session back: nobody is let in by it again. */
+#define OIDC_EXTRA_OVER "over"
 
 /* oidc_pages.c */
 struct verdict oidc_page(struct call *c);

@@ -2,6 +2,7 @@
 import concurrent.futures
 import http.cookies
 import json
+import threading
 import time
 import urllib.parse
 
@@ -479,7 +480,9 @@ def test_no_longer_welcome_there(renewable, renewing, inside):
 def test_no_longer_welcome_there_for_programs(renewable, renewing, inside):
     renewing.idp.refresh.clear()
     inside.forget()
-    assert renewable.get("/", fields=[]).status == 401
+    for _ in range(3):  # also where no cookie can be taken away
+        assert renewable.get("/", fields=[]).status == 401
+    assert renewable.get("/").status == 302
     assert inside.count == 0
 
 
@@ -493,6 +496,22 @@ def test_renewed_as_somebody_else(renewable, renewing, inside, twist):
     finally:
         renewing.idp.twist = lambda claims: claims
     assert renewable.get("/").status == 302 and inside.count == 0
+
+
+def test_ended_while_it_is_renewed(renewable, renewing, inside):
+    """A logout that the provider orders in between is not undone by the renewal, nor by `grace`."""
+    idp = renewing.idp
+    seen = threading.Event()
+
+    def ends(handler):
+        assert backchannel(renewing, idp.logout_token()).status == 200
+        seen.set()
+        idp.token(handler)
+
+    idp.broken["/token"] = ends
+    inside.forget()
+    assert renewable.get("/").status == 302 and seen.is_set()
+    assert inside.count == 0
 
 
 def test_renewed_without_an_id_token(renewable, renewing, inside):
@@ -594,9 +613,12 @@ def test_configuration(tmp_path):
     base = {"name": "corp", "issuer": "https://127.0.0.1", "client_id": "x"}
     for row, text in [({"issuer": "http://id.example.org"}, "not https"), ({"name": "Corp"}, "small letters"),
                       ({"name": "out"}, "small letters"), ({"algorithms": ["HS256"]}, "algorithms are"),
-                      ({"scopes": ["email"]}, "openid among them"), ({"client_id": ""}, "not empty")]:
+                      ({"scopes": ["email"]}, "openid among them"), ({"client_id": ""}, "not empty"),
+                      ({"session": {"same_site": "strict"}}, "lax here"),
+                      ({"origin": "https://app.test/x"}, "ends with its host")]:
         file = tmp_path / "c.yaml"
-        made = plain("http://127.0.0.1:9", oidc={"providers": [{**base, **row}]})
+        stage = {key: row.pop(key) for key in ("session", "origin") if key in row}
+        made = plain("http://127.0.0.1:9", oidc={"providers": [{**base, **row}], **stage})
         file.write_text(json.dumps(made))
         done = command("check", "-c", file)
         assert done.returncode == 2 and text in done.stdout + done.stderr, (row, done.stdout + done.stderr)
