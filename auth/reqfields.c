@@ -76,8 +76,11 @@ static bool push(struct reqfields_conf *conf, struct setup *setup, enum edit_kin
     }
     if (value.len > 0 && scan_value(value.p, span_end(value)) != span_end(value))
         why = "a value has no control characters";
-    else if (template_parse(&change->value, value, setup->arena, &why))
-        return kind != EDIT_SET || lend_field(setup, name);
+    else if (template_parse(&change->value, value, setup->arena, &why)) {
+        if (change->value.groups == 0)
+            return kind != EDIT_SET || lend_field(setup, name);
+        why = "groups of a path are for rewrite and redirect";
+    }
     complain(setup->complaint, SEVERITY_ERROR, "%.*s: %s", (int)name.len, name.p, why);
     return false;
 }

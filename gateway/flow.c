@@ -287,11 +287,39 @@ static void on_slow_head(struct stream *stream)
 
 /* ---- forward ---- */
 
+/* Parts of a path, put together anew, may climb out of where they were put: `..` of two groups.
+ */
+static bool has_dot_segment(struct span path)
+{
+    struct span segment;
+
+    while (path.p != NULL && span_cut(&path, '/', &segment)) {
+        if (span_equal(segment, SPAN(".")) || span_equal(segment, SPAN("..")))
+            return true;
+    }
+    return false;
+}
+
+static bool canonical_again(struct txn *txn, struct span *path)
+{
+    struct uri uri;
+
+    if (txn->route->rewrite.path->groups == 0)
+        return true;
+    if (has_dot_segment(*path) ||
+        uri_parse(&uri, *path, METHOD_GET, txn->route->preserve_encoded, txn->arena) !=
+            HTTP_OK ||
+        uri.has_query)
+        return false;
+    *path = uri.path_wire;
+    return true;
+}
+
 /*
  * The request that upstream gets: the client's own, or one with another path and query, so that
- * the record still tells what was asked for. NULL: no memory.
+ * the record still tells what was asked for. NULL: no memory, or `*bad`: it came to no path.
  */
-static const struct request *rewritten(struct txn *txn)
+static const struct request *rewritten(struct txn *txn, bool *bad)
 {
     const struct rewrite *rewrite = &txn->route->rewrite;
     struct span path = txn->req->path_wire;
@@ -311,7 +339,8 @@ static const struct request *rewritten(struct txn *txn)
     }
     if (rewrite->path != NULL) {
         path = template_render(rewrite->path, txn);
-        if (path.p == NULL)
+        *bad = path.p != NULL && !canonical_again(txn, &path);
+        if (path.p == NULL || *bad)
             return NULL;
     } else if (prefix) {
         struct span rest = span_sub(path, rewrite->strip.len, path.len);
@@ -353,7 +382,13 @@ static void forward_upstream(struct flow *flow)
         return;
     }
     req->websocket = req->websocket && txn->route->websocket; /* else a 101 was not asked for */
-    const struct request *asked = rewritten(txn);
+    bool bad = false;
+    const struct request *asked = rewritten(txn, &bad);
+    if (bad) {
+        flow->refused = HTTP_TARGET;
+        flow_refuse_with_status(flow, REASON_HTTP, http_error_status(HTTP_TARGET));
+        return;
+    }
     if (asked == NULL) {
         flow_refuse(flow, REASON_MEMORY);
         return;

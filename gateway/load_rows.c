@@ -536,8 +536,10 @@ static const struct option rewrite_rows[] = {
                  .help = "Put before the path, after strip_prefix."),
     OPTION_NAMED(
         "path", struct settings, rewrite.path, OPT_TEXT, .example = "\"/archive{path}\"",
-        .help = "The whole path, encoded, in place of both. Knows {path} {query} {host} "
-                "{port} {scheme} {method} {client.ip} {id} {site}."),
+        .help =
+            "The whole path, encoded, in place of both. Knows {path} {query} {host} "
+            "{port} {scheme} {method} {client.ip} {id} {site}; {1} to {9} for the groups of a "
+            "~ path."),
     OPTION_NAMED("query", struct settings, rewrite.query, OPT_TEXT,
                  .example = "\"from={host}&{query}\"",
                  .help = "The query, encoded, with the same names."),

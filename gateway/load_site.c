@@ -5,6 +5,7 @@
  */
 #include "gateway/load_site.h"
 
+#include "gateway/chain/pattern.h"
 #include "gateway/chain/template.h"
 #include "gateway/http/chars.h"
 #include "gateway/http/uri.h"
@@ -145,15 +146,27 @@ static void set_methods(struct site_load *sl, struct route *route,
     }
 }
 
-static struct template *load_template(struct site_load *sl, struct span text,
-                                      struct place place, const char *option)
+static struct template *load_template(struct site_load *sl, const struct route *route,
+                                      struct span text, struct place place, const char *option)
 {
     struct template *template = load_need(sl, arena_new(sl->load->arena, struct template));
     struct complaint complaint = load_complaint(sl, place, option);
     const char *why = NULL;
 
-    if (template == NULL || template_parse(template, text, sl->load->arena, &why))
+    if (template == NULL)
+        return NULL;
+    if (template_parse(template, text, sl->load->arena, &why)) {
+        unsigned groups = route->pattern == 0
+                              ? 0
+                              : pattern_groups(sl->config->patterns, (int)route->pattern - 1);
+        if (template->groups > groups)
+            complain(
+                &complaint, SEVERITY_ERROR,
+                "the route's path has no group {%u}: a path with groups is ~ and a regular "
+                "expression with parentheses",
+                template->groups);
         return template;
+    }
     complain(&complaint, SEVERITY_ERROR, "%s", why);
     return NULL;
 }
@@ -188,9 +201,9 @@ static void set_rewrite(struct site_load *sl, struct route *route, const struct 
     rewrite->add =
         load_prefix(sl, level->settings.rewrite.add_prefix, place, "rewrite.add_prefix");
     if (path.p != NULL && path.len > 0)
-        rewrite->path = load_template(sl, path, place, "rewrite.path");
+        rewrite->path = load_template(sl, route, path, place, "rewrite.path");
     if (query.p != NULL)
-        rewrite->query = load_template(sl, query, place, "rewrite.query");
+        rewrite->query = load_template(sl, route, query, place, "rewrite.query");
     /* What is literal is checked here; the parts of a request are canonical. */
     struct complaint complaint = load_complaint(sl, place, "rewrite");
     if ((path.len > 0 && !span_starts(path, SPAN("/")) && !span_starts(path, SPAN("{path}"))) ||
@@ -240,7 +253,7 @@ static void set_handler(struct site_load *sl, struct route *route,
     if (conf->redirect.to.len > 0) {
         route->handler = HANDLER_REDIRECT;
         route->redirect_to = conf->redirect.to;
-        route->redirect = load_template(sl, conf->redirect.to, place, "redirect.to");
+        route->redirect = load_template(sl, route, conf->redirect.to, place, "redirect.to");
         route->redirect_status = (int)conf->redirect.status;
     }
     /* After another error this would often be its echo: a misspelt `upstream`, say. */

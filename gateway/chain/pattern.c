@@ -16,7 +16,7 @@ struct patterns {
     pcre2_code **items;
     unsigned count, capacity;
     /* Used by one match at a time: a process has one thread that matches. */
-    pcre2_match_data *match;
+    pcre2_match_data *match, *groups;
     pcre2_match_context *limits;
     pcre2_jit_stack *stack;
 };
@@ -29,6 +29,7 @@ static void patterns_close(void *ptr)
     pcre2_jit_stack_free(patterns->stack);
     pcre2_match_context_free(patterns->limits);
     pcre2_match_data_free(patterns->match);
+    pcre2_match_data_free(patterns->groups);
 }
 
 struct patterns *patterns_new(struct arena *arena)
@@ -38,7 +39,8 @@ struct patterns *patterns_new(struct arena *arena)
         return NULL;
     patterns->match = pcre2_match_data_create(1, NULL);
     patterns->limits = pcre2_match_context_create(NULL);
-    if (patterns->match == NULL || patterns->limits == NULL)
+    patterns->groups = pcre2_match_data_create(PATTERN_GROUPS_MAX + 1, NULL);
+    if (patterns->match == NULL || patterns->limits == NULL || patterns->groups == NULL)
         return NULL;
     (void)pcre2_set_match_limit(patterns->limits, PATTERN_STEPS_MAX);
     (void)pcre2_set_depth_limit(patterns->limits, PATTERN_STEPS_MAX);
@@ -112,4 +114,31 @@ enum pattern_answer pattern_match(const struct patterns *patterns, int id, struc
     if (found >= 0)
         return PATTERN_YES;
     return found == PCRE2_ERROR_NOMATCH ? PATTERN_NO : PATTERN_LIMIT;
+}
+
+unsigned pattern_groups(const struct patterns *patterns, int id)
+{
+    uint32_t count = 0;
+
+    INVARIANT(id >= 0 && (unsigned)id < patterns->count);
+    (void)pcre2_pattern_info(patterns->items[id], PCRE2_INFO_CAPTURECOUNT, &count);
+    return count;
+}
+
+struct span pattern_group(const struct patterns *patterns, int id, struct span text,
+                          unsigned group)
+{
+    const char *p = text.p != NULL ? text.p : "";
+
+    INVARIANT(id >= 0 && (unsigned)id < patterns->count && group <= PATTERN_GROUPS_MAX);
+    int found = pcre2_match(patterns->items[id], (PCRE2_SPTR)p, text.len, 0, 0,
+                            patterns->groups, patterns->limits);
+    if (found > 0 && found <= (int)group)
+        return span_of(p, 0); /* fewer took part */
+    if (found < 0)
+        return span_of(NULL, 0);
+    const PCRE2_SIZE *at = pcre2_get_ovector_pointer(patterns->groups) + 2 * (size_t)group;
+    if (at[0] == PCRE2_UNSET || at[1] < at[0] || at[1] > text.len)
+        return span_of(p, 0);
+    return span_of(p + at[0], at[1] - at[0]);
 }

@@ -1,7 +1,8 @@
 /*
  * Texts of the configuration with parts of the request in them: `https://{host}/new{path}`.
  * Names: path (as it goes to upstream, encoded), query (as received), host, port, scheme,
- * method, client.ip, id (of the transaction), site. `{{` is a brace.
+ * method, client.ip, id (of the transaction), site; and {1} to {9}, what the groups of the
+ * route's regular expression found in the path. `{{` is a brace.
  */
 #ifndef SALLYPORT_TEMPLATE_H
 #define SALLYPORT_TEMPLATE_H
@@ -16,6 +17,7 @@ struct template
 {
     struct template_part *parts;
     unsigned count;
+    unsigned groups; /* the highest of {1} to {9}; 0: none */
 };
 
 /* False with `*why` (constant). The text lives as long as the template. */
