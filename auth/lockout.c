@@ -82,7 +82,8 @@ static struct cell_key count_key(const struct lockout *lockout, enum kind kind,
                                  const struct attempt *attempt)
 {
     return key_of(lockout, kind, kind == KIND_ACCOUNT ? NULL : attempt->client,
-                  kind == KIND_ADDRESS ? none : attempt->user, none);
+                  kind == KIND_ADDRESS ? none : attempt->user,
+                  attempt->known ? SPAN("known") : none);
 }
 
 /* ---- counting ---- */
@@ -163,6 +164,11 @@ static void take_back(const struct lockout *lockout, struct cell_key key, bool a
 
 static const enum kind kinds[] = { KIND_PAIR, KIND_ADDRESS, KIND_ACCOUNT };
 
+static bool counts_for(enum kind kind, const struct attempt *attempt)
+{
+    return kind == KIND_PAIR || !attempt->known;
+}
+
 static uint64_t shut_left(const struct lockout *lockout, const struct attempt *attempt)
 {
     uint64_t number =
@@ -175,17 +181,17 @@ static uint64_t shut_left(const struct lockout *lockout, const struct attempt *a
 
 uint64_t lockout_begin(const struct lockout *lockout, const struct attempt *attempt)
 {
-    uint64_t longest = shut_left(lockout, attempt);
+    uint64_t longest = attempt->known ? 0 : shut_left(lockout, attempt);
     /* Look at all, then count all: who has to wait for one does not count for the others. */
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        if (kinds[i] == KIND_ACCOUNT && attempt->known)
+        if (!counts_for(kinds[i], attempt))
             continue;
         uint64_t number = cells_get(&lockout->counts, count_key(lockout, kinds[i], attempt));
         uint64_t wait_s = wait_of(kinds[i], number, attempt->now_s);
         longest = wait_s > longest ? wait_s : longest;
     }
     for (size_t i = 0; longest == 0 && i < ARRAY_LEN(kinds); i++) {
-        if (kinds[i] == KIND_ACCOUNT && attempt->known)
+        if (!counts_for(kinds[i], attempt))
             continue;
         longest =
             count_one(lockout, count_key(lockout, kinds[i], attempt), kinds[i], attempt->now_s);
@@ -195,17 +201,16 @@ uint64_t lockout_begin(const struct lockout *lockout, const struct attempt *atte
 
 void lockout_right(const struct lockout *lockout, const struct attempt *attempt)
 {
-    take_back(lockout, count_key(lockout, KIND_PAIR, attempt), true);
     /* An address does not clear itself by one account of its own. */
-    take_back(lockout, count_key(lockout, KIND_ADDRESS, attempt), false);
-    if (!attempt->known)
-        take_back(lockout, count_key(lockout, KIND_ACCOUNT, attempt), false);
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (counts_for(kinds[i], attempt))
+            take_back(lockout, count_key(lockout, kinds[i], attempt), kinds[i] == KIND_PAIR);
 }
 
 void lockout_undone(const struct lockout *lockout, const struct attempt *attempt)
 {
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-        if (kinds[i] != KIND_ACCOUNT || !attempt->known)
+        if (counts_for(kinds[i], attempt))
             take_back(lockout, count_key(lockout, kinds[i], attempt), false);
 }
 
@@ -236,6 +241,8 @@ void lockout_wrong(const struct lockout *lockout, const struct attempt *attempt)
     struct spreading spreading = { .now_s = attempt->now_s,
                                    .bit = UINT64_C(1) << hash % LOCKOUT_SPREAD_BITS };
     struct cell_key key = key_of(lockout, KIND_SPREAD, attempt->client, none, none);
+    if (attempt->known)
+        return; /* whoever it is, not somebody who tries one account after the other */
     enum err err = cells_change(&lockout->counts, key, stale_number(attempt->now_s),
                                 step_spread, &spreading, NULL);
     if (err == OK && spreading.over)

@@ -5,9 +5,10 @@
  * for a pause that doubles. An attempt is counted before its password is looked at, and taken
  * back when it was right: so a thousand at once are a thousand.
  *
- * An account is never shut: what others have guessed wrong makes it wait a minute at most, and
- * a browser that has signed in to it before does not wait for that at all. Who fails with many
- * different accounts is shut out of signing in for a while, whoever he says he is.
+ * An account is never shut: what others have guessed wrong makes it wait a minute at most. A
+ * browser that has signed in to it before has one count of its own, and does not wait for
+ * anybody else: neither for guesses from afar nor for a neighbour behind the same address. Who
+ * fails with many different accounts is shut out of signing in for a while.
  *
  * Names are counted whether they exist or not, and nothing here says which.
  */

@@ -14,7 +14,7 @@
 
 #include "gateway/base/siphash.h"
 
-enum { BUSY_MS = 2000, SCHEMA_VERSION = 1 };
+enum { BUSY_MS = 2000, SCHEMA_VERSION = 1, TRIES = 40, PAUSE_MS = 50 };
 
 struct userdb {
     struct sqlite3 *db;
@@ -30,12 +30,14 @@ static const char pragmas[] =
     "PRAGMA mmap_size=0; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
     "PRAGMA cell_size_check=ON;";
 static const char schema[] =
+    "BEGIN IMMEDIATE;"
     "CREATE TABLE IF NOT EXISTS users (name TEXT PRIMARY KEY, hash TEXT NOT NULL,"
     " groups TEXT NOT NULL DEFAULT '', epoch INTEGER NOT NULL, totp BLOB,"
     " totp_step INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS codes (name TEXT NOT NULL REFERENCES users(name)"
     " ON DELETE CASCADE, hash BLOB NOT NULL, PRIMARY KEY (name, hash)) WITHOUT ROWID;"
-    "PRAGMA user_version=1;";
+    "PRAGMA user_version=1;"
+    "COMMIT;";
 
 /* ---- opening ---- */
 
@@ -62,25 +64,49 @@ static const char *check_mode(const char *path)
     return (info.st_mode & 077) != 0 ? "others than its owner can read it: chmod 600 it" : NULL;
 }
 
+/* Two that open a new one at a time: SQLite does not wait by itself for who changes the mode.
+ */
+static int set_up_db(sqlite3 *db)
+{
+    int code = SQLITE_BUSY;
+    for (unsigned i = 0; i < TRIES && (code == SQLITE_BUSY || code == SQLITE_LOCKED); i++) {
+        if (i > 0)
+            (void)sqlite3_sleep(PAUSE_MS);
+        code = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
+    }
+    return code;
+}
+
+static const char *check_version(sqlite3 *db, bool create)
+{
+    int64_t version = 0, tables = 0;
+    if (number_of(db, "PRAGMA user_version", &version) != SQLITE_OK ||
+        number_of(db, "SELECT count(*) FROM sqlite_master", &tables) != SQLITE_OK)
+        return unreadable;
+    if (version > SCHEMA_VERSION)
+        return "it was made by a newer version";
+    if (version == 0 && tables > 0)
+        return unreadable; /* somebody else's */
+    if (version == 0 && !create)
+        return userdb_missing; /* it is being made in this moment */
+    return version > 0 || sqlite3_exec(db, schema, NULL, NULL, NULL) == SQLITE_OK ? NULL : busy;
+}
+
 static const char *open_db(struct userdb *db, const char *path, bool create)
 {
-    int64_t version = 0;
+    int64_t count;
     int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0);
     if (sqlite3_open_v2(path, &db->db, flags, NULL) != SQLITE_OK ||
         sqlite3_busy_timeout(db->db, BUSY_MS) != SQLITE_OK)
         return "it cannot be opened for writing";
     (void)sqlite3_db_config(db->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    if (sqlite3_exec(db->db, pragmas, NULL, NULL, NULL) != SQLITE_OK ||
-        number_of(db->db, "PRAGMA user_version", &version) != SQLITE_OK)
+    if (set_up_db(db->db) != SQLITE_OK)
         return unreadable;
-    if (version > SCHEMA_VERSION)
-        return "it was made by a newer version";
-    if (version == 0 && !create)
-        return unreadable;
-    if (version == 0 && sqlite3_exec(db->db, schema, NULL, NULL, NULL) != SQLITE_OK)
-        return busy;
+    const char *trouble = check_version(db->db, create);
+    if (trouble != NULL)
+        return trouble;
     if (sqlite3_exec(db->db, "BEGIN IMMEDIATE; COMMIT", NULL, NULL, NULL) != SQLITE_OK ||
-        number_of(db->db, "SELECT count(*) FROM users", &version) != SQLITE_OK)
+        number_of(db->db, "SELECT count(*) FROM users", &count) != SQLITE_OK)
         return busy;
     return NULL;
 }

@@ -254,8 +254,7 @@ static void bad_configuration_is_refused(void **state)
         "{users: /nowhere.db, pass: Host}",
         "{users: /nowhere.db, style: /nowhere.css}",
         "{users: /nowhere.db, session: {idle: 1s}}",
-        "{users: /nowhere.db, brand: "
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}",
+        "{users: /nowhere.db, totp: maybe}",
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         if (kit_configure(&kit, bad[i], NULL))

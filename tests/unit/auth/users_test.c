@@ -129,6 +129,25 @@ static void it_is_for_its_owner_alone(void **state)
     assert_non_null(userdb_open(&other, "/tmp", false));
 }
 
+/* Made by one while another one opens it: not there yet, or there; never broken. */
+static void a_new_one_appears_whole(void **state)
+{
+    (void)state;
+    struct userdb *other;
+    char empty[80];
+    snprintf(empty, sizeof(empty), "%s.empty", path);
+    FILE *file = fopen(empty, "w");
+    assert_non_null(file);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(empty, 0600), 0);
+    assert_ptr_equal(userdb_open(&other, empty, false), userdb_missing);
+    assert_null(userdb_open(&other, empty, true));
+    userdb_close(other);
+    assert_null(userdb_open(&other, empty, false));
+    userdb_close(other);
+    assert_int_equal(unlink(empty), 0);
+}
+
 static void others_changes_are_seen(void **state)
 {
     (void)state;
@@ -238,15 +257,11 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        CASE(users_come_and_go),
-        CASE(each_change_begins_an_epoch),
-        CASE(second_factors_are_kept),
-        CASE(it_is_for_its_owner_alone),
-        CASE(others_changes_are_seen),
-        CASE(blocks_are_looked_at),
-        CASE(names_have_one_spelling),
-        CASE(codes_are_the_standards),
-        CASE(recovery_codes_are_their_users),
+        CASE(users_come_and_go),       CASE(each_change_begins_an_epoch),
+        CASE(second_factors_are_kept), CASE(it_is_for_its_owner_alone),
+        CASE(a_new_one_appears_whole), CASE(others_changes_are_seen),
+        CASE(blocks_are_looked_at),    CASE(names_have_one_spelling),
+        CASE(codes_are_the_standards), CASE(recovery_codes_are_their_users),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
