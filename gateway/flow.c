@@ -226,6 +226,7 @@ static struct flow *flow_new(struct stream *stream)
     if (stream->tls != NULL) {
         flow->txn.sni = stream->tls->sni;
         flow->txn.tls_version = stream->tls->version;
+        flow->txn.ja4 = stream->tls->ja4;
     }
     stream->worker->shared->counters.requests++;
     return flow;

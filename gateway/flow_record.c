@@ -137,6 +137,16 @@ static void fill_place(struct record *record, struct txn *txn)
     record->asn = geo->asn;
 }
 
+/* The order of the fields costs a hash: of those that are refused, and where it is asked for.
+ */
+static void fill_client(struct record *record, struct txn *txn)
+{
+    record->ja4 = txn_ja4(txn);
+    if (txn->decided != ACTION_PASS || txn->detected)
+        (void)txn_field_order(txn);
+    record->field_order = txn->field_order;
+}
+
 static void fill_outcome(struct record *record, const struct flow *flow)
 {
     const struct txn *txn = &flow->txn;
@@ -238,6 +248,7 @@ static bool write_record(struct flow *flow, bool captured)
 
     fill_request(&record, flow);
     fill_place(&record, txn);
+    fill_client(&record, txn);
     fill_outcome(&record, flow);
     struct redaction redaction = redaction_of(txn);
     hide_parts(&record, &redaction);

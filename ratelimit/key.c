@@ -127,6 +127,18 @@ static struct value get_asn(struct txn *txn, struct span name)
     return (struct value){ .text = text_span(&text) };
 }
 
+static struct value get_ja4(struct txn *txn, struct span name)
+{
+    (void)name;
+    return value_if_any(txn_ja4(txn));
+}
+
+static struct value get_field_order(struct txn *txn, struct span name)
+{
+    (void)name;
+    return value_if_any(txn_field_order(txn));
+}
+
 /* Two lines of one name: which of them the backend reads is not known here. */
 static struct value get_header(struct txn *txn, struct span name)
 {
@@ -180,6 +192,8 @@ static const struct key_kind kinds[] = {
     { SPAN_INIT("path"), KEY_AT_HEAD, get_path },
     { SPAN_INIT("client.country"), KEY_AT_HEAD, get_country },
     { SPAN_INIT("client.asn"), KEY_AT_HEAD, get_asn },
+    { SPAN_INIT("client.ja4"), KEY_AT_HEAD, get_ja4 },
+    { SPAN_INIT("client.field_order"), KEY_AT_HEAD, get_field_order },
     { SPAN_INIT("header:"), KEY_AT_HEAD, get_header },
     { SPAN_INIT("cookie:"), KEY_AT_HEAD, get_cookie },
     { SPAN_INIT("query:"), KEY_AT_HEAD, get_query },
@@ -218,7 +232,8 @@ const char *key_plan_parse(struct key_plan *plan, struct span text)
             return "a limit counts by at most four properties";
         struct key_part *into = &plan->parts[plan->count++];
         if (!find_kind(span_trim(part), into))
-            return "a limit counts by client.ip, client.country, client.asn, site, route, "
+            return "a limit counts by client.ip, client.country, client.asn, client.ja4, "
+                   "client.field_order, site, route, "
                    "method, host, path, user, group, api_key, claim:NAME, "
                    "header:NAME, cookie:NAME, query:NAME, field:NAME, or several joined by +";
         if (into->kind->stage > plan->stage)

@@ -86,8 +86,9 @@ static const struct option rule_options[] = {
            .help = "How many requests at a time, on this node."),
     OPTION(struct limit_rule, per, OPT_TEXT, .example = "header:X-Tenant+route",
            .help = "What is counted, joined by + when several: client.ip (the default; IPv6 by "
-                   "/64), client.country, client.asn, site, route, method, host, path, user, "
-                   "group, api_key, claim:NAME, header:NAME, cookie:NAME, query:NAME, "
+                   "/64), client.country, client.asn, client.ja4, client.field_order, site, "
+                   "route, method, host, path, user, group, api_key, claim:NAME, header:NAME, "
+                   "cookie:NAME, query:NAME, "
                    "field:NAME of a form. What a client writes twice counts as missing, and so "
                    "do a claim of several values and a group of who has several."),
     OPTION(struct limit_rule, burst, OPT_INT, .max = COUNT_MAX,

@@ -561,6 +561,14 @@ static void put_ours(struct line *line, const struct record *record)
         MEMBER(out, "forwarded");
         line_pairs(line, "sallyport.client.forwarded", record->forwarded, FORWARDED_MAX);
     }
+    if (record->ja4.len > 0) {
+        MEMBER(out, "ja4");
+        line_text(line, "sallyport.client.ja4", record->ja4, METHOD_MAX);
+    }
+    if (record->field_order.len > 0) {
+        MEMBER(out, "field_order");
+        line_text(line, "sallyport.client.field_order", record->field_order, METHOD_MAX);
+    }
     line_end(out, '}');
     if (record->config_hash.len > 0) {
         MEMBER(out, "config");

@@ -79,11 +79,12 @@ struct record {
     struct span upstream;                   /* server that answered, or empty */
     uint32_t upstream_us;
     unsigned upstream_tries;
-    const char *cut;      /* why the answer was cut short, or NULL */
-    bool body_unseen;     /* part of a body went by without inspection */
-    bool response_unseen; /* the same of the answer's, where stages wanted to see it */
-    bool captured;        /* the request is kept whole (capture.h) */
-    struct span list;     /* that denied, by name; or empty */
+    const char *cut;              /* why the answer was cut short, or NULL */
+    bool body_unseen;             /* part of a body went by without inspection */
+    bool response_unseen;         /* the same of the answer's, where stages wanted to see it */
+    bool captured;                /* the request is kept whole (capture.h) */
+    struct span ja4, field_order; /* what kind of client it is; empty when not known */
+    struct span list;             /* that denied, by name; or empty */
     const struct list_hit *list_hits; /* all that the client was found on, and why */
     size_t list_hit_count;
     struct scores scores;

@@ -280,6 +280,19 @@ static struct expr_value get_sni(struct txn *txn, struct span none)
     return text_if_any(txn->sni);
 }
 
+static struct expr_value get_ja4(struct txn *txn, struct span none)
+{
+    (void)none;
+    return text_if_any(txn_ja4(txn));
+}
+
+static struct expr_value get_field_order(struct txn *txn, struct span none)
+{
+    (void)none;
+    struct span order = txn_field_order(txn);
+    return order.len > 0 ? text_value(order) : undecided(txn);
+}
+
 static struct expr_value get_tls_version(struct txn *txn, struct span none)
 {
     (void)none;
@@ -337,6 +350,7 @@ enum name_id {
     NAME_HEADER,
     NAME_COOKIE,
     NAME_ARG,
+    NAME_FIELD_ORDER,
     NAME_CLIENT_IP, /* from here on known without a request */
     NAME_CLIENT_USER,
     NAME_USER,
@@ -346,6 +360,7 @@ enum name_id {
     NAME_CLAIM,
     NAME_SITE,
     NAME_SNI,
+    NAME_JA4,
     NAME_TLS_VERSION,
     NAME_COUNTRY, /* from here on known to databases */
     NAME_CONTINENT,
@@ -382,6 +397,10 @@ const struct expr_name scope_names[] = {
       "A claim of the user's token, or `plan` or `key` of an API key; of several the first." },
     { "site", EXPR_TEXT, false, NAME_SITE, "The site's name." },
     { "tls.sni", EXPR_TEXT, false, NAME_SNI, "The name asked for in the TLS handshake." },
+    { "client.ja4", EXPR_TEXT, false, NAME_JA4,
+      "JA4 of the client's TLS; missing on plain connections and behind a proxy." },
+    { "client.field_order", EXPR_TEXT, false, NAME_FIELD_ORDER,
+      "A hash of the names of its fields in their order, like h1-07-2f9be1c04d33." },
     { "tls.version", EXPR_TEXT, false, NAME_TLS_VERSION, "TLSv1.2 or TLSv1.3." },
     { "client.country", EXPR_TEXT, false, NAME_COUNTRY,
       "The client's country, two letters; ZZ: a private address, XX: not known. This and the "
@@ -416,6 +435,8 @@ static value_fn *const values[NAME_COUNT] = {
     [NAME_CLAIM] = get_claim,
     [NAME_SITE] = get_site,
     [NAME_SNI] = get_sni,
+    [NAME_JA4] = get_ja4,
+    [NAME_FIELD_ORDER] = get_field_order,
     [NAME_TLS_VERSION] = get_tls_version,
     [NAME_COUNTRY] = get_country,
     [NAME_CONTINENT] = get_continent,

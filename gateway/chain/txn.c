@@ -2,6 +2,7 @@
 #include "gateway/chain/txn.h"
 
 #include "gateway/chain/replayed.h"
+#include "gateway/http/fieldorder.h"
 #include "gateway/net/worker.h"
 
 void txn_init(struct txn *txn, struct worker *worker, struct arena *arena, struct request *req)
@@ -67,6 +68,21 @@ void txn_hide(struct txn *txn, struct span name)
         txn->hide_all = true;
     else
         txn->hidden[txn->hidden_count++] = name;
+}
+
+struct span txn_ja4(const struct txn *txn)
+{
+    return addr_equal(&txn->client, &txn->peer) ? txn->ja4 : SPAN("");
+}
+
+struct span txn_field_order(struct txn *txn)
+{
+    char *text = txn->field_order.len > 0 ? NULL : arena_alloc(txn->arena, FIELD_ORDER_BYTES);
+    if (text != NULL) {
+        fields_order(&txn->req->fields, txn->req->http2, text);
+        txn->field_order = span_of(text, FIELD_ORDER_BYTES);
+    }
+    return txn->field_order;
 }
 
 void txn_list_hit(struct txn *txn, const struct list_hit *hit)

@@ -58,6 +58,8 @@ struct txn {
     struct response *rsp; /* what came from upstream, or is answered here */
     struct addr client, peer;
     struct span sni, tls_version; /* of the connection; empty on plain ones */
+    struct span ja4;              /* of the peer; ask txn_ja4 */
+    struct span field_order;      /* empty: nobody has asked; ask txn_field_order */
     char id[UUID_TEXT_BYTES];
     uint64_t began_ns, began_us; /* monotonic and wall: head complete */
 
@@ -105,6 +107,11 @@ void txn_find(struct txn *txn, const struct finding *finding);
  * QUERY_STRING. Lives in the arena. Beyond the limit none of any name. */
 enum { TXN_HIDDEN_MAX = 32 };
 void txn_hide(struct txn *txn, struct span name);
+
+/* The client's: empty where a proxy stands between, whose own it would be. */
+struct span txn_ja4(const struct txn *txn);
+/* gateway/http/fieldorder.h; empty when memory ran out. */
+struct span txn_field_order(struct txn *txn);
 
 /*
  * A list that the client's address was found on, and why it is there: for the record. Copies

@@ -130,7 +130,26 @@ static int on_client_hello(SSL *ssl, int *alert, void *unused)
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
+/*
+ * The first message of a connection, as it came: the callback above hides extensions that
+ * OpenSSL does not know, and those are what fingerprints live by. Heads of records come here,
+ * too.
+ */
+static void on_message(int sent, int version, int content, const void *bytes, size_t len,
+                       SSL *ssl, void *unused)
+{
+    (void)version;
+    (void)unused;
+    if (sent != 0 || content != SSL3_RT_HANDSHAKE)
+        return;
+    struct tls *tls = tls_of(ssl);
+    if (ja4_write(span_of(bytes, len), tls->ja4))
+        tls->info.ja4 = span_of(tls->ja4, JA4_BYTES);
+    SSL_set_msg_callback(ssl, NULL);
+}
+
 void sni_attach(SSL_CTX *ctx)
 {
+    SSL_CTX_set_msg_callback(ctx, on_message);
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
 }

@@ -29,6 +29,7 @@ struct tls_info {
     struct span cipher;
     struct span sni;            /* lower case; empty when none was sent */
     struct span alpn;           /* "h2", "http/1.1" or empty */
+    struct span ja4;            /* of the client (gateway/net/ja4.h); empty when unknown */
     int site;                   /* index of the tls_site that was chosen by SNI */
     bool client_cert;           /* a verified one */
     struct span client_subject; /* RFC 2253; the same of its issuer */

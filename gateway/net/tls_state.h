@@ -10,6 +10,7 @@
 
 #include "gateway/base/table.h"
 #include "gateway/net/certs.h"
+#include "gateway/net/ja4.h"
 #include "gateway/net/tls.h"
 
 enum {
@@ -92,6 +93,7 @@ struct tls {
     bool established, ended, failed, shut;
     bool info_done;
     char *sni, *client; /* owned; `client` is fingerprint, serial, subject and issuer */
+    char ja4[JA4_BYTES];
     struct tls_info info;
 };
 
