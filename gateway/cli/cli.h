@@ -99,6 +99,7 @@ struct config;
 /* Of each limit that is leased, how far it may be off: limits.c. */
 void print_leases(const struct config *config);
 int verb_ban(const struct arguments *arguments);
+int verb_ip(const struct arguments *arguments);
 int verb_upstream(const struct arguments *arguments);
 int verb_keys(const struct arguments *arguments);
 int verb_users(const struct arguments *arguments);

@@ -80,3 +80,40 @@ def test_a_bad_file_does_not_load(origin, tmp_path, text, why):
     (tmp_path / "sallyport.yaml").write_text(json.dumps(feed(origin)))
     done = command("check", "-c", tmp_path / "sallyport.yaml", cwd=str(tmp_path))
     assert done.returncode == 2 and ("no address and no prefix" if why == "malformed" else why) in done.stderr + done.stdout
+
+
+# ---- `ip why` ----------------------------------------------------------------------------------------
+
+
+def test_ip_why(origin):
+    """Lists with their reasons, bans, and the last requests; nothing of a feed moves a terminal's cursor."""
+    config = feed(origin, reason="because")
+    config["lists"]["friends"] = {"ips": ["192.0.2.7"]}
+    config["defaults"] = {"bans": {"after": "100 blocks/10m", "for": "10m"}}
+    with Sallyport(config, files={"feed.txt": "192.0.2.0/24 # nasty \x1b[31m one\n"}) as gateway:
+        for _ in range(12):
+            assert status(gateway, "192.0.2.7", path="/a%1b%5b31m") == 403
+        eventually(lambda: len(gateway.records()) == 12)
+        done = command("ip", "why", "192.0.2.7", "-c", gateway.config_path, "-o", "json", cwd=gateway.folder)
+        assert done.returncode == 0, done.stderr
+        said = json.loads(done.stdout)
+        assert said["ip"] == "192.0.2.7" and said["private"] and not said["trusted_proxy"]
+        assert said["lists"] == [{"list": "feed", "prefix": "192.0.2.0/24", "reason": "nasty ?[31m one", "denies": True},
+                                 {"list": "friends", "prefix": "192.0.2.7/32", "denies": False}]
+        assert said["bans"]["banned"] is False
+        assert said["records_24h"] == 12 and len(said["records"]) == 10
+        done = command("ip", "why", "192.0.2.7", "-c", gateway.config_path, cwd=gateway.folder)
+        assert done.returncode == 0 and "\x1b" not in done.stdout
+        assert "feed (denied): 192.0.2.0/24, reason nasty ?[31m one" in done.stdout
+        assert "12 in the last 24 hours" in done.stdout and "address-denied" in done.stdout
+        assert command("ip", "why", "127.0.0.1", "-c", gateway.config_path, cwd=gateway.folder).stdout.startswith(
+            "address    127.0.0.1, private, a trusted proxy")
+    done = command("ip", "why", "192.0.2.7", "-c", gateway.config_path, cwd=gateway.folder)
+    assert done.returncode in (0, 2), "without a gateway the rest is told"
+
+
+@pytest.mark.parametrize("arguments", [[], ["why"], ["why", "nowhere"], ["what", "192.0.2.1"]])
+def test_ip_why_wants_an_address(origin, tmp_path, arguments):
+    (tmp_path / "feed.txt").write_text("")
+    (tmp_path / "sallyport.yaml").write_text(json.dumps(feed(origin)))
+    assert command("ip", *arguments, "-c", tmp_path / "sallyport.yaml").returncode == 2

@@ -1,0 +1,335 @@
+/*
+ * `sallyport ip why ADDRESS`: everything that is known of an address. Lists and databases are
+ * read as the configuration names them now; bans are asked of the running gateway; what it did
+ * lately is searched in the audit log.
+ *
+ * Texts of lists come from feeds, and what is between the quotes of a record from a client: so
+ * no byte of them reaches a terminal that is not printable.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "gateway/base/clock.h"
+#include "gateway/cli/audit.h"
+#include "gateway/cli/control.h"
+#include "gateway/cli/loaded.h"
+#include "gateway/store/snapshot.h"
+#include "geoip/database.h"
+
+enum { RECORDS_SHOWN = 10 };
+#define SEARCH_BYTES_MAX ((size_t)2 << 30)
+
+struct known {
+    const struct arguments *arguments;
+    const struct config *config;
+    struct arena *arena;
+    struct addr addr;
+    json_t *said; /* the whole answer */
+};
+
+/* ---- texts ---- */
+
+/* Valid UTF-8 without control characters, or ASCII with `?` for the rest. */
+static json_t *text_value(struct known *known, struct span text)
+{
+    char *copy = arena_cstring(known->arena, text);
+    for (size_t i = 0; copy != NULL && i < text.len; i++)
+        if ((unsigned char)copy[i] < 0x20 || copy[i] == 0x7f)
+            copy[i] = '?';
+    json_t *value = copy != NULL ? json_stringn(copy, text.len) : NULL;
+    if (value != NULL || copy == NULL)
+        return value;
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)copy[i] >= 0x80)
+            copy[i] = '?';
+    return json_stringn(copy, text.len);
+}
+
+static void put_text(struct known *known, json_t *object, const char *key, struct span text)
+{
+    if (text.len > 0)
+        (void)json_object_set_new(object, key, text_value(known, text));
+}
+
+/* ---- what is known ---- */
+
+static void tell_geo(struct known *known)
+{
+    const struct config *config = known->config;
+    struct snapshots snapshots;
+    struct geo geo;
+    if (config->geo_count == 0 ||
+        snapshots_init(&snapshots, known->arena, config->geo_count) != OK)
+        return;
+    for (uint32_t i = 0; i < config->geo_count; i++)
+        snapshot_initial(&snapshots, i, config->geo[i].bytes);
+    struct geo_reader *reader = geo_reader_new(&snapshots, 0, config->geo_count, known->arena);
+    json_t *place = json_object();
+    if (reader == NULL || place == NULL)
+        return;
+    geo_reader_look_up(reader, &known->addr, &geo, known->arena);
+    put_text(known, place, "country", span_text(geo.country));
+    put_text(known, place, "continent", span_text(geo.continent));
+    put_text(known, place, "city", geo.city);
+    put_text(known, place, "as_org", geo.as_org);
+    if (geo.asn != 0)
+        (void)json_object_set_new(place, "asn", json_integer(geo.asn));
+    (void)json_object_set_new(known->said, "geo", place);
+}
+
+static json_t *list_row(struct known *known, const struct list_conf *list,
+                        const struct addrlist_hit *hit)
+{
+    char buffer[64];
+    struct text text = text_fixed(buffer, sizeof(buffer));
+    json_t *row = json_object();
+    cidr_write(&text, &hit->prefix);
+    put_text(known, row, "list", list->name);
+    put_text(known, row, "prefix", text_span(&text));
+    put_text(known, row, "source", hit->source);
+    put_text(known, row, "reason", hit->reason);
+    if (hit->expires_s != 0) {
+        text = text_fixed(buffer, sizeof(buffer));
+        clock_write_iso(&text, hit->expires_s * UINT64_C(1000000));
+        put_text(known, row, "expires", text_span(&text));
+    }
+    (void)json_object_set_new(row, "denies", json_boolean(list->denies));
+    return row;
+}
+
+static void tell_lists(struct known *known)
+{
+    struct clock now;
+    json_t *rows = json_array();
+    clock_read(&now);
+    for (size_t i = 0; i < known->config->list_count; i++) {
+        const struct list_conf *list = &known->config->lists[i];
+        struct addrlist_hit hit;
+        uint32_t place;
+        if (!addrlist_find(list->built, &known->addr, (uint32_t)(now.wall_us / 1000000u),
+                           &place))
+            continue;
+        addrlist_tell(list->built, &known->addr, place, &hit);
+        (void)json_array_append_new(rows, list_row(known, list, &hit));
+    }
+    (void)json_object_set_new(known->said, "lists", rows);
+}
+
+/* The gateway may not run: then the answer is without bans, and says so on standard error. */
+static void tell_bans(struct known *known, const char *net)
+{
+    struct arguments arguments = *known->arguments;
+    json_t *answer = NULL;
+    char *control = arena_cstring(known->arena, known->config->server.control.text);
+    if (arguments.values[FLAG_CONTROL] == NULL)
+        arguments.values[FLAG_CONTROL] = control;
+    json_t *request =
+        json_pack("{s:s, s:s, s:s}", "command", "ban", "action", "why", "net", net);
+    if (control_ask(&arguments, request, &answer) != EXIT_GOOD)
+        return;
+    if (json_is_true(json_object_get(answer, "ok")))
+        (void)json_object_set(known->said, "bans", answer);
+    json_decref(answer);
+}
+
+/* ---- what happened ---- */
+
+struct recent {
+    struct known *known;
+    json_t *kept[RECORDS_SHOWN]; /* in a circle */
+    uint64_t count;
+};
+
+static bool keep_record(void *context, struct span line)
+{
+    struct recent *recent = context;
+    json_t **slot = &recent->kept[recent->count++ % RECORDS_SHOWN];
+    json_decref(*slot);
+    *slot = json_loadb(line.p, line.len, 0, NULL);
+    return true;
+}
+
+static void tell_records(struct known *known)
+{
+    struct recent recent = { .known = known };
+    struct search_stats stats;
+    struct query query = { .has_client = true };
+    struct clock now;
+    const char *path = known->arguments->values[FLAG_FILE];
+    if (path == NULL && known->config->audit.file.text.len > 0)
+        path = arena_cstring(known->arena, known->config->audit.file.text);
+    clock_read(&now);
+    query.client = (struct cidr){ known->addr, known->addr.family == ADDR_V4 ? 32 : 128 };
+    if (path == NULL ||
+        query_term(&query, SPAN("since=24h"), now.wall_us, known->arena) != NULL)
+        return;
+    if (search(path, &query, known->arena, keep_record, &recent, &stats) != OK)
+        (void)fprintf(stderr, "the audit log cannot be searched: %s\n", path);
+    json_t *records = json_array();
+    uint64_t shown = recent.count < RECORDS_SHOWN ? recent.count : RECORDS_SHOWN;
+    for (uint64_t i = recent.count - shown; i < recent.count; i++)
+        if (recent.kept[i % RECORDS_SHOWN] != NULL)
+            (void)json_array_append_new(records, recent.kept[i % RECORDS_SHOWN]);
+    (void)json_object_set_new(known->said, "records_24h",
+                              json_integer((json_int_t)recent.count));
+    (void)json_object_set_new(known->said, "records", records);
+}
+
+/* ---- for people ---- */
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "";
+}
+
+static void print_geo(const json_t *geo)
+{
+    if (geo == NULL)
+        return;
+    (void)printf("%-10s %s %s %s\n", "country", text_of(geo, "country"),
+                 text_of(geo, "continent"), text_of(geo, "city"));
+    if (json_object_get(geo, "asn") != NULL)
+        (void)printf("%-10s AS%lld %s\n", "network",
+                     (long long)json_integer_value(json_object_get(geo, "asn")),
+                     text_of(geo, "as_org"));
+}
+
+static void print_lists(const json_t *lists)
+{
+    size_t i;
+    json_t *row;
+    if (json_array_size(lists) == 0)
+        (void)printf("%-10s none\n", "lists");
+    json_array_foreach(lists, i, row)
+    {
+        (void)printf("%-10s %s%s: %s", i == 0 ? "lists" : "", text_of(row, "list"),
+                     json_is_true(json_object_get(row, "denies")) ? " (denied)" : "",
+                     text_of(row, "prefix"));
+        static const char *const keys[] = { "reason", "source", "expires" };
+        for (size_t k = 0; k < ARRAY_LEN(keys); k++)
+            if (*text_of(row, keys[k]) != '\0')
+                (void)printf(", %s %s", keys[k], text_of(row, keys[k]));
+        (void)putchar('\n');
+    }
+}
+
+static void print_bans(const json_t *bans)
+{
+    if (bans == NULL)
+        return;
+    const json_t *ban = json_object_get(bans, "ban");
+    if (json_is_true(json_object_get(bans, "banned")))
+        (void)printf("%-10s banned: %s, by %s %s\n", "bans", text_of(ban, "net"),
+                     text_of(ban, "cause"), text_of(ban, "reason"));
+    else
+        (void)printf("%-10s not banned; %lld points, banned %lld times lately%s\n", "bans",
+                     (long long)json_integer_value(json_object_get(bans, "points")),
+                     (long long)json_integer_value(json_object_get(bans, "bans_so_far")),
+                     json_is_true(json_object_get(bans, "never")) ? "; never is" : "");
+}
+
+/* A text of a record as JSON has it: escaped, so that nothing in it moves the cursor. */
+static void print_escaped(const json_t *record, const char *group, const char *key)
+{
+    char *text = json_dumps(json_object_get(json_object_get(record, group), key),
+                            JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+    if (text != NULL)
+        (void)printf(" %.160s", text);
+    free(text);
+}
+
+static void print_records(const json_t *said)
+{
+    const json_t *records = json_object_get(said, "records");
+    size_t i;
+    json_t *record;
+    if (records == NULL)
+        return;
+    (void)printf("%-10s %lld in the last 24 hours\n", "requests",
+                 (long long)json_integer_value(json_object_get(said, "records_24h")));
+    json_array_foreach(records, i, record)
+    {
+        char *at = json_dumps(json_object_get(record, "@timestamp"),
+                              JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+        (void)printf("  %s", at != NULL ? at : "");
+        free(at);
+        print_escaped(record, "event", "action");
+        print_escaped(record, "sallyport", "reason");
+        print_escaped(record, "url", "domain");
+        print_escaped(record, "url", "path");
+        (void)putchar('\n');
+    }
+}
+
+static void print_known(const json_t *said)
+{
+    (void)printf("%-10s %s%s%s\n", "address", text_of(said, "ip"),
+                 json_is_true(json_object_get(said, "private")) ? ", private" : "",
+                 json_is_true(json_object_get(said, "trusted_proxy")) ? ", a trusted proxy"
+                                                                      : "");
+    print_geo(json_object_get(said, "geo"));
+    print_lists(json_object_get(said, "lists"));
+    print_bans(json_object_get(said, "bans"));
+    print_records(said);
+}
+
+/* ---- the verb ---- */
+
+static int why(struct known *known, bool json)
+{
+    char buffer[64];
+    struct text net = text_fixed(buffer, sizeof(buffer));
+    addr_write(&net, &known->addr);
+    known->said = json_object();
+    const char *address = text_cstring(&net);
+    if (known->said == NULL || address == NULL)
+        return EXIT_TROUBLE;
+    (void)json_object_set_new(known->said, "ip", json_string(address));
+    (void)json_object_set_new(known->said, "private",
+                              json_boolean(geo_is_private(&known->addr)));
+    (void)json_object_set_new(
+        known->said, "trusted_proxy",
+        json_boolean(cidrs_contain(&known->config->server.trusted_proxies, &known->addr)));
+    tell_geo(known);
+    tell_lists(known);
+    tell_bans(known, address);
+    tell_records(known);
+    if (json) {
+        (void)json_dumpf(known->said, stdout, JSON_COMPACT);
+        (void)putchar('\n');
+    } else {
+        print_known(known->said);
+    }
+    json_decref(known->said);
+    return EXIT_GOOD;
+}
+
+int verb_ip(const struct arguments *arguments)
+{
+    const char *path = arguments->values[FLAG_CONFIG];
+    struct known known = { .arguments = arguments };
+    struct loaded loaded;
+    struct arena arena;
+    bool json;
+    if (!output_is_json(arguments, &json))
+        return EXIT_BAD;
+    if (arguments->operand_count != 2 || strcmp(arguments->operands[0], "why") != 0 ||
+        path == NULL)
+        return usage_error("ip why ADDRESS -c FILE");
+    if (!addr_parse(span_text(arguments->operands[1]), &known.addr))
+        return usage_error("\"%s\" is not an address", arguments->operands[1]);
+    loaded_open(&loaded, path);
+    arena_init(&arena, NULL, 0, NULL, SEARCH_BYTES_MAX);
+    known.config = loaded.config;
+    known.arena = &arena;
+    int code = EXIT_BAD;
+    if (loaded.config == NULL)
+        loaded_print(&loaded, STDERR_FILENO, false);
+    else
+        code = why(&known, json);
+    arena_reset(&arena);
+    loaded_close(&loaded);
+    return code;
+}
