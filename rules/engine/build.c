@@ -33,18 +33,18 @@ static enum link_match how(const struct sec_rule *rule)
 
 static uint16_t slot_looked_at(const struct sec_plan *plan, const struct sec_rule *rule)
 {
-    char lower[128];
     const struct sec_target *target = rule->targets;
     bool one = rule->target_count == 1 && target->var == VAR_TX && !target->count &&
                !target->exclude && target->key_kind == KEY_NAME &&
-               (target->key_macro.literal || target->key_macro.count == 0) &&
-               target->key.len <= sizeof(lower);
-    if (!one)
-        return NO_SLOT;
-    for (size_t i = 0; i < target->key.len; i++)
-        lower[i] = ascii_lower(target->key.p[i]);
-    const void *found = table_get(&plan->names, span_of(lower, target->key.len));
-    return found != NULL ? (uint16_t)((uintptr_t)found - 1) : NO_SLOT;
+               (target->key_macro.literal || target->key_macro.count == 0);
+    return one ? plan_slot_of(plan, target->key) : NO_SLOT;
+}
+
+/* Of what the step sets or counts, when its name is no macro. */
+static uint16_t slot_set(const struct sec_plan *plan, const struct sec_step *step)
+{
+    bool known = step->collection == COLLECTION_TX && step->name.literal;
+    return known ? plan_slot_of(plan, step->name.source) : NO_SLOT;
 }
 
 static enum err make_link(struct plan_builder *b, const struct sec_rule *rule, unsigned ordinal,
@@ -55,7 +55,8 @@ static enum err make_link(struct plan_builder *b, const struct sec_rule *rule, u
     if (link == NULL || steps == NULL || !keep_link(b, link))
         return ERR_MEMORY;
     for (unsigned i = 0; i < rule->step_count; i++)
-        steps[i].step = &rule->steps[i];
+        steps[i] = (struct plan_step){ .step = &rule->steps[i],
+                                       .slot = slot_set(b->plan, &rule->steps[i]) };
     *link = (struct sec_link){
         .rule = rule,
         .steps = steps,

@@ -34,6 +34,8 @@ struct plan_builder {
 
 /* names.c */
 MUST_USE enum err plan_names(struct plan_builder *b);
+/* Without case; NO_SLOT: no rule spells it out. */
+uint16_t plan_slot_of(const struct sec_plan *plan, struct span name);
 /* forms.c: the form after `rule`'s transformations, and those on the way for multiMatch. */
 MUST_USE enum err plan_link_forms(struct plan_builder *b, struct sec_link *link);
 /* The form for patterns to which case means nothing: lower case is left out where nothing

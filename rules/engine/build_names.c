@@ -1,6 +1,8 @@
 /* The names in TX that rules spell out: each has a slot, so that no run has to hash it. */
 #include "rules/engine/build.h"
 
+enum { SLOT_NAME_MAX = 128 }; /* longer ones are looked up by name */
+
 struct names {
     struct plan_builder *b;
     struct span *items, *shown;
@@ -70,6 +72,41 @@ static void add_rule(struct names *names, const struct sec_rule *rule)
     add_macro(names, &rule->log_data);
 }
 
+/* ---- macros ---------------------------------------------------------------------------------
+ */
+
+/* The same program always has the same slots, so that plans do not disagree. */
+static void resolve(const struct sec_plan *plan, const struct macro *macro)
+{
+    for (unsigned i = 0; i < macro->count; i++) {
+        struct macro_part *part = (struct macro_part *)&macro->parts[i];
+        if (part->variable && part->var == VAR_TX)
+            part->slot = (uint16_t)(plan_slot_of(plan, part->text) + 1);
+    }
+}
+
+static void resolve_rule(const struct sec_plan *plan, const struct sec_rule *rule)
+{
+    for (unsigned i = 0; i < rule->step_count; i++) {
+        resolve(plan, &rule->steps[i].name);
+        resolve(plan, &rule->steps[i].value);
+    }
+    resolve(plan, &rule->op.argument);
+    resolve(plan, &rule->message);
+    resolve(plan, &rule->log_data);
+}
+
+uint16_t plan_slot_of(const struct sec_plan *plan, struct span name)
+{
+    char lower[SLOT_NAME_MAX];
+    if (name.len > sizeof(lower))
+        return NO_SLOT;
+    for (size_t i = 0; i < name.len; i++)
+        lower[i] = ascii_lower(name.p[i]);
+    const void *found = table_get(&plan->names, span_of(lower, name.len));
+    return found != NULL ? (uint16_t)((uintptr_t)found - 1) : NO_SLOT;
+}
+
 enum err plan_names(struct plan_builder *b)
 {
     struct sec_plan *plan = b->plan;
@@ -93,6 +130,8 @@ enum err plan_names(struct plan_builder *b)
     plan->slot_names = names.items;
     plan->slot_shown = names.shown;
     plan->slot_count = names.count;
+    for (unsigned i = 0; i < b->program->rule_count; i++)
+        resolve_rule(plan, b->program->rules[i]);
     plan->initial = arena_array(b->arena, struct span, names.count);
     return plan->initial != NULL ? OK : ERR_MEMORY;
 }

@@ -50,8 +50,13 @@ static bool has_begun(const struct sec_run *run, enum sec_collection collection)
 
 /* A value that was looked up is a span into what may change: it is only ever replaced, never
  * written over, so that holding it is holding the value. */
-static bool set_variable(struct sec_run *run, const struct sec_step *step)
+static bool set_variable(struct sec_run *run, const struct plan_step *planned)
 {
+    const struct sec_step *step = planned->step;
+    if (planned->slot != NO_SLOT) {
+        struct span text = sec_expand(run, &step->value);
+        return text.p != NULL && sec_slot_set(run, planned->slot, text);
+    }
     if (!has_begun(run, step->collection))
         return true;
     struct span name = name_of(run, step), value = sec_expand(run, &step->value);
@@ -62,8 +67,21 @@ static bool set_variable(struct sec_run *run, const struct sec_step *step)
 
 /* Counters never go below zero. One that was only counted is told from one that was set: two
  * transactions may count at once. */
-static bool add_variable(struct sec_run *run, const struct sec_step *step)
+static bool add_to_slot(struct sec_run *run, const struct plan_step *planned)
 {
+    struct span value = sec_expand(run, &planned->step->value);
+    if (value.p == NULL)
+        return false;
+    int64_t sum = sec_number(run->slots[planned->slot]) + sec_number(value);
+    struct span text = number_text(run, sum < 0 ? 0 : sum);
+    return text.p != NULL && sec_slot_set(run, planned->slot, text);
+}
+
+static bool add_variable(struct sec_run *run, const struct plan_step *planned)
+{
+    const struct sec_step *step = planned->step;
+    if (planned->slot != NO_SLOT)
+        return add_to_slot(run, planned);
     if (!has_begun(run, step->collection))
         return true;
     struct span name = name_of(run, step), value = sec_expand(run, &step->value);
@@ -285,9 +303,9 @@ static bool do_step(struct sec_run *run, const struct plan_step *planned)
     const struct sec_step *step = planned->step;
     switch (step->kind) {
     case STEP_SETVAR:
-        return set_variable(run, step);
+        return set_variable(run, planned);
     case STEP_ADDVAR:
-        return add_variable(run, step);
+        return add_variable(run, planned);
     case STEP_UNSETVAR:
         return unset_variable(run, step);
     case STEP_EXPIREVAR:

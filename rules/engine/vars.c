@@ -78,7 +78,7 @@ struct span sec_collection_get(const struct sec_run *run, enum sec_collection co
     return variable != NULL ? variable->text : (struct span){ 0 };
 }
 
-static bool set_slot(struct sec_run *run, unsigned slot, struct span text)
+bool sec_slot_set(struct sec_run *run, unsigned slot, struct span text)
 {
     if (run->slots[slot].p == NULL)
         run->slot_order[slot] = ++run->order;
@@ -98,7 +98,7 @@ bool sec_collection_set(struct sec_run *run, enum sec_collection collection, str
     }
     unsigned slot = collection == COLLECTION_TX ? slot_of(run->plan, name) : NO_SLOT;
     if (slot != NO_SLOT)
-        return set_slot(run, slot, text);
+        return sec_slot_set(run, slot, text);
     struct sec_variable *variable = sec_variable_find(run, collection, name);
     if (variable == NULL && text.p == NULL)
         return true;
@@ -434,18 +434,24 @@ struct span sec_lookup(struct sec_run *run, enum variable var, struct span key)
 /* ---- macros ---------------------------------------------------------------------------------
  */
 
+static struct span part_text(struct sec_run *run, const struct macro_part *part)
+{
+    bool slot = part->slot != 0 && part->slot <= run->plan->slot_count;
+    return slot ? run->slots[part->slot - 1] : sec_lookup(run, part->var, part->text);
+}
+
 struct span sec_expand(struct sec_run *run, const struct macro *macro)
 {
     if (macro->literal)
         return macro->source.p != NULL ? macro->source : SPAN("");
     if (macro->count == 1) {
-        struct span only = sec_lookup(run, macro->parts[0].var, macro->parts[0].text);
+        struct span only = part_text(run, &macro->parts[0]);
         return only.p != NULL ? only : SPAN("");
     }
     struct text text = text_growing(run->arena, 2 * macro->source.len + 32);
     for (unsigned i = 0; i < macro->count && text.len < RUN_MACRO_BYTES_MAX; i++) {
         const struct macro_part *part = &macro->parts[i];
-        struct span s = part->variable ? sec_lookup(run, part->var, part->text) : part->text;
+        struct span s = part->variable ? part_text(run, part) : part->text;
         text_add(&text, span_sub(s, 0, RUN_MACRO_BYTES_MAX));
     }
     if (text.overflow)

@@ -65,6 +65,7 @@ enum variable variable_find(struct span name);
 struct macro_part {
     bool variable; /* else `text` is literal */
     enum variable var;
+    uint16_t slot;    /* of a variable in TX once there is a plan, and one more; 0: by name */
     struct span text; /* literal; or the key (empty: none) */
 };
 struct macro {
