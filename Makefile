@@ -245,6 +245,9 @@ test-idp: ## sign-in against npm's oidc-provider, which npm fetches: flow, renew
 	@SALLYPORT=$(BUILD)/debug/sallyport IDP_MODULES=$(abspath $(BUILD)/idp) \
 		$(PYTHON) -m pytest -q -p no:cacheprovider tests/idp
 
+e2e-replay: ## the same, and every decision of every gateway has to come out alike once more
+	@SALLYPORT_REPLAY=1 $(MAKE) --no-print-directory e2e
+
 language-tests: ## SecLang's operator and transformation cases in DATA=folder (outside of the tree)
 	@$(MAKE) --no-print-directory $(BUILD)/debug/language-tests VARIANT=debug
 	@$(BUILD)/debug/language-tests "$(DATA)"

@@ -416,6 +416,7 @@ static struct verdict ask(struct call *c)
 const struct stage_type forward_auth_stage = {
     .name = "forward_auth",
     .summary = "Asks another server whether the request may pass.",
+    .remembers = true,
     .options = forward_options,
     .conf_size = sizeof(struct forward_conf),
     .local_size = sizeof(struct forward_local),

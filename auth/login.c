@@ -340,6 +340,7 @@ static uint64_t login_page_body(const void *base)
 const struct stage_type login_stage = {
     .name = "login",
     .summary = "Lets local users sign in by a form, with a session behind it.",
+    .remembers = true,
     .options = login_options,
     .conf_size = sizeof(struct login_conf),
     .local_size = sizeof(struct login_local),

@@ -582,6 +582,7 @@ static uint64_t oidc_page_body(const void *base)
 const struct stage_type oidc_stage = {
     .name = "oidc",
     .summary = "Lets people sign in at OpenID providers, with a session behind it.",
+    .remembers = true,
     .options = oidc_options,
     .conf_size = sizeof(struct oidc_conf),
     .local_size = sizeof(struct oidc_local),

@@ -133,6 +133,23 @@ static void put_words(struct json *j, const struct flow *flow, unsigned trail)
     json_end_array(j);
 }
 
+/* What another server, or a session, said of the user beside the name is not kept. */
+static void put_user(struct json *j, const struct txn *txn)
+{
+    const struct facts *facts = &txn->facts;
+    bool told = false;
+    if (facts->user.len == 0)
+        return;
+    for (unsigned i = 0; txn->route != NULL && i < txn->route->chain_count[PHASE_REQUEST_HEAD];
+         i++) {
+        const struct stage_type *type = txn->route->chain[PHASE_REQUEST_HEAD][i].type;
+        told = told || (type->remembers && span_equal(facts->auth, span_text(type->name)));
+    }
+    put_short(j, "user", facts->user);
+    put_short(j, "auth", facts->auth);
+    json_bool(j, "identity", told && facts->identity != NULL);
+}
+
 static void put_decision(struct json *j, const struct flow *flow)
 {
     const struct txn *txn = &flow->txn;
@@ -194,8 +211,7 @@ static struct span write_facts(struct flow *flow, struct text *out, struct span 
         json_text(&j, "site", span_text(txn->site->name));
     if (txn->route != NULL)
         json_text(&j, "route", span_text(txn->route->name));
-    if (txn->facts.user.len > 0)
-        json_bool(&j, "signed_in", true);
+    put_user(&j, txn);
     json_text(&j, "config", txn->config->hash);
     put_tls(&j, flow->stream->tls);
     put_geo(&j, txn);

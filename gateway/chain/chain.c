@@ -197,7 +197,7 @@ static struct verdict ask(struct txn *txn, const struct stage_instance *stage)
 {
     struct call c = call_for(txn, stage);
     if (txn->replayed != NULL && stage->type->remembers)
-        return checked(replayed_word(txn, stage->type->name, txn->run.phase));
+        return checked(replayed_word(txn, stage->type, txn->run.phase));
 #ifdef SALLYPORT_FAULTS
     struct verdict fault;
     if (fault_inject(&c, stage, txn->run.phase, &fault))

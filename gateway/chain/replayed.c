@@ -5,12 +5,17 @@
 #include "gateway/chain/reply.h"
 #include "gateway/chain/txn.h"
 
-struct verdict replayed_word(struct txn *txn, const char *stage, enum phase phase)
+struct verdict replayed_word(struct txn *txn, const struct stage_type *stage, enum phase phase)
 {
     const struct replayed *replayed = txn->replayed;
+    if (replayed->user.len > 0 && span_equal(replayed->auth, span_text(stage->name))) {
+        txn->facts.user = replayed->user;
+        txn->facts.auth = replayed->auth;
+    }
     for (unsigned i = 0; i < replayed->word_count; i++) {
         const struct replayed_stage *word = &replayed->words[i];
-        if (strcmp(word->stage, stage) != 0 || strcmp(word->phase, phase_name(phase)) != 0)
+        if (strcmp(word->stage, stage->name) != 0 ||
+            strcmp(word->phase, phase_name(phase)) != 0)
             continue;
         struct verdict said = word->said;
         if (word->status != 0 && (said.action == ACTION_DENY || said.action == ACTION_REPLY))

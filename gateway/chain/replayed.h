@@ -18,13 +18,15 @@ struct replayed {
         int status;          /* of that reply; 0: the reason's */
     } words[REPLAYED_WORDS_MAX];
     unsigned word_count;
-    const char *route; /* name, or "" */
+    const char *route;      /* name, or "" */
+    struct span user, auth; /* who, and which stage said so; empty: nobody */
     bool has_geo;
     struct geo geo;
 };
 
-/* What the stage said then; one that was not asked passes. */
-struct verdict replayed_word(struct txn *txn, const char *stage, enum phase phase);
+/* What the stage said then; one that was not asked passes. The user is known again, when it was
+ * the stage that knew. */
+struct verdict replayed_word(struct txn *txn, const struct stage_type *stage, enum phase phase);
 /* The reason with that slug; REASON_NONE when there is none. */
 enum reason replayed_reason(const char *slug);
 

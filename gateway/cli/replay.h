@@ -71,6 +71,7 @@ struct replay_facts {
     struct tls_info *tls;
     struct span sni;
     bool same_config;
+    bool identity; /* somebody else's word on the user, which is not there any more */
     struct replayed replayed;
 };
 MUST_USE bool replay_facts_read(struct replay_facts *facts, const json_t *from,

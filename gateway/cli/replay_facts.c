@@ -115,7 +115,10 @@ bool replay_facts_read(struct replay_facts *facts, const json_t *from,
         .refused = text_at(from, "refused"),
         .refused_head = reason != NULL && strcmp(reason, "http") == 0,
         .same_config = span_equal(hash, config->hash),
-        .replayed = { .route = route != NULL ? route : "" },
+        .identity = json_is_true(json_object_get(from, "identity")),
+        .replayed = { .route = route != NULL ? route : "",
+                      .user = span_at(from, "user", arena),
+                      .auth = span_at(from, "auth", arena) },
     };
     if (peer == NULL || !json_is_object(decision) ||
         (strcmp(peer, "") != 0 && !addr_parse(span_text(peer), &facts->peer)))

@@ -128,8 +128,9 @@ static void print_human(const struct replay_groups *groups)
         (void)printf("        %zu frames are for another key or damaged, %zu captures are "
                      "incomplete\n",
                      groups->unreadable, groups->incomplete);
-    (void)printf("Taken from the record, not decided anew: the words of bans and limits, "
-                 "where clients were, the time.\nNot replayed: answers of upstream.\n");
+    (void)printf(
+        "Taken from the record, not decided anew: the words of bans, limits and log-ins, "
+        "where clients were, the time.\nNot replayed: answers of upstream.\n");
 }
 
 static json_t *group_json(const struct replay_group *group)

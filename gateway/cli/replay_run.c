@@ -198,6 +198,10 @@ static void run_one(struct player *player, const struct captured *captured,
         told->why = "its facts cannot be read";
         return;
     }
+    if (player->facts.identity) {
+        told->why = "it rests on what another server said of the user";
+        return;
+    }
     player->stand.worker.replayed = &player->facts.replayed;
     open_stream(player, captured->parts.head);
     play(player);
