@@ -226,6 +226,30 @@ def test_cluster_moves_slots(cluster):
                    what="a record of the refusal")
 
 
+def test_bans_are_shared_through_a_cluster(cluster):
+    """The stream is on one node of it, and is found there, also after it has moved."""
+    config = plain(None, {"workers": 1, "trusted_proxies": ["127.0.0.1"]}, bans={"honeypots": ["/.env"], "for": "1h"},
+                   routes=[{"path": "/**", "respond": {"status": 200}}])
+    config["store"] = {"cluster": cluster.urls(), "timeout": "200ms", **SECRET}
+
+    def status(gateway, client, path="/"):
+        return gateway.ask(path=path, fields=[("X-Forwarded-For", client)]).status
+
+    with Sallyport(config, ENV) as a, Sallyport(config, ENV) as b:
+        assert status(a, "192.0.2.5", "/.env") == 403
+        eventually(lambda: status(b, "192.0.2.5") == 403, what="the ban on the other node")
+        slot = cluster.nodes[0].ask("CLUSTER", "KEYSLOT", "sallyport:bans")
+        home = next(node for node in cluster.nodes[:3] if "sallyport:bans" in node.ask("KEYS", "sallyport:bans"))
+        away = next(node for node in cluster.nodes[:3] if node is not home)
+        away.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", home.id)
+        home.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", away.id)
+        home.ask("MIGRATE", "127.0.0.1", away.port, "sallyport:bans", 0, 5000)
+        for node in (away, home):
+            node.ask("CLUSTER", "SETSLOT", slot, "NODE", away.id)
+        assert status(b, "192.0.2.6", "/.env") == 403
+        eventually(lambda: status(a, "192.0.2.6") == 403, what="the ban on the other node after the move")
+
+
 def test_cluster_fails_over(cluster):
     with Sallyport(shared({"cluster": cluster.urls()}, [LIMIT, PROBE]), ENV) as gateway:
         for node in cluster.nodes[:3]:
