@@ -9,9 +9,9 @@
 #include "gateway/net/certs.h"
 #include "geoip/listfile.h"
 
-#define DAY_MS (24ll * 3600 * 1000)
-#define MIB (1024ll * 1024)
-#define GIB (1024ll * 1024 * 1024)
+#define DAY_MS (24LL * 3600 * 1000)
+#define MIB (1024LL * 1024)
+#define GIB (1024LL * 1024 * 1024)
 
 static const struct choice sandbox_choices[] = {
     { "auto", 0, "Privileges dropped, landlock and seccomp as far as the kernel has them." },

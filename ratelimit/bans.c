@@ -44,12 +44,12 @@ static const struct option bans_options[] = {
                    "make a ban; five refusals by limits, or ten missing pages, count as one. "
                    "Without it only operators ban, and honeypots."),
     OPTION_NAMED("for", struct bans_conf, length, OPT_DURATION, .fallback = "10m", .min = 1000,
-                 .max = 30ll * DAY_MS, .help = "How long the first ban of an address lasts."),
+                 .max = 30LL * DAY_MS, .help = "How long the first ban of an address lasts."),
     OPTION(struct bans_conf, factor, OPT_INT, .fallback = "6", .min = 1, .max = 100,
            .help = "How many times as long each further ban of the same address lasts, for as "
                    "long as a week has not passed in peace."),
     OPTION(struct bans_conf, longest, OPT_DURATION, .fallback = "1d", .min = 1000,
-           .max = 366ll * DAY_MS, .help = "No ban lasts longer."),
+           .max = 366LL * DAY_MS, .help = "No ban lasts longer."),
     OPTION(struct bans_conf, never, OPT_TEXTS, .flags = OPTION_APPEND, .max = NEVER_MAX,
            .example = "[office, 192.0.2.0/24]",
            .help = "Lists and addresses that are never banned."),

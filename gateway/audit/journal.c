@@ -186,6 +186,15 @@ static enum err rotate(struct journal *journal, uint64_t now_us)
     return err == OK ? opened : err;
 }
 
+/* Whether the path still names the file that is written. */
+static bool is_in_place(const struct journal *journal)
+{
+    const struct seal_state *state = &journal->seal.state;
+    struct stat info;
+    return stat(journal->conf.path, &info) == 0 && info.st_ino == state->inode &&
+           info.st_dev == state->device;
+}
+
 static bool wants_rotation(const struct journal *journal, uint64_t now_us)
 {
     const struct journal_conf *conf = &journal->conf;
@@ -223,7 +232,10 @@ void journal_tick(struct journal *journal, uint64_t now_us)
         checkpoint(journal, now_us);
     if (!wants_rotation(journal, now_us))
         return;
-    enum err err = rotate(journal, now_us);
+    /* Who moved the file is about to say so by SIGUSR1: what has its name now, if anything, is
+     * not to be moved on as if it were ours. */
+    enum err err =
+        is_in_place(journal) ? rotate(journal, now_us) : journal_reopen(journal, now_us);
     if (err != OK) {
         journal->rotate_again_us = now_us + ROTATE_RETRY_US;
         log_error("the audit file cannot be rotated: its folder must be writable for "
@@ -266,14 +278,12 @@ enum err journal_open(struct journal *journal, const struct journal_conf *conf,
 
 enum err journal_reopen(struct journal *journal, uint64_t now_us)
 {
-    struct stat info;
     bool fresh;
     enum err flushed = journal_flush(journal);
     if (journal->conf.path == NULL)
         return sink_reopen(&journal->sink);
     const struct seal_state *state = &journal->seal.state;
-    if (stat(journal->conf.path, &info) == 0 && info.st_ino == state->inode &&
-        info.st_dev == state->device)
+    if (is_in_place(journal))
         return OK;
     if (journal->spilling || flushed != OK) /* the old file has to be completed first */
         return ERR_BUSY;

@@ -28,7 +28,7 @@ static BIO *open_file(struct span file, const struct problem *problem)
     errno = 0;
     BIO *bio = BIO_new_file(file.p, "r");
     if (bio == NULL)
-        (void)problem_say(problem, file, errno != 0 ? strerror(errno) : "cannot open");
+        (void)problem_say(problem, file, errno != 0 ? strerrordesc_np(errno) : "cannot open");
     return bio;
 }
 

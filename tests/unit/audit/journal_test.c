@@ -257,6 +257,39 @@ static void test_rotation(void **state)
     journal_close(&journal, start_us);
 }
 
+/* logrotate moved the file, perhaps made another of its name, and its SIGUSR1 is on its way
+ * when our own rotation is due: theirs is the one that counts, and nobody's file is moved on.
+ */
+static void test_a_rotation_that_somebody_else_made(void **state)
+{
+    (void)state;
+    char moved[160];
+    uint8_t head[CHAIN_BYTES] = { 0 };
+    uint64_t seq = 0;
+
+    (void)snprintf(moved, sizeof moved, "%s.old", path);
+    for (int made = 0; made < 2; made++) {
+        conf.rotate_bytes = 0;
+        start(&memory);
+        for (unsigned n = 0; n < 10; n++)
+            put(n);
+        assert_int_equal(journal_flush(&journal), OK);
+        assert_int_equal(rename(path, moved), 0);
+        if (made)
+            append_file("", SPAN(""));
+        journal.conf.rotate_bytes = 1;
+        journal_tick(&journal, start_us);
+        journal.conf.rotate_bytes = 0;
+        put(99);
+        assert_int_equal(journal_flush(&journal), OK);
+        assert_int_equal(journal_reopen(&journal, start_us), OK); /* the signal, late */
+        journal_close(&journal, start_us);
+        assert_int_equal(follow(read_file(".old"), head, &seq), 10 + made);
+        assert_int_equal(read_file(".000001").len + read_file(".000002").len, 0);
+        assert_int_equal(lines_with(read_file(""), "\"seq\":"), 1);
+    }
+}
+
 /* Every moment of a rotation may be the last one. */
 static void test_a_rotation_cut_short(void **state)
 {
@@ -415,6 +448,7 @@ int main(void)
         EACH(test_a_torn_line_is_cut_off),
         EACH(test_strangers_lines_are_left_and_told),
         EACH(test_rotation),
+        EACH(test_a_rotation_that_somebody_else_made),
         EACH(test_a_rotation_cut_short),
         EACH(test_a_full_disk_spills),
         EACH(test_a_spill_that_is_full_holds),
