@@ -5,6 +5,8 @@
 #include "gateway/cli/version.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
+#include <ares.h>
+#include <brotli/encode.h>
 #include <hiredis/hiredis.h>
 #include <hs/hs.h>
 #include <jansson.h>
@@ -18,6 +20,7 @@
 #include <unistd.h>
 #include <yaml.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include "gateway/base/json.h"
 #include "gateway/cli/cli.h"
@@ -59,6 +62,20 @@ static const char *oath_version(void)
     return oath_check_version(NULL);
 }
 
+static const char *brotli_version(void)
+{
+    static char buffer[64];
+    struct text text = text_fixed(buffer, sizeof(buffer));
+    uint32_t version = BrotliEncoderVersion();
+    text_format(&text, "%u.%u.%u", version >> 24, version >> 12 & 0xfff, version & 0xfff);
+    return text_cstring(&text);
+}
+
+static const char *cares_version(void)
+{
+    return ares_version(NULL);
+}
+
 static const char *nghttp2_version_text(void)
 {
     return nghttp2_version(0)->version_str;
@@ -74,6 +91,8 @@ static const struct {
     { "liboath", oath_version },          { "libseccomp", seccomp_version_text },
     { "libmaxminddb", MMDB_lib_version }, { "hiredis", hiredis_version },
     { "nghttp2", nghttp2_version_text },  { "zlib", zlibVersion },
+    { "brotli", brotli_version },         { "zstd", ZSTD_versionString },
+    { "c-ares", cares_version },
 };
 
 static void write_json(struct text *out)

@@ -50,7 +50,8 @@ const struct process_row process_table[ROLE_COUNT] = {
                        .name = "steward",
                        .lives = "replaced by each generation",
                        .purpose = "control socket; publishes watched lists to the workers; "
-                                  "checks the health of servers",
+                                  "checks the health of servers, asks for the names that "
+                                  "they are found by",
                        .never = "is in the way of a request",
                        .drops_user = true,
                        .filtered = true,
