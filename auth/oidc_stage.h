@@ -1,6 +1,6 @@
 /*
- * What the gate (oidc.c), the exchange with a provider (oidc_exchange.c) and the pages
- * (oidc_pages.c) share, and nobody else.
+ * What the gate (oidc.c), the way to a provider (oidc_start.c), the exchange with it
+ * (oidc_exchange.c) and the pages (oidc_pages.c) share, and nobody else.
  */
 #ifndef SALLYPORT_OIDC_STAGE_H
 #define SALLYPORT_OIDC_STAGE_H
@@ -92,11 +92,11 @@ struct oidc_state {
 
 const struct oidc_provider *oidc_named(const struct oidc_conf *conf, struct span name);
 
-/* oidc.c: a redirect to the provider of the state, which has its target. May wait. */
+/* oidc_start.c: a redirect to the provider of the state, which has its target. May wait. */
 struct verdict oidc_start(struct call *c);
 /* Whoever is nobody: to a provider, to the choice, or a challenge. */
 struct verdict oidc_nobody(struct call *c);
-/* Lets the request pass as this user. */
+/* oidc.c: lets the request pass as this user. */
 struct verdict oidc_accept(struct call *c, const struct identity *identity);
 /* A message of ours; `detail` for the record. */
 struct verdict oidc_message(struct call *c, enum reason reason, const char *detail,

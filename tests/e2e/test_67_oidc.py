@@ -426,11 +426,10 @@ def refreshing(inside, idp, **more):
 
 @pytest.fixture(scope="module")
 def renewing(inside):
-    """Access tokens of two seconds: due to be renewed after one."""
+    """Where access tokens are renewed; `renewable` is a browser whose own is due."""
     with Idp() as idp:
-        idp.lasts = 2
         idp.first = dict(idp.user)
-        with Sallyport(refreshing(inside, idp, grace="1s")) as gateway:
+        with Sallyport(refreshing(inside, idp, grace="1m")) as gateway:
             eventually(lambda: gateway.ask(host="app.test", fields=PAGE).status == 302, what="the provider is known")
             gateway.idp = idp
             yield gateway
@@ -442,7 +441,9 @@ def renewable(renewing):
     idp.broken.clear()
     idp.user = dict(idp.first)
     browser = Browser(renewing, idp)
+    idp.lasts = 2
     browser.sign_in()
+    idp.lasts = 300
     time.sleep(1.2)
     idp.asked.clear()
     return browser
@@ -528,14 +529,30 @@ def test_renewed_without_an_id_token(renewable, renewing, inside):
 
 
 def test_down_when_it_is_due(renewable, renewing, inside):
-    """Within `grace` the session goes on, then it cannot be decided; it is not ended by it."""
+    """Within `grace` the session goes on, and is renewed when the provider is back."""
     idp = renewing.idp
     idp.broken["/token"] = lambda h: h.say(503, b"")
     assert renewable.get("/").status == 200
-    time.sleep(1.2)
+    assert idp.count("/token") == 1
     idp.broken.clear()
     eventually(lambda: renewable.get("/").status == 200 and idp.count("/token") >= 2, seconds=30,
                what="it is renewed when the provider is back")
+
+
+def test_no_grace(inside):
+    """Then it cannot be decided; and the session is not over by it."""
+    with Idp() as idp:
+        idp.lasts = 2
+        with Sallyport(refreshing(inside, idp, grace="0s")) as gateway:
+            eventually(lambda: gateway.ask(host="app.test", fields=PAGE).status == 302, what="the provider is known")
+            browser = Browser(gateway, idp)
+            browser.sign_in()
+            time.sleep(1.2)
+            idp.broken["/token"] = lambda h: h.say(503, b"")
+            inside.forget()
+            assert browser.get("/").status == 503 and inside.count == 0
+            idp.broken.clear()
+            eventually(lambda: browser.get("/").status == 200, seconds=30, what="the session goes on")
 
 
 def test_sessions_go_on_while_the_provider_is_down(inside):
