@@ -71,6 +71,7 @@ static void default_control(struct site_load *sl, const char *path)
 {
     struct server_conf *server = &sl->config->server;
     struct text out = text_growing(sl->load->arena, 256);
+    /* no threads yet: NOLINTNEXTLINE(concurrency-mt-unsafe) */
     const char *runtime = getenv("XDG_RUNTIME_DIR");
 
     if (server->control.text.len > 0)
@@ -109,6 +110,7 @@ static void default_cache(struct site_load *sl)
     if (cache->folder.text.len > 0)
         return;
     for (size_t i = 0; i < ARRAY_LEN(rows) && out.len == 0; i++) {
+        /* no threads yet: NOLINTNEXTLINE(concurrency-mt-unsafe) */
         const char *value = getenv(rows[i].variable);
         if (i == SYSTEMD_ROWS && geteuid() == 0)
             text_lit(&out, "/var/cache/sallyport");

@@ -93,7 +93,7 @@ static void tell_missing(struct walk *walk)
         const struct missing *gap = &walk->missing[i];
         verify_add(walk->verify, VERIFY_DELETE, NULL, gap->first,
                    "%llu records are missing from here on",
-                   (unsigned long long)(gap->last - gap->first + 1));
+                   (unsigned long long)gap->last - gap->first + 1);
     }
 }
 
