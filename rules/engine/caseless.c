@@ -9,12 +9,10 @@ enum { MEMORY_MAX = 32 << 20 };
 /* Each byte is taken by `blind` just when its lower-case form is taken by `as_is`. */
 static bool same_set(const struct byte_set *as_is, const struct byte_set *blind)
 {
-    for (unsigned c = 0; c < 256; c++) {
-        uint8_t lower = (uint8_t)ascii_lower((char)c);
-        if (byte_set_has(blind, (uint8_t)c) != byte_set_has(as_is, lower))
-            return false;
-    }
-    return true;
+    uint64_t letters = as_is->words[1] & UINT64_C(0x07fffffe00000000); /* a to z */
+    uint64_t wanted = (as_is->words[1] & ~UINT64_C(0x07fffffe)) | letters >> 32;
+    return blind->words[0] == as_is->words[0] && blind->words[1] == wanted &&
+           blind->words[2] == as_is->words[2] && blind->words[3] == as_is->words[3];
 }
 
 static bool same(const struct rx_node *as_is, const struct rx_node *blind)

@@ -31,6 +31,7 @@ struct known {
 struct deriving {
     struct arena *arena;
     bool plain; /* what holds of values without rare bytes */
+    struct byte_set rare;
     bool memory;
 };
 
@@ -40,32 +41,65 @@ static const struct byte_set every_byte = { { UINT64_MAX, UINT64_MAX, UINT64_MAX
 /* ---- bytes ----------------------------------------------------------------------------------
  */
 
+#define LETTER 500
+#define DIGIT 150
+#define RARER 2 /* than all that is named */
+
 /* Of arguments, cookies and fields of browsers, roughly. */
+static const uint16_t shares[256] = {
+    [0 ... 31] = RARER,
+    [127] = RARER,
+    [128 ... 255] = 1,
+    ['A' ... 'Z'] = LETTER,
+    ['a' ... 'z'] = LETTER,
+    ['0' ... '9'] = DIGIT,
+    [' '] = 600,
+    ['-'] = 100,
+    ['.'] = 100,
+    ['/'] = 100,
+    ['_'] = 100,
+    [':'] = 50,
+    [','] = 50,
+    ['='] = 50,
+    ['%'] = 50,
+    ['+'] = 50,
+    ['?'] = 30,
+    ['&'] = 30,
+    ['@'] = 30,
+    ['('] = 20,
+    [')'] = 20,
+    ['\''] = 20,
+    [';'] = 15,
+    ['"'] = 15,
+    ['#'] = 5,
+    ['!'] = 5,
+    ['*'] = 5,
+    ['$'] = RARER,
+    ['<'] = RARER,
+    ['>'] = RARER,
+    ['['] = RARER,
+    ['\\'] = RARER,
+    [']'] = RARER,
+    ['^'] = RARER,
+    ['`'] = RARER,
+    ['{'] = RARER,
+    ['|'] = RARER,
+    ['}'] = RARER,
+    ['~'] = RARER,
+};
+
 unsigned byte_share(uint8_t byte)
 {
-    static const struct {
-        const char *bytes;
-        unsigned share;
-    } rows[] = {
-        { " ", 600 },  { "-./_", 100 }, { ":,=%+", 50 }, { "?&@", 30 },
-        { "()'", 20 }, { ";\"", 15 },   { "#!*", 5 },
-    };
-    if (byte >= '0' && byte <= '9')
-        return 150;
-    if (ascii_lower((char)byte) >= 'a' && ascii_lower((char)byte) <= 'z')
-        return 500;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (byte != 0 && strchr(rows[i].bytes, byte) != NULL)
-            return rows[i].share;
-    }
-    return byte >= 0x80 ? 1 : 2;
+    return shares[byte];
 }
 
 unsigned byte_set_share(const struct byte_set *set)
 {
     unsigned sum = 0;
-    for (unsigned c = 0; c < 256; c++)
-        sum += byte_set_has(set, (uint8_t)c) ? byte_share((uint8_t)c) : 0;
+    for (unsigned i = 0; i < 4; i++) {
+        for (uint64_t left = set->words[i]; left != 0; left &= left - 1)
+            sum += shares[64 * i + (unsigned)__builtin_ctzll(left)];
+    }
     return sum;
 }
 
@@ -187,17 +221,23 @@ static struct texts_list together(struct deriving *d, const struct texts_list *a
 
 static void derive(struct deriving *d, const struct rx_node *node, struct known *known);
 
-/* Without its rare bytes, where little is left then. Those are relied on. */
-static void narrow(const struct rx_node *node, struct known *known)
+static unsigned size_of(const struct byte_set *set)
 {
-    struct byte_set common = { { 0 } }, rare = { { 0 } };
-    unsigned left = 0;
-    for (unsigned c = 0; c < 256; c++) {
-        bool has = byte_set_has(&node->set, (uint8_t)c);
-        if (has)
-            byte_set_add(is_rare((uint8_t)c) ? &rare : &common, (uint8_t)c);
-        left += has && !is_rare((uint8_t)c);
+    unsigned size = 0;
+    for (unsigned i = 0; i < 4; i++)
+        size += (unsigned)__builtin_popcountll(set->words[i]);
+    return size;
+}
+
+/* Without its rare bytes, where little is left then. Those are relied on. */
+static void narrow(struct deriving *d, const struct rx_node *node, struct known *known)
+{
+    struct byte_set common = node->set, rare = node->set;
+    for (unsigned i = 0; i < 4; i++) {
+        common.words[i] &= ~d->rare.words[i];
+        rare.words[i] &= d->rare.words[i];
     }
+    unsigned left = size_of(&common);
     if (left > CHOICE_MAX)
         return;
     known->bytes = common;
@@ -207,14 +247,16 @@ static void narrow(const struct rx_node *node, struct known *known)
 
 static void derive_set(struct deriving *d, const struct rx_node *node, struct known *known)
 {
-    struct texts_list list = list_of(d, CHOICE_MAX);
     known->bytes = node->set;
     if (d->plain)
-        narrow(node, known);
+        narrow(d, node, known);
+    if (size_of(&known->bytes) > CHOICE_MAX)
+        return;
+    struct texts_list list = list_of(d, CHOICE_MAX);
     for (unsigned c = 0; list.items != NULL && c < 256; c++) {
         if (!byte_set_has(&known->bytes, (uint8_t)c))
             continue;
-        char *p = list.count < CHOICE_MAX ? arena_alloc(d->arena, 1) : NULL;
+        char *p = arena_alloc(d->arena, 1);
         if (p == NULL)
             return;
         *p = ascii_lower((char)c);
@@ -367,6 +409,10 @@ static bool know(struct deriving *d, const struct rx_node *tree, bool plain,
                  struct known *known)
 {
     d->plain = plain;
+    for (unsigned c = 0; c < 256; c++) {
+        if (is_rare((uint8_t)c))
+            byte_set_add(&d->rare, (uint8_t)c);
+    }
     derive(d, tree, known);
     keep_better(&known->needed, &known->spelt);
     return !d->memory;
