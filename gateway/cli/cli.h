@@ -107,6 +107,7 @@ int verb_sessions(const struct arguments *arguments);
 int verb_policy(const struct arguments *arguments);
 int verb_selftest(const struct arguments *arguments);
 int verb_geoip(const struct arguments *arguments);
+int verb_import(const struct arguments *arguments);
 int verb_config(const struct arguments *arguments);
 int verb_top(const struct arguments *arguments);
 int verb_doctor(const struct arguments *arguments);

@@ -160,6 +160,11 @@ const struct verb verbs[] = {
                  "Debian's tor-geoipdb.",
       .flags = { { FLAG_TO, 0, "to", "FILE", "the database (MMDB)" } },
       .run = verb_geoip },
+    { .name = "import",
+      .operands = "modsecurity FILE...",
+      .summary = "A ModSecurity set-up as a configuration; what is lost, on standard error. 3: "
+                 "something is.",
+      .run = verb_import },
     { .name = "config",
       .operands = "print|schema|explain KEY-OR-CODE|manual|processes",
       .summary = "The effective configuration, or what may stand in one.",
