@@ -31,7 +31,7 @@ static void set_up(void)
     steward->slots = calloc(1, sizeof *steward->slots);
     INVARIANT(steward->settings != NULL && steward->slots != NULL);
     for (size_t i = 0; i < SLOTS_MAX; i++)
-        steward->members[i].fd = -1;
+        steward->members[i].watch.fd = -1;
     steward->uid = getuid();
     INVARIANT(loop_init(&steward->loop) == OK);
     /* A name of the kernel's choice, in no folder. */

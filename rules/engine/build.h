@@ -36,20 +36,21 @@ struct plan_builder {
 MUST_USE enum err plan_names(struct plan_builder *b);
 /* Without case; NO_SLOT: no rule spells it out. */
 uint16_t plan_slot_of(const struct sec_plan *plan, struct span name);
-/* forms.c: the form after `rule`'s transformations, and those on the way for multiMatch. */
+/* build_forms.c: the form after `rule`'s transformations, and those on the way for multiMatch.
+ */
 MUST_USE enum err plan_link_forms(struct plan_builder *b, struct sec_link *link);
 /* The form for patterns to which case means nothing: lower case is left out where nothing
  * behind it sees a difference. */
 unsigned plan_form_without_case(struct sec_plan *plan, unsigned form);
 /* fold.c: takes away what the configuration decides. */
 MUST_USE enum err plan_fold(struct plan_builder *b);
-/* patterns.c: which links are matched by scanning; their bits, patterns and finds. */
+/* build_patterns.c: which links are matched by scanning; their bits, patterns and finds. */
 MUST_USE enum err plan_patterns(struct plan_builder *b);
-/* parts.c: which of a class's patterns are in which database; all databases. */
+/* build_parts.c: which of a class's patterns are in which database; all databases. */
 MUST_USE enum err plan_parts(struct plan_builder *b);
 /* Whether values of `var` are ever scanned. */
 bool plan_scannable(enum variable var);
-/* classes.c: which values are scanned with which patterns. */
+/* build_classes.c: which values are scanned with which patterns. */
 MUST_USE enum err plan_classes(struct plan_builder *b);
 
 #endif

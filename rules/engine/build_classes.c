@@ -224,6 +224,19 @@ static void add_form(const struct sec_plan *plan, bool *forms, unsigned form)
         forms[form] = true;
 }
 
+/* What is too much stays so: no memory suffices for it. */
+static size_t product(size_t a, size_t b)
+{
+    size_t result;
+    return __builtin_mul_overflow(a, b, &result) ? SIZE_MAX : result;
+}
+
+static size_t sum(size_t a, size_t b)
+{
+    size_t result;
+    return __builtin_add_overflow(a, b, &result) ? SIZE_MAX : result;
+}
+
 /* A step's room is in proportion to what it is given, or a constant. */
 static enum err class_room(struct plan_builder *b, struct scan_class *class)
 {
@@ -238,10 +251,10 @@ static enum err class_room(struct plan_builder *b, struct scan_class *class)
         unsigned form = class->forms[i], parent = plan->forms[form].parent;
         const struct transform *step = plan->forms[form].step;
         size_t grow = step->grow > 1 ? step->grow : 1;
-        each[form] = each[parent] * grow;
-        least[form] = least[parent] * grow + step->least;
-        class->room_each += each[form];
-        class->room_least += least[form] + ALIGNED;
+        each[form] = product(each[parent], grow);
+        least[form] = sum(product(least[parent], grow), step->least);
+        class->room_each = sum(class->room_each, each[form]);
+        class->room_least = sum(class->room_least, sum(least[form], ALIGNED));
     }
     return OK;
 }
@@ -334,8 +347,7 @@ static enum err class_of_form(struct plan_builder *b, const struct scan_class *w
         (plan->forms[form].triggers & USUAL_TRAITS) == 0)
         return OK;
     *number = (uint8_t)plan->class_count;
-    plan->classes[plan->class_count++] =
-        (struct scan_class){ .ids = ids, .id_count = count, .only = (uint16_t)form };
+    plan->classes[plan->class_count++] = (struct scan_class){ .ids = ids, .id_count = count };
     return OK;
 }
 

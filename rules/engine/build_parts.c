@@ -242,10 +242,9 @@ static void make_parts(const struct sorting *s, struct draft *draft, uint16_t *b
         struct scan_part *part = &class->parts[class->part_count + i];
         *part = (struct scan_part){ .shortest = SIZE_MAX,
                                     .gate = mark_of(s->b->plan, &cluster->gate),
-                                    .unless = mark_of(s->b->plan, &cluster->unless),
                                     .needs_text = cluster->texts != NULL };
-        if (cluster->kind != CLUSTER_PLAIN_TOLD)
-            part->unless = 0;
+        if (cluster->kind == CLUSTER_PLAIN_TOLD)
+            part->unless = mark_of(s->b->plan, &cluster->unless);
     }
 }
 

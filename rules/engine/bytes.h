@@ -1,4 +1,4 @@
-/* Sets of bytes, and whether a text has any of them: 16 bytes at a time. */
+/* Sets of bytes. */
 #ifndef SALLYPORT_RULES_BYTES_H
 #define SALLYPORT_RULES_BYTES_H
 
@@ -24,13 +24,14 @@ static inline void byte_set_unite(struct byte_set *set, const struct byte_set *o
         set->words[i] |= other->words[i];
 }
 
-/* A set as it is looked up: by the low nibble, a bit for each high one; of bytes below 0x80,
- * and of those above. */
-struct byte_gate {
-    uint8_t low[16], high[16];
-};
-
-void byte_gate_make(struct byte_gate *gate, const struct byte_set *set);
-bool byte_gate_any(const struct byte_gate *gate, struct span text);
+/* Whether a text has any of them. */
+static inline bool byte_set_any(const struct byte_set *set, struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (byte_set_has(set, (uint8_t)text.p[i]))
+            return true;
+    }
+    return false;
+}
 
 #endif

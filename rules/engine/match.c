@@ -33,10 +33,6 @@ static struct span name_of(struct sec_run *run, const struct shown *shown)
     bool keyed = shown->count ? key.len > 0 : variable_rows[shown->var].shape != SHAPE_SCALAR;
     if (!shown->count && (again || !keyed))
         return again ? key : row; /* what matched before keeps its name */
-    /* What matched before keeps its name. */
-    if (!shown->count &&
-        (shown->var == VAR_MATCHED_VARS || shown->var == VAR_MATCHED_VARS_NAMES))
-        return key;
     struct text text = text_growing(run->arena, row.len + key.len + 2);
     if (shown->count)
         text_char(&text, '&');

@@ -24,7 +24,7 @@ struct hs_database;
 struct expr;
 
 enum {
-    PLAN_FORMS_MAX = 256,
+    PLAN_FORMS_MAX = 255,
     PLAN_CLASSES_MAX = 255, /* 0: never scanned */
     PLAN_BITS_MAX = 16384,
     PLAN_NAMES_MAX = 8192, /* of variables in TX and the like that rules spell out */
@@ -102,7 +102,6 @@ struct plan_pattern {
     const struct plan_find *finds;
     unsigned find_count;
     uint32_t shortest; /* bytes that a match has at least */
-    bool literal;
 };
 
 /*
@@ -140,8 +139,7 @@ struct scan_class {
     const uint16_t *looked; /* those that some pattern looks at */
     unsigned looked_count;
     const uint8_t
-        *own;      /* for each of these: the class of its patterns alone; 0: there is none */
-    uint16_t only; /* of such a class: the form; 0: it is one of all forms */
+        *own; /* for each of these: the class of its patterns alone; 0: there is none */
     /* All forms of a value take no more than `room_each` bytes for each of its own, and
      * `room_least` besides. */
     size_t room_each, room_least;

@@ -176,7 +176,7 @@ struct span sec_collection_get(const struct sec_run *run, enum sec_collection co
                                struct span lower_name);
 MUST_USE bool sec_collection_set(struct sec_run *run, enum sec_collection collection,
                                  struct span name, struct span text);
-bool sec_slot_set(struct sec_run *run, unsigned slot, struct span text);
+void sec_slot_set(struct sec_run *run, unsigned slot, struct span text);
 void sec_captures_set(struct sec_run *run, const struct regex_captures *captures);
 /* The values of a variable that rules make, as a list; NULL: out of memory. */
 const struct sec_list *sec_made_list(struct sec_run *run, const struct sec_target *target,

@@ -75,6 +75,8 @@ struct span sec_form_text(struct sec_run *run, struct sec_value *value, unsigned
  */
 
 enum { DISTINCT_MAX = 255 };
+_Static_assert((int)PLAN_FORMS_MAX <= (int)DISTINCT_MAX,
+               "the last index says that there is none");
 
 struct look {
     struct sec_run *run;
@@ -143,7 +145,7 @@ static enum sec_end look_in(struct look *look, const struct scan_part *part, str
     if (look->memory)
         return SEC_MEMORY;
     INVARIANT(err == HS_SUCCESS);
-    return SEC_DONE;
+    return run->work > run->budget ? SEC_SPENT : SEC_DONE;
 }
 
 static enum sec_end look_at(struct look *look, const struct scan_class *class, struct span text)
@@ -205,18 +207,22 @@ static bool check_value(struct look *look, const struct span *texts)
  */
 
 struct distinct {
-    struct span texts[DISTINCT_MAX + 1];
-    uint32_t traits[DISTINCT_MAX + 1];
+    struct span texts[DISTINCT_MAX];
+    uint32_t traits[DISTINCT_MAX];
     uint8_t index_of[PLAN_FORMS_MAX];
     unsigned count;
     size_t used; /* of the room */
 };
 
+#define ROOM_MAX ((size_t)4 << 30)
+
 static bool room_for(struct sec_local *local, size_t size)
 {
     if (size <= local->room_size)
         return true;
-    size_t wanted = size <= SIZE_MAX / 2 ? size + size / 2 + 4096 : SIZE_MAX;
+    if (size > ROOM_MAX)
+        return false;
+    size_t wanted = size + size / 2 + 4096;
     char *room = malloc(wanted);
     if (room == NULL)
         return false;
@@ -292,7 +298,7 @@ static void find_distinct(struct distinct *d, struct sec_run *run,
     m.d = d;
     m.run = run;
     m.count = 0;
-    for (unsigned i = 0; i < class->form_count; i++) {
+    for (unsigned i = 0; i < class->form_count && run->work <= run->budget; i++) {
         unsigned f = class->forms[i];
         const struct plan_form *form = &plan->forms[f];
         unsigned index = d->index_of[form->parent];
@@ -349,6 +355,8 @@ static enum sec_end scan_value(struct sec_run *run, struct sec_value *value,
     d.count = 1;
     d.used = 0;
     find_distinct(&d, run, class);
+    if (run->work > run->budget)
+        return SEC_SPENT;
     run->counts.distinct += d.count;
     look.index_of = d.index_of;
     if (!check_value(&look, d.texts))
@@ -371,7 +379,7 @@ static enum sec_end scan_value(struct sec_run *run, struct sec_value *value,
  * same bytes, and stands for the same counted work, so that no decision depends on what came
  * before.
  */
-enum { CLEAN_ENTRIES = 1024, CLEAN_BYTES = 104 };
+enum { CLEAN_ENTRIES = 1024, CLEAN_BYTES = 104, ROOM_KEPT = 8 << 20 };
 
 struct sec_clean {
     uint32_t work, traits;
@@ -421,13 +429,58 @@ static void note_clean(struct sec_clean *entry, unsigned class, const struct sec
     memcpy(entry->text, value->text.p, value->text.len);
 }
 
-static enum sec_end look_through(struct sec_run *run, struct sec_value *value, unsigned class)
+/* What may be kept beyond the transaction: never what could be a secret, as values of
+ * arguments, cookies and most fields could. */
+static bool may_be_kept(enum variable var, const struct sec_value *value)
 {
-    struct sec_clean *entry = clean_entry(run->local, class, value->text);
+    static const struct span fields[] = {
+        SPAN_INIT("accept"),     SPAN_INIT("cache-control"), SPAN_INIT("connection"),
+        SPAN_INIT("content-"),   SPAN_INIT("host"),          SPAN_INIT("pragma"),
+        SPAN_INIT("sec-"),       SPAN_INIT("server"),        SPAN_INIT("te"),
+        SPAN_INIT("user-agent"), SPAN_INIT("vary"),
+    };
+    switch ((int)var) {
+    case VAR_ARGS_GET_NAMES:
+    case VAR_ARGS_POST_NAMES:
+    case VAR_REQUEST_COOKIES_NAMES:
+    case VAR_REQUEST_HEADERS_NAMES:
+    case VAR_RESPONSE_HEADERS_NAMES:
+    case VAR_REQUEST_METHOD:
+    case VAR_REQUEST_PROTOCOL:
+    case VAR_RESPONSE_STATUS:
+        return true;
+    case VAR_REQUEST_HEADERS:
+    case VAR_RESPONSE_HEADERS:
+        break;
+    default:
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+        if (span_equal_nocase(span_sub(value->key, 0, fields[i].len), fields[i]))
+            return true;
+    }
+    return false;
+}
+
+/* A long value's room is not kept for ever. */
+static void trim_room(struct sec_local *local)
+{
+    if (local->room_size <= ROOM_KEPT)
+        return;
+    free(local->room);
+    local->room = NULL;
+    local->room_size = 0;
+}
+
+static enum sec_end look_through(struct sec_run *run, struct sec_value *value, unsigned class,
+                                 bool kept)
+{
+    struct sec_clean *entry = kept ? clean_entry(run->local, class, value->text) : NULL;
     if (entry != NULL && is_clean(run, entry, class, value))
         return SEC_DONE;
     uint64_t before = run->work;
     enum sec_end end = scan_value(run, value, &run->plan->classes[class]);
+    trim_room(run->local);
     if (entry != NULL && end == SEC_DONE)
         note_clean(entry, class, value, run->work - before);
     return end;
@@ -467,7 +520,9 @@ enum sec_end sec_scan(struct sec_run *run)
             if (value->scanned)
                 continue;
             unsigned class = class_for(plan, var, value);
-            enum sec_end end = class != 0 ? look_through(run, value, class) : SEC_DONE;
+            enum sec_end end = SEC_DONE;
+            if (class != 0)
+                end = look_through(run, value, class, may_be_kept(var, value));
             if (end != SEC_DONE)
                 return end;
             value->scanned = true;

@@ -55,7 +55,9 @@ static bool set_variable(struct sec_run *run, const struct plan_step *planned)
     const struct sec_step *step = planned->step;
     if (planned->slot != NO_SLOT) {
         struct span text = sec_expand(run, &step->value);
-        return text.p != NULL && sec_slot_set(run, planned->slot, text);
+        if (text.p != NULL)
+            sec_slot_set(run, planned->slot, text);
+        return text.p != NULL;
     }
     if (!has_begun(run, step->collection))
         return true;
@@ -74,7 +76,9 @@ static bool add_to_slot(struct sec_run *run, const struct plan_step *planned)
         return false;
     int64_t sum = sec_number(run->slots[planned->slot]) + sec_number(value);
     struct span text = number_text(run, sum < 0 ? 0 : sum);
-    return text.p != NULL && sec_slot_set(run, planned->slot, text);
+    if (text.p != NULL)
+        sec_slot_set(run, planned->slot, text);
+    return text.p != NULL;
 }
 
 static bool add_variable(struct sec_run *run, const struct plan_step *planned)

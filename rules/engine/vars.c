@@ -78,12 +78,11 @@ struct span sec_collection_get(const struct sec_run *run, enum sec_collection co
     return variable != NULL ? variable->text : (struct span){ 0 };
 }
 
-bool sec_slot_set(struct sec_run *run, unsigned slot, struct span text)
+void sec_slot_set(struct sec_run *run, unsigned slot, struct span text)
 {
     if (run->slots[slot].p == NULL)
         run->slot_order[slot] = ++run->order;
     run->slots[slot] = text;
-    return true;
 }
 
 bool sec_collection_set(struct sec_run *run, enum sec_collection collection, struct span shown,
@@ -97,8 +96,10 @@ bool sec_collection_set(struct sec_run *run, enum sec_collection collection, str
         return true;
     }
     unsigned slot = collection == COLLECTION_TX ? slot_of(run->plan, name) : NO_SLOT;
-    if (slot != NO_SLOT)
-        return sec_slot_set(run, slot, text);
+    if (slot != NO_SLOT) {
+        sec_slot_set(run, slot, text);
+        return true;
+    }
     struct sec_variable *variable = sec_variable_find(run, collection, name);
     if (variable == NULL && text.p == NULL)
         return true;

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import harness
-from harness import Sallyport, plain
+from harness import Sallyport, eventually, plain
 from wire import response
 
 FORM = "application/x-www-form-urlencoded"
@@ -169,5 +169,9 @@ def test_bursts_are_cut_off_by_the_sets_own_counters(gateway, origin):
     said = [one() for _ in range(30)]
     assert said[:15] == [200] * 15 and said[-1] == "cut", said
     assert ask(gateway, path="/shop", client="203.0.113.78").status == 200
-    cut = [r for r in gateway.records() if r["client"]["ip"] == "203.0.113.77" and r["event"]["action"] == "block"]
+
+    def blocked():
+        return [r for r in gateway.records() if r["client"]["ip"] == "203.0.113.77" and r["event"]["action"] == "block"]
+    eventually(lambda: len(blocked()) >= said.count("cut"), what="a record of each")
+    cut = blocked()
     assert 912120 in rules(cut[0]) and rules(cut[-1]) == [912130]  # the set says it once a minute

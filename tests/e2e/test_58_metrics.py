@@ -55,8 +55,11 @@ def test_counts_by_site_and_stage(gateway):
     gateway.ask(path="/detect?q=evil")
     gateway.ask("POST", "/", body=b"x")
     gateway.ask("BREW", "/")
-    seen = eventually(lambda: values(gateway)["sallyport_requests_total"] - before["sallyport_requests_total"] == 11
-                      and values(gateway))
+    def all_counted():  # a worker counts a request in all and by status one after the other
+        now = values(gateway)
+        counted = sum(number - before.get(name, 0) for name, number in now.items() if "_http_requests_total{" in name)
+        return now["sallyport_requests_total"] - before["sallyport_requests_total"] == 11 and counted == 11 and now
+    seen = eventually(all_counted)
 
     def grew(name):
         return seen.get("sallyport_" + name, 0) - before.get("sallyport_" + name, 0)

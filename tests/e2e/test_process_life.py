@@ -150,7 +150,8 @@ def test_when_the_master_dies_all_exit(origin):
         pids = [row.pid for row in gateway.tree()]
         os.kill(gateway.pid, signal.SIGKILL)
         eventually(lambda: not any((statistics(pid) or (0, "Z"))[1] != "Z" for pid in pids), 5, "all to exit")
-        assert len(gateway.records()) == 20
+        # The last answer may have come before its record was committed.
+        assert len(gateway.records()) in (19, 20)
 
 
 def test_stop_waits_for_the_answer(origin):

@@ -245,13 +245,6 @@ static void write_text(struct random *random, struct text *out, const struct rx_
     }
 }
 
-static bool has_byte(const struct byte_set *set, struct span text)
-{
-    struct byte_gate gate;
-    byte_gate_make(&gate, set);
-    return byte_gate_any(&gate, text);
-}
-
 static bool has_text(const struct span *texts, unsigned count, struct span text)
 {
     char lower[4096];
@@ -267,8 +260,8 @@ static bool has_text(const struct span *texts, unsigned count, struct span text)
 /* What a match needs at all, and what it needs without rare bytes. */
 static bool has(const struct pattern_need *need, struct span text)
 {
-    bool plain = !has_byte(&need->relied, text);
-    return has_byte(&need->bytes, text) && has_text(need->texts, need->text_count, text) &&
+    bool plain = !byte_set_any(&need->relied, text);
+    return byte_set_any(&need->bytes, text) && has_text(need->texts, need->text_count, text) &&
            (!plain || (!need->never && has_text(need->plain_texts, need->plain_count, text)));
 }
 
@@ -345,50 +338,11 @@ static void many_texts(void **state)
     }
 }
 
-/* ---- looking for bytes ----------------------------------------------------------------------
- */
-
-static void gates(void **state)
-{
-    (void)state;
-    struct random random = { 7 };
-    for (unsigned round = 0; round < 2000; round++) {
-        struct byte_set set = { { 0 } };
-        struct byte_gate gate;
-        char text[80];
-        size_t len = below(&random, sizeof(text));
-        bool wanted = false;
-        for (unsigned i = below(&random, 20); i > 0; i--)
-            byte_set_add(&set, (uint8_t)below(&random, 256));
-        for (size_t i = 0; i < len; i++)
-            text[i] = (char)below(&random, below(&random, 2) != 0 ? 256 : 100);
-        for (size_t i = 0; i < len; i++)
-            wanted = wanted || byte_set_has(&set, (uint8_t)text[i]);
-        byte_gate_make(&gate, &set);
-        assert_int_equal(byte_gate_any(&gate, span_of(text, len)), wanted);
-    }
-    for (unsigned c = 0; c < 256; c++) { /* each byte by itself, at each place */
-        struct byte_set set = { { 0 } };
-        struct byte_gate gate;
-        char text[40];
-        byte_set_add(&set, (uint8_t)c);
-        byte_gate_make(&gate, &set);
-        for (size_t at = 0; at < sizeof(text); at++) {
-            memset(text, (int)(c + 1), sizeof(text));
-            assert_false(byte_gate_any(&gate, span_of(text, sizeof(text))));
-            text[at] = (char)c;
-            assert_true(byte_gate_any(&gate, span_of(text, sizeof(text))));
-            assert_true(byte_gate_any(&gate, span_of(text, at + 1)));
-            assert_false(byte_gate_any(&gate, span_of(text, at)));
-        }
-    }
-}
-
 #define WITH_ARENA(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
 
 int main(void)
 {
     return RUN(WITH_ARENA(known_texts), WITH_ARENA(known_plain_texts), WITH_ARENA(known_bytes),
                WITH_ARENA(literals), WITH_ARENA(matches_have_it), WITH_ARENA(depth),
-               WITH_ARENA(many_texts), TEST(gates));
+               WITH_ARENA(many_texts));
 }

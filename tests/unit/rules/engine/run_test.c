@@ -626,6 +626,45 @@ static void equal_forms_are_scanned_once(void **state)
     bench_unload(&bench);
 }
 
+/* Chains that make a value longer than any memory: refused for lack of it, never overrun. */
+static void texts_that_no_memory_holds(void **state)
+{
+    char rules[4096];
+    struct text out = text_fixed(rules, sizeof(rules) - 1);
+    struct bench bench;
+    (void)state;
+    text_lit(&out, "SecRule ARGS \"@rx aa\" \"id:1,phase:2,pass,t:none");
+    for (unsigned i = 0; i < 31; i++)
+        text_lit(&out, ",t:utf8toUnicode");
+    text_lit(&out, "\"\nSecRule ARGS \"@rx bb\" \"id:2,phase:2,pass,t:none,t:trim");
+    for (unsigned i = 0; i < 31; i++)
+        text_lit(&out, ",t:utf8toUnicode");
+    text_lit(&out, "\"\n");
+    bench_load(&bench, text_cstring(&out));
+    bench_begin(&bench, "ARGS_GET:x=a b\xc3\xa4");
+    assert_int_equal(bench_run(&bench, UINT64_MAX), SEC_MEMORY);
+    bench_unload(&bench);
+}
+
+/* One value cannot take much more than the budget: it is looked at between texts, too. */
+static void a_long_value_spends_the_budget(void **state)
+{
+    enum { LONG = 4096, BUDGET = 6000 };
+    static char value[LONG + 32] = "ARGS_GET:x=";
+    struct bench bench;
+    (void)state;
+    memset(value + 11, '%', LONG);
+    bench_load(&bench,
+               "SecRule ARGS \"@rx a%b\" \"id:1,phase:2,pass,t:none,t:urlDecode\"\n"
+               "SecRule ARGS \"@rx c%d\" \"id:2,phase:2,pass,t:none,t:htmlEntityDecode\"\n"
+               "SecRule ARGS \"@rx e%f\" \"id:3,phase:2,pass,t:none,t:sqlHexDecode\"\n");
+    bench_begin(&bench, value);
+    bench.run.budget = BUDGET;
+    assert_int_equal(bench_run(&bench, UINT64_MAX), SEC_SPENT);
+    assert_true(bench.run.work < BUDGET + 2 * LONG);
+    bench_unload(&bench);
+}
+
 static void expect(struct bench *bench, const char *value, const char *ids)
 {
     bench_begin(bench, value);
@@ -670,5 +709,6 @@ int main(void)
                TEST(a_spent_budget_ends_it), TEST(matches_beyond_the_limit_are_counted),
                TEST(variables_beyond_the_limit_spend_the_budget),
                TEST(memory_that_ends_is_said), TEST(equal_forms_are_scanned_once),
-               TEST(case_of_letters));
+               TEST(case_of_letters), TEST(texts_that_no_memory_holds),
+               TEST(a_long_value_spends_the_budget));
 }
