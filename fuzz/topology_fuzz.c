@@ -40,7 +40,7 @@ static void try_all(const struct redis_value *value, const struct addr *self)
         INVARIANT(addr.port != 0 && addr.family != ADDR_NONE && addr.family != ADDR_UNIX);
     if (value->type == REDIS_TEXT)
         INVARIANT(key_slot(value->text) < CLUSTER_SLOTS);
-    (void)role_is_master(value);
+    (void)!role_is_master(value);
     try_map(value, self);
 }
 
