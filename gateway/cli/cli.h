@@ -95,6 +95,7 @@ int verb_audit(const struct arguments *arguments);
 int verb_status(const struct arguments *arguments);
 int verb_quota(const struct arguments *arguments);
 int verb_limits(const struct arguments *arguments);
+int limits_simulate(const struct arguments *arguments, bool json); /* a part of it */
 struct config;
 /* Of each limit that is leased, how far it may be off: limits.c. */
 void print_leases(const struct config *config);

@@ -1,6 +1,6 @@
 /*
- * `sallyport limits list|counts`: the limits of a configuration, each with who counts it and
- * how far that may be off; and what the running gateway's have decided.
+ * `sallyport limits list|counts|simulate`: the limits of a configuration, each with who counts
+ * it and how far that may be off; and what the running gateway's have decided.
  */
 #include <stdio.h>
 #include <string.h>
@@ -147,10 +147,13 @@ int verb_limits(const struct arguments *arguments)
 {
     const char *what = arguments->operand_count > 0 ? arguments->operands[0] : "list";
     bool json;
-    if (arguments->operand_count > 1 ||
-        (strcmp(what, "list") != 0 && strcmp(what, "counts") != 0))
-        return usage_error("limits list, or limits counts");
+    bool simulated = strcmp(what, "simulate") == 0;
+    if (arguments->operand_count > (simulated ? 2 : 1) ||
+        (!simulated && strcmp(what, "list") != 0 && strcmp(what, "counts") != 0))
+        return usage_error("limits list, limits counts, or limits simulate [LOG]");
     if (!output_is_json(arguments, &json))
         return EXIT_BAD;
+    if (simulated)
+        return limits_simulate(arguments, json);
     return strcmp(what, "list") == 0 ? list(arguments, json) : counts(arguments, json);
 }

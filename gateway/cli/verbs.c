@@ -143,9 +143,9 @@ const struct verb verbs[] = {
                    "export: where to, in place of standard output" } },
       .run = verb_audit },
     { .name = "limits",
-      .operands = "list|counts",
-      .summary = "The limits of a configuration and who counts them; what the running "
-                 "gateway's have decided.",
+      .operands = "list|counts|simulate [LOG]",
+      .summary = "The limits of a configuration; what the running gateway's have decided; "
+                 "over a log.",
       .flags = { CONFIG, CONTROL, OUTPUT },
       .run = verb_limits },
     { .name = "quota",
