@@ -18,6 +18,7 @@
 #include "gateway/stages.h"
 #include "gateway/store/snapshot.h"
 #include "geoip/database.h"
+#include "geoip/feedkept.h"
 #include "geoip/geofile.h"
 #include "geoip/listfile.h"
 #include "geoip/listguard.h"
@@ -308,7 +309,7 @@ static void load_lists(struct site_load *sl, const struct top_conf *top,
     const struct list_item *items = top->lists.items;
     const struct node *node = node_child(root, SPAN("lists"));
 
-    size_t watched = 0;
+    size_t watched = 0, feeds = 0;
     config->list_contains = list_contains;
     config->list_why = list_why;
     config->lists = arena_array(sl->load->arena, struct list_conf, top->lists.count + 1);
@@ -325,10 +326,19 @@ static void load_lists(struct site_load *sl, const struct top_conf *top,
                                     .reason = items[i].reason,
                                     .without = items[i].without,
                                     .max_cover = items[i].max_cover,
-                                    .max_shrink = items[i].max_shrink };
+                                    .max_shrink = items[i].max_shrink,
+                                    .url = items[i].url,
+                                    .ca = items[i].ca,
+                                    .refresh_ms = (uint64_t)items[i].refresh.ms,
+                                    .max_age_ms = (uint64_t)items[i].max_age.ms,
+                                    .max_bytes = items[i].max_bytes,
+                                    .allow_private = items[i].allow_private };
+        feeds += load_feed(sl, list, child != NULL ? child->place : node->place);
         build_list(sl, list, child != NULL ? child->place : node->place);
-        watched += list->watch && list->file.text.len > 0;
+        watched += list->url.len > 0 || (list->watch && list->file.text.len > 0);
     }
+    if (feeds > FEEDS_MAX)
+        complain_at(sl, node->place, "more than 16 lists have a url");
     if (watched > WATCHED_LISTS_MAX)
         complain_at(sl, node->place, "more than 256 lists are watched");
 }

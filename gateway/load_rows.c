@@ -443,7 +443,24 @@ const struct option list_rows[] = {
            .help = "A file that covers more percent of the public addresses is refused."),
     OPTION(struct list_item, max_shrink, OPT_INT, .fallback = "50", .min = 0, .max = 100,
            .help = "A changed file that has lost more percent of its entries is refused; a "
-                   "reload takes it."),
+                   "reload takes it. From a URL it is refused until this is raised."),
+    OPTION(struct list_item, url, OPT_TEXT, .fallback = "",
+           .help = "Where it is fetched again and again: https, or http with allow_private. A "
+                   "`file` beside it counts until there is an answer.",
+           .example = "https://lists.example.net/drop.txt"),
+    OPTION(struct list_item, refresh, OPT_DURATION, .fallback = "1h", .min = 1000,
+           .max = 30 * DAY_MS, .help = "From one fetch to the next."),
+    OPTION(struct list_item, max_age, OPT_DURATION, .fallback = "7d", .min = 1000,
+           .max = 365 * DAY_MS,
+           .help = "Without an answer for so long it is called stale in the log and in "
+                   "`status`; it goes on to count."),
+    OPTION(struct list_item, max_bytes, OPT_SIZE, .fallback = "32MiB", .min = 1024,
+           .max = LISTFILE_BYTES_MAX, .help = "A longer answer is refused."),
+    OPTION(struct list_item, ca, OPT_FILE,
+           .help = "PEM bundle of authorities for its server. Default: the system's."),
+    OPTION(struct list_item, allow_private, OPT_BOOL, .fallback = "false",
+           .help = "The server that the URL names may have an address that is not public, and "
+                   "be asked by http. Where a redirect leads elsewhere it may not."),
     OPTIONS_END,
 };
 

@@ -55,6 +55,11 @@ struct list_item {
     struct span reason;
     struct cidrs without;
     int64_t max_cover, max_shrink;
+    struct span url;
+    struct path ca;
+    struct duration refresh, max_age;
+    uint64_t max_bytes;
+    bool allow_private;
 };
 
 /* What a site has of its own. */

@@ -73,4 +73,7 @@ const struct compress_conf *load_compress(struct site_load *sl,
 void load_defaults(struct site_load *sl, const struct node *defaults, struct level *level);
 void load_sites(struct site_load *sl, const struct node *sites, const struct level *defaults);
 
+/* load_feed.c: whether the list is fetched; complains of what is wrong with it. */
+bool load_feed(struct site_load *sl, const struct list_conf *list, struct place place);
+
 #endif

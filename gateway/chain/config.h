@@ -98,6 +98,10 @@ struct list_conf {
     struct span name;
     struct cidrs ips; /* inline */
     struct path file; /* or from a file */
+    struct span url;  /* or fetched; empty: not */
+    struct path ca;
+    uint64_t refresh_ms, max_age_ms, max_bytes;
+    bool allow_private;
     bool watch;
     int format;           /* of the file: enum listfile_format */
     struct span reason;   /* of entries that say none */

@@ -50,9 +50,11 @@ static void print_lists(const json_t *lists)
     json_array_foreach(lists, i, list)
     {
         const char *trouble = text_of(list, "trouble");
-        (void)printf("list %s: version %lld, %lld ranges, %s%s%s\n", text_of(list, "name"),
+        (void)printf("list %s: version %lld, %lld ranges, %s%s%s%s%s\n", text_of(list, "name"),
                      number_of(list, "version"), number_of(list, "ranges"),
-                     text_of(list, "path"), *trouble != '\0' ? ": " : "", trouble);
+                     text_of(list, "path"), text_of(list, "url"),
+                     json_is_true(json_object_get(list, "stale")) ? ", stale" : "",
+                     *trouble != '\0' ? ": " : "", trouble);
     }
 }
 

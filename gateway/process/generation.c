@@ -349,6 +349,7 @@ int generation_main(int argc, char **argv)
         return 1;
     }
     load(home);
+    feeds_load(home);
     names_load(home);
     bind_listeners(home);
     settings_send(home);

@@ -6,6 +6,7 @@
  *   generation_crew.c      its workers: fork, reap, watch
  *   generation_settings.c  what recorder and steward are told
  *   generation_names.c     what names of upstreams stand for
+ *   generation_feeds.c     what fetched lists held last
  */
 #ifndef SALLYPORT_GENERATION_H
 #define SALLYPORT_GENERATION_H
@@ -98,6 +99,9 @@ void *setup_memory(struct setup *setup, const char *name, uint32_t layout, size_
 void names_load(struct home *home);
 /* `server.resolver` as resolver_open takes it. */
 void names_servers(struct text *out, const struct config *config);
+
+/* generation_feeds.c: what lists of other servers held last. */
+void feeds_load(struct home *home);
 
 /* generation_crew.c */
 void crew_start(struct home *home);

@@ -91,7 +91,7 @@ static void send_recorder(struct home *home)
 
 static bool watched(const struct list_conf *list)
 {
-    return list->watch && list->file.text.len > 0;
+    return list->url.len > 0 || (list->watch && list->file.text.len > 0);
 }
 
 /* Databases are large: the steward need not read again what the generation has just read. */
@@ -174,6 +174,19 @@ static bool put_guard(struct watched_list *to, const struct list_conf *list)
     return settings_put(to->reason, sizeof(to->reason), list->reason);
 }
 
+/* A file beside a URL has been read, and is not watched. */
+static bool put_origin(struct watched_list *to, const struct list_conf *list)
+{
+    if (list->url.len == 0)
+        return settings_put(to->path, sizeof(to->path), list->file.text);
+    to->refresh_ms = list->refresh_ms;
+    to->max_age_ms = list->max_age_ms;
+    to->max_bytes = list->max_bytes;
+    to->allow_private = list->allow_private;
+    return settings_put(to->url, sizeof(to->url), list->url) &&
+           settings_put(to->ca, sizeof(to->ca), list->ca.text);
+}
+
 static void put_spared(struct steward_settings *settings, const struct config *config)
 {
     size_t count = config->spared_count < SPARED_MAX ? config->spared_count : SPARED_MAX;
@@ -224,8 +237,7 @@ static void send_steward(struct home *home)
         struct watched_list *list = &settings->lists[settings->list_count++];
         list->id = (uint32_t)i;
         fits = settings_put(list->name, sizeof(list->name), config->lists[i].name) &&
-               settings_put(list->path, sizeof(list->path), config->lists[i].file.text) &&
-               put_guard(list, &config->lists[i]);
+               put_origin(list, &config->lists[i]) && put_guard(list, &config->lists[i]);
     }
     put_spared(settings, config);
     if (!fits || !put_databases(settings, config) || !put_keys(settings, config) ||

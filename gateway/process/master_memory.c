@@ -16,9 +16,9 @@
 
 /* Names of the core; stages' regions go when no configuration names them any more. */
 static const struct span kept_names[] = {
-    SPAN_INIT("slots"),   SPAN_INIT("audit"), SPAN_INIT("peers"),
-    SPAN_INIT("tickets"), SPAN_INIT("seal"),  SPAN_INIT("servers"),
-    SPAN_INIT("meters"),  SPAN_INIT("kept"),  SPAN_INIT("names"),
+    SPAN_INIT("slots"), SPAN_INIT("audit"),   SPAN_INIT("peers"),  SPAN_INIT("tickets"),
+    SPAN_INIT("seal"),  SPAN_INIT("servers"), SPAN_INIT("meters"), SPAN_INIT("kept"),
+    SPAN_INIT("names"), SPAN_INIT("feeds"),
 };
 
 /* Sealed in size: a worker that is taken over cannot shrink it under the others' feet. */

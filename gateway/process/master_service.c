@@ -36,6 +36,7 @@ static void start(struct service *service)
         spawn.fds[ROLE_FD_METRICS] = listen_find(master, BIND_METRICS);
         spawn.fds[ROLE_FD_SERVERS] = memory_find(master, "servers");
         spawn.fds[ROLE_FD_KEPT] = master->kept_fd;
+        spawn.fds[ROLE_FD_FEEDS] = memory_find(master, "feeds");
         spawn.fds[ROLE_FD_NAMES] = memory_find(master, "names");
         spawn.fds[ROLE_FD_BANS] = memory_find(master, "stage.bans");
         spawn.fds[ROLE_FD_QUOTAS] = memory_find(master, "stage.quotas");

@@ -49,7 +49,8 @@ const struct process_row process_table[ROLE_COUNT] = {
     [ROLE_STEWARD] = { .role = ROLE_STEWARD,
                        .name = "steward",
                        .lives = "replaced by each generation",
-                       .purpose = "control socket; publishes watched lists to the workers; "
+                       .purpose = "control socket; publishes watched and fetched lists to the "
+                                  "workers; "
                                   "checks the health of servers, asks for the names that "
                                   "they are found by",
                        .never = "is in the way of a request",

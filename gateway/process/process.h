@@ -70,6 +70,7 @@ enum role_fd {
     ROLE_FD_LOCKOUT = 17,  /* steward: memfd, auth/lockout.h; none without login */
     ROLE_FD_SESSIONS = 18, /* steward: memfd, auth/session.h; none without sessions */
     ROLE_FD_NAMES = 19,    /* steward: memfd, struct names_kept of upstream/discovery.h */
+    ROLE_FD_FEEDS = 20,    /* steward: memfd, geoip/feedkept.h; none without such lists */
     ROLE_FD_END
 };
 

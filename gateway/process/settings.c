@@ -83,6 +83,15 @@ static bool name_good(const struct discovery *name)
            name->kind <= DISCOVER_SERVICES && name->slots > 0 && name->slots <= FOUND_MAX;
 }
 
+static bool list_good(const struct watched_list *list)
+{
+    return list->kind < SNAPSHOT_KINDS && list->format <= LISTFILE_JSON &&
+           list->without_count <= LIST_WITHOUT_MAX &&
+           ends(list->reason, sizeof(list->reason)) && ends(list->name, sizeof(list->name)) &&
+           ends(list->path, sizeof(list->path)) && ends(list->url, sizeof(list->url)) &&
+           ends(list->ca, sizeof(list->ca)) && list->max_bytes <= LISTFILE_BYTES_MAX;
+}
+
 enum err steward_settings_open(int fd, const struct steward_settings **settings)
 {
     struct span bytes;
@@ -106,11 +115,7 @@ enum err steward_settings_open(int fd, const struct steward_settings **settings)
         if (!provider_good(&s->providers[i]))
             return ERR_PROTOCOL;
     for (uint32_t i = 0; i < s->list_count; i++)
-        if (s->lists[i].kind >= SNAPSHOT_KINDS || s->lists[i].format > LISTFILE_JSON ||
-            s->lists[i].without_count > LIST_WITHOUT_MAX ||
-            !ends(s->lists[i].reason, sizeof(s->lists[i].reason)) ||
-            !ends(s->lists[i].name, sizeof(s->lists[i].name)) ||
-            !ends(s->lists[i].path, sizeof(s->lists[i].path)))
+        if (!list_good(&s->lists[i]))
             return ERR_PROTOCOL;
     (void)close(fd);
     *settings = s;

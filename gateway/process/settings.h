@@ -17,7 +17,7 @@ enum {
     WATCHED_FILES_MAX =
         WATCHED_LISTS_MAX + 3 /* databases */ + 16 /* keys */ + WATCHED_USERS_MAX
 };
-enum { SETTINGS_LAYOUT = 5, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
+enum { SETTINGS_LAYOUT = 6, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
 
 struct recorder_settings {
     uint32_t layout;
@@ -29,6 +29,8 @@ struct recorder_settings {
     char audit_path[SETTINGS_PATH_BYTES]; /* empty: standard output */
     char user[SETTINGS_TEXT_BYTES];       /* empty: keep */
 };
+
+enum { PROVIDER_URL_BYTES = 2048 + 1 };
 
 struct watched_list {
     uint32_t id;      /* of the snapshot */
@@ -42,10 +44,14 @@ struct watched_list {
     bool denies;
     char reason[SETTINGS_TEXT_BYTES];
     struct cidr without[LIST_WITHOUT_MAX];
+    /* Address lists of other servers. */
+    char url[PROVIDER_URL_BYTES]; /* empty: it is a file */
+    char ca[SETTINGS_PATH_BYTES];
+    uint64_t refresh_ms, max_age_ms, max_bytes;
+    bool allow_private;
 };
 
 /* Whose keys are fetched: struct provider of gateway/chain/config.h in bounded strings. */
-enum { PROVIDER_URL_BYTES = 2048 + 1 };
 struct watched_provider {
     uint32_t id; /* of the snapshot */
     uint32_t algs;

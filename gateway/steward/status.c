@@ -115,6 +115,19 @@ static void write_time(struct json *j, const char *key, uint64_t wall_s)
     json_text(j, key, text_span(&time));
 }
 
+static void write_origin(struct json *j, const struct steward *steward,
+                         const struct watched *list)
+{
+    if (list->settings->url[0] == '\0') {
+        json_text(j, "path", span_text(list->settings->path));
+        return;
+    }
+    json_text(j, "url", span_text(list->settings->url));
+    json_bool(j, "stale", feed_stale(list, steward->loop.clock.wall_us / 1000000u));
+    if (list->fetched_s != 0)
+        write_time(j, "fetched", list->fetched_s);
+}
+
 static void write_lists(struct json *j, const struct steward *steward)
 {
     json_begin_array(j, "lists");
@@ -122,7 +135,7 @@ static void write_lists(struct json *j, const struct steward *steward)
         const struct watched *list = &steward->lists[i];
         json_begin_object(j, NULL);
         json_text(j, "name", span_text(list->settings->name));
-        json_text(j, "path", span_text(list->settings->path));
+        write_origin(j, steward, list);
         json_uint(j, "version", list->version);
         json_uint(j, "ranges", list->ranges);
         if (list->loaded_s != 0)

@@ -111,6 +111,8 @@ static enum err close_sandbox(struct steward *steward)
         return ERR_MEMORY;
     size_t count = 0;
     for (uint32_t i = 0; i < settings->list_count; i++) {
+        if (settings->lists[i].url[0] != '\0')
+            continue;
         char *folder = arena_alloc(&steward->arena, SETTINGS_PATH_BYTES);
         if (folder == NULL)
             return ERR_MEMORY;
@@ -158,6 +160,7 @@ static enum err set_up(struct steward *steward)
     TRY(sources_open(steward));
     TRY(users_open(steward));
     TRY(names_open(steward));
+    TRY(feeds_open(steward));
     TRY(close_sandbox(steward));
     sandbox_probe(ROLE_STEWARD);
 
@@ -171,6 +174,7 @@ static enum err set_up(struct steward *steward)
     sources_start(steward);
     users_start(steward);
     names_start(steward);
+    feeds_start(steward);
     steward->ending.fire = on_ending;
     steward->master.on_event = on_message;
     return loop_add(&steward->loop, &steward->master, ROLE_FD_MASTER, EPOLLIN);

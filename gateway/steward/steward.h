@@ -11,6 +11,7 @@
  *   providers.c  keys of providers to snapshots
  *   users.c    stores of local users to snapshots
  *   sessions.c who is signed in
+ *   feeds.c    lists of other servers to snapshots
  *   names.c    what names of upstreams stand for, to snapshots
  *   metrics.c  the metrics listener; exposition.c: what it shows
  */
@@ -61,6 +62,8 @@ struct watched {
     size_t ranges;
     const char *trouble; /* NULL: the last reading was good */
     uint64_t loaded_s;   /* wall clock */
+    uint64_t fetched_s;  /* wall clock, when its server was last heard; 0: never */
+    bool another;        /* what is published is of another URL: lengths are not compared */
 };
 
 struct member {
@@ -97,6 +100,7 @@ struct steward {
     struct user_keeper *users;    /* users.c */
     const struct vault *sessions; /* sessions.c; NULL: no site has any */
     struct names *names;          /* names.c; NULL: none */
+    struct feeds *feeds;          /* feeds.c; NULL: none */
     struct arena arena;
     int landlock_abi; /* asked before the sandbox closed */
     bool finishing;
@@ -158,6 +162,13 @@ void sources_asked(struct watch *watch, uint32_t events);
 void sessions_map(struct steward *steward);
 void sessions_command(struct client *client, const struct json_t *request);
 
+/* feeds.c: opened before the sandbox closes, for it reads authorities, and behind sources_open,
+ * by whose agent it asks; then started. */
+MUST_USE enum err feeds_open(struct steward *steward);
+void feeds_start(struct steward *steward);
+/* No word of its server for longer than max_age. */
+bool feed_stale(const struct watched *list, uint64_t now_s);
+
 /* names.c: opened before the sandbox closes, for it reads resolv.conf; then started. */
 MUST_USE enum err names_open(struct steward *steward);
 void names_start(struct steward *steward);
@@ -180,6 +191,10 @@ MUST_USE enum err lists_open(struct steward *steward);
 /* Reads what has changed, and sends it; answers the trouble of a file, or NULL. */
 const char *lists_look(struct steward *steward);
 void lists_send(struct steward *steward, struct member *member);
+/* Read, checked and sent; NULL, or why not. */
+const char *lists_take(struct steward *steward, struct watched *list, struct span text);
+/* The same of a block that was checked before. */
+const char *lists_take_block(struct steward *steward, struct watched *list, struct span block);
 /* Everything once more, a little later: it has not read its last ones. */
 void lists_resend(struct steward *steward, struct member *member);
 void lists_look_kind(struct steward *steward, uint32_t kind); /* enum snapshot_kind */

@@ -18,6 +18,7 @@
 #include "gateway/base/log.h"
 #include "gateway/steward/users.h"
 #include "gateway/store/snapshot.h"
+#include "geoip/feedkept.h"
 #include "geoip/geofile.h"
 #include "geoip/listfile.h"
 #include "geoip/listguard.h"
@@ -145,7 +146,14 @@ static const char *guard_and_seal(struct watched *list, struct span block, uint3
     char buffer[256];
     struct text detail = text_fixed(buffer, sizeof(buffer));
     struct listguard guard = guard_of(list->steward_settings, list->settings);
-    size_t was = list->version > 0 ? list->ranges : list->settings->entries;
+    size_t was = list->another ? 0 : list->version > 0 ? list->ranges : list->settings->entries;
+    bool fetched = list->settings->url[0] != '\0';
+    /* An empty answer is what a broken server gives; and what cannot be kept is lost at the
+     * next reload. */
+    if (fetched && addrlist_count(block) == 0)
+        return "it is empty";
+    if (fetched && block.len > FEED_BYTES_MAX)
+        return "it is too large";
     const char *trouble = listguard_refuses(&guard, block, was, now_s, &detail);
     if (trouble != NULL) {
         log_error("watched list is refused; the last good one stays",
@@ -172,8 +180,8 @@ static const char *build_list(struct watched *list, struct span text, struct are
                                 .reason = span_text(settings->reason) };
     if (listfile_read(text, &how, arena, &entries, &problem) != OK) {
         log_error("watched list cannot be read; the last good one stays",
-                  F_TEXT("path", settings->path), F_INT("line", problem.line),
-                  F_TEXT("why", problem.why));
+                  F_TEXT("list", settings->name), F_TEXT("path", settings->path),
+                  F_INT("line", problem.line), F_TEXT("why", problem.why));
         return problem.line > 0 ? "a line is malformed" : problem.why;
     }
     struct cidrs without = { (struct cidr *)settings->without, settings->without_count };
@@ -279,6 +287,33 @@ static void look(struct steward *steward, struct watched *list)
     (void)close(fd);
 }
 
+static void taken(struct steward *steward, struct watched *list)
+{
+    list->loaded_s = steward->loop.clock.wall_us / 1000000u;
+    publish(steward, list);
+}
+
+const char *lists_take(struct steward *steward, struct watched *list, struct span text)
+{
+    struct arena arena;
+    arena_init(&arena, NULL, 0, NULL, PARSE_BYTES_MAX);
+    const char *trouble = build_list(list, text, &arena);
+    arena_reset(&arena);
+    if (trouble == NULL)
+        taken(steward, list);
+    return trouble;
+}
+
+const char *lists_take_block(struct steward *steward, struct watched *list, struct span block)
+{
+    const char *trouble = seal(list, block);
+    if (trouble == NULL) {
+        list->ranges = addrlist_count(block);
+        taken(steward, list);
+    }
+    return trouble;
+}
+
 /* Not a file to be read whole: it is open all the time. */
 static void look_at_users(struct steward *steward, struct watched *list)
 {
@@ -303,7 +338,8 @@ static void look_at_users(struct steward *steward, struct watched *list)
 void lists_look_kind(struct steward *steward, uint32_t kind)
 {
     for (uint32_t i = 0; i < steward->settings->list_count; i++) {
-        if (steward->lists[i].settings->kind != kind)
+        if (steward->lists[i].settings->kind != kind ||
+            steward->lists[i].settings->url[0] != '\0')
             continue;
         if (kind == SNAPSHOT_USERS)
             look_at_users(steward, &steward->lists[i]);
@@ -326,7 +362,8 @@ static void watch_folders(struct steward *steward)
 {
     for (uint32_t i = 0; i < steward->settings->list_count; i++) {
         char folder[SETTINGS_PATH_BYTES];
-        if (settings_folder(folder, sizeof(folder), steward->lists[i].settings->path))
+        if (steward->lists[i].settings->url[0] == '\0' &&
+            settings_folder(folder, sizeof(folder), steward->lists[i].settings->path))
             (void)inotify_add_watch(steward->inotify.fd, folder, EVENTS_OF_INTEREST);
     }
 }

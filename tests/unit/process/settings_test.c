@@ -118,6 +118,11 @@ static void test_steward(void **state)
     settings->list_count = 2;
     memset(settings->lists[1].path, 'p', sizeof(settings->lists[1].path));
     assert_int_equal(open_steward(settings, base + 2 * one), ERR_PROTOCOL);
+    settings->lists[1].path[0] = settings->lists[1].path[sizeof(settings->lists[1].path) - 1] =
+        '\0';
+    assert_int_equal(open_steward(settings, base + 2 * one), OK);
+    memset(settings->lists[1].url, 'u', sizeof(settings->lists[1].url));
+    assert_int_equal(open_steward(settings, base + 2 * one), ERR_PROTOCOL);
     memset(settings, 0, base + 2 * one);
     settings->layout = SETTINGS_LAYOUT;
     settings->provider_count = PROVIDERS_MAX;
