@@ -82,7 +82,7 @@ static char look_up(void *state, int kind, const char *word, size_t len)
 
 static bool is_sqli(struct span value)
 {
-    union sqli_state state;
+    UNCLEARED union sqli_state state;
     if (!has_own_lookup)
         return true;
     libinjection_sqli_init(&state, value.p, value.len, 0);

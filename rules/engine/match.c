@@ -306,7 +306,7 @@ static bool on_match(struct sec_run *run, const struct shown *shown, const struc
 /* 1, 0, or -1: out of memory. */
 static int judge(struct sec_run *run, struct shown *shown)
 {
-    struct found found;
+    UNCLEARED struct found found;
     found.yes = found.located = false;
     found.captures.count = 0;
     try_value(run, shown, &found);

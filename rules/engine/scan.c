@@ -294,7 +294,7 @@ static void find_distinct(struct distinct *d, struct sec_run *run,
                           const struct scan_class *class)
 {
     const struct sec_plan *plan = run->plan;
-    struct making m;
+    UNCLEARED struct making m;
     m.d = d;
     m.run = run;
     m.count = 0;
@@ -345,7 +345,7 @@ static enum sec_end scan_value(struct sec_run *run, struct sec_value *value,
             return SEC_MEMORY;
         return look_at(&look, class, text);
     }
-    struct distinct d;
+    UNCLEARED struct distinct d;
     if (!room_for(run->local, bound_of(class, text.len)))
         return SEC_MEMORY;
     d.texts[0] = text;
