@@ -228,7 +228,8 @@ def test_bans_and_quotas_survive_a_restart():
         assert {(row["net"], row["cause"], row.get("reason")) for row in rows} == \
             {("192.0.2.5", "honeypot", None), ("192.0.2.6", "operator", "ticket")}
         got = [status(gateway, "192.0.2.7") for _ in range(4)]
-        assert got.count(200) <= 2 and got[-1] == 429
+        # One that came before the state was read is not counted with it.
+        assert got.count(200) <= 3 and got[-1] == 429
         # A lifted ban does not come back with the next steward.
         assert ban(gateway, "del", "192.0.2.6")[0] == 0
         assert gateway.reload().returncode == 0

@@ -254,8 +254,8 @@ def test_cluster_fails_over(cluster):
     with Sallyport(shared({"cluster": cluster.urls()}, [LIMIT, PROBE]), ENV) as gateway:
         for node in cluster.nodes[:3]:
             node.ask("FLUSHALL")
-        eventually(lambda: store_mode(gateway) == "exact", what="the Cluster in use")
-        key = cluster.keys()[0]  # both limits are of one list, which is on one node
+        # Keys end by themselves: they are looked at right behind a decision.
+        key = eventually(lambda: store_mode(gateway) == "exact" and cluster.keys(), what="the Cluster in use")[0]
         home = next(node for node in cluster.nodes[:3] if key in node.ask("KEYS", "*"))
         spare = cluster.nodes[3]
         if home is not cluster.nodes[0]:  # the one that has a replica is to be the one that fails
