@@ -89,7 +89,7 @@ def fails_over(gateway, master, replica, how):
     assert not drive.odd
     assert drive.passed <= 210, "what had been counted was forgotten"
     assert drive.longest < 20
-    assert replica.ask("INFO", "commandstats").count("cmdstat_evalsha")
+    eventually(lambda: store_mode(gateway) and replica.ask("INFO", "commandstats").count("cmdstat_eval"), 60, "its script there")
     # The old one comes back as a replica, and nobody goes to it.
     if how == "killed":
         master.start()
