@@ -1,6 +1,7 @@
 /*
  * What matches need: where Hyperscan finds the pattern, the text has a byte and a text of those
- * that every match is said to have.
+ * that every match is said to have, also when it has none of the bytes relied on; and a pattern
+ * said to be blind to case finds in lower case what it finds without regard to case.
  *
  * Input: the pattern, a newline, the text.
  */
@@ -36,25 +37,32 @@ static bool finds(const char *pattern, unsigned flags, struct span text)
     return found;
 }
 
-static bool has_text(const struct pattern_need *need, struct span text)
+static bool has_text(const struct span *texts, unsigned count, struct span lower)
 {
-    char lower[TEXT_MAX];
-    for (size_t i = 0; i < text.len; i++)
-        lower[i] = ascii_lower(text.p[i]);
-    for (unsigned i = 0; i < need->text_count; i++) {
-        if (span_find(span_of(lower, text.len), need->texts[i]) >= 0)
+    for (unsigned i = 0; i < count; i++) {
+        if (span_find(lower, texts[i]) >= 0)
             return true;
     }
-    return need->text_count == 0;
+    return count == 0;
 }
 
 static void check(struct arena *arena, const char *pattern, unsigned flags, struct span text)
 {
     struct pattern_need need;
     INVARIANT(pattern_need(pattern, flags, arena, &need) == OK);
-    bool skipped = !has_text(&need, text) || !byte_set_any(&need.bytes, text);
+    char room[TEXT_MAX];
+    for (size_t i = 0; i < text.len; i++)
+        room[i] = ascii_lower(text.p[i]);
+    struct span lower = span_of(room, text.len);
+    bool plain = !byte_set_any(&need.relied, text);
+    bool skipped = !has_text(need.texts, need.text_count, lower) ||
+                   !byte_set_any(&need.bytes, text) || (plain && need.never) ||
+                   (plain && !has_text(need.plain_texts, need.plain_count, lower));
     if (skipped && text.len > 0)
         INVARIANT(!finds(pattern, flags, text));
+    if (text.len > 0 && pattern_is_blind_to_case(pattern, flags))
+        INVARIANT(finds(pattern, flags, lower) ==
+                  finds(pattern, flags | HS_FLAG_CASELESS, text));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
