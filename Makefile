@@ -313,6 +313,10 @@ bench-geo: ## nanoseconds of a look-up in DATABASES="a.mmdb b.mmdb" together; wi
 	@$(if $(DATABASES),,$(BUILD)/release/sallyport geoip build --to $(BUILD)/release/geo.mmdb)
 	@$(BUILD)/release/bench-geo $(or $(DATABASES),$(BUILD)/release/geo.mmdb)
 
+bench-bulk: ## what the worker grows by while 1 GiB goes down and up: R=bytes
+	@$(MAKE) --no-print-directory all VARIANT=release
+	@SALLYPORT=$(BUILD)/release/sallyport $(PYTHON) tests/bench/bulk.py $(R)
+
 bench-lists: ## reading, building and looking up an address list of 1.2 million prefixes
 	@$(MAKE) --no-print-directory $(BUILD)/release/bench-lists VARIANT=release
 	@$(BUILD)/release/bench-lists
@@ -356,5 +360,6 @@ FORCE:
 conformance_targets := conformance conformance-reference conformance-modsecurity \
 	conformance-compare differ differ-check
 .PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
-	replay-binaries fuzz fuzz-binaries e2e test-idp language-tests bench bench-audit bench-geo bench-lists geo-data incident rules-micro cover layers words format-check format \
+	replay-binaries fuzz fuzz-binaries e2e test-idp language-tests bench bench-audit bench-geo bench-lists bench-limits \
+	bench-bulk geo-data incident rules-micro cover layers words format-check format \
 	docs-check lint help FORCE
