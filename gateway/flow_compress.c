@@ -16,18 +16,21 @@
 #include "gateway/http/accept.h"
 #include "gateway/http/encode.h"
 #include "gateway/net/channel.h"
+#include "gateway/net/share.h"
 #include "gateway/net/tls.h"
 
 enum {
     SLICE_BYTES = 32 * 1024, /* of input, in one turn */
     PIECE_BYTES = 16 * 1024, /* of output, to the stream at once */
     QUIET_MS = 20,
+    ENCODER_SHARE = 4, /* one client has a part of the ceiling, or one encoder */
 };
 
 struct flow_compress {
     struct flow *flow;
     struct encoder encoder;
     size_t charged;
+    struct client_share *share; /* where it is counted, too; or NULL */
     struct task turn;
     struct timer quiet;
     flow_compressed_fn *taken;
@@ -251,8 +254,10 @@ static void let_go(struct flow_compress *fc)
     task_cancel(&fc->turn);
     timer_remove(&worker->loop, &fc->quiet);
     encoder_close(&fc->encoder);
-    stash_free(&fc->rest, &worker->slabs);
+    stash_free(&fc->rest, fc->flow->txn.arena->pool);
     worker->encoder_bytes -= fc->charged;
+    if (fc->share != NULL)
+        fc->share->encoder_bytes -= fc->charged;
     fc->charged = 0;
 }
 
@@ -274,6 +279,10 @@ static bool begin(struct flow *flow, enum coding coding, flow_compressed_fn *tak
 
     if (worker->encoder_bytes > most || bytes > most - worker->encoder_bytes)
         return false;
+    struct client_share *share = client_share_of(worker, &flow->txn.client);
+    if (share != NULL && worker->share_slabs > 0 &&
+        share->encoder_bytes + bytes > most / ENCODER_SHARE && share->encoder_bytes > 0)
+        return false;
     struct flow_compress *fc = arena_new(flow->txn.arena, struct flow_compress);
     if (fc == NULL || !encoder_open(&fc->encoder, coding))
         return false;
@@ -282,7 +291,10 @@ static bool begin(struct flow *flow, enum coding coding, flow_compressed_fn *tak
     fc->turn.run = on_turn;
     fc->quiet.fire = on_quiet;
     fc->charged = bytes;
+    fc->share = share;
     worker->encoder_bytes += bytes;
+    if (share != NULL)
+        share->encoder_bytes += bytes;
     flow->compress = fc;
     return true;
 }
@@ -378,7 +390,7 @@ static void on_turn(struct task *task)
             worker_flush(worker);
             return;
         }
-        stash_free(&fc->rest, &worker->slabs);
+        stash_free(&fc->rest, fc->flow->txn.arena->pool);
         timer_set(&worker->loop, &fc->quiet, QUIET_MS);
     }
     if (fc->ending)
@@ -414,7 +426,7 @@ void flow_compress_body(struct flow *flow, struct span bytes)
     if (bytes.len == 0)
         return;
     fc->rest_at = 0;
-    if (!stash_keep(&fc->rest, &worker->slabs, bytes)) {
+    if (!stash_keep(&fc->rest, fc->flow->txn.arena->pool, bytes)) {
         flow->cut = "memory";
         flow_compress_cut(flow);
         exchange_abort(&flow->exchange);

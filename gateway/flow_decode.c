@@ -41,7 +41,11 @@ void flow_decode_body(struct flow *flow, const struct flow_coded *coded, flow_de
     struct decode_limits limits = { .bytes = (size_t)coded->limit,
                                     .ratio = DECODE_RATIO,
                                     .held = &worker->held_bytes,
-                                    .held_max = coded->held->worker_max };
+                                    .held_max = coded->held->worker_max,
+                                    .share = held_share_count(coded->held),
+                                    /* A body as it came and as it is read, at least. */
+                                    .share_max =
+                                        held_share_max(coded->held) + coded->held->limit };
     struct codings codings;
 
     enum decode_error error = codings_of(&codings, coded->fields);

@@ -8,19 +8,9 @@
 
 enum { HELD_FIRST = 16 * 1024 };
 
-static size_t *share_of(struct worker *worker, const struct addr *client)
-{
-    struct addr subscriber;
-
-    if (!addr_subscriber(client, &subscriber))
-        return NULL;
-    uint64_t hash = siphash(&worker->held_key, subscriber.bytes, sizeof subscriber.bytes);
-    return &worker->held_share[(hash ^ subscriber.family) % HELD_SHARES];
-}
-
 void held_begin(struct held *held, const struct addr *client, uint64_t expected)
 {
-    held->share = share_of(held->worker, client);
+    held->share = client_share_of(held->worker, client);
     held->p = NULL;
     held->len = held->size = held->counted = 0;
     if (expected > 0 && expected <= HELD_IN_ARENA_MAX && expected <= held->limit) {
@@ -29,12 +19,18 @@ void held_begin(struct held *held, const struct addr *client, uint64_t expected)
     }
 }
 
-static bool share_allows(const struct held *held, size_t more)
+size_t held_share_max(const struct held *held)
 {
     size_t max = held->worker_max / HELD_SHARE;
 
-    max = max > held->limit ? max : held->limit;
-    return held->share == NULL || (more <= max && *held->share <= max - more);
+    return max > held->limit ? max : held->limit;
+}
+
+static bool share_allows(const struct held *held, size_t more)
+{
+    size_t max = held_share_max(held);
+
+    return held->share == NULL || (more <= max && held->share->held <= max - more);
 }
 
 static enum err grow(struct held *held, size_t need)
@@ -55,7 +51,7 @@ static enum err grow(struct held *held, size_t need)
         memcpy(p, held->p, held->len);
     held->worker->held_bytes += more;
     if (held->share != NULL)
-        *held->share += more;
+        held->share->held += more;
     held->counted = held->size = size;
     held->p = p;
     return OK;
@@ -77,7 +73,7 @@ void held_free(struct held *held)
     if (held->counted > 0) {
         held->worker->held_bytes -= held->counted;
         if (held->share != NULL)
-            *held->share -= held->counted;
+            held->share->held -= held->counted;
         free(held->p);
     }
     *held = (struct held){ 0 };

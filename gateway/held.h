@@ -11,7 +11,7 @@
 
 #include "gateway/base/addr.h"
 #include "gateway/base/arena.h"
-#include "gateway/net/worker.h"
+#include "gateway/net/share.h"
 
 enum { HELD_IN_ARENA_MAX = 4096, HELD_SHARE = 4 };
 
@@ -20,10 +20,10 @@ struct held {
     struct arena *arena;
     char *p;
     size_t len, size;
-    size_t limit;      /* of this body */
-    size_t worker_max; /* of all held bodies together */
-    size_t counted;    /* in worker->held_bytes */
-    size_t *share;     /* the client's part of that; NULL: not counted */
+    size_t limit;               /* of this body */
+    size_t worker_max;          /* of all held bodies together */
+    size_t counted;             /* in worker->held_bytes */
+    struct client_share *share; /* the client's part of that; NULL: not counted */
 };
 
 /* The caller sets worker, arena, limit and worker_max before. `client` may be no network
@@ -33,6 +33,13 @@ void held_begin(struct held *held, const struct addr *client, uint64_t expected)
  * worker's, or none left. */
 MUST_USE enum err held_add(struct held *held, struct span bytes);
 void held_free(struct held *held);
+
+/* What its client may hold in all, and where that is counted; NULL: it is not. */
+size_t held_share_max(const struct held *held);
+static inline size_t *held_share_count(const struct held *held)
+{
+    return held->share != NULL ? &held->share->held : NULL;
+}
 
 static inline struct span held_span(const struct held *held)
 {

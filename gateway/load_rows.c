@@ -204,6 +204,11 @@ static const struct option limits_rows[] = {
     OPTION_NAMED("h2_streams", struct server_conf, limits.h2_streams, OPT_INT,
                  .fallback = "100", .min = 1, .max = 1000,
                  .help = "Requests of one HTTP/2 connection at a time."),
+    OPTION_NAMED("client_share", struct server_conf, limits.client_share, OPT_INT,
+                 .fallback = "12", .min = 1, .max = 100,
+                 .help = "Per cent of a worker's memory for messages under way, and of its "
+                         "HTTP/2 requests, for one address (IPv6: /64) that is no trusted "
+                         "proxy; 100: all of it."),
     OPTION_NAMED("header_timeout", struct server_conf, limits.header_timeout, OPT_DURATION,
                  .fallback = "10s", .min = 10, .max = DAY_MS,
                  .help = "For a whole head, from its first byte; over it 408."),

@@ -6,7 +6,7 @@
 /* A further chunk; its memory follows, 16-byte aligned as malloc aligns the chunk. */
 struct arena_chunk {
     struct arena_chunk *older;
-    struct slab_pool *pool; /* where the chunk goes back to; NULL: malloc */
+    struct slab_pool *pool; /* where the chunk is counted, and goes back to; or NULL */
     size_t size;            /* with this head */
     size_t unused;          /* keeps the memory behind aligned */
 };
@@ -29,16 +29,40 @@ void arena_init(struct arena *arena, void *first, size_t first_size, struct slab
     arena_reset(arena);
 }
 
+static void *memory_of(struct slab_pool *pool, size_t size)
+{
+    if (pool == NULL)
+        return malloc(size);
+    if (size == SLAB_BYTES)
+        return slab_get(pool);
+    if (!slab_charge(pool, size))
+        return NULL;
+    void *memory = malloc(size);
+    if (memory == NULL)
+        slab_discharge(pool, size);
+    return memory;
+}
+
+static void chunk_free(struct arena_chunk *chunk)
+{
+    struct slab_pool *pool = chunk->pool;
+
+    if (pool != NULL && chunk->size == SLAB_BYTES) {
+        slab_put(pool, chunk);
+        return;
+    }
+    if (pool != NULL)
+        slab_discharge(pool, chunk->size);
+    free(chunk);
+}
+
 static void release_chunks(struct arena *arena)
 {
     while (arena->chunks != NULL) {
         struct arena_chunk *chunk = arena->chunks;
         arena->chunks = chunk->older;
         UNPOISON(chunk, chunk->size);
-        if (chunk->pool != NULL)
-            slab_put(chunk->pool, chunk);
-        else
-            free(chunk);
+        chunk_free(chunk);
     }
 }
 
@@ -65,11 +89,10 @@ static struct arena_chunk *chunk_new(struct arena *arena, size_t size)
 {
     if (size > arena->ceiling - arena->used)
         return NULL;
-    struct slab_pool *pool = size == SLAB_BYTES ? arena->pool : NULL;
-    struct arena_chunk *chunk = pool != NULL ? slab_get(pool) : malloc(size);
+    struct arena_chunk *chunk = memory_of(arena->pool, size);
     if (chunk == NULL)
         return NULL;
-    *chunk = (struct arena_chunk){ .older = arena->chunks, .pool = pool, .size = size };
+    *chunk = (struct arena_chunk){ .older = arena->chunks, .pool = arena->pool, .size = size };
     arena->chunks = chunk;
     arena->used += size;
     POISON(chunk + 1, size - sizeof(*chunk));

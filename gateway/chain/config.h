@@ -20,7 +20,7 @@ struct listen_address {
 
 struct limits_conf { /* server.limits */
     uint64_t header, uri, body;
-    int64_t headers, connections, conns_per_ip, h2_streams;
+    int64_t headers, connections, conns_per_ip, h2_streams, client_share;
     struct duration header_timeout, body_timeout, send_timeout, tls_timeout, idle;
     uint64_t body_min_rate;   /* bytes a second */
     uint64_t held;            /* bodies held for inspection in one worker */

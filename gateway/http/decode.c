@@ -284,7 +284,7 @@ static bool fail(struct decode *d, enum decode_error error)
 struct decode_memory {
     char *p;
     size_t size;
-    size_t *held;
+    size_t *held, *share;
 };
 
 static void memory_free(void *ptr)
@@ -293,6 +293,8 @@ static void memory_free(void *ptr)
 
     if (memory->held != NULL)
         *memory->held -= memory->size;
+    if (memory->share != NULL)
+        *memory->share -= memory->size;
     free(memory->p);
 }
 
@@ -302,7 +304,13 @@ static bool memory_begin(struct decode *d)
     if (d->memory == NULL || !arena_defer(d->arena, memory_free, d->memory))
         return fail(d, DECODE_MEMORY);
     d->memory->held = d->limits.held;
+    d->memory->share = d->limits.share;
     return true;
+}
+
+static bool may_count(const size_t *count, size_t max, size_t more)
+{
+    return count == NULL || (*count <= max && more <= max - *count);
 }
 
 /* Room for one byte past the limit: whether there is one is what is asked. */
@@ -319,8 +327,8 @@ static bool reserve(struct decode *d)
     if (size > most)
         size = most;
     size_t more = size - memory->size;
-    if (memory->held != NULL &&
-        (*memory->held > d->limits.held_max || more > d->limits.held_max - *memory->held))
+    if (!may_count(memory->held, d->limits.held_max, more) ||
+        !may_count(memory->share, d->limits.share_max, more))
         return fail(d, DECODE_MEMORY);
     char *p = realloc(memory->p, size);
     if (p == NULL)
@@ -329,6 +337,8 @@ static bool reserve(struct decode *d)
     memory->size = size;
     if (memory->held != NULL)
         *memory->held += more;
+    if (memory->share != NULL)
+        *memory->share += more;
     return true;
 }
 

@@ -38,6 +38,8 @@ struct decode_limits {
     /* What all bodies of a worker hold together, and may; NULL: nobody counts. */
     size_t *held;
     size_t held_max;
+    size_t *share; /* the client's part of that; NULL: not counted */
+    size_t share_max;
 };
 
 struct codings {

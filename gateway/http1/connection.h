@@ -8,6 +8,7 @@
 #include "gateway/http/head.h"
 #include "gateway/http1/session.h"
 #include "gateway/net/proxyproto.h"
+#include "gateway/net/share.h"
 #include "gateway/net/stash.h"
 
 enum { HALF_CLOSED_MS = 5000, DRAIN_HEAD_MS = 1000 };

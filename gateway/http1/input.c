@@ -19,7 +19,7 @@ static struct stream *stream_new(struct session *s)
     else if ((stream = malloc(sizeof *stream)) == NULL)
         return NULL;
     memset(stream, 0, offsetof(struct stream, first));
-    arena_init(&stream->arena, stream->first, sizeof stream->first, &worker->slabs,
+    arena_init(&stream->arena, stream->first, sizeof stream->first, s->channel.slabs,
                s->host->arena_ceiling);
     stream->ops = &http1_stream_ops;
     stream->events = s->host->events;
@@ -257,7 +257,7 @@ void session_consume(struct session *s, struct span input)
             break;
         }
     }
-    if (!stash_keep(&s->stash, &s->channel.worker->slabs, input)) {
+    if (!stash_keep(&s->stash, s->channel.slabs, input)) {
         s->cut = true;
         loop_post(&s->channel.worker->loop, &s->task);
     }
@@ -270,7 +270,7 @@ void session_consume_stash(struct session *s)
     size_t len = s->stash.len;
 
     memcpy(scratch, s->stash.p, len);
-    stash_free(&s->stash, &s->channel.worker->slabs);
+    stash_free(&s->stash, s->channel.slabs);
     session_consume(s, span_of(scratch, len));
 }
 

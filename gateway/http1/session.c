@@ -38,7 +38,7 @@ static void session_free(struct session *s)
     struct worker *worker = s->channel.worker;
 
     session_idle_leave(s);
-    stash_free(&s->stash, &s->channel.worker->slabs);
+    stash_free(&s->stash, s->channel.slabs);
     if (s->tls_later != NULL)
         tls_free(s->tls_later);
     channel_close(&s->channel);
@@ -73,7 +73,7 @@ static void linger(struct session *s)
 {
     struct worker *worker = s->channel.worker;
 
-    stash_free(&s->stash, &s->channel.worker->slabs);
+    stash_free(&s->stash, s->channel.slabs);
     s->state = SESSION_LINGER;
     s->mark = s->channel.received;
     channel_shut(&s->channel);
@@ -137,6 +137,16 @@ static void tell_failed_handshake(const struct session *s, const char *late)
 
 /* ---- events ---- */
 
+/* Now it is known whose memory it is. Nothing is stashed or unsent. */
+static void take_share(struct session *s)
+{
+    struct worker *worker = s->channel.worker;
+
+    if (cidrs_contain(s->host->proxy_peers, &s->peer))
+        return;
+    s->channel.slabs = client_slabs(worker, client_share_of(worker, &s->peer));
+}
+
 /*
  * A PROXY head is taken byte-exact from the socket, before TLS sees anything: as long as it is
  * incomplete, all that has arrived belongs to it.
@@ -162,13 +172,14 @@ static void read_proxy_head(struct session *s)
         session_end(s, STREAM_GONE);
         return;
     }
-    stash_free(&s->stash, &s->channel.worker->slabs);
+    stash_free(&s->stash, s->channel.slabs);
     if (len == PROXY_MORE) {
-        if (!stash_keep(&s->stash, &s->channel.worker->slabs, span_of(seen, had + take)))
+        if (!stash_keep(&s->stash, s->channel.slabs, span_of(seen, had + take)))
             session_end(s, STREAM_GONE);
         return;
     }
     s->state = SESSION_HEAD;
+    take_share(s);
     if (s->tls_later != NULL)
         channel_secure(&s->channel, s->tls_later);
     s->tls_later = NULL;
@@ -252,7 +263,7 @@ static void on_readable(struct channel *channel)
     }
     if (had > 0)
         memcpy(worker->scratch, s->stash.p, had);
-    stash_free(&s->stash, &s->channel.worker->slabs);
+    stash_free(&s->stash, s->channel.slabs);
     session_consume(s, span_of(worker->scratch, had + (size_t)n));
     worker_flush(worker);
 }
@@ -350,7 +361,7 @@ static void head_late(struct session *s)
     bool silent = s->stash.len == 0;
 
     tell_failed_handshake(s, "handshake took too long");
-    stash_free(&s->stash, &s->channel.worker->slabs);
+    stash_free(&s->stash, s->channel.slabs);
     /* An idle connection is closed without a word (RFC 9112 section 9.5), a slow head is told.
      */
     if (silent || session_stream_begin(s) == NULL) {
@@ -465,6 +476,8 @@ void session_accept(struct worker *worker, const struct session_host *host, int 
         session_free(s);
         return;
     }
+    if (!proxy_protocol)
+        take_share(s);
     timer_set(&worker->loop, &s->timer, tls != NULL ? host->tls_ms : host->head_ms);
 }
 

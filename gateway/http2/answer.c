@@ -168,11 +168,12 @@ static void send_body(struct stream *stream, struct span bytes)
         h->out_mark_ms = clock_ms(&stream->worker->loop.clock);
     }
     size_t had = h->out.len;
-    bool kept = pile_add(&h->out, &stream->worker->slabs, bytes);
+    bool kept = pile_add(&h->out, s->channel.slabs, bytes);
     s->pending += h->out.len - had;
     stream->sent_bytes += h->out.len - had;
-    if (!kept)
-        h2_reset(h, NGHTTP2_INTERNAL_ERROR);
+    if (!kept) /* what it takes not: its own fault when it is its own share that is spent */
+        h2_reset(h, client_share_spent(stream->worker, s->share) ? NGHTTP2_ENHANCE_YOUR_CALM
+                                                                 : NGHTTP2_INTERNAL_ERROR);
     resume(h);
 }
 
@@ -265,7 +266,7 @@ static int send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *h
     while (length > 0) {
         struct span front = span_sub(pile_front(&h->out), 0, length);
         channel_write(&s->channel, front);
-        pile_take(&h->out, &s->channel.worker->slabs, front.len);
+        pile_take(&h->out, s->channel.slabs, front.len);
         length -= front.len;
     }
     /* The client answers DATA with windows: one for the stream, one for the connection. */

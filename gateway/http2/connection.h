@@ -11,6 +11,7 @@
 #include "gateway/http2/frames.h"
 #include "gateway/http2/pile.h"
 #include "gateway/http2/session.h"
+#include "gateway/net/share.h"
 
 enum {
     /* Flow control: small until a body is really read, so that streams that wait cost little.
@@ -41,6 +42,7 @@ struct h2_session {
     struct h2_session *idle_prev, *idle_next;
     struct h2_host *host;
     struct addr peer, socket_peer;
+    struct client_share *share; /* NULL: it has none */
     nghttp2_session *ng;
     struct frames frames;
     struct h2_stream *streams; /* all, linked */

@@ -54,6 +54,17 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
 
 /* ---- heads ---- */
 
+/* No room in the worker, or in what this client may take of it. */
+static bool is_full(const struct h2_session *s)
+{
+    const struct worker *worker = s->channel.worker;
+
+    if (worker->streams >= s->host->worker_streams || client_share_spent(worker, s->share))
+        return true;
+    return s->share != NULL && worker->share_streams > 0 &&
+           s->share->streams >= worker->share_streams;
+}
+
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     struct h2_session *s = user;
@@ -69,8 +80,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
         return 0;
     }
     note_opened(s, id);
-    bool full = s->channel.worker->streams >= s->host->worker_streams;
-    struct h2_stream *h = full ? NULL : h2_stream_open(s, id);
+    struct h2_stream *h = is_full(s) ? NULL : h2_stream_open(s, id);
     if (h == NULL) /* it may come again (RFC 9113 section 8.7) */
         return nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
     if (nghttp2_session_set_stream_user_data(ng, id, h) != 0) {
@@ -235,7 +245,7 @@ static void pass_body(struct h2_stream *h, struct span bytes)
 void h2_deliver(struct h2_stream *h)
 {
     struct stream *stream = h->stream;
-    struct slab_pool *slabs = &stream->worker->slabs;
+    struct slab_pool *slabs = h->session->channel.slabs;
 
     while (h->begun && h->wanted && h->in.len > 0) {
         struct span bytes = pile_front(&h->in);
@@ -279,7 +289,7 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
         pass_body(h, bytes);
         return 0;
     }
-    if (!pile_add(&h->in, &h->stream->worker->slabs, bytes)) {
+    if (!pile_add(&h->in, s->channel.slabs, bytes)) {
         h->ours = true;
         return nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
     }

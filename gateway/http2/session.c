@@ -511,6 +511,8 @@ static void take(struct handover *to, struct channel *from, const struct addr *p
     ++*host->sessions_begun;
     s->peer = *peer;
     s->socket_peer = *socket_peer;
+    if (host->proxy_peers == NULL || !cidrs_contain(host->proxy_peers, peer))
+        s->share = client_share_of(worker, peer);
     s->next = host->sessions;
     if (s->next != NULL)
         s->next->prev = s;

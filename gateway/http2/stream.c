@@ -13,7 +13,7 @@ static struct stream *stream_new(struct h2_session *s)
     else if ((stream = malloc(sizeof *stream)) == NULL)
         return NULL;
     memset(stream, 0, offsetof(struct stream, first));
-    arena_init(&stream->arena, stream->first, sizeof stream->first, &worker->slabs,
+    arena_init(&stream->arena, stream->first, sizeof stream->first, s->channel.slabs,
                s->host->arena_ceiling);
     stream->events = s->host->events;
     stream->worker = worker;
@@ -56,13 +56,15 @@ struct h2_stream *h2_stream_open(struct h2_session *s, int32_t id)
         h->next->prev = h;
     s->streams = h;
     s->stream_count++;
+    if (s->share != NULL)
+        s->share->streams++;
     return h;
 }
 
 void h2_stream_release(struct h2_stream *h)
 {
     struct h2_session *s = h->session;
-    struct slab_pool *slabs = &s->channel.worker->slabs;
+    struct slab_pool *slabs = s->channel.slabs;
 
     INVARIANT(!h->queued);
     s->pending -= h->out.len;
@@ -72,6 +74,8 @@ void h2_stream_release(struct h2_stream *h)
     if (h->next != NULL)
         h->next->prev = h->prev;
     s->stream_count--;
+    if (s->share != NULL)
+        s->share->streams--;
     if (s->block == h)
         s->block = NULL;
     stream_free(h->stream); /* `h` lives in its arena */

@@ -50,7 +50,7 @@ static void drop_unsent(struct channel *ch)
 {
     while (ch->head != NULL) {
         struct unsent *next = ch->head->next;
-        slab_put(&ch->worker->slabs, ch->head);
+        slab_put(ch->slabs, ch->head);
         ch->head = next;
     }
     ch->tail = NULL;
@@ -62,7 +62,7 @@ static void keep_unsent(struct channel *ch, struct span bytes)
     while (bytes.len > 0) {
         struct unsent *tail = ch->tail;
         if (tail == NULL || tail->to == sizeof tail->bytes) {
-            tail = slab_get(&ch->worker->slabs);
+            tail = slab_get(ch->slabs);
             if (tail == NULL) {
                 give_up(ch);
                 return;
@@ -342,7 +342,7 @@ static void send_unsent(struct channel *ch)
         ch->head = head->next;
         if (ch->head == NULL)
             ch->tail = NULL;
-        slab_put(&ch->worker->slabs, head);
+        slab_put(ch->slabs, head);
     }
     ask_events(ch);
     if (ch->shut)
@@ -422,7 +422,9 @@ static void on_event(struct watch *watch, uint32_t events)
 enum err channel_open(struct channel *ch, struct worker *worker, int fd, struct tls *tls,
                       const struct channel_events *events)
 {
-    *ch = (struct channel){ .worker = worker, .events = events, .reading = true };
+    *ch = (struct channel){
+        .worker = worker, .slabs = &worker->slabs, .events = events, .reading = true
+    };
     ch->watch.fd = -1;
     ch->watch.on_event = on_event;
     if (tls != NULL)
@@ -476,7 +478,9 @@ enum err channel_connect(struct channel *ch, struct worker *worker, const struct
                          struct span unix_path, struct tls *tls,
                          const struct channel_events *events)
 {
-    *ch = (struct channel){ .worker = worker, .events = events, .connecting = true };
+    *ch = (struct channel){
+        .worker = worker, .slabs = &worker->slabs, .events = events, .connecting = true
+    };
     ch->watch.fd = -1;
     ch->watch.on_event = on_event;
     if (tls != NULL)
@@ -502,7 +506,9 @@ enum err channel_move(struct channel *to, struct channel *from,
     *to = *from;
     to->events = events;
     to->watch = (struct watch){ .fd = -1, .on_event = on_event };
-    *from = (struct channel){ .worker = worker, .watch = { .fd = -1 }, .failed = true };
+    *from = (struct channel){
+        .worker = worker, .slabs = from->slabs, .watch = { .fd = -1 }, .failed = true
+    };
     if (to->tls != NULL)
         tls_output(to->tls, (struct tls_output){ .write = take_cipher, .owner = to });
     enum err err = loop_add(&worker->loop, &to->watch, fd, wanted_events(to));

@@ -35,7 +35,8 @@ struct channel {
     struct watch watch;
     struct worker *worker;
     const struct channel_events *events;
-    struct tls *tls; /* owned; NULL: plain */
+    struct tls *tls;         /* owned; NULL: plain */
+    struct slab_pool *slabs; /* for what is unsent; changed only when nothing is */
     struct unsent *head, *tail;
     size_t unsent;           /* bytes in the slabs */
     uint64_t sent, received; /* wire bytes */

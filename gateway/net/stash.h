@@ -1,7 +1,7 @@
 /*
  * Input that nobody has taken yet: half a head, a pipelined request, a body while its reader
- * waits. In a slab of the worker, or malloc'd when it is larger than one. A zeroed struct is an
- * empty stash.
+ * waits. In a slab of the pool, or malloc'd and counted there when it is larger than one. A
+ * zeroed struct is an empty stash.
  */
 #ifndef SALLYPORT_STASH_H
 #define SALLYPORT_STASH_H

@@ -15,10 +15,18 @@ enum {
     SCRATCH_BYTES = 128 * 1024, /* one read */
     CORK_BYTES = 64 * 1024,     /* what one event writes to one connection, sent in one call */
     CIPHER_BYTES = 64 * 1024,   /* one read of TLS records */
-    HELD_SHARES = 4096,         /* counters of held bytes; clients that meet in one share it */
+    CLIENT_SHARES = 4096,       /* rows; clients that meet in one share it */
 };
 
 struct channel;
+
+/* What one client has (gateway/net/share.h). */
+struct client_share {
+    struct slab_pool slabs;
+    size_t held;          /* of held_bytes */
+    size_t encoder_bytes; /* of encoder_bytes */
+    size_t streams;       /* of HTTP/2 */
+};
 
 /* What was not let in, in this second: its records have a rate. */
 struct refusals {
@@ -49,6 +57,8 @@ struct worker {
     size_t held_bytes;           /* request and response bodies held for inspection */
     size_t encoder_bytes;        /* of answers being compressed */
     struct siphash_key held_key; /* random: nobody can choose whom to share a counter with */
+    size_t share_slabs;          /* of one client; 0: no share */
+    size_t share_streams;        /* of one client, over HTTP/2; 0: no share */
 
     const struct config *config; /* gateway/chain/config.h */
     struct slots *slots;         /* gateway/store/slots.h: the whole, for queries of death */
@@ -75,9 +85,9 @@ struct worker {
     struct stream *current;           /* being worked on now: what a crash is blamed on */
     struct stream *free_streams;      /* pool */
     struct session *free_sessions;
-    struct session *sessions;               /* all alive, linked */
-    struct session *idle_first, *idle_last; /* those between requests, oldest first */
-    size_t held_share[HELD_SHARES];         /* of held_bytes, by client; last: it is large */
+    struct session *sessions;                  /* all alive, linked */
+    struct session *idle_first, *idle_last;    /* those between requests, oldest first */
+    struct client_share shares[CLIENT_SHARES]; /* last: it is large */
 };
 
 #endif

@@ -218,6 +218,19 @@ static enum err open_signals(struct serving *serving)
 
 /* ---- set-up ---- */
 
+/* One connection with all its streams always fits. */
+static void open_shares(struct worker *worker, const struct limits_conf *limits)
+{
+    size_t percent = (size_t)limits->client_share;
+    size_t streams = STREAMS_PER_CONNECTION * (size_t)limits->connections * percent / 100;
+    size_t least = (size_t)limits->h2_streams;
+
+    if (percent >= 100)
+        return;
+    worker->share_streams = streams > least ? streams : least;
+    worker->share_slabs = worker->slabs.limit * percent / 100;
+}
+
 static enum err open_memory(struct worker *worker, const struct limits_conf *limits)
 {
     worker->scratch = malloc(SCRATCH_BYTES);
@@ -232,6 +245,7 @@ static enum err open_memory(struct worker *worker, const struct limits_conf *lim
     slab_pool_init(&worker->slabs, SLABS_KEPT,
                    connections * SLABS_PER_CONNECTION + limits->held / SLAB_BYTES +
                        SLABS_SPARE);
+    open_shares(worker, limits);
     uuid_source_init(&worker->uuids);
     return OK;
 }
@@ -278,6 +292,7 @@ static enum err open_http2(struct serving *serving)
         .worker = &serving->worker,
         .events = host->events,
         .cap = host->cap,
+        .proxy_peers = host->proxy_peers,
         .sessions_begun = &counters->h2_connections,
         .floods = counters->h2_floods,
         .limits = { .head_bytes = host->head_bytes,

@@ -25,6 +25,12 @@ static const struct upstream *upstream_of(const struct exchange *x)
 
 /* ---- memory and deadlines ---- */
 
+/* What an exchange keeps, whoever asked for it has. */
+static struct slab_pool *slabs_of(const struct exchange *x)
+{
+    return x->arena->pool != NULL ? x->arena->pool : &x->worker->slabs;
+}
+
 static int64_t idle_of(const struct exchange *x)
 {
     return x->state == EXCHANGE_TUNNEL ? upstream_of(x)->tunnel.ms : upstream_of(x)->idle.ms;
@@ -112,7 +118,7 @@ static void let_go(struct exchange *x)
     unqueue(x);
     timer_remove(&x->worker->loop, &x->timer);
     task_cancel(&x->task);
-    stash_free(&x->stash, &x->worker->slabs);
+    stash_free(&x->stash, slabs_of(x));
     x->state = EXCHANGE_OVER;
 }
 
@@ -188,7 +194,7 @@ static void try_failed(struct exchange *x, enum err err)
     }
     pool_close(x->conn);
     x->conn = NULL;
-    stash_free(&x->stash, &x->worker->slabs);
+    stash_free(&x->stash, slabs_of(x));
     if (!stale && !gone)
         x->tried |= (uint64_t)1 << (x->server - x->upstream->servers);
     start_try(x);
@@ -258,12 +264,14 @@ static void start_try(struct exchange *x)
         x->reused = x->conn != NULL;
         if (x->reused) {
             x->conn->channel.events = &exchange_channel_events;
+            x->conn->channel.slabs = slabs_of(x);
             send_request(x);
             return;
         }
         x->state = EXCHANGE_CONNECTING;
         x->conn = pool_connect(x->server, x, &exchange_channel_events);
         if (x->conn != NULL) {
+            x->conn->channel.slabs = slabs_of(x);
             set_deadline(x, upstream_of(x)->connect.ms);
             return;
         }
@@ -392,7 +400,7 @@ static void consume(struct exchange *x, struct span input)
         }
     }
     if (x->conn != NULL && x->state != EXCHANGE_CONNECTING &&
-        !stash_keep(&x->stash, &x->worker->slabs, input))
+        !stash_keep(&x->stash, slabs_of(x), input))
         fail_with(x, ERR_MEMORY);
 }
 
@@ -437,7 +445,7 @@ static void on_readable(struct channel *channel)
     }
     if (had > 0)
         memcpy(worker->scratch, x->stash.p, had);
-    stash_free(&x->stash, &x->worker->slabs);
+    stash_free(&x->stash, slabs_of(x));
     consume(x, span_of(worker->scratch, had + (n > 0 ? (size_t)n : 0)));
     if ((n == 0 || n == CHANNEL_FAILED) && x->conn == conn)
         input_ended(x, n == 0);

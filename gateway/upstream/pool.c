@@ -175,6 +175,7 @@ void pool_keep(struct server_conn *conn)
     server->active--;
     exchanges_wake(server->upstream);
     conn->exchange = NULL;
+    conn->channel.slabs = &worker->slabs;
     conn->channel.events = &idle_events;
     conn->timer.fire = idle_late;
     timer_set(&worker->loop, &conn->timer, (uint64_t)conn->server->upstream->conf->kept.ms);

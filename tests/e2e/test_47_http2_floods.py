@@ -8,7 +8,7 @@ import pytest
 
 from harness import Origin, Sallyport, command, eventually, has_faults, plain, response, rss_bytes, silent, soon
 from wire2 import (ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PADDED, PING,
-                   PRIORITY, SETTINGS, Client2, frame, head, literal, reset, settings, window)
+                   PRIORITY, REFUSED_STREAM, SETTINGS, Client2, frame, head, literal, reset, settings, window)
 
 RSS_GROWTH = (64 if has_faults() else 24) << 20  # a sanitizer keeps what was freed for a while
 
@@ -305,3 +305,59 @@ def test_bodies_that_nobody_reads(gateway, origin, count):
     finally:
         stop.set()
         origin.default = response(200, b"origin")
+
+
+# ---- what one address may take of the whole ------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small(origin):
+    """A worker of 120 streams and 64 KiB of held bodies, of which one client has a part."""
+    limits = {"connections": 60, "conns_per_ip": 0, "h2_streams": 20, "held": "64KiB", "client_share": 25}
+    with Sallyport(plain(origin, server={"limits": limits})) as gateway:
+        yield gateway
+
+
+def test_streams_that_wait_share_what_one_client_may_have(small, origin):
+    """Many connections with streams that wait for upstream: who else comes is served."""
+    origin.default = silent(30)
+    clients = [Client2(small.address(), source="127.0.0.9") for _ in range(6)]
+    try:
+        for client in clients:
+            client.send(*[frame(HEADERS, END_HEADERS | END_STREAM, i, head(path="/wait")) for i in range(1, 41, 2)])
+            assert client.ping() and client.ping()  # what is answered first overtakes the rest
+        refused = [a.reset for c in clients for a in c.answers.values() if a.reset is not None]
+        assert set(refused) == {REFUSED_STREAM} and len(refused) == 90  # of 120; a quarter is 30
+        origin.default = response(200, b"origin")
+        with Client2(small.address(), source="127.0.0.10") as other:
+            for _ in range(5):
+                assert other.ask(path="/victim").status == 200
+    finally:
+        origin.default = response(200, b"origin")
+        for client in clients:
+            client.sock.close()
+    with Client2(small.address(), source="127.0.0.9") as again:  # and what it gave back it has again
+        eventually(lambda: again.answer(again.open()).status == 200, what="its own streams again")
+
+
+def test_answers_that_wait_share_what_one_client_may_have(small, origin):
+    """Answers that nobody takes, on many connections: the memory that they wait in is not all there is."""
+    worker = small.one("worker")
+    before = rss_bytes(worker)
+    origin.default = response(200, b"x" * 1024 * 1024)
+    clients = [Client2(small.address(), own=[(4, 0)], source="127.0.0.9") for _ in range(12)]
+    try:
+        for client in clients:
+            client.answering = False
+            client.send(*[frame(HEADERS, END_HEADERS | END_STREAM, i, head(path="/big")) for i in range(1, 41, 2)])
+        for client in clients:
+            assert client.ping(soon(5))
+        origin.default = response(200, b"origin")
+        with Client2(small.address(), source="127.0.0.10") as other:
+            for _ in range(5):
+                assert other.ask(path="/victim", fields=[("x-long", "y" * 12000)]).status == 200
+        assert rss_bytes(worker) - before < (128 << 20 if has_faults() else 32 << 20)
+    finally:
+        origin.default = response(200, b"origin")
+        for client in clients:
+            client.sock.close()

@@ -266,7 +266,9 @@ def test_upstream_that_breaks_off_is_seen(gateway, origin):
             client.answer()
 
 
-def test_memory_has_a_ceiling_and_beyond_it_answers_are_plain(origin):
+@pytest.mark.parametrize("share,room", [(100, 2), (12, 1)])
+def test_memory_has_a_ceiling_and_beyond_it_answers_are_plain(origin, share, room):
+    """And one client does not take all of it: a quarter, or one encoder."""
     started, go_on = [], threading.Event()
 
     def slowly(exchange):
@@ -276,7 +278,7 @@ def test_memory_has_a_ceiling_and_beyond_it_answers_are_plain(origin):
         go_on.wait(20)
         exchange.send(b"0\r\n\r\n")
 
-    config = plain(origin, server={"limits": {"compress": "600KiB"}}, compress=["gzip"])
+    config = plain(origin, server={"limits": {"compress": "600KiB", "client_share": share}}, compress=["gzip"])
     with Sallyport(config) as gateway:
         origin.script(*[slowly] * 4)
         clients = [gateway.client(timeout=20) for _ in range(4)]
@@ -284,7 +286,7 @@ def test_memory_has_a_ceiling_and_beyond_it_answers_are_plain(origin):
         for client in clients:
             client.send(b"GET / HTTP/1.1\r\nHost: test\r\nAccept-Encoding: gzip\r\n\r\n")
             coded += b"Content-Encoding: gzip" in client.head().raw
-        assert coded == 2  # 288 KiB each
+        assert coded == room  # 288 KiB each
         go_on.set()
         for client in clients:
             client.close()

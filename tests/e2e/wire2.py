@@ -71,10 +71,13 @@ class Answer:
 class Client2:
     """One connection. Reads frames strictly; `greet=False` leaves the preface to the test."""
 
-    def __init__(self, address, tls=None, name="test", greet=True, own=(), timeout=10.0, rcvbuf=None):
+    def __init__(self, address, tls=None, name="test", greet=True, own=(), timeout=10.0, rcvbuf=None,
+                 source=None):
         self.sock = socket.socket()
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+        if source:
+            self.sock.bind((source, 0))
         self.sock.settimeout(timeout)
         self.sock.connect(address)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

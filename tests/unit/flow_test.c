@@ -325,8 +325,8 @@ static void one_client_holds_a_share(void **state)
     for (unsigned i = 0; i < 5; i++)
         plane_hang_up(&slow[i]);
     part();
-    for (size_t i = 0; i < HELD_SHARES; i++)
-        assert_int_equal(plane.worker.held_share[i], 0);
+    for (size_t i = 0; i < CLIENT_SHARES; i++)
+        assert_int_equal(plane.worker.shares[i].held, 0);
 }
 
 /* `server.limits.request_memory`: what a transaction may take beside its held body. */

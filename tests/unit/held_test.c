@@ -175,8 +175,8 @@ static void one_client_has_a_share(void **state)
             held_free(&all[i]);
         held_free(&held);
     }
-    for (size_t i = 0; i < HELD_SHARES; i++)
-        assert_int_equal(plane.worker.held_share[i], 0);
+    for (size_t i = 0; i < CLIENT_SHARES; i++)
+        assert_int_equal(plane.worker.shares[i].held, 0);
 }
 
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, open_plane, close_plane)

@@ -1,0 +1,25 @@
+/*
+ * What one client may take of a worker's memory: nobody who opens many connections, asks for
+ * much and takes nothing keeps others out. A client is an IPv4 address or an IPv6 /64; peers
+ * that are trusted proxies speak for many and have no share, nor have Unix sockets.
+ *
+ * Clients that meet in one row of the table have one share together; the key of the hash is
+ * random, so that nobody can choose whom to meet.
+ */
+#ifndef SALLYPORT_SHARE_H
+#define SALLYPORT_SHARE_H
+
+#include "gateway/base/addr.h"
+#include "gateway/net/worker.h"
+
+/* NULL: it has none, and is bounded by what the worker has. */
+struct client_share *client_share_of(struct worker *worker, const struct addr *client);
+/* Where a client's slabs come from; `share` may be NULL. */
+static inline struct slab_pool *client_slabs(struct worker *worker, struct client_share *share)
+{
+    return share != NULL && worker->share_slabs > 0 ? &share->slabs : &worker->slabs;
+}
+/* It has so many slabs that what it has begun may need the rest: nothing new is begun. */
+bool client_share_spent(const struct worker *worker, const struct client_share *share);
+
+#endif
