@@ -33,7 +33,9 @@ void sec_local_detach(struct sec_local *local)
     regex_detach(&local->regex);
     for (unsigned i = 0; i < RUN_PATTERNS_MAX; i++)
         regex_free(local->patterns.items[i]);
-    free(local->room);
+    free(local->room.p);
+    for (unsigned i = 0; i < RUN_ROOMS_MAX; i++)
+        free(local->rooms[i].p);
     free(local->clean);
     *local = (struct sec_local){ 0 };
 }

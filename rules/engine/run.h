@@ -20,6 +20,8 @@ enum {
     RUN_REMOVALS_MAX = 1024, /* by ctl, in one transaction */
     RUN_PATTERNS_MAX = 16,
     RUN_PATTERN_BYTES_MAX = 4096, /* of a pattern with macros in it, expanded */
+    TRANSFORM_WORK = 8,           /* of one, besides its bytes */
+    RUN_ROOMS_MAX = 8,            /* long values of a worker that are looked at in turns */
 };
 
 /* Patterns that hold macros, compiled at run time: the last few. */
@@ -28,14 +30,21 @@ struct sec_patterns {
     unsigned next;
 };
 
+/* What transformations write to: it grows to what the longest value asked for. */
+struct sec_room {
+    char *p;
+    size_t size;
+    bool lent; /* to a transaction */
+};
+
 /* One per worker and plan. */
 struct sec_local {
     struct hs_scratch *scratch;
     struct regex_local regex;
     struct sec_patterns patterns;
-    struct sec_clean *clean; /* scan.c */
-    char *room;              /* grows to what the longest value asked for */
-    size_t room_size;
+    struct sec_clean *clean;              /* scan.c */
+    struct sec_room room;                 /* for values that are looked at in one go */
+    struct sec_room rooms[RUN_ROOMS_MAX]; /* for those that are looked at in turns */
 };
 
 MUST_USE enum err sec_local_attach(struct sec_local *local, const struct sec_plan *plan);
@@ -151,6 +160,7 @@ struct sec_run {
     enum sec_phase phase; /* where it stands */
     bool scanning;
     unsigned at_var, at_value; /* scanning */
+    struct sec_turns *turns;   /* a long value that is under way; NULL: there is none */
     unsigned at_entry;
 };
 
@@ -164,6 +174,10 @@ enum sec_end sec_run_phase(struct sec_run *run, enum sec_phase phase, uint64_t s
 struct span sec_run_tx(const struct sec_run *run, struct span name);
 
 /* ---- shared between the files of rules/engine ---- */
+
+/* look.c: what is found in the value becomes bits of it. */
+enum sec_end sec_look_through(struct sec_run *run, struct sec_value *value,
+                              const struct scan_class *class);
 
 /* scan.c: everything that was not scanned yet. */
 enum sec_end sec_scan(struct sec_run *run);

@@ -1,0 +1,467 @@
+/*
+ * One value looked at: its different forms are made, its checks are asked, and each distinct
+ * text is scanned once, for what its class looks for and its bytes allow.
+ */
+#include "rules/engine/run.h"
+
+#include <hs/hs_runtime.h>
+#include <limits.h>
+#include <stdlib.h>
+
+enum {
+    WORK_SCAN = 64, /* of one call of Hyperscan */
+    WORK_FIND = 8,
+    WORK_CHECK = 64,
+    DISTINCT_MAX = 255,
+    MADE_MAX = 24,
+    LONG_BYTES = 8 * 1024, /* of a value during which others may have their turn */
+};
+_Static_assert((int)PLAN_FORMS_MAX <= (int)DISTINCT_MAX,
+               "the last index says that there is none");
+
+/* What a step made of one of the texts: chains share steps. */
+struct made {
+    struct span (*apply)(struct span in, char *room);
+    uint8_t from, to;
+};
+
+/* The different texts that the forms of a value are. */
+struct distinct {
+    struct span texts[DISTINCT_MAX];
+    uint32_t traits[DISTINCT_MAX];
+    uint8_t index_of[PLAN_FORMS_MAX];
+    struct made made[MADE_MAX];
+    unsigned count, made_count;
+    char *room;
+    size_t used; /* of the room */
+};
+
+/*
+ * How far one value is looked at: its forms are made, its checks are asked, and its texts are
+ * scanned. A long one gives way between two steps of that.
+ */
+struct look {
+    struct sec_run *run;
+    const struct scan_class *class;
+    struct sec_value *value;
+    struct span whole;       /* the value as it came */
+    struct distinct *d;      /* NULL: all forms are the same bytes */
+    const uint8_t *index_of; /* which distinct text each form is */
+    const struct scan_part *asked;
+    uint64_t marks;                              /* of the text that is scanned */
+    uint32_t open;                               /* parts for which a text was found in it */
+    unsigned form, check, find, text, own, part; /* where it stands */
+    unsigned said_of;                            /* the text that the check was asked about */
+    bool said;
+    bool gives_way, memory;
+};
+
+static bool must_give_way(const struct look *look)
+{
+    return look->gives_way && look->run->work > look->run->slice_end;
+}
+
+/* What comes before each step. */
+static enum sec_end may_go_on(const struct look *look)
+{
+    if (look->run->work > look->run->budget)
+        return SEC_SPENT;
+    return must_give_way(look) ? SEC_PAUSE : SEC_DONE;
+}
+
+/* ---- finds ----------------------------------------------------------------------------------
+ */
+
+static void bring_to_life(struct sec_run *run, unsigned bit)
+{
+    uint32_t entry = run->plan->entry_of_bit[bit];
+    if (entry != UINT32_MAX)
+        bit_add(run->live[run->plan->phase_of_bit[bit]], entry);
+}
+
+/* False: out of memory. */
+static bool note_find(struct look *look, const struct plan_find *find)
+{
+    struct sec_value *value = look->value;
+    if (value->hits == NULL)
+        value->hits = arena_array(look->run->arena, uint64_t, look->run->plan->bit_words);
+    look->memory = value->hits == NULL;
+    if (look->memory)
+        return false;
+    bit_add(value->hits, find->bit);
+    bring_to_life(look->run, find->bit);
+    return true;
+}
+
+/* Non-zero ends the scan. */
+static int on_find(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
+                   void *context)
+{
+    struct look *look = context;
+    const struct sec_plan *plan = look->run->plan;
+    uint32_t index = look->asked->ids[id];
+    (void)from, (void)to, (void)flags;
+
+    look->run->work += WORK_FIND;
+    if ((index & PART_OPENS) != 0) {
+        look->open |= index;
+        return 0;
+    }
+    const struct plan_pattern *pattern = &plan->patterns[index];
+    for (unsigned i = 0; i < pattern->find_count; i++) {
+        const struct plan_find *find = &pattern->finds[i];
+        if (look->index_of[find->form] == look->text && !note_find(look, find))
+            return 1;
+    }
+    return 0;
+}
+
+static enum sec_end ask_part(struct look *look, const struct scan_part *part, struct span text)
+{
+    struct sec_run *run = look->run;
+    run->counts.scans++;
+    run->counts.scanned_bytes += text.len;
+    run->work += text.len + WORK_SCAN;
+    look->asked = part;
+    hs_error_t err =
+        hs_scan(part->db, text.p, (unsigned)text.len, 0, run->local->scratch, on_find, look);
+    if (look->memory)
+        return SEC_MEMORY;
+    INVARIANT(err == HS_SUCCESS);
+    return run->work > run->budget ? SEC_SPENT : SEC_DONE;
+}
+
+static enum sec_end ask_class(struct look *look, const struct scan_class *class,
+                              struct span text)
+{
+    if (look->part == 0) {
+        look->marks = marks_of(look->run->plan->marks, text);
+        look->open = 0;
+    }
+    enum sec_end end = SEC_DONE;
+    for (; look->part < class->part_count; look->part++) {
+        const struct scan_part *part = &class->parts[look->part];
+        if (!scan_part_is_asked(part, look->part, look->open, look->marks, text.len))
+            continue;
+        if (must_give_way(look))
+            return SEC_PAUSE;
+        end = ask_part(look, part, text);
+        if (end != SEC_DONE)
+            return end;
+    }
+    look->part = 0;
+    return SEC_DONE;
+}
+
+/* ---- checks ---------------------------------------------------------------------------------
+ */
+
+/* An undecided one is a "yes": the rule asks again, and sees it. */
+static bool says_yes(struct sec_run *run, const struct sec_operator *op, struct span text)
+{
+    struct operator_match match = { .captured = { 0 } };
+    struct operator_call call = { .prepared = op->prepared,
+                                  .value = text,
+                                  .argument = op->argument.source,
+                                  .regex = &run->local->regex };
+    run->counts.operator_calls++;
+    run->work += text.len + WORK_CHECK;
+    if (op->row->kind == OPERATOR_REGEX)
+        return regex_match(&run->local->regex, op->regex, text, NULL) != REGEX_NO;
+    return op->row->eval != NULL && op->row->eval(&call, &match);
+}
+
+/* The check once for each different text that its links see. */
+static enum sec_end ask_check(struct look *look, const struct plan_pattern *check)
+{
+    for (; look->find < check->find_count; look->find++) {
+        const struct plan_find *find = &check->finds[look->find];
+        unsigned text = look->index_of[find->form];
+        if (text == DISTINCT_MAX)
+            continue; /* a link of another class */
+        if (text != look->said_of) {
+            if (must_give_way(look))
+                return SEC_PAUSE;
+            look->said = says_yes(look->run, check->op,
+                                  look->d != NULL ? look->d->texts[text] : look->whole);
+            look->said_of = text;
+        }
+        if (look->said && !note_find(look, find))
+            return SEC_MEMORY;
+    }
+    look->find = 0;
+    return SEC_DONE;
+}
+
+static enum sec_end ask_checks(struct look *look)
+{
+    const struct scan_class *class = look->class;
+    for (; look->check < class->check_count; look->check++) {
+        if (look->find == 0)
+            look->said_of = UINT_MAX;
+        const uint32_t index = class->ids[class->id_count + look->check];
+        enum sec_end end = ask_check(look, &look->run->plan->patterns[index]);
+        if (end != SEC_DONE)
+            return end;
+    }
+    return SEC_DONE;
+}
+
+/* ---- distinct forms -------------------------------------------------------------------------
+ */
+
+static unsigned distinct_index(struct distinct *d, struct span text)
+{
+    for (unsigned i = 0; i < d->count; i++) {
+        if (d->texts[i].len == text.len &&
+            (d->texts[i].p == text.p || memcmp(d->texts[i].p, text.p, text.len) == 0))
+            return i;
+    }
+    d->texts[d->count] = text;
+    d->traits[d->count] = traits_of(text);
+    return d->count++;
+}
+
+static unsigned make(struct look *look, const struct transform *step, unsigned from)
+{
+    struct distinct *d = look->d;
+    for (unsigned i = 0; i < d->made_count; i++) {
+        if (d->made[i].apply == step->apply && d->made[i].from == from)
+            return d->made[i].to;
+    }
+    struct span in = d->texts[from];
+    char *room = d->room + d->used;
+    struct span out = step->apply(in, room);
+    look->run->work += in.len + TRANSFORM_WORK;
+    if (out.p == NULL)
+        out = SPAN("");
+    if (out.p == room)
+        d->used += (out.len + 15) & ~(size_t)15;
+    unsigned to = distinct_index(d, out);
+    if (d->made_count < MADE_MAX)
+        d->made[d->made_count++] = (struct made){ step->apply, (uint8_t)from, (uint8_t)to };
+    return to;
+}
+
+static enum sec_end make_forms(struct look *look)
+{
+    const struct scan_class *class = look->class;
+    struct distinct *d = look->d;
+    for (; look->form < class->form_count; look->form++) {
+        unsigned at = class->forms[look->form];
+        const struct plan_form *form = &look->run->plan->forms[at];
+        unsigned index = d->index_of[form->parent];
+        if ((d->traits[index] & form->set_off_by) != 0) {
+            enum sec_end end = may_go_on(look);
+            if (end != SEC_DONE)
+                return end;
+            index = make(look, form->step, index);
+        }
+        d->index_of[at] = (uint8_t)index;
+    }
+    return look->run->work > look->run->budget ? SEC_SPENT : SEC_DONE;
+}
+
+/* A text that only a few forms are, is scanned for their patterns alone. */
+static enum sec_end scan_distinct(struct look *look, struct span text)
+{
+    enum { FEW = 3 };
+    const struct scan_class *class = look->class;
+    unsigned own[FEW], count = 0;
+    bool few = look->text > 0;
+    for (unsigned i = 0; i < class->looked_count && few; i++) {
+        if (look->index_of[class->looked[i]] != look->text)
+            continue;
+        few = class->own[i] != 0 && count < FEW;
+        if (few)
+            own[count++] = class->own[i];
+    }
+    if (!few)
+        return ask_class(look, class, text);
+    for (; look->own < count; look->own++) {
+        enum sec_end end = ask_class(look, &look->run->plan->classes[own[look->own]], text);
+        if (end != SEC_DONE)
+            return end;
+    }
+    look->own = 0;
+    return SEC_DONE;
+}
+
+static enum sec_end look_on(struct look *look)
+{
+    struct distinct *d = look->d;
+    enum sec_end end = SEC_DONE;
+    if (d != NULL)
+        end = make_forms(look);
+    if (end == SEC_DONE)
+        end = ask_checks(look);
+    if (d == NULL)
+        return end == SEC_DONE ? ask_class(look, look->class, look->whole) : end;
+    for (; end == SEC_DONE && look->text < d->count; look->text += end == SEC_DONE)
+        end = scan_distinct(look, d->texts[look->text]);
+    return end;
+}
+
+/* ---- room for the forms ---------------------------------------------------------------------
+ */
+
+#define ROOM_MAX ((size_t)4 << 30)
+enum { ROOM_KEPT = 8 << 20 };
+
+/* The most bytes that all forms of a value can take: a form that grows multiplies. */
+static size_t bound_of(const struct scan_class *class, size_t len)
+{
+    size_t bound;
+    if (__builtin_mul_overflow(len, class->room_each, &bound) ||
+        __builtin_add_overflow(bound, class->room_least, &bound))
+        return SIZE_MAX;
+    return bound;
+}
+
+static bool room_for(struct sec_room *room, size_t size)
+{
+    if (size <= room->size)
+        return true;
+    if (size > ROOM_MAX)
+        return false;
+    size_t wanted = size + size / 2 + 4096;
+    char *p = malloc(wanted);
+    if (p == NULL)
+        return false;
+    free(room->p);
+    room->p = p;
+    room->size = wanted;
+    return true;
+}
+
+/* A long value's room is not kept for ever. */
+static void trim_room(struct sec_room *room)
+{
+    if (room->size <= ROOM_KEPT)
+        return;
+    free(room->p);
+    room->p = NULL;
+    room->size = 0;
+}
+
+static void distinct_begin(struct look *look, struct distinct *d, char *room)
+{
+    d->texts[0] = look->whole;
+    d->traits[0] = look->value->traits;
+    memset(d->index_of, DISTINCT_MAX, look->run->plan->form_count);
+    d->index_of[0] = 0;
+    d->count = 1;
+    d->made_count = 0;
+    d->room = room;
+    d->used = 0;
+    look->d = d;
+    look->index_of = d->index_of;
+}
+
+/* ---- a value at one go, or in turns ---------------------------------------------------------
+ */
+
+static void look_begin(struct look *look, struct sec_run *run, struct sec_value *value,
+                       const struct scan_class *class)
+{
+    static const uint8_t all_the_same[PLAN_FORMS_MAX];
+    *look = (struct look){ .run = run,
+                           .class = class,
+                           .value = value,
+                           .whole = value->text.p != NULL ? value->text : SPAN(""),
+                           .index_of = all_the_same };
+    value->traits = traits_of(look->whole);
+    value->has_traits = true;
+    run->counts.values++;
+}
+
+static bool has_distinct(const struct look *look)
+{
+    return (look->value->traits & look->class->triggers) != 0;
+}
+
+static enum sec_end look_at_once(struct sec_run *run, struct sec_value *value,
+                                 const struct scan_class *class)
+{
+    UNCLEARED struct distinct d;
+    struct look look;
+    look_begin(&look, run, value, class);
+    run->counts.distinct++;
+    if (!has_distinct(&look))
+        return look_on(&look);
+    struct sec_room *room = &run->local->room;
+    if (!room_for(room, bound_of(class, value->text.len)))
+        return SEC_MEMORY;
+    distinct_begin(&look, &d, room->p);
+    enum sec_end end = look_on(&look);
+    run->counts.distinct += d.count - 1;
+    trim_room(room);
+    return end;
+}
+
+/* A long value that is looked at in turns. The rooms of a worker are few: all of them together
+ * bound what values under way take, and who finds none free is looked at in one go. */
+struct sec_turns {
+    struct look look;
+    struct distinct d;
+    struct sec_room *room;
+};
+
+static void give_back(void *of)
+{
+    struct sec_turns *turns = of;
+    if (turns->room == NULL)
+        return;
+    trim_room(turns->room);
+    turns->room->lent = false;
+    turns->room = NULL;
+}
+
+static struct sec_room *free_room(struct sec_local *local)
+{
+    for (unsigned i = 0; i < RUN_ROOMS_MAX; i++) {
+        if (!local->rooms[i].lent)
+            return &local->rooms[i];
+    }
+    return NULL;
+}
+
+/* NULL: it is looked at in one go. */
+static struct sec_turns *turns_begin(struct sec_run *run, struct sec_value *value,
+                                     const struct scan_class *class)
+{
+    struct sec_room *room = free_room(run->local);
+    if (room == NULL || !room_for(room, bound_of(class, value->text.len)))
+        return NULL;
+    struct sec_turns *turns = arena_alloc(run->arena, sizeof(*turns));
+    if (turns == NULL)
+        return NULL;
+    turns->room = room;
+    if (!arena_defer(run->arena, give_back, turns))
+        return NULL;
+    room->lent = true;
+    look_begin(&turns->look, run, value, class);
+    turns->look.gives_way = true;
+    run->counts.distinct++;
+    if (has_distinct(&turns->look))
+        distinct_begin(&turns->look, &turns->d, room->p);
+    return turns;
+}
+
+enum sec_end sec_look_through(struct sec_run *run, struct sec_value *value,
+                              const struct scan_class *class)
+{
+    if (run->turns == NULL && value->text.len > LONG_BYTES)
+        run->turns = turns_begin(run, value, class);
+    struct sec_turns *turns = run->turns;
+    if (turns == NULL)
+        return look_at_once(run, value, class);
+    enum sec_end end = look_on(&turns->look);
+    if (end == SEC_PAUSE)
+        return end;
+    if (turns->look.d != NULL)
+        run->counts.distinct += turns->d.count - 1;
+    give_back(turns);
+    run->turns = NULL;
+    return end;
+}
