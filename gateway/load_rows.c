@@ -200,7 +200,9 @@ static const struct option limits_rows[] = {
         .help = "Client connections of one worker; at the limit the oldest idle one goes."),
     OPTION_NAMED("conns_per_ip", struct server_conf, limits.conns_per_ip, OPT_INT,
                  .fallback = "200", .min = 0, .max = 60000,
-                 .help = "Connections of one address (IPv6: /64) in all workers; 0: no cap."),
+                 .help =
+                     "Connections of one address (IPv6: /64) in all workers, trusted proxies "
+                     "aside; 0: no cap."),
     OPTION_NAMED("h2_streams", struct server_conf, limits.h2_streams, OPT_INT,
                  .fallback = "100", .min = 1, .max = 1000,
                  .help = "Requests of one HTTP/2 connection at a time."),

@@ -368,6 +368,27 @@ static void load_routes(struct site_load *sl, const struct node *node, struct si
 
 /* ---- sites ---- */
 
+/*
+ * In the one spelling that requests have (authority_parse): under any other no request would
+ * ever get there, but to the site for any host, which may ask for less.
+ */
+static bool host_read(struct arena *arena, struct span text, struct span *host)
+{
+    bool wildcard = span_starts(text, SPAN("*."));
+    struct span name = wildcard ? span_sub(text, 2, text.len) : text, parsed;
+    uint16_t port;
+
+    if (authority_parse(name, arena, &parsed, &port) != HTTP_OK || port != 0)
+        return false;
+    if (wildcard && parsed.p[0] == '[')
+        return false;
+    struct text whole = text_growing(arena, parsed.len + 2);
+    text_add(&whole, wildcard ? SPAN("*.") : SPAN(""));
+    text_add(&whole, parsed);
+    *host = text_span(&whole);
+    return !whole.overflow;
+}
+
 static void set_hosts(struct site_load *sl, struct site *site, const struct site_conf *conf,
                       struct place place)
 {
@@ -375,22 +396,27 @@ static void set_hosts(struct site_load *sl, struct site *site, const struct site
 
     site->hosts = load_need(sl, arena_array(arena, struct span, conf->host.count + 1));
     for (size_t i = 0; site->hosts != NULL && i < conf->host.count; i++) {
-        char *lower = arena_cstring(arena, conf->host.items[i]);
-        size_t len = conf->host.items[i].len;
-        if (lower == NULL)
-            return;
-        for (size_t n = 0; n < len; n++)
-            lower[n] = ascii_lower(lower[n]);
-        struct span host = span_of(lower, len);
-        site->hosts[site->host_count++] = host;
+        struct span host = conf->host.items[i];
         struct complaint complaint = load_complaint(sl, place, "host");
-        if (span_equal(host, SPAN("*"))) {
+        const char *said = load_need(sl, arena_cstring(arena, host));
+        if (said == NULL)
+            return;
+        bool any = span_equal(host, SPAN("*"));
+        if (!any && !host_read(arena, host, &host)) {
+            complain(&complaint, SEVERITY_ERROR,
+                     "\"%s\" is no host: a name (xn-- for other alphabets), *.name or an "
+                     "address, without a port",
+                     said);
+            continue;
+        }
+        site->hosts[site->host_count++] = host;
+        if (any) {
             if (sl->config->any != NULL)
                 conflict(sl, place, SPAN("two sites answer to any host"));
             sl->config->any = site;
         } else if (!span_starts(host, SPAN("*.")) &&
                    table_put(&sl->config->hosts, host, site) == ERR_DUPLICATE) {
-            complain(&complaint, SEVERITY_ERROR, "two sites answer to \"%s\"", lower);
+            complain(&complaint, SEVERITY_ERROR, "two sites answer to \"%s\"", said);
         }
     }
 }

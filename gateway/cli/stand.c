@@ -81,7 +81,7 @@ static void fill_host(struct stand *stand)
     stand->host = (struct session_host){
         .events = &flow_events,
         .cap = &stand->cap,
-        .proxy_peers = &server->trusted_proxies,
+        .trusted = &server->trusted_proxies,
         .head_bytes = limits->header,
         .uri_bytes = limits->uri,
         .fields = (unsigned)limits->headers,

@@ -31,7 +31,8 @@ struct session {
     struct session *prev, *next;
     struct session *idle_prev, *idle_next;
     const struct session_host *host;
-    struct addr peer, socket_peer;
+    struct addr peer;
+    struct addr counted; /* by the cap on connections; no address: nobody's */
     enum session_state state;
     struct head_scan scan;
     struct stash stash; /* input that nobody has taken */

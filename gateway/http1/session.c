@@ -11,6 +11,22 @@
 
 /* ---- life ---- */
 
+/*
+ * A trusted proxy brings the connections of many clients and has no cap; each of those has, as
+ * soon as a PROXY head has named it. `*counted` is whom to give up in the end.
+ */
+static bool count_peer(const struct session_host *host, const struct addr *peer,
+                       struct addr *counted)
+{
+    *counted = (struct addr){ 0 };
+    if (host->cap == NULL || cidrs_contain(host->trusted, peer))
+        return true;
+    if (!peer_cap_enter(host->cap, peer))
+        return false;
+    *counted = *peer;
+    return true;
+}
+
 void session_idle_leave(struct session *s)
 {
     struct worker *worker = s->channel.worker;
@@ -46,7 +62,7 @@ static void session_free(struct session *s)
     task_cancel(&s->task);
     bool ours = !s->handed_over; /* else whoever took it counts it */
     if (ours && s->host->cap != NULL)
-        peer_cap_leave(s->host->cap, &s->socket_peer);
+        peer_cap_leave(s->host->cap, &s->counted);
     *(s->prev != NULL ? &s->prev->next : &worker->sessions) = s->next;
     if (s->next != NULL)
         s->next->prev = s->prev;
@@ -142,9 +158,19 @@ static void take_share(struct session *s)
 {
     struct worker *worker = s->channel.worker;
 
-    if (cidrs_contain(s->host->proxy_peers, &s->peer))
+    if (cidrs_contain(s->host->trusted, &s->peer))
         return;
     s->channel.slabs = client_slabs(worker, client_share_of(worker, &s->peer));
+}
+
+static void end_refused(struct session *s, const char *reason, const char *detail)
+{
+    struct connection_fault fault = {
+        .kind = CONNECTION_REFUSED, .peer = s->peer, .reason = reason, .detail = detail
+    };
+
+    s->host->fault(s->channel.worker, &fault);
+    session_end(s, STREAM_GONE);
 }
 
 /*
@@ -160,11 +186,14 @@ static void read_proxy_head(struct session *s)
     ssize_t n = recv(s->channel.watch.fd, seen + had, sizeof seen - had, MSG_PEEK);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    ssize_t len =
-        n <= 0 ? PROXY_BAD : proxy_head_parse(span_of(seen, had + (size_t)n), &s->peer);
+    if (n <= 0) {
+        session_end(s, STREAM_GONE);
+        return;
+    }
+    ssize_t len = proxy_head_parse(span_of(seen, had + (size_t)n), &s->peer);
     if (len == PROXY_BAD || (len == PROXY_MORE && had + (size_t)n == sizeof seen) ||
         (len > 0 && (size_t)len <= had)) {
-        session_end(s, STREAM_GONE);
+        end_refused(s, "proxy-head", "no PROXY head of version 1 or 2");
         return;
     }
     size_t take = len == PROXY_MORE ? (size_t)n : (size_t)len - had;
@@ -176,6 +205,10 @@ static void read_proxy_head(struct session *s)
     if (len == PROXY_MORE) {
         if (!stash_keep(&s->stash, s->channel.slabs, span_of(seen, had + take)))
             session_end(s, STREAM_GONE);
+        return;
+    }
+    if (!count_peer(s->host, &s->peer, &s->counted)) {
+        end_refused(s, "conns-per-ip", NULL);
         return;
     }
     s->state = SESSION_HEAD;
@@ -315,7 +348,7 @@ static void hand_over(struct session *s)
     if (s->stash.len > 0)
         memcpy(worker->scratch, s->stash.p, s->stash.len);
     s->handed_over = true;
-    to->take(to, &s->channel, &s->peer, &s->socket_peer, input);
+    to->take(to, &s->channel, &s->peer, &s->counted, input);
     session_free(s);
     worker_flush(worker);
 }
@@ -446,24 +479,26 @@ static struct session *session_new(struct worker *worker)
 void session_accept(struct worker *worker, const struct session_host *host, int fd,
                     const struct addr *peer, struct tls *tls, bool proxy_protocol)
 {
-    bool counted = host->cap == NULL || peer_cap_enter(host->cap, peer);
-    struct session *s = counted && room_for_one(worker, host) ? session_new(worker) : NULL;
+    struct addr counted;
+    bool within = count_peer(host, peer, &counted);
+    struct session *s = within && room_for_one(worker, host) ? session_new(worker) : NULL;
 
     if (s == NULL) {
         struct connection_fault fault = { .kind = CONNECTION_REFUSED,
                                           .peer = *peer,
-                                          .reason = counted ? "connections" : "conns-per-ip" };
+                                          .reason = within ? "connections" : "conns-per-ip" };
         host->fault(worker, &fault);
-        if (counted && host->cap != NULL)
-            peer_cap_leave(host->cap, peer);
+        if (host->cap != NULL)
+            peer_cap_leave(host->cap, &counted);
         if (tls != NULL)
             tls_free(tls);
         (void)close(fd);
         return;
     }
-    proxy_protocol = proxy_protocol && cidrs_contain(host->proxy_peers, peer);
+    proxy_protocol = proxy_protocol && cidrs_contain(host->trusted, peer);
     s->host = host;
-    s->peer = s->socket_peer = *peer;
+    s->peer = *peer;
+    s->counted = counted;
     s->state = proxy_protocol ? SESSION_PROXY : SESSION_HEAD;
     s->tls_later = proxy_protocol ? tls : NULL;
     s->next = worker->sessions;

@@ -16,10 +16,10 @@ struct session_host {
     const struct stream_events *events;
     struct peer_cap *cap;
     struct handover *http2; /* NULL: not spoken */
-    uint64_t *accepted;     /* counter of connections */
     /* Told of each connection that is not let in, or fails in its handshake. */
     void (*fault)(struct worker *worker, const struct connection_fault *fault);
-    const struct cidrs *proxy_peers; /* who may send a PROXY head */
+    const struct cidrs
+        *trusted; /* proxies: may send a PROXY head, and have no cap of their own */
     size_t head_bytes, uri_bytes;
     unsigned fields;
     uint64_t tls_ms, head_ms, body_ms, send_ms, idle_ms;

@@ -41,7 +41,7 @@ struct h2_session {
     struct h2_session *prev, *next;
     struct h2_session *idle_prev, *idle_next;
     struct h2_host *host;
-    struct addr peer, socket_peer;
+    struct addr peer, counted;  /* by the cap on connections; no address: nobody's */
     struct client_share *share; /* NULL: it has none */
     nghttp2_session *ng;
     struct frames frames;

@@ -67,7 +67,7 @@ static void session_free(struct h2_session *s)
     task_cancel(&s->task);
     nghttp2_session_del(s->ng);
     if (s->host->cap != NULL)
-        peer_cap_leave(s->host->cap, &s->socket_peer);
+        peer_cap_leave(s->host->cap, &s->counted);
     *(s->prev != NULL ? &s->prev->next : &s->host->sessions) = s->next;
     if (s->next != NULL)
         s->next->prev = s->prev;
@@ -495,7 +495,7 @@ static struct h2_session *session_new(struct h2_host *host)
 }
 
 static void take(struct handover *to, struct channel *from, const struct addr *peer,
-                 const struct addr *socket_peer, struct span input)
+                 const struct addr *counted, struct span input)
 {
     struct h2_host *host = CONTAINER(to, struct h2_host, handover);
     struct worker *worker = host->worker;
@@ -504,14 +504,14 @@ static void take(struct handover *to, struct channel *from, const struct addr *p
     if (s == NULL) {
         channel_close(from);
         if (host->cap != NULL)
-            peer_cap_leave(host->cap, socket_peer);
+            peer_cap_leave(host->cap, counted);
         worker->connections--;
         return;
     }
     ++*host->sessions_begun;
     s->peer = *peer;
-    s->socket_peer = *socket_peer;
-    if (host->proxy_peers == NULL || !cidrs_contain(host->proxy_peers, peer))
+    s->counted = *counted;
+    if (host->trusted == NULL || !cidrs_contain(host->trusted, peer))
         s->share = client_share_of(worker, peer);
     s->next = host->sessions;
     if (s->next != NULL)

@@ -21,8 +21,8 @@ struct h2_host {
     struct worker *worker;
     const struct stream_events *events;
     struct peer_cap *cap;
-    const struct cidrs *proxy_peers; /* these have no share; NULL: nobody */
-    uint64_t *sessions_begun;        /* counters; the second one FLOOD_COUNT long */
+    const struct cidrs *trusted; /* these have no share; NULL: nobody */
+    uint64_t *sessions_begun;    /* counters; the second one FLOOD_COUNT long */
     uint64_t *floods;
     struct head_limits limits;
     uint64_t head_ms, body_ms, send_ms, idle_ms;

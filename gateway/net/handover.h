@@ -10,11 +10,11 @@
 struct handover {
     /*
      * Moves `from` away; the connection stays counted, in the worker and in the cap of
-     * `socket_peer`, until the taker ends it. `input` is in the worker's scratch: what has come
+     * `counted`, until the taker ends it. `input` is in the worker's scratch: what has come
      * already.
      */
     void (*take)(struct handover *to, struct channel *from, const struct addr *peer,
-                 const struct addr *socket_peer, struct span input);
+                 const struct addr *counted, struct span input);
     /* Ends the oldest connection that has nothing to do; false: there is none. */
     bool (*evict)(struct handover *to);
 };

@@ -69,13 +69,11 @@ struct serving {
 
 /* ---- accepting ---- */
 
-static bool refused_at_the_door(struct serving *serving, const struct listener *listener,
-                                struct connection_fault *fault)
+static bool refused_at_the_door(struct serving *serving, struct connection_fault *fault)
 {
     const struct config *config = serving->worker.config;
     /* Behind a proxy the peer is the proxy: lists are asked again when the client is known. */
-    if (listener->proxy_protocol ||
-        cidrs_contain(&config->server.trusted_proxies, &fault->peer))
+    if (cidrs_contain(&config->server.trusted_proxies, &fault->peer))
         return false;
     struct verdict said = chain_connect(config, &serving->worker, &fault->peer, &fault->list);
     if (said.action == ACTION_DENY)
@@ -90,7 +88,7 @@ static void on_accepted(struct listener *listener, int fd, const struct addr *pe
     counters->connections_accepted++;
     struct tls *tls = NULL;
     struct connection_fault fault = { .kind = CONNECTION_REFUSED, .peer = *peer };
-    if (!refused_at_the_door(serving, listener, &fault) && listener->tls &&
+    if (!refused_at_the_door(serving, &fault) && listener->tls &&
         (tls = tls_accept(serving->worker.config->tls)) == NULL)
         fault.reason = "memory";
     if (fault.reason != NULL) {
@@ -262,7 +260,7 @@ static void fill_host(struct serving *serving)
     serving->host = (struct session_host){
         .events = &flow_events,
         .cap = &serving->cap,
-        .proxy_peers = &server->trusted_proxies,
+        .trusted = &server->trusted_proxies,
         .head_bytes = limits->header,
         .uri_bytes = limits->uri,
         .fields = (unsigned)limits->headers,
@@ -292,7 +290,7 @@ static enum err open_http2(struct serving *serving)
         .worker = &serving->worker,
         .events = host->events,
         .cap = host->cap,
-        .proxy_peers = host->proxy_peers,
+        .trusted = host->trusted,
         .sessions_begun = &counters->h2_connections,
         .floods = counters->h2_floods,
         .limits = { .head_bytes = host->head_bytes,

@@ -415,6 +415,8 @@ enum err upstream_open(struct upstream *upstream, const struct upstream_conf *co
         return ERR_CONFIG; /* complained about already */
     if (!hash_key_parse(conf->hash, &upstream->hash))
         return ERR_CONFIG; /* complained about already */
+    if (conf->servers.count == 0)
+        return ERR_CONFIG; /* complained about already */
     TRY(enter_servers(upstream, conf, arena, complaint));
     size_t backups = 0;
     for (size_t i = 0; i < conf->servers.count; i++) {

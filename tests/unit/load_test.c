@@ -268,6 +268,10 @@ static void counts_have_their_limits(void **state)
     (void)unlink(empty);
 }
 
+#define NO_HOST(text)                                                                          \
+    "version: 1\nsites:\n  - {host: \"" text "\", upstream: \"http://127.0.0.1:1\"}\n",        \
+        "\"" text "\" is no host"
+
 static void what_is_wrong_is_said(void **state)
 {
     static const struct {
@@ -286,7 +290,20 @@ static void what_is_wrong_is_said(void **state)
           "two sites answer to any host" },
         { "version: 1\nsites:\n  - {host: a, upstream: \"http://127.0.0.1:1\"}\n"
           "  - {host: A, upstream: \"http://127.0.0.1:1\"}\n",
-          "two sites answer to \"a\"" },
+          "two sites answer to \"A\"" },
+        { "version: 1\nsites:\n  - {host: a., upstream: \"http://127.0.0.1:1\"}\n"
+          "  - {host: A, upstream: \"http://127.0.0.1:1\"}\n",
+          "two sites answer to \"A\"" },
+        { NO_HOST("") },
+        { NO_HOST("a:80") },
+        { NO_HOST("http://a") },
+        { NO_HOST("a..b") },
+        { NO_HOST("*.*.a") },
+        { NO_HOST("*.") },
+        { NO_HOST("*.[::1]") },
+        { NO_HOST("::1") },
+        { NO_HOST("m\xc3\xbcnchen.de") },
+        { NO_HOST("a b") },
         { "version: 1\nsites:\n  - {host: b, routes: [{path: /x}]}\n", "nowhere to send" },
         { "version: 1\n" SITE "    routes: 5\n", "routes is a list" },
         { "version: 1\n" SITE "    routes: [{path: nowhere}]\n", "a path starts with /" },

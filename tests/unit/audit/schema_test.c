@@ -212,7 +212,7 @@ static void test_connections(void **state)
     (void)state;
     static const char *const reasons[] = { "tls-failed",     "conns-per-ip",   "connections",
                                            "address-denied", "country-denied", "network-denied",
-                                           "memory",         "suppressed" };
+                                           "proxy-head",     "memory",         "suppressed" };
     for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
         struct connection_record least = { .reason = reasons[i] };
         struct connection_record most = {

@@ -816,7 +816,7 @@ static void a_proxy_head_comes_first(void **state)
     (void)state;
     assert_true(addr_parse(SPAN("192.0.2.7"), &cidr.addr));
     cidr.bits = 32;
-    plane.proxy_peers = (struct cidrs){ .items = &cidr, .count = 1 };
+    plane.trusted = (struct cidrs){ .items = &cidr, .count = 1 };
     int fd = plane_client_with(&plane, NULL, true);
     say(fd, "PROXY TCP4 203.0.113.9 ");
     say(fd, "192.0.2.1 1000 80\r\nGET /1 HTTP/1.1\r\n");
@@ -834,7 +834,48 @@ static void a_proxy_head_comes_first(void **state)
     (void)plane_hear(&plane, fd, &over);
     assert_int_not_equal(over, PLANE_OPEN);
     assert_int_equal(seen.begun, 1);
+    assert_int_equal(plane.faults, 1);
+    assert_string_equal(plane.fault.reason, "proxy-head");
     plane_hang_up(&fd);
+}
+
+/* The cap is for clients: not for the proxy that brings them, but for each that it names. */
+static void trusted_proxies_have_no_cap_and_their_clients_do(void **state)
+{
+    static struct peer_counts counts;
+    struct peer_cap cap = { .counts = &counts, .per_address = 1 };
+    struct cidr cidr;
+    int fds[4];
+
+    (void)state;
+    assert_true(addr_parse(SPAN("192.0.2.7"), &cidr.addr));
+    cidr.bits = 32;
+    plane.trusted = (struct cidrs){ .items = &cidr, .count = 1 };
+    plane.host.cap = &cap;
+    fds[0] = plane_client(&plane);
+    fds[1] = plane_client(&plane);
+    assert_int_equal(plane.faults, 0);
+
+    fds[2] = plane_client_with(&plane, NULL, true);
+    say(fds[2], "PROXY TCP4 203.0.113.9 192.0.2.1 1000 80\r\n");
+    assert_int_equal(plane.faults, 0);
+    fds[3] = plane_client_with(&plane, NULL, true);
+    say(fds[3], "PROXY TCP4 203.0.113.9 192.0.2.1 1001 80\r\n" GET("/1"));
+    assert_int_equal(plane.faults, 1);
+    assert_string_equal(plane.fault.reason, "conns-per-ip");
+    assert_int_equal(seen.begun, 0);
+    plane_hang_up(&fds[3]);
+    plane_hang_up(&fds[2]);
+    plane_turns(&plane, 3);
+
+    fds[3] = plane_client_with(&plane, NULL, true);
+    say(fds[3], "PROXY TCP4 203.0.113.9 192.0.2.1 1001 80\r\n" GET("/1"));
+    assert_int_equal(plane.faults, 1);
+    assert_int_equal(seen.begun, 1);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        plane_hang_up(&fds[i]);
+    plane_turns(&plane, 3);
+    plane.host.cap = NULL;
 }
 
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, open_plane, close_plane)
@@ -869,6 +910,7 @@ int main(void)
         CASE(draining_ends_idle_connections_and_finishes_the_others),
         CASE(draining_serves_what_was_pipelined),
         CASE(a_proxy_head_comes_first),
+        CASE(trusted_proxies_have_no_cap_and_their_clients_do),
     };
     return cmocka_run_group_tests(tests, ends_open, ends_close);
 }

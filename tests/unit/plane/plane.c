@@ -88,9 +88,8 @@ void plane_open(struct plane *plane, const struct stream_events *events)
     open_config(plane);
     plane->host = (struct session_host){
         .events = events,
-        .accepted = &plane->accepted,
         .fault = on_fault,
-        .proxy_peers = &plane->proxy_peers,
+        .trusted = &plane->trusted,
         .head_bytes = 15 * 1024,
         .uri_bytes = 8 * 1024,
         .fields = 100,

@@ -25,11 +25,11 @@ struct plane {
     struct upstream upstream;
     struct upstream_server servers[PLANE_SERVERS];
     struct session_host host;
-    struct cidrs proxy_peers;
+    struct cidrs trusted;
     char folder[32];
     char paths[PLANE_SERVERS][64];
     int listeners[PLANE_SERVERS]; /* -1: nobody listens there */
-    uint64_t accepted, refused;
+    uint64_t refused;
     struct connection_fault fault; /* the last one */
     unsigned faults;
     const char *peer; /* whom the next client seems to be; NULL: 192.0.2.7 */
