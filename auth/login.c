@@ -193,7 +193,14 @@ void user_files_initial(struct snapshots *snapshots, const struct config *config
 static enum err attach_login(void *base, const void *conf, struct worker *worker)
 {
     struct login_local *local = base;
-    return login_idle(conf) ? OK : hashpool_share(&local->pool, worker);
+    const struct login_conf *login = conf;
+    if (login_idle(conf))
+        return OK;
+    TRY(hashpool_share(&local->pool, worker));
+    TRY(sessions_attach(worker, login->sessions));
+    local->worker = worker;
+    local->sessions = login->sessions;
+    return OK;
 }
 
 static void detach_login(void *base)
@@ -201,7 +208,9 @@ static void detach_login(void *base)
     struct login_local *local = base;
     if (local->pool != NULL)
         hashpool_let_go(local->pool);
-    local->pool = NULL;
+    if (local->worker != NULL)
+        sessions_detach(local->worker, local->sessions);
+    *local = (struct login_local){ 0 };
 }
 
 const struct user_entry *login_user(struct call *c, struct span name, bool *ready)
@@ -290,16 +299,12 @@ static struct verdict accept_user(struct call *c, const struct identity *identit
     return deny_with(REASON_AUTH_REFUSED, page_refused(c, conf->wanted, false));
 }
 
-static struct verdict login_head(struct call *c)
+static struct verdict by_session(struct call *c)
 {
     const struct login_conf *conf = c->conf;
     bool ready;
-    /* Before anything can end this: no client may lend a field to itself. */
-    if (conf->pass.len > 0 && !demand_met(c) &&
-        !edit_field(c->txn, EDIT_REQUEST, EDIT_DROP, conf->pass, SPAN("")))
-        return fail(REASON_MEMORY);
-    if (demand_met(c))
-        return pass();
+    if (c->error != OK)
+        return fail(REASON_AUTH_SESSIONS);
     const struct session *session =
         session_find(c, conf->sessions, SPAN("login"), conf->users.text);
     if (session == NULL)
@@ -313,6 +318,18 @@ static struct verdict login_head(struct call *c)
         return ask(c);
     }
     return accept_user(c, login_identity(c->txn->arena, entry, kept->proved_s, kept->mfa));
+}
+
+static struct verdict login_head(struct call *c)
+{
+    const struct login_conf *conf = c->conf;
+    /* Before anything can end this: no client may lend a field to itself. */
+    if (conf->pass.len > 0 && !demand_met(c) &&
+        !edit_field(c->txn, EDIT_REQUEST, EDIT_DROP, conf->pass, SPAN("")))
+        return fail(REASON_MEMORY);
+    if (demand_met(c))
+        return pass();
+    return sessions_ready(c, conf->sessions, SPAN(""), by_session);
 }
 
 static struct span login_page_name(const void *base, unsigned i)

@@ -288,6 +288,11 @@ static struct verdict judge_password(struct call *c)
     return let_in(c, entry, false, SPAN(STEP_PASSWORD), state->handle);
 }
 
+static struct verdict on_hash(struct call *c)
+{
+    return sessions_told(c, judge_password(c));
+}
+
 static struct verdict take_password(struct call *c, const struct form *form)
 {
     const struct login_conf *conf = c->conf;
@@ -321,7 +326,7 @@ static struct verdict take_password(struct call *c, const struct form *form)
         lockout_undone(&conf->lockout, &attempt);
         return busy(c);
     }
-    return wait_for(c, op, judge_password);
+    return wait_for(c, op, on_hash);
 }
 
 /* ---- the second step ---- */
@@ -357,8 +362,24 @@ static bool take_code(struct call *c, const struct user_entry *entry, struct spa
     for (size_t i = 0; i < entry->code_count; i++)
         if (bytes_equal_constant_time(entry->codes[i], hash, sizeof(hash)))
             found = entry->codes[i];
-    return found != NULL && lockout_take_code(&conf->lockout, user, entry->epoch, hash,
-                                              sizeof(hash), now_of(c) / TOTP_STEP_S);
+    return found != NULL &&
+           lockout_take_code(&conf->lockout, user, entry->epoch, hash, sizeof(hash),
+                             now_of(c) / TOTP_STEP_S) &&
+           signin_once(c, conf->sessions, span_of((const char *)hash, sizeof(hash)),
+                       SIGNIN_CODE_S);
+}
+
+/* Other nodes have counts of their own. */
+static bool once_everywhere(struct call *c, struct span user, uint64_t step)
+{
+    const struct login_conf *conf = c->conf;
+    char buffer[USER_NAME_MAX + 32];
+    struct text what = text_fixed(buffer, sizeof(buffer));
+    text_lit(&what, "step ");
+    text_uint(&what, step);
+    text_char(&what, ' ');
+    text_add(&what, user);
+    return !what.overflow && signin_once(c, conf->sessions, text_span(&what), SIGNIN_STEP_S);
 }
 
 /* NULL: right, and used up with that; else why not, as a slug for the record. */
@@ -374,8 +395,10 @@ static const char *check_code(struct call *c, const struct user_entry *entry, st
     if (step == 0)
         return totp_check(secret, code, now_of(c), 0) > 0 ? "login-code-replayed"
                                                           : "login-code-wrong";
-    return lockout_take_step(&conf->lockout, user, entry->epoch, step) ? NULL
-                                                                       : "login-code-replayed";
+    return lockout_take_step(&conf->lockout, user, entry->epoch, step) &&
+                   once_everywhere(c, user, step)
+               ? NULL
+               : "login-code-replayed";
 }
 
 static struct verdict take_second(struct call *c, const struct form *form,
@@ -467,22 +490,35 @@ static struct verdict post_out(struct call *c)
     return answer(REASON_SIGNED_OUT, reply);
 }
 
-struct verdict login_page(struct call *c)
+static struct verdict show_page(struct call *c)
 {
     static const struct {
         struct span path;
         stage_fn *get, *post;
     } pages[] = { { SPAN_INIT(LOGIN_PAGE), get_login, post_login },
                   { SPAN_INIT(LOGIN_OUT), get_out, post_out } };
-    static const char *const hidden[] = { "flow", "token", "password", "code" };
-    for (size_t i = 0; i < ARRAY_LEN(hidden); i++)
-        txn_hide(c->txn, span_text(hidden[i]));
+    if (c->error != OK)
+        return fail(REASON_AUTH_SESSIONS);
     for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
         if (!span_equal(c->req->path, pages[i].path))
             continue;
         if (c->req->method_id == METHOD_GET || c->req->method_id == METHOD_HEAD)
-            return pages[i].get(c);
-        return c->req->method_id == METHOD_POST ? pages[i].post(c) : deny(REASON_METHOD);
+            return sessions_told(c, pages[i].get(c));
+        return c->req->method_id == METHOD_POST ? sessions_told(c, pages[i].post(c))
+                                                : deny(REASON_METHOD);
     }
     return pass();
+}
+
+struct verdict login_page(struct call *c)
+{
+    static const char *const hidden[] = { "flow", "token", "password", "code" };
+    const struct login_conf *conf = c->conf;
+    struct form form;
+    for (size_t i = 0; i < ARRAY_LEN(hidden); i++)
+        txn_hide(c->txn, span_text(hidden[i]));
+    bool post = c->req->method_id == METHOD_POST;
+    if (!read_form(c, post ? c->body : c->req->query, &form))
+        form.flow = SPAN("");
+    return sessions_ready(c, conf->sessions, form.flow, show_page);
 }

@@ -37,6 +37,8 @@ struct login_conf {
 };
 
 struct login_local {
+    struct worker *worker; /* NULL: not attached */
+    const struct sessions *sessions;
     struct hashpool *pool;
 };
 

@@ -266,6 +266,8 @@ static enum err attach_oidc(void *base, const void *from, struct worker *worker)
     }
     TRY(providers_attach(worker));
     local->attached = true;
+    TRY(sessions_attach(worker, conf->sessions));
+    local->sessions = conf->sessions;
     return OK;
 }
 
@@ -274,6 +276,8 @@ static void detach_oidc(void *base)
     struct oidc_local *local = base;
     if (local->attached)
         providers_detach(local->worker);
+    if (local->sessions != NULL)
+        sessions_detach(local->worker, local->sessions);
     asker_free(local->asker);
     *local = (struct oidc_local){ 0 };
 }
@@ -300,6 +304,24 @@ struct verdict oidc_accept(struct call *c, const struct identity *identity)
     return pass();
 }
 
+/* One request renews; the others go on as they are for a while. So do all when nobody can say
+ * who it is that renews. */
+static struct verdict on_lock(struct call *c)
+{
+    const struct oidc_conf *conf = c->conf;
+    const struct oidc_state *s = c->state;
+    uint64_t until_s, now_s = c->txn->clock->wall_us / 1000000u;
+    uint64_t grace_s = (uint64_t)conf->grace.ms / 1000;
+    struct span token;
+    if (c->error == OK)
+        return oidc_exchange_refresh(c);
+    if (oidc_extra_read(s->session->content.extra, &until_s, &token) &&
+        now_s < until_s + (grace_s > RENEWING_S ? grace_s : RENEWING_S))
+        return oidc_accept(c, s->session->content.identity);
+    fact_set_auth_detail(c, "oidc-grace-over");
+    return fail(REASON_AUTH_PROVIDER);
+}
+
 static struct verdict use_session(struct call *c, const struct session *session)
 {
     const struct oidc_conf *conf = c->conf;
@@ -314,34 +336,35 @@ static struct verdict use_session(struct call *c, const struct session *session)
     if (!oidc_extra_read(session->content.extra, &until_s, &s->refresh_token) ||
         s->refresh_token.len == 0 || now_s < until_s)
         return oidc_accept(c, session->content.identity);
-    /* One request renews; the others go on as they are for a while. */
-    if (session_lock(c, conf->sessions, session))
-        return oidc_exchange_refresh(c);
-    uint64_t grace_s = (uint64_t)conf->grace.ms / 1000;
-    if (now_s < until_s + (grace_s > RENEWING_S ? grace_s : RENEWING_S))
-        return oidc_accept(c, session->content.identity);
-    fact_set_auth_detail(c, "oidc-grace-over");
-    return fail(REASON_AUTH_PROVIDER);
+    return session_lock(c, conf->sessions, session, on_lock);
+}
+
+static struct verdict by_session(struct call *c)
+{
+    const struct oidc_conf *conf = c->conf;
+    struct oidc_state *s = c->state;
+    if (c->error != OK)
+        return fail(REASON_AUTH_SESSIONS);
+    for (size_t i = 0; i < conf->providers.count; i++) {
+        const struct session *session =
+            session_find(c, conf->sessions, SPAN("oidc"), conf->built[i].row->issuer);
+        s->provider = &conf->built[i];
+        if (session != NULL)
+            return sessions_told(c, use_session(c, session));
+    }
+    return oidc_nobody(c);
 }
 
 static struct verdict oidc_head(struct call *c)
 {
     const struct oidc_conf *conf = c->conf;
-    struct oidc_state *s = c->state;
     /* Before anything can end this: no client may lend a field to itself. */
     if (conf->pass.len > 0 && !demand_met(c) &&
         !edit_field(c->txn, EDIT_REQUEST, EDIT_DROP, conf->pass, SPAN("")))
         return fail(REASON_MEMORY);
     if (demand_met(c))
         return pass();
-    for (size_t i = 0; i < conf->providers.count; i++) {
-        const struct session *session =
-            session_find(c, conf->sessions, SPAN("oidc"), conf->built[i].row->issuer);
-        s->provider = &conf->built[i];
-        if (session != NULL)
-            return use_session(c, session);
-    }
-    return oidc_nobody(c);
+    return sessions_ready(c, conf->sessions, SPAN(""), by_session);
 }
 
 static struct span oidc_page_name(const void *base, unsigned i)

@@ -12,7 +12,7 @@
 
 static struct verdict on_tokens(struct call *c);
 static struct verdict on_userinfo(struct call *c);
-static struct verdict check_id_token(struct call *c);
+static struct verdict on_keys(struct call *c);
 
 static uint64_t now_of(const struct call *c)
 {
@@ -334,7 +334,7 @@ static struct verdict keep_identity(struct call *c)
 
 /* ---- userinfo ---- */
 
-static struct verdict on_userinfo(struct call *c)
+static struct verdict take_userinfo(struct call *c)
 {
     struct oidc_state *s = c->state;
     const struct fetch_answer *said = c->answer;
@@ -343,6 +343,11 @@ static struct verdict on_userinfo(struct call *c)
     const char *why = oidc_userinfo(
         &s->trusted, said->status, fields_value(&said->fields, FIELD_CONTENT_TYPE), said->body);
     return why != NULL ? not_believed(c, why) : take_identity(c);
+}
+
+static struct verdict on_userinfo(struct call *c)
+{
+    return sessions_told(c, take_userinfo(c));
 }
 
 static struct verdict ask_userinfo(struct call *c, const struct provider_meta *meta)
@@ -405,10 +410,15 @@ static struct verdict check_id_token(struct call *c)
     struct op *op = strcmp(why, "token-key-unknown") == 0 && s->steps++ == 0
                         ? provider_ask(c->worker, s->provider->index)
                         : NULL;
-    return op != NULL ? wait_for(c, op, check_id_token) : not_believed(c, why);
+    return op != NULL ? wait_for(c, op, on_keys) : not_believed(c, why);
 }
 
-static struct verdict on_tokens(struct call *c)
+static struct verdict on_keys(struct call *c)
+{
+    return sessions_told(c, check_id_token(c));
+}
+
+static struct verdict take_tokens(struct call *c)
 {
     struct oidc_state *s = c->state;
     const struct fetch_answer *said = c->answer;
@@ -425,4 +435,9 @@ static struct verdict on_tokens(struct call *c)
     if (s->tokens.id_token.len > 0)
         return check_id_token(c);
     return s->session != NULL ? without_id_token(c) : not_believed(c, "oidc-no-id-token");
+}
+
+static struct verdict on_tokens(struct call *c)
+{
+    return sessions_told(c, take_tokens(c));
 }

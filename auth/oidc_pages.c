@@ -98,15 +98,28 @@ static struct verdict callback(struct call *c, const struct oidc_provider *provi
 
 /* ---- which one ---- */
 
-static struct verdict choose(struct call *c)
+/* The sign-in that the query names, begun in this browser for this step: where it leads to is
+ * the state's target then. */
+static bool goes_on(struct call *c, struct span step,
+                    bool (*look)(struct call *c, const struct sessions *sessions,
+                                 struct span step, struct span handle, struct signin *signin))
 {
     const struct oidc_conf *conf = c->conf;
     struct oidc_state *s = c->state;
     struct signin signin;
     struct span handle = param_of(c, c->req->query, SPAN("flow"));
-    if (!signin_find(c, conf->sessions, SPAN(STEP_OIDC_CHOOSE), handle, &signin))
-        return too_late(c);
+    if (!look(c, conf->sessions, step, handle, &signin))
+        return false;
     s->target = signin.target;
+    return true;
+}
+
+static struct verdict choose(struct call *c)
+{
+    const struct oidc_conf *conf = c->conf;
+    struct span handle = param_of(c, c->req->query, SPAN("flow"));
+    if (!goes_on(c, SPAN(STEP_OIDC_CHOOSE), signin_find))
+        return too_late(c);
     struct page_choice choices[OIDC_PROVIDERS_MAX];
     for (size_t i = 0; i < conf->providers.count; i++) {
         const struct oidc_row *row = conf->built[i].row;
@@ -126,14 +139,10 @@ static struct verdict choose(struct call *c)
 
 static struct verdict start(struct call *c, const struct oidc_provider *provider)
 {
-    const struct oidc_conf *conf = c->conf;
     struct oidc_state *s = c->state;
-    struct signin signin;
-    struct span handle = param_of(c, c->req->query, SPAN("flow"));
-    if (!signin_find(c, conf->sessions, SPAN(STEP_OIDC_CHOOSE), handle, &signin))
+    if (!goes_on(c, SPAN(STEP_OIDC_CHOOSE), signin_find))
         return too_late(c);
     s->provider = provider;
-    s->target = signin.target;
     return oidc_start(c);
 }
 
@@ -155,11 +164,8 @@ static struct verdict again(struct call *c)
 {
     const struct oidc_conf *conf = c->conf;
     struct oidc_state *s = c->state;
-    struct signin signin;
-    struct span handle = param_of(c, c->req->query, SPAN("flow"));
-    if (!signin_take(c, conf->sessions, SPAN(STEP_OIDC_AGAIN), handle, &signin))
+    if (!goes_on(c, SPAN(STEP_OIDC_AGAIN), signin_take))
         return too_late(c);
-    s->target = signin.target;
     s->again = own_session(c, &s->provider) != NULL;
     if (!s->again)
         s->provider = &conf->built[0];
@@ -250,6 +256,13 @@ static struct verdict backchannel_answer(struct call *c, const char *detail)
     return answer(detail == NULL ? REASON_PAGE : REASON_AUTH_SIGNIN, reply);
 }
 
+static struct verdict backchannel_go(struct call *c);
+
+static struct verdict backchannel_resume(struct call *c)
+{
+    return sessions_told(c, backchannel_go(c));
+}
+
 static struct verdict backchannel_go(struct call *c)
 {
     static struct span types[] = { SPAN_INIT("JWT"), SPAN_INIT("logout+jwt") };
@@ -267,14 +280,15 @@ static struct verdict backchannel_go(struct call *c)
     if (why != NULL && strcmp(why, "token-key-unknown") == 0 && s->steps++ == 0) {
         struct op *op = provider_ask(c->worker, s->provider->index);
         if (op != NULL)
-            return wait_for(c, op, backchannel_go);
+            return wait_for(c, op, backchannel_resume);
     }
     if (why != NULL)
         return backchannel_answer(c, why);
     /* One session where it is named, else all of that subject. */
     struct span realm = s->provider->row->issuer;
-    size_t ended = out.sid.len > 0 ? sessions_end_sid(conf->sessions, realm, out.sid)
-                                   : sessions_end_subject(conf->sessions, realm, out.subject);
+    size_t ended = out.sid.len > 0
+                       ? sessions_end_sid(c, conf->sessions, realm, out.sid)
+                       : sessions_end_subject(c, conf->sessions, realm, out.subject);
     log_info("an OpenID provider has ended sessions",
              F_SPAN("provider", s->provider->row->name), F_INT("sessions", ended));
     return backchannel_answer(c, NULL);
@@ -309,7 +323,7 @@ static struct verdict page_of_provider(struct call *c, struct span path)
     return pass();
 }
 
-struct verdict oidc_page(struct call *c)
+static struct verdict show_page(struct call *c)
 {
     struct span path = c->req->path;
     bool get = c->req->method_id == METHOD_GET, post = c->req->method_id == METHOD_POST;
@@ -322,4 +336,18 @@ struct verdict oidc_page(struct call *c)
     if (span_starts(path, SPAN(OIDC_PAGE "/")))
         return page_of_provider(c, span_sub(path, sizeof(OIDC_PAGE "/") - 1, path.len));
     return pass();
+}
+
+static struct verdict on_ready(struct call *c)
+{
+    return c->error == OK ? sessions_told(c, show_page(c)) : fail(REASON_AUTH_SESSIONS);
+}
+
+struct verdict oidc_page(struct call *c)
+{
+    const struct oidc_conf *conf = c->conf;
+    struct span handle = param_of(c, c->req->query, SPAN("flow"));
+    if (handle.len == 0)
+        handle = param_of(c, c->req->query, SPAN("state"));
+    return sessions_ready(c, conf->sessions, handle, on_ready);
 }

@@ -72,6 +72,7 @@ struct oidc_local {
     struct asker *asker;
     struct oidc_way ways[OIDC_PROVIDERS_MAX];
     bool attached;
+    const struct sessions *sessions; /* NULL: not attached */
 };
 
 /* Of a request that waits. */

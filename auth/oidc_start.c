@@ -171,6 +171,11 @@ static struct verdict send_there(struct call *c, const struct provider_meta *met
     return answer(REASON_AUTH_REDIRECT, reply);
 }
 
+static struct verdict start_again(struct call *c)
+{
+    return sessions_told(c, oidc_start(c));
+}
+
 struct verdict oidc_start(struct call *c)
 {
     struct oidc_state *s = c->state;
@@ -180,7 +185,7 @@ struct verdict oidc_start(struct call *c)
     struct op *op = s->asked ? NULL : provider_ask(c->worker, s->provider->index);
     s->asked = true;
     if (op != NULL)
-        return wait_for(c, op, oidc_start);
+        return wait_for(c, op, start_again);
     return oidc_message(
         c, REASON_AUTH_PROVIDER, "oidc-provider-down", "Sign-in is not possible",
         "The service that people sign in at cannot be reached at the moment. "

@@ -26,8 +26,10 @@ enum {
     SIGNIN_VALUE_MAX = 1792,
     SIGNIN_TARGET_MAX = 1024,
     SIGNIN_EXTRA_MAX = 512,
-    SIGNIN_S = 15 * 60,        /* to get through with it */
-    SESSION_COOKIES_MAX = 100, /* pairs in a request: with more, nobody is signed in */
+    SIGNIN_S = 15 * 60,          /* to get through with it */
+    SIGNIN_STEP_S = 180,         /* a code by time is over by then ... */
+    SIGNIN_CODE_S = 366 * 86400, /* ... and a recovery code is taken out of its store */
+    SESSION_COOKIES_MAX = 100,   /* pairs in a request: with more, nobody is signed in */
     FORM_TOKEN_BYTES = 32,
     KNOWN_S = 180 * 86400,
 };
@@ -46,6 +48,25 @@ extern const struct option session_options[];
 struct sessions;
 /* At load; NULL after a complaint. */
 struct sessions *sessions_open(struct setup *setup);
+/* In each worker, for each stage that has them. */
+MUST_USE enum err sessions_attach(struct worker *worker, const struct sessions *sessions);
+void sessions_detach(struct worker *worker, const struct sessions *sessions);
+/* The key that all that is kept of them hangs on: of this boot, or, true, the shared store's.
+ */
+bool sessions_key(const struct config *config, const uint8_t boot_key[32], uint8_t key[32]);
+
+/* ---- other nodes ---- */
+
+/*
+ * Sessions may be shared by several nodes (auth/sessionshare.h). So in each phase, before
+ * anything here is asked of a request: waits until what other nodes have done to its session,
+ * and to the sign-in under `handle` (may be empty), is known, and goes on with `then`. That has
+ * to fail with REASON_AUTH_SESSIONS when c->error is set: nobody can say who this is.
+ */
+struct verdict sessions_ready(struct call *c, const struct sessions *sessions,
+                              struct span handle, stage_fn *then);
+/* And last of all: the verdict, as soon as other nodes know what has changed here. */
+struct verdict sessions_told(struct call *c, struct verdict verdict);
 
 /* ---- sessions ---- */
 
@@ -79,20 +100,26 @@ const struct session *session_find(struct call *c, const struct sessions *sessio
 MUST_USE bool session_renew(struct call *c, const struct sessions *sessions,
                             const struct session *session,
                             const struct session_content *content);
-/* True for one request at a time: who then renews, or lets ten seconds pass. */
-bool session_lock(struct call *c, const struct sessions *sessions,
-                  const struct session *session);
+/* Goes on with `then`; c->error is OK for one request at a time: who then renews, or lets ten
+ * seconds pass. */
+struct verdict session_lock(struct call *c, const struct sessions *sessions,
+                            const struct session *session, stage_fn *then);
 /* Ends the session that the request came with, whoever began it; takes the cookie away. */
 MUST_USE bool session_end(struct call *c, const struct sessions *sessions, struct reply *reply);
 
-/* Ends all that are of this user (any stage's), of this subject or session of a provider. */
+/* Ends all that are of this user (any stage's; on this node), of this subject or session of a
+ * provider. */
 size_t sessions_end_user(const struct sessions *sessions, struct span user);
-size_t sessions_end_subject(const struct sessions *sessions, struct span realm,
+size_t sessions_end_subject(struct call *c, const struct sessions *sessions, struct span realm,
                             struct span subject);
-size_t sessions_end_sid(const struct sessions *sessions, struct span realm, struct span sid);
+size_t sessions_end_sid(struct call *c, const struct sessions *sessions, struct span realm,
+                        struct span sid);
 /* For lists in another process: the vault over the same memory ("stage.sessions"). */
-void sessions_vault_over(struct vault *vault, void *memory, const uint8_t boot_key[32]);
+void sessions_vault_over(struct vault *vault, void *memory, const uint8_t key[32]);
 size_t sessions_vault_end_user(const struct vault *vault, struct span user);
+/* The place of the tag of a user, and it. */
+enum { SESSION_TAG_USER };
+uint64_t sessions_user_tag(const struct vault *vault, struct span user);
 
 /* ---- sign-ins under way ---- */
 
@@ -122,6 +149,12 @@ MUST_USE bool signin_find(struct call *c, const struct sessions *sessions, struc
 /* The same, and it is over: true for one request, whoever else has the handle. */
 MUST_USE bool signin_take(struct call *c, const struct sessions *sessions, struct span step,
                           struct span handle, struct signin *signin);
+/* What may be used once, on whatever node: whoever does it again is refused in sessions_told.
+ */
+MUST_USE bool signin_once(struct call *c, const struct sessions *sessions, struct span what,
+                          uint64_t seconds);
+/* Whether this node has it. */
+bool signin_here(struct call *c, const struct sessions *sessions, const struct ticket *ticket);
 /* Whether the browser sent the cookie of sign-ins at all: if not, it keeps none. */
 bool signin_browser_known(struct call *c);
 

@@ -20,7 +20,7 @@ enum { STATE_FREE, STATE_WRITING, STATE_LIVE };
 
 struct vault_entry {
     _Alignas(64) uint64_t word;
-    uint64_t seen_s, locked_s;
+    uint64_t seen_s, locked_s, confirmed_ms;
     /* From here on written only by who claimed the entry, and authenticated. */
     uint64_t began_s, until_s, idle_s;
     uint64_t tags[VAULT_TAGS];
@@ -201,6 +201,7 @@ static void copy_facts(struct vault_facts *facts, const struct vault_entry *entr
     facts->until_s = entry->until_s;
     facts->idle_s = entry->idle_s;
     facts->seen_s = seen_of(entry);
+    facts->confirmed_ms = __atomic_load_n(&entry->confirmed_ms, __ATOMIC_RELAXED);
     memcpy(facts->tags, entry->tags, sizeof(facts->tags));
     memcpy(facts->label, entry->label, sizeof(facts->label));
     facts->label[sizeof(facts->label) - 1] = '\0';
@@ -225,9 +226,16 @@ static bool open_value(const struct vault *vault, const struct ticket *ticket,
     return good;
 }
 
-bool vault_get(const struct vault *vault, const struct ticket *ticket, uint64_t now_s,
-               bool visit, struct vault_facts *facts, void *value, size_t *len)
+void vault_value_wipe(struct vault_value *value)
 {
+    wipe(value->bytes, value->len);
+    value->len = 0;
+}
+
+bool vault_get(const struct vault *vault, const struct ticket *ticket, uint64_t now_s,
+               bool visit, struct vault_value *value)
+{
+    value->len = 0;
     uint8_t hash[HASH_BYTES];
     uint64_t word = 0;
     struct copy copy;
@@ -241,10 +249,10 @@ bool vault_get(const struct vault *vault, const struct ticket *ticket, uint64_t 
         if (!unchanged(entry, word))
             continue;
         const struct vault_entry *read = (const void *)copy.bytes;
-        if (!open_value(vault, ticket, read, value, len))
+        if (!open_value(vault, ticket, read, value->bytes, &value->len))
             return false;
-        copy_facts(facts, read);
-        if (visit && now_s > facts->seen_s + SEEN_GRAIN_S)
+        copy_facts(&value->facts, read);
+        if (visit && now_s > value->facts.seen_s + SEEN_GRAIN_S)
             __atomic_store_n(&entry->seen_s, now_s, __ATOMIC_RELAXED);
         return true;
     }
@@ -289,7 +297,7 @@ static struct vault_entry *victim(const struct vault *vault, size_t set, uint64_
 
 static void write_entry(const struct vault *vault, struct vault_entry *entry,
                         const struct ticket *ticket, const struct vault_facts *facts,
-                        struct span value)
+                        struct span value, uint64_t now_s)
 {
     uint8_t key[32];
     unsigned long long len = 0;
@@ -297,6 +305,7 @@ static void write_entry(const struct vault *vault, struct vault_entry *entry,
                      facts->began_s > facts->seen_s ? facts->began_s : facts->seen_s,
                      __ATOMIC_RELAXED);
     __atomic_store_n(&entry->locked_s, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->confirmed_ms, now_s * 1000, __ATOMIC_RELAXED);
     entry->began_s = facts->began_s;
     entry->until_s = facts->until_s;
     entry->idle_s = facts->idle_s;
@@ -343,7 +352,7 @@ bool vault_put(const struct vault *vault, const struct ticket *ticket,
         return false;
     entry->serial = serial;
     memcpy(entry->hash, hash, sizeof(hash));
-    write_entry(vault, entry, ticket, facts, value);
+    write_entry(vault, entry, ticket, facts, value, now_s);
     if (!change(entry, claimed, next_word(claimed, STATE_LIVE, now_s)))
         return false; /* we were taken for dead */
     if (old != NULL && old != entry)
@@ -364,6 +373,152 @@ bool vault_lock(const struct vault *vault, const struct ticket *ticket, uint64_t
         return false;
     return __atomic_compare_exchange_n(&entry->locked_s, &locked_s, now_s, false,
                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+/* ---- elsewhere ---- */
+
+enum {
+    IMAGE_LEAST = OPEN_BYTES + NONCE_BYTES + MAC_BYTES,
+    SEAL_BYTES = NONCE_BYTES + MAC_BYTES
+};
+
+_Static_assert(offsetof(struct vault_entry, sealed) ==
+                   offsetof(struct vault_entry, nonce) + NONCE_BYTES,
+               "an image is one piece");
+_Static_assert(OPEN_BYTES + NONCE_BYTES + MAC_BYTES + SEAL_BYTES <= VAULT_OVERHEAD_MAX, "fits");
+
+static void write_name(const uint8_t hash[HASH_BYTES], char name[VAULT_NAME_BYTES])
+{
+    struct text text = text_fixed(name, VAULT_NAME_BYTES);
+    text_hex(&text, hash + HASH_BYTES - VAULT_NAME_BYTES / 2, VAULT_NAME_BYTES / 2);
+}
+
+void vault_name(const struct vault *vault, const struct ticket *ticket,
+                char name[VAULT_NAME_BYTES])
+{
+    uint8_t hash[HASH_BYTES];
+    hash_id(vault, ticket, hash);
+    write_name(hash, name);
+}
+
+static void image_key(const struct vault *vault, uint8_t key[32])
+{
+    static const char use[] = "image";
+    (void)crypto_generichash(key, 32, (const uint8_t *)use, sizeof(use), vault->key,
+                             sizeof(vault->key));
+}
+
+/* Bound to its name: one entry cannot be put in the place of another. */
+bool vault_export(const struct vault *vault, const struct ticket *ticket, uint64_t now_s,
+                  void *image, size_t *len)
+{
+    uint8_t hash[HASH_BYTES], key[32], *out = image;
+    char name[VAULT_NAME_BYTES];
+    uint64_t word = 0;
+    unsigned long long sealed = 0;
+    struct copy copy;
+    hash_id(vault, ticket, hash);
+    write_name(hash, name);
+    struct vault_entry *entry = find(vault, hash, now_s, &word);
+    if (entry == NULL)
+        return false;
+    memcpy(copy.bytes, entry, vault->stride);
+    const struct vault_entry *read = (const void *)copy.bytes;
+    if (!unchanged(entry, word) || read->len < MAC_BYTES ||
+        read->len > vault->value_max + MAC_BYTES)
+        return false;
+    image_key(vault, key);
+    random_bytes(out, NONCE_BYTES);
+    (void)crypto_aead_xchacha20poly1305_ietf_encrypt(
+        out + NONCE_BYTES, &sealed, (const uint8_t *)&read->began_s,
+        OPEN_BYTES + NONCE_BYTES + read->len, (const uint8_t *)name, sizeof(name), NULL, out,
+        key);
+    wipe(key, sizeof(key));
+    *len = NONCE_BYTES + (size_t)sealed;
+    return true;
+}
+
+/* Into a copy that is laid out as an entry. */
+static bool open_image(const struct vault *vault, struct span name, struct span image,
+                       struct copy *copy)
+{
+    uint8_t key[32];
+    unsigned long long opened = 0;
+    struct vault_entry *read = (void *)copy->bytes;
+    const uint8_t *bytes = (const uint8_t *)image.p;
+    if (image.len < IMAGE_LEAST + SEAL_BYTES ||
+        image.len > IMAGE_LEAST + SEAL_BYTES + vault->value_max)
+        return false;
+    image_key(vault, key);
+    bool good =
+        crypto_aead_xchacha20poly1305_ietf_decrypt(
+            (uint8_t *)&read->began_s, &opened, NULL, bytes + NONCE_BYTES,
+            image.len - NONCE_BYTES, (const uint8_t *)name.p, name.len, bytes, key) == 0;
+    wipe(key, sizeof(key));
+    return good && opened == OPEN_BYTES + NONCE_BYTES + read->len;
+}
+
+bool vault_image_facts(const struct vault *vault, struct span name, struct span image,
+                       struct vault_facts *facts)
+{
+    struct copy copy;
+    struct vault_entry *read = (void *)copy.bytes;
+    memset(read, 0, offsetof(struct vault_entry, began_s));
+    if (!open_image(vault, name, image, &copy))
+        return false;
+    copy_facts(facts, read);
+    return true;
+}
+
+static bool put_copy(const struct vault *vault, const struct vault_entry *read, uint64_t now_ms)
+{
+    uint64_t word = 0, claimed = 0, now_s = now_ms / 1000;
+    struct vault_entry *old = find(vault, read->hash, now_s, &word);
+    struct vault_entry *entry = claim(vault, set_of(vault, read->hash), now_s, &claimed);
+    if (entry == NULL)
+        return false;
+    __atomic_store_n(&entry->seen_s, now_s, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->locked_s, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->confirmed_ms, now_ms, __ATOMIC_RELAXED);
+    memcpy(&entry->began_s, &read->began_s, OPEN_BYTES + NONCE_BYTES + read->len);
+    if (!change(entry, claimed, next_word(claimed, STATE_LIVE, now_s)))
+        return false;
+    if (old != NULL && old != entry)
+        (void)change(old, word, next_word(word, STATE_FREE, now_s));
+    return true;
+}
+
+static void confirm(struct vault_entry *entry, uint64_t now_ms)
+{
+    uint64_t now_s = now_ms / 1000;
+    __atomic_store_n(&entry->confirmed_ms, now_ms, __ATOMIC_RELAXED);
+    if (now_s > seen_of(entry))
+        __atomic_store_n(&entry->seen_s, now_s, __ATOMIC_RELAXED);
+}
+
+enum adopted vault_adopt(const struct vault *vault, const struct ticket *ticket,
+                         struct span image, uint64_t now_ms)
+{
+    uint8_t hash[HASH_BYTES];
+    char name[VAULT_NAME_BYTES], value[VAULT_VALUE_MAX];
+    uint64_t word = 0, now_s = now_ms / 1000;
+    size_t len = 0;
+    struct copy copy;
+    const struct vault_entry *read = (const void *)copy.bytes;
+    hash_id(vault, ticket, hash);
+    write_name(hash, name);
+    if (!open_image(vault, span_of(name, sizeof(name)), image, &copy) ||
+        !bytes_equal_constant_time(read->hash, hash, sizeof(hash)) || read->until_s <= now_s ||
+        !open_value(vault, ticket, read, value, &len))
+        return ADOPT_BAD;
+    wipe(value, len);
+    struct vault_entry *here = find(vault, hash, now_s, &word);
+    if (here != NULL && here->serial > read->serial)
+        return ADOPT_OLDER;
+    if (here == NULL || here->serial < read->serial)
+        return put_copy(vault, read, now_ms) ? ADOPT_TAKEN : ADOPT_BAD;
+    confirm(here, now_ms);
+    return ADOPT_TAKEN;
 }
 
 /* ---- ends ---- */

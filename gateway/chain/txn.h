@@ -14,9 +14,10 @@
 
 enum { RESUMES_MAX = 256 };
 
-struct limit_later; /* ratelimit/limit.h */
-struct challenges;  /* auth/demand.h */
-struct signed_in;   /* auth/pages.h */
+struct limit_later;  /* ratelimit/limit.h */
+struct challenges;   /* auth/demand.h */
+struct signed_in;    /* auth/pages.h */
+struct session_told; /* auth/session_parts.h */
 
 struct facts {
 #define FACT(name, type, writer) type name;
@@ -88,7 +89,8 @@ struct txn {
     enum action decided; /* ACTION_PASS until something decided otherwise */
     bool detected;       /* something would have been denied in block mode */
     bool ended;
-    void *flow; /* gateway/flow.c's own state */
+    struct session_told *session_told; /* NULL: nothing that other nodes have to know */
+    void *flow;                        /* gateway/flow.c's own state */
 
     unsigned trail_count;
     struct trail_entry trail[TRAIL_MAX]; /* last: not zeroed */

@@ -1,9 +1,13 @@
-/* `sallyport sessions list|end ID|end-user NAME`: who is signed in now, and their ends. */
+/*
+ * `sallyport sessions list|end ID|end-user NAME`: who is signed in now, and their ends. The
+ * store comes last: what was ended here must not come back from there.
+ */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "gateway/cli/control.h"
+#include "gateway/cli/sessions.h"
 
 static void print_time(json_int_t at_s)
 {
@@ -53,6 +57,18 @@ static json_t *request_of(const struct arguments *arguments)
     return NULL;
 }
 
+/* The same where other nodes know of it. */
+static int in_store(const struct arguments *arguments, json_t *answer)
+{
+    if (!json_is_true(json_object_get(answer, "shared")))
+        return EXIT_GOOD;
+    if (arguments->operand_count < 2)
+        return sessions_shared_list(arguments, answer);
+    return strcmp(arguments->operands[0], "end") == 0
+               ? sessions_shared_end(arguments, arguments->operands[1], answer)
+               : sessions_shared_end_user(arguments, arguments->operands[1], answer);
+}
+
 int verb_sessions(const struct arguments *arguments)
 {
     json_t *request = request_of(arguments), *answer = NULL;
@@ -65,9 +81,14 @@ int verb_sessions(const struct arguments *arguments)
     if (code != EXIT_GOOD)
         return code;
     const char *trouble = json_string_value(json_object_get(answer, "error"));
+    if (trouble == NULL)
+        code = in_store(arguments, answer);
     if (trouble != NULL) {
         (void)usage_error("%s", trouble);
         code = EXIT_TROUBLE;
+    } else if (code != EXIT_GOOD) {
+        json_decref(answer);
+        return code;
     } else if (json) {
         (void)json_dumpf(answer, stdout, JSON_COMPACT);
         (void)putchar('\n');

@@ -77,7 +77,8 @@ struct worker {
     struct ban_share *ban_share;     /* ratelimit/bans.h */
     struct exact *exact;             /* ratelimit/exact.h */
     struct hashpool *hashpool;       /* auth/hashpool.h */
-    void **locals;                   /* gateway/chain: per stage instance */
+    struct session_share *session_share; /* auth/sessionshare.h; NULL: sessions stay here */
+    void **locals;                       /* gateway/chain: per stage instance */
     /* What names stand for (gateway/upstream/discovery.h); another `*turn`: it is another
      * block. NULL: nothing is asked. */
     struct span (*found)(struct worker *worker, uint32_t *turn);

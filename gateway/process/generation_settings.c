@@ -12,6 +12,7 @@
 #include "auth/apikeys.h"
 #include "auth/login.h"
 #include "auth/provider.h"
+#include "auth/session.h"
 #include "gateway/base/log.h"
 #include "gateway/process/generation.h"
 #include "gateway/process/settings.h"
@@ -226,6 +227,7 @@ static void send_steward(struct home *home)
     settings->sandbox_off = config->server.sandbox != 0;
     settings->generation = home->number;
     memcpy(settings->kept_key, config->kept_key, sizeof(settings->kept_key));
+    settings->sessions_shared = sessions_key(config, config->boot_key, settings->sessions_key);
     bool fits =
         settings_put(settings->config, sizeof(settings->config), span_text(home->source)) &&
         settings_put(settings->hash, sizeof(settings->hash), config->hash) &&

@@ -17,7 +17,7 @@ enum {
     WATCHED_FILES_MAX =
         WATCHED_LISTS_MAX + 3 /* databases */ + 16 /* keys */ + WATCHED_USERS_MAX
 };
-enum { SETTINGS_LAYOUT = 6, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
+enum { SETTINGS_LAYOUT = 7, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
 
 struct recorder_settings {
     uint32_t layout;
@@ -90,7 +90,9 @@ struct steward_settings {
     uint32_t generation;
     char config[SETTINGS_PATH_BYTES]; /* or the URL of --protect */
     char hash[SETTINGS_TEXT_BYTES];
-    uint8_t kept_key[32];            /* of the hashes of quotas */
+    uint8_t kept_key[32];     /* of the hashes of quotas */
+    uint8_t sessions_key[32]; /* auth/session.h */
+    bool sessions_shared;
     char state[SETTINGS_PATH_BYTES]; /* store.snapshot; empty: nothing is kept */
     char user[SETTINGS_TEXT_BYTES];
     char resolver[SETTINGS_TEXT_BYTES * 2]; /* name servers with commas; empty: the system's */

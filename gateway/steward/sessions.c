@@ -26,7 +26,7 @@ void sessions_map(struct steward *steward)
     (void)close(ROLE_FD_SESSIONS);
     if (memory == MAP_FAILED)
         return;
-    sessions_vault_over(&vault, memory, steward->slots->boot_key);
+    sessions_vault_over(&vault, memory, steward->settings->sessions_key);
     steward->sessions = &vault;
 }
 
@@ -59,6 +59,7 @@ static void list_sessions(struct client *client, const struct vault *vault,
         json_end_object(&j);
     }
     json_end_array(&j);
+    json_bool(&j, "shared", client->steward->settings->sessions_shared);
     answer_end(client, &j);
 }
 
@@ -66,6 +67,7 @@ static void answer_count(struct client *client, size_t count)
 {
     struct json j = answer_begin(client, true);
     json_uint(&j, "ended", count);
+    json_bool(&j, "shared", client->steward->settings->sessions_shared);
     answer_end(client, &j);
 }
 
@@ -88,7 +90,7 @@ static void end_session(struct client *client, const struct vault *vault, const 
     uint8_t handle[VAULT_HANDLE_BYTES];
     if (!read_handle(request, handle))
         answer_error(client, "a session is named by the 16 digits that the list shows");
-    else if (!vault_end_handle(vault, handle))
+    else if (!vault_end_handle(vault, handle) && !client->steward->settings->sessions_shared)
         answer_error(client, "there is no such session");
     else
         answer_count(client, 1);

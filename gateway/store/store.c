@@ -84,6 +84,12 @@ const struct option store_options[] = {
            .choices = failure_choices, .help = "What holds while the store does not answer."),
     OPTION(struct store_conf, nodes, OPT_INT, .fallback = "1", .min = 1, .max = STORE_NODES_MAX,
            .help = "How many nodes share each limit while they count locally."),
+    OPTION(struct store_conf, sessions, OPT_BOOL, .fallback = "true",
+           .help = "Whether sessions of `login` and `oidc` are shared through the store. It "
+                   "takes a secret or a password."),
+    OPTION(struct store_conf, grace, OPT_DURATION, .fallback = "5m", .max = 86400 * 1000,
+           .help = "While the store does not answer: how long a session goes on that this node "
+                   "knows. New sign-ins are refused."),
     OPTION(struct store_conf, snapshot, OPT_FILE, .example = "/var/lib/sallyport/state.db",
            .help = "A database in which bans, and what is used of quotas, survive a restart of "
                    "this node. With or without Redis."),
@@ -288,6 +294,7 @@ static void derive_key(struct store *store, const struct store_conf *conf,
         (void)crypto_hash_sha256_update(&state, (const unsigned char *)from->p, from->len);
     (void)crypto_hash_sha256_final(&state, store->key);
     wipe(&state, sizeof(state));
+    store->keyed = from->len > 0;
     if (from->len == 0)
         diag_add(complaint->schema->diags, SEVERITY_WARNING, DIAG_UNSAFE, complaint->place,
                  SPAN("without store.secret or store.password, who reads the store can guess "
@@ -307,6 +314,13 @@ const struct store *store_open(const struct store_conf *conf, struct arena *aren
         return NULL;
     }
     store->prefix = conf->prefix;
+    store->sessions = conf->sessions;
+    store->grace_ms = (uint64_t)conf->grace.ms;
+    if (conf->prefix.len > STORE_PREFIX_MAX) {
+        complain(complaint, SEVERITY_ERROR, "store.prefix has at most %d bytes",
+                 STORE_PREFIX_MAX);
+        return NULL;
+    }
     store->nodes = (unsigned)conf->nodes;
     store->on_failure = (enum on_failure)conf->on_failure;
     store->server = (struct redis_server){ .user = conf->user,

@@ -8,7 +8,7 @@
 #include "conf/option.h"
 #include "gateway/store/keyspace.h"
 
-enum { STORE_KEY_BYTES = 32, STORE_NODES_MAX = 1024 };
+enum { STORE_KEY_BYTES = 32, STORE_NODES_MAX = 1024, STORE_PREFIX_MAX = 24 };
 
 enum on_failure { FAILURE_LOCAL, FAILURE_ALLOW, FAILURE_DENY };
 
@@ -28,6 +28,8 @@ struct store_conf {
     struct duration timeout;
     int on_failure; /* enum on_failure */
     struct path snapshot;
+    bool sessions;
+    struct duration grace;
     struct {
         struct path ca, cert, key;
         bool verify;
@@ -45,6 +47,9 @@ struct store {
     uint8_t key[STORE_KEY_BYTES]; /* of the HMACs under which things are kept */
     unsigned nodes;               /* that share the limits when each counts alone */
     enum on_failure on_failure;
+    bool keyed;        /* the key is a secret's */
+    bool sessions;     /* they are to be shared */
+    uint64_t grace_ms; /* how long they go on while the store does not answer */
 };
 
 struct complaint;

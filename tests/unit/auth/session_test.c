@@ -224,13 +224,20 @@ static void ends_reach_every_session(void **state)
     assert_int_equal(sessions_end_user(sessions, SPAN("ann")), 1);
     assert_null(come(cookie));
     sign_in("ann");
-    assert_int_equal(sessions_end_sid(sessions, SPAN("users.d"), SPAN("bsid-1")), 0);
-    assert_int_equal(sessions_end_sid(sessions, SPAN("users.db"), SPAN("sid-1")), 1);
+    assert_int_equal(sessions_end_sid(&call, sessions, SPAN("users.d"), SPAN("bsid-1")), 0);
+    assert_int_equal(sessions_end_sid(&call, sessions, SPAN("users.db"), SPAN("sid-1")), 1);
     assert_null(come(cookie));
     sign_in("ann");
-    assert_int_equal(sessions_end_subject(sessions, SPAN("users.db"), SPAN("")), 0);
-    assert_int_equal(sessions_end_subject(sessions, SPAN("users.db"), SPAN("s-1")), 1);
+    assert_int_equal(sessions_end_subject(&call, sessions, SPAN("users.db"), SPAN("")), 0);
+    assert_int_equal(sessions_end_subject(&call, sessions, SPAN("users.db"), SPAN("s-1")), 1);
     assert_null(come(cookie));
+}
+
+static enum err noted;
+static struct verdict note_error(struct call *c)
+{
+    noted = c->error;
+    return pass();
 }
 
 static void content_is_renewed_under_the_same_id(void **state)
@@ -240,8 +247,10 @@ static void content_is_renewed_under_the_same_id(void **state)
     const struct session *session = come(cookie);
     struct session_content content = session->content;
     content.extra = SPAN("newer");
-    assert_true(session_lock(&call, sessions, session));
-    assert_false(session_lock(&call, sessions, session));
+    (void)session_lock(&call, sessions, session, note_error);
+    assert_int_equal(noted, OK);
+    (void)session_lock(&call, sessions, session, note_error);
+    assert_int_equal(noted, ERR_BUSY);
     assert_true(session_renew(&call, sessions, session, &content));
     session = come(cookie);
     assert_true(span_equal(session->content.extra, SPAN("newer")));

@@ -52,12 +52,10 @@ static struct ticket put(const char *whose, const char *value)
 
 static bool reads(const struct ticket *ticket, uint64_t now_s, bool visit, const char *expected)
 {
-    char value[VALUE];
-    size_t len;
-    struct vault_facts facts;
-    if (!vault_get(&vault, ticket, now_s, visit, &facts, value, &len))
+    struct vault_value value;
+    if (!vault_get(&vault, ticket, now_s, visit, &value))
         return false;
-    assert_true(span_equal(span_of(value, len), span_text(expected)));
+    assert_true(span_equal(span_of(value.bytes, value.len), span_text(expected)));
     return true;
 }
 
@@ -232,6 +230,130 @@ static void one_at_a_time_may_renew(void **state)
 }
 
 /* Several processes put, read and end all the time: nobody ever reads what was not put. */
+/* ---- elsewhere ---- */
+
+struct other { /* a node with the same key */
+    struct vault vault;
+    char memory[64 * 1024];
+};
+
+static void open_other(struct other *other, const uint8_t key[32])
+{
+    memset(other, 0, sizeof(*other));
+    assert_true(vault_bytes(ENTRIES, VALUE) <= sizeof(other->memory));
+    vault_over(&other->vault, other->memory, ENTRIES, VALUE, "test", key);
+}
+
+static bool reads_at(const struct vault *there, const struct ticket *ticket,
+                     const char *expected)
+{
+    struct vault_value value;
+    return vault_get(there, ticket, NOW, false, &value) &&
+           span_equal(span_of(value.bytes, value.len), span_text(expected));
+}
+
+static void images_go_to_another_node(void **state)
+{
+    (void)state;
+    static _Alignas(64) struct other other;
+    char image[VALUE + VAULT_OVERHEAD_MAX];
+    size_t len;
+    uint64_t now_ms = UINT64_C(1000) * NOW;
+    open_other(&other, boot_key);
+    struct ticket ticket = put("ann", "v"), stranger = put("bob", "w");
+    assert_true(vault_export(&vault, &ticket, NOW, image, &len));
+    /* Nothing of it can be read, not even whose it is. */
+    assert_null(memmem(image, len, "ann", 3));
+    struct span all = span_of(image, len);
+    assert_int_equal(vault_adopt(&other.vault, &stranger, all, now_ms), ADOPT_BAD);
+    assert_int_equal(vault_adopt(&other.vault, &ticket, all, now_ms + 1000 * 1000), ADOPT_BAD);
+    for (size_t i = 0; i < len; i++) {
+        image[i] ^= 1;
+        assert_int_equal(vault_adopt(&other.vault, &ticket, all, now_ms), ADOPT_BAD);
+        image[i] ^= 1;
+    }
+    for (size_t i = 0; i < len; i++)
+        assert_int_equal(vault_adopt(&other.vault, &ticket, span_of(image, i), now_ms),
+                         ADOPT_BAD);
+    assert_false(reads_at(&other.vault, &ticket, "v"));
+    assert_int_equal(vault_adopt(&other.vault, &ticket, all, now_ms), ADOPT_TAKEN);
+    assert_true(reads_at(&other.vault, &ticket, "v"));
+    assert_int_equal(vault_end_tagged(&other.vault, 0, vault_tag(&vault, "user", SPAN("ann"))),
+                     1);
+}
+
+static void images_need_the_key(void **state)
+{
+    (void)state;
+    static _Alignas(64) struct other other;
+    static const uint8_t other_key[32] = "another key, for tests too .....";
+    char image[VALUE + VAULT_OVERHEAD_MAX], name[VAULT_NAME_BYTES], names[VAULT_NAME_BYTES];
+    struct vault_facts facts;
+    size_t len;
+    open_other(&other, other_key);
+    struct ticket ticket = put("ann", "v"), bob = put("bob", "w");
+    assert_true(vault_export(&vault, &ticket, NOW, image, &len));
+    assert_int_equal(
+        vault_adopt(&other.vault, &ticket, span_of(image, len), UINT64_C(1000) * NOW),
+        ADOPT_BAD);
+    vault_name(&vault, &ticket, name);
+    vault_name(&vault, &bob, names);
+    struct span called = span_of(name, sizeof(name)), others = span_of(names, sizeof(names));
+    assert_true(vault_image_facts(&vault, called, span_of(image, len), &facts));
+    assert_string_equal(facts.label, "ann");
+    assert_false(vault_image_facts(&vault, others, span_of(image, len), &facts));
+    assert_false(vault_image_facts(&other.vault, called, span_of(image, len), &facts));
+}
+
+static void the_later_one_stays(void **state)
+{
+    (void)state;
+    static _Alignas(64) struct other other;
+    char before[VALUE + VAULT_OVERHEAD_MAX], after[VALUE + VAULT_OVERHEAD_MAX];
+    struct vault_facts facts = facts_of("ann", NOW + 1000, 100);
+    size_t before_len, after_len;
+    uint64_t now_ms = UINT64_C(1000) * NOW;
+    open_other(&other, boot_key);
+    struct ticket ticket = put("ann", "old");
+    assert_true(vault_export(&vault, &ticket, NOW, before, &before_len));
+    assert_true(vault_put(&vault, &ticket, &facts, SPAN("new"), NOW));
+    assert_true(vault_export(&vault, &ticket, NOW, after, &after_len));
+    struct span first = span_of(before, before_len), second = span_of(after, after_len);
+    assert_int_equal(vault_adopt(&other.vault, &ticket, first, now_ms), ADOPT_TAKEN);
+    assert_int_equal(vault_adopt(&other.vault, &ticket, second, now_ms), ADOPT_TAKEN);
+    assert_true(reads_at(&other.vault, &ticket, "new"));
+    assert_int_equal(vault_adopt(&other.vault, &ticket, first, now_ms), ADOPT_OLDER);
+    assert_true(reads_at(&other.vault, &ticket, "new"));
+    assert_int_equal(vault_adopt(&other.vault, &ticket, second, now_ms + 5), ADOPT_TAKEN);
+    struct vault_value value;
+    assert_true(vault_get(&other.vault, &ticket, NOW, false, &value));
+    assert_int_equal(value.facts.confirmed_ms, now_ms + 5);
+}
+
+static void images_have_the_values_limit(void **state)
+{
+    (void)state;
+    static _Alignas(64) struct other other;
+    char image[VALUE + VAULT_OVERHEAD_MAX], longest[VALUE];
+    struct vault_facts facts = facts_of("ann", NOW + 1000, 100);
+    struct ticket ticket;
+    size_t len;
+    open_other(&other, boot_key);
+    memset(longest, 'x', sizeof(longest));
+    ticket_make(&ticket);
+    assert_true(vault_put(&vault, &ticket, &facts, span_of(longest, sizeof(longest)), NOW));
+    assert_true(vault_export(&vault, &ticket, NOW, image, &len));
+    assert_true(len <= sizeof(image));
+    assert_int_equal(
+        vault_adopt(&other.vault, &ticket, span_of(image, len), UINT64_C(1000) * NOW),
+        ADOPT_TAKEN);
+    /* A node with less room takes none that is longer. */
+    vault_over(&other.vault, other.memory, ENTRIES, VALUE - 1, "test", boot_key);
+    assert_int_equal(
+        vault_adopt(&other.vault, &ticket, span_of(image, len), UINT64_C(1000) * NOW),
+        ADOPT_BAD);
+}
+
 static void processes_do_not_disturb_one_another(void **state)
 {
     (void)state;
@@ -241,18 +363,18 @@ static void processes_do_not_disturb_one_another(void **state)
         assert_true(children[n] >= 0);
         if (children[n] != 0)
             continue;
-        char name[8] = { 'c', (char)('0' + n), 0 }, value[VALUE];
+        char name[8] = { 'c', (char)('0' + n), 0 };
         for (unsigned i = 0; i < 20000; i++) {
             struct ticket ticket;
             struct vault_facts facts = { .began_s = NOW,
                                          .until_s = NOW + 9,
                                          .tags = { n + 1 } };
-            size_t len;
+            struct vault_value got;
             ticket_make(&ticket);
             if (!vault_put(&vault, &ticket, &facts, span_text(name), NOW))
                 continue;
-            if (vault_get(&vault, &ticket, NOW, true, &facts, value, &len) &&
-                (len != 2 || memcmp(value, name, 2) != 0 || facts.tags[0] != n + 1))
+            if (vault_get(&vault, &ticket, NOW, true, &got) &&
+                (got.len != 2 || memcmp(got.bytes, name, 2) != 0 || got.facts.tags[0] != n + 1))
                 _exit(1);
             if (i % 2 == 0)
                 (void)vault_take(&vault, &ticket, NOW);
@@ -281,6 +403,10 @@ int main(void)
         CASE(lists_name_them_by_a_handle),
         CASE(who_makes_many_loses_his_own),
         CASE(one_at_a_time_may_renew),
+        CASE(images_go_to_another_node),
+        CASE(images_need_the_key),
+        CASE(the_later_one_stays),
+        CASE(images_have_the_values_limit),
         CASE(processes_do_not_disturb_one_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
