@@ -19,10 +19,12 @@ static void print_servers(const json_t *answer)
         const char *state = json_string_value(json_object_get(row, "state"));
         if (strcmp(state, "empty") == 0)
             continue;
-        (void)printf("%-10s %-8s %s%s%s\n", state,
+        const char *why = json_string_value(json_object_get(row, "why"));
+        (void)printf("%-10s %-8s %s%s%s%s%s%s\n", state,
                      json_is_true(json_object_get(row, "checked")) ? "yes" : "no",
                      json_string_value(json_object_get(row, "server")),
-                     address != NULL ? " " : "", address != NULL ? address : "");
+                     address != NULL ? " " : "", address != NULL ? address : "",
+                     why != NULL ? " (" : "", why != NULL ? why : "", why != NULL ? ")" : "");
     }
 }
 

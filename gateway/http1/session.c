@@ -354,9 +354,8 @@ static void hand_over(struct session *s)
 }
 
 /* What operations have left to be done, outside their callers' stacks. */
-static void settle(struct task *task)
+static void settle_now(struct session *s)
 {
-    struct session *s = CONTAINER(task, struct session, task);
     struct worker *worker = s->channel.worker;
 
     if (s->state == SESSION_HANDOVER && !s->cut) {
@@ -385,6 +384,21 @@ static void settle(struct task *task)
         session_consume_stash(s);
         worker_flush(worker);
     }
+}
+
+static void settle(struct task *task)
+{
+    struct session *s = CONTAINER(task, struct session, task);
+    struct worker *worker = s->channel.worker;
+    struct client_share *share = client_of_slabs(worker, s->channel.slabs);
+    uint64_t began_ns;
+
+    if (!client_turn_enter(worker, share, &began_ns)) {
+        loop_post(&worker->loop, task);
+        return;
+    }
+    settle_now(s);
+    client_turn_leave(share, began_ns);
 }
 
 /* ---- deadlines ---- */

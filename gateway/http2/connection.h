@@ -25,6 +25,10 @@ enum {
     H2_LINGER_BYTES = 256 * 1024,
     H2_DRAIN_MS = 500, /* for requests that were sent before GOAWAY was seen */
     RESETS_REMEMBERED = 64,
+    /* Of one connection in one turn, while others have work: */
+    H2_READ_SHORT = 4096, /* bytes, unless they are mostly of bodies */
+    H2_BEGINS_SHORT = 2,  /* requests */
+    H2_ENDS_SHORT = 4,    /* streams of a connection that is over */
     TICK_MIN_MS = 20,
     TICK_MAX_MS = 1000,
 };
@@ -57,6 +61,7 @@ struct h2_session {
     bool ticking;     /* what the timer is set for */
     bool greeted;     /* the client's SETTINGS have come */
     bool draining, last_called;
+    bool bulky;             /* what came last was mostly of bodies */
     bool broken_rules;      /* nghttp2 ended it with an error */
     bool leaving;           /* the flow wants the connection to end with its answer */
     uint64_t mark, mark_ms; /* progress of the channel; 0: not watched */
@@ -130,6 +135,11 @@ void h2_output_callbacks(nghttp2_session_callbacks *callbacks);
 /* Frames what is there, as long as the channel takes it. */
 void h2_pump(struct h2_session *s);
 void h2_reset(struct h2_stream *h, uint32_t code);
+
+/* progress.c. What is framed must be taken from the socket; false: it is not. */
+MUST_USE bool h2_is_read(struct h2_session *s, uint64_t now);
+bool h2_head_is_late(const struct h2_session *s);
+void h2_look_at_streams(struct h2_session *s, uint64_t now);
 
 /* session.c: a flood was met inside a callback. Answers what the callback is to answer. */
 int h2_flooded(struct h2_session *s, enum flood flood);

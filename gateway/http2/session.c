@@ -4,6 +4,7 @@
  */
 #include "gateway/http2/connection.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 /* ---- life ---- */
@@ -46,15 +47,32 @@ static void end_stream(struct h2_stream *h, enum stream_end how)
     h2_stream_release(h);
 }
 
-static void end_streams(struct h2_session *s, enum stream_end how)
+static void forget_work(struct h2_session *s)
 {
     while (s->work_first != NULL) {
         s->work_first->queued = false;
         s->work_first = s->work_first->next_work;
     }
     s->work_last = NULL;
+}
+
+static void end_streams(struct h2_session *s, enum stream_end how)
+{
+    forget_work(s);
     while (s->streams != NULL)
         end_stream(s->streams, how);
+}
+
+/* Each may close a connection to upstream: a hundred at once would take their time. */
+static void end_some(struct h2_session *s)
+{
+    struct worker *worker = s->channel.worker;
+    unsigned most = worker_contended(worker) ? H2_ENDS_SHORT : UINT_MAX;
+
+    for (; s->streams != NULL && most > 0; most--)
+        end_stream(s->streams, STREAM_GONE);
+    if (s->streams != NULL)
+        loop_post(&worker->loop, &s->task);
 }
 
 static void session_free(struct h2_session *s)
@@ -84,9 +102,10 @@ static void session_end(struct h2_session *s, enum stream_end how)
 /* Our last word is written: the client has a moment to see it. */
 static void close_down(struct h2_session *s)
 {
-    end_streams(s, STREAM_GONE);
     idle_leave(s);
+    forget_work(s);
     s->state = H2_CLOSING;
+    end_some(s);
     s->mark = s->channel.received;
     channel_shut(&s->channel);
     channel_reading(&s->channel, true);
@@ -161,18 +180,36 @@ static void tell(struct h2_stream *h)
     h2_deliver(h);
 }
 
-/* Everything that is there now; what it causes comes in the next round. */
-static void tell_all(struct h2_session *s)
+static void put_back(struct h2_session *s, struct h2_stream *first, struct h2_stream *last)
 {
-    struct h2_stream *h = s->work_first;
+    last->next_work = s->work_first;
+    if (s->work_first == NULL)
+        s->work_last = last;
+    s->work_first = first;
+    loop_post(&s->channel.worker->loop, &s->task);
+}
+
+/*
+ * Everything that is there now; what it causes comes in the next round. False: what is left,
+ * others go before it.
+ */
+static bool tell_all(struct h2_session *s)
+{
+    struct h2_stream *h = s->work_first, *last = s->work_last;
+    unsigned begins = worker_contended(s->channel.worker) ? H2_BEGINS_SHORT : UINT_MAX;
 
     s->work_first = s->work_last = NULL;
     while (h != NULL) {
         struct h2_stream *next = h->next_work;
+        if (h->head_done && !h->begun && !h->closed && begins-- == 0) {
+            put_back(s, h, last);
+            return false;
+        }
         h->queued = false;
         tell(h);
         h = next;
     }
+    return true;
 }
 
 /* ---- deadlines ---- */
@@ -210,76 +247,6 @@ static void set_timer(struct h2_session *s)
     timer_set(loop, &s->timer, s->draining ? H2_DRAIN_MS : s->host->idle_ms);
 }
 
-static bool too_slow(const struct h2_session *s, uint64_t bytes, uint64_t ms)
-{
-    return bytes == 0 || bytes * 1000 < s->host->body_min_rate * ms;
-}
-
-/* Other bodies may have filled the connection's window: then this client may not send. */
-static bool may_send(const struct h2_session *s)
-{
-    return nghttp2_session_get_effective_recv_data_length(s->ng) <
-           nghttp2_session_get_effective_local_window_size(s->ng) / 2;
-}
-
-static void look_at_body(struct h2_stream *h, uint64_t now)
-{
-    struct h2_session *s = h->session;
-    uint64_t ms = now - h->in_mark_ms;
-
-    if (!h->wanted || h->connect || h->body_whole || h->failed != HTTP_OK || h->in.len > 0 ||
-        ms < s->host->body_ms)
-        return;
-    if (may_send(s) && too_slow(s, h->received - h->in_mark, ms)) {
-        h->failed = HTTP_SLOW;
-        h2_stream_queue(h);
-    }
-    h->in_mark = h->received;
-    h->in_mark_ms = now;
-}
-
-/* The client opens no window, or one byte of it now and then (CVE-2019-9517). */
-static void look_at_answer(struct h2_stream *h, uint64_t now)
-{
-    struct h2_session *s = h->session;
-    uint64_t ms = now - h->out_mark_ms;
-
-    if (h->out.len == 0 || h->closed || ms < s->host->send_ms)
-        return;
-    bool shut = nghttp2_session_get_stream_remote_window_size(s->ng, h->id) <= 0 ||
-                nghttp2_session_get_remote_window_size(s->ng) <= 0;
-    if (shut && too_slow(s, h->out_sent - h->out_mark, ms)) {
-        h->slow = true;
-        h2_reset(h, NGHTTP2_CANCEL);
-    }
-    h->out_mark = h->out_sent;
-    h->out_mark_ms = now;
-}
-
-/* What is framed must be taken from the socket. False: it is not. */
-static bool is_read(struct h2_session *s, uint64_t now)
-{
-    if (s->channel.unsent == 0) {
-        s->mark_ms = 0;
-        return true;
-    }
-    uint64_t delivered = channel_delivered(&s->channel);
-    bool begun = s->mark_ms != 0;
-    uint64_t ms = now - s->mark_ms;
-    if (begun && ms < s->host->send_ms)
-        return true;
-    bool slow = begun && too_slow(s, delivered - s->mark, ms);
-    s->mark = delivered;
-    s->mark_ms = now;
-    return !slow;
-}
-
-static bool head_is_late(const struct h2_session *s)
-{
-    return frames_wait(&s->frames) &&
-           h2_now_us(s) - s->frames.since_us >= s->host->head_ms * 1000;
-}
-
 /* Nothing new is taken from here on (RFC 9113 section 6.8). */
 static void last_call(struct h2_session *s)
 {
@@ -300,22 +267,17 @@ static void tick(struct h2_session *s)
     }
     if (s->draining && !s->last_called && now - s->drain_ms >= H2_DRAIN_MS)
         last_call(s);
-    if (head_is_late(s)) {
+    if (h2_head_is_late(s)) {
         h2_session_confess(s, HTTP_SLOW);
         say_goaway(s, NGHTTP2_NO_ERROR);
         close_down(s);
         return;
     }
-    if (!is_read(s, now)) {
+    if (!h2_is_read(s, now)) {
         session_end(s, STREAM_SLOW);
         return;
     }
-    for (struct h2_stream *h = s->streams; h != NULL; h = h->next) {
-        if (!h->begun)
-            continue;
-        look_at_body(h, now);
-        look_at_answer(h, now);
-    }
+    h2_look_at_streams(s, now);
     s->ticking = false;
     set_timer(s);
     loop_post(&s->channel.worker->loop, &s->task);
@@ -327,7 +289,7 @@ static void on_timer(struct timer *timer)
     struct worker *worker = s->channel.worker;
 
     if (s->state == H2_CLOSING) {
-        session_free(s);
+        session_end(s, STREAM_GONE);
     } else if (s->ticking) {
         tick(s);
     } else if (s->draining && !s->last_called) {
@@ -344,15 +306,17 @@ static void on_timer(struct timer *timer)
 
 enum { ROUNDS = 4 }; /* of telling and framing in one go; what is left is posted */
 
-static void settle(struct task *task)
+static void settle_now(struct h2_session *s)
 {
-    struct h2_session *s = CONTAINER(task, struct h2_session, task);
     struct worker *worker = s->channel.worker;
+    bool going = true;
 
-    if (s->state == H2_CLOSING)
+    if (s->state == H2_CLOSING) {
+        end_some(s);
         return;
-    for (unsigned i = 0; i < ROUNDS && (i == 0 || s->work_first != NULL); i++) {
-        tell_all(s);
+    }
+    for (unsigned i = 0; i < ROUNDS && going && (i == 0 || s->work_first != NULL); i++) {
+        going = tell_all(s);
         if (s->leaving && !s->last_called)
             last_call(s);
         h2_pump(s);
@@ -377,6 +341,21 @@ static void settle(struct task *task)
     worker->current = NULL;
 }
 
+static void settle(struct task *task)
+{
+    struct h2_session *s = CONTAINER(task, struct h2_session, task);
+    struct loop *loop = &s->channel.worker->loop;
+    struct client_share *share = s->share;
+    uint64_t began_ns;
+
+    if (!client_turn_enter(s->channel.worker, share, &began_ns)) {
+        loop_post(loop, task);
+        return;
+    }
+    settle_now(s);
+    client_turn_leave(share, began_ns);
+}
+
 /* ---- input ---- */
 
 /* nghttp2 gave up by itself, or we found what it passes over. */
@@ -397,11 +376,14 @@ static void on_refusal(struct h2_session *s, ssize_t code)
 
 static void feed(struct h2_session *s, struct span input)
 {
+    uint64_t data = s->frames.data_bytes;
+
     s->flood = frames_count(&s->frames, input, h2_now_us(s));
     if (s->flood != FLOOD_COUNT) {
         cut_off(s);
         return;
     }
+    s->bulky = s->frames.data_bytes - data >= input.len / 2 || s->frames.left > H2_READ_SHORT;
     loop_post(&s->channel.worker->loop, &s->task);
     if (nghttp2_session_want_read(s->ng) == 0)
         return; /* GOAWAY with an error is on its way */
@@ -411,20 +393,22 @@ static void feed(struct h2_session *s, struct span input)
     else if (n < 0)
         on_refusal(s, n);
     else
-        tell_all(s);
+        (void)tell_all(s);
 }
 
 static void linger_read(struct h2_session *s, ssize_t n)
 {
     if (n == 0 || n == CHANNEL_FAILED || s->channel.received - s->mark > H2_LINGER_BYTES)
-        session_free(s);
+        session_end(s, STREAM_GONE);
 }
 
 static void on_readable(struct channel *channel)
 {
     struct h2_session *s = CONTAINER(channel, struct h2_session, channel);
     struct worker *worker = channel->worker;
-    ssize_t n = channel_read(channel, worker->scratch, SCRATCH_BYTES);
+    bool brief = worker_contended(worker) && !s->bulky;
+    ssize_t n = channel_read_some(channel, worker->scratch, SCRATCH_BYTES,
+                                  brief ? H2_READ_SHORT : SIZE_MAX);
 
     if (s->state == H2_CLOSING)
         linger_read(s, n);

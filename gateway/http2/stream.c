@@ -86,7 +86,7 @@ void h2_stream_queue(struct h2_stream *h)
     struct h2_session *s = h->session;
 
     loop_post(&s->channel.worker->loop, &s->task);
-    if (h->queued)
+    if (h->queued || s->state == H2_CLOSING)
         return;
     h->queued = true;
     h->next_work = NULL;

@@ -13,6 +13,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "gateway/net/share.h"
+
 /* Above this many bytes a write goes to the kernel at once, beside the cork, instead of through
  * it. */
 enum { CORK_COPY_MAX = 16 * 1024 };
@@ -390,10 +392,8 @@ static void on_connecting(struct channel *ch, uint32_t events)
     ch->events->drained(ch);
 }
 
-static void on_event(struct watch *watch, uint32_t events)
+static void dispatch(struct channel *ch, uint32_t events)
 {
-    struct channel *ch = CONTAINER(watch, struct channel, watch);
-
     if (ch->connecting && !ch->failed) {
         on_connecting(ch, events);
         return;
@@ -417,6 +417,19 @@ static void on_event(struct watch *watch, uint32_t events)
     }
     if (events & (EPOLLIN | EPOLLERR | EPOLLHUP))
         ch->events->readable(ch);
+}
+
+/* Level-triggered: what has no time in this turn comes again in the next. */
+static void on_event(struct watch *watch, uint32_t events)
+{
+    struct channel *ch = CONTAINER(watch, struct channel, watch);
+    struct client_share *share = client_of_slabs(ch->worker, ch->slabs);
+    uint64_t began_ns;
+
+    if (!client_turn_enter(ch->worker, share, &began_ns) && (watch->events & EPOLLET) == 0)
+        return;
+    dispatch(ch, events); /* the channel may be gone behind this */
+    client_turn_leave(share, began_ns);
 }
 
 enum err channel_open(struct channel *ch, struct worker *worker, int fd, struct tls *tls,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "gateway/base/log.h"
+#include "gateway/net/share.h"
 
 /* ---- caps per address ---- */
 
@@ -101,7 +102,8 @@ static void on_connections(struct watch *watch, uint32_t events)
     struct listener *listener = CONTAINER(watch, struct listener, watch);
     (void)events;
     /* `accepted` may close the listener, and then the watch is out of the loop. */
-    for (int i = 0; i < LISTENER_BATCH && listener->watch.fd >= 0; i++) {
+    int most = worker_contended(listener->worker) ? LISTENER_BATCH_SHORT : LISTENER_BATCH;
+    for (int i = 0; i < most && listener->watch.fd >= 0; i++) {
         struct sockaddr_storage from;
         socklen_t len = sizeof(from);
         memset(&from, 0, sizeof(from));

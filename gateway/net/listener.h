@@ -13,7 +13,7 @@
 #include "gateway/base/siphash.h"
 #include "gateway/net/worker.h"
 
-enum { LISTENER_PAUSE_MS = 100, LISTENER_BATCH = 16 };
+enum { LISTENER_PAUSE_MS = 100, LISTENER_BATCH = 16, LISTENER_BATCH_SHORT = 4 };
 enum { PEER_BUCKETS = 1 << 15, PEER_WORKERS = 64 };
 
 /*

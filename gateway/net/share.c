@@ -19,3 +19,39 @@ bool client_share_spent(const struct worker *worker, const struct client_share *
     return share != NULL && worker->share_slabs > 0 &&
            share->slabs.in_use >= worker->share_slabs - worker->share_slabs / 4;
 }
+
+static uint64_t now_ns(void)
+{
+    struct clock clock;
+
+    clock_read(&clock);
+    return clock.mono_ns;
+}
+
+bool client_turn_enter(struct worker *worker, struct client_share *share, uint64_t *began_ns)
+{
+    *began_ns = 0;
+    if (share == NULL)
+        return true;
+    if (share != worker->last_share) {
+        if (worker->last_share != NULL)
+            worker->contended_ms = clock_ms(&worker->loop.clock);
+        worker->last_share = share;
+    }
+    if (!worker_contended(worker))
+        return true;
+    if (share->turn != worker->loop.turns) {
+        share->turn = worker->loop.turns;
+        share->turn_ns = 0;
+    }
+    if (share->turn_ns >= TURN_NS)
+        return false;
+    *began_ns = now_ns();
+    return true;
+}
+
+void client_turn_leave(struct client_share *share, uint64_t began_ns)
+{
+    if (began_ns != 0)
+        share->turn_ns += now_ns() - began_ns;
+}

@@ -22,4 +22,27 @@ static inline struct slab_pool *client_slabs(struct worker *worker, struct clien
 /* It has so many slabs that what it has begun may need the rest: nothing new is begun. */
 bool client_share_spent(const struct worker *worker, const struct client_share *share);
 
+/*
+ * Time is shared, too. While several clients have work, each may use TURN_NS of one turn of the
+ * loop; what is left of its work waits for the next, so that a request of somebody else never
+ * waits behind all that one client has sent. Nobody is slowed down who is alone.
+ */
+enum { TURN_NS = 100 * 1000, CONTENDED_MS = 1000 };
+
+/* Whether what is done for one client at once is to be kept short. */
+static inline bool worker_contended(const struct worker *worker)
+{
+    return worker->contended_ms != 0 &&
+           clock_ms(&worker->loop.clock) - worker->contended_ms < CONTENDED_MS;
+}
+/* False: it has had its time in this turn. Else `*began_ns` is for client_turn_leave. */
+bool client_turn_enter(struct worker *worker, struct client_share *share, uint64_t *began_ns);
+void client_turn_leave(struct client_share *share, uint64_t began_ns);
+/* Whose pool that is; NULL: nobody's in particular. */
+static inline struct client_share *client_of_slabs(struct worker *worker,
+                                                   struct slab_pool *slabs)
+{
+    return slabs == &worker->slabs ? NULL : CONTAINER(slabs, struct client_share, slabs);
+}
+
 #endif

@@ -26,6 +26,8 @@ struct client_share {
     size_t held;          /* of held_bytes */
     size_t encoder_bytes; /* of encoder_bytes */
     size_t streams;       /* of HTTP/2 */
+    uint64_t turn;        /* of the loop in which ... */
+    uint64_t turn_ns;     /* ... so much time went to it */
 };
 
 /* What was not let in, in this second: its records have a rate. */
@@ -59,6 +61,8 @@ struct worker {
     struct siphash_key held_key; /* random: nobody can choose whom to share a counter with */
     size_t share_slabs;          /* of one client; 0: no share */
     size_t share_streams;        /* of one client, over HTTP/2; 0: no share */
+    const struct client_share *last_share; /* whose work was done last */
+    uint64_t contended_ms;                 /* when work of another one was done after it */
 
     const struct config *config; /* gateway/chain/config.h */
     struct slots *slots;         /* gateway/store/slots.h: the whole, for queries of death */

@@ -17,6 +17,7 @@
 #include "gateway/process/generation.h"
 #include "gateway/process/settings.h"
 #include "gateway/store/snapshot.h"
+#include "gateway/upstream/upstream.h"
 
 enum { PASSWD_BYTES = 16 * 1024 };
 
@@ -211,6 +212,24 @@ static bool put_names(struct steward_settings *settings, const struct config *co
     return !servers.overflow;
 }
 
+/* Upstreams that are talked to alike have one. */
+static bool put_check_tls(struct steward_settings *settings, const struct config *config)
+{
+    for (size_t i = 0; i < config->upstream_count; i++) {
+        const struct upstream *upstream = &config->upstreams[i];
+        struct check_tls *next = &settings->check_tls[settings->check_tls_count];
+        uint32_t at = 0;
+        if (upstream->tls == NULL || upstream->health.path.len == 0)
+            continue;
+        if (settings->check_tls_count == CHECK_TLS_MAX || !check_tls_of(upstream, next))
+            return false;
+        while (settings->check_tls[at].key != next->key)
+            at++;
+        settings->check_tls_count += at == settings->check_tls_count;
+    }
+    return true;
+}
+
 static void send_steward(struct home *home)
 {
     const struct config *config = home->config;
@@ -246,6 +265,8 @@ static void send_steward(struct home *home)
         !put_providers(settings, config) || !put_users(settings, config) ||
         !put_names(settings, config))
         refuse(home, SPAN("error: a path or name is too long for the steward\n"));
+    if (!put_check_tls(settings, config))
+        refuse(home, SPAN("error: too many different `tls` of upstreams with checks\n"));
     int none = -1;
     send(home, MESSAGE_STEWARD, settings, size, &none);
 }

@@ -83,6 +83,12 @@ static bool name_good(const struct discovery *name)
            name->kind <= DISCOVER_SERVICES && name->slots > 0 && name->slots <= FOUND_MAX;
 }
 
+static bool check_tls_good(const struct check_tls *tls)
+{
+    return ends(tls->ca, sizeof(tls->ca)) && ends(tls->cert, sizeof(tls->cert)) &&
+           ends(tls->file, sizeof(tls->file));
+}
+
 static bool list_good(const struct watched_list *list)
 {
     return list->kind < SNAPSHOT_KINDS && list->format <= LISTFILE_JSON &&
@@ -109,8 +115,11 @@ enum err steward_settings_open(int fd, const struct steward_settings **settings)
     for (uint32_t i = 0; i < s->name_count; i++)
         if (!name_good(&s->names[i].name))
             return ERR_PROTOCOL;
-    if (s->provider_count > PROVIDERS_MAX)
+    if (s->provider_count > PROVIDERS_MAX || s->check_tls_count > CHECK_TLS_MAX)
         return ERR_PROTOCOL;
+    for (uint32_t i = 0; i < s->check_tls_count; i++)
+        if (!check_tls_good(&s->check_tls[i]))
+            return ERR_PROTOCOL;
     for (uint32_t i = 0; i < s->provider_count; i++)
         if (!provider_good(&s->providers[i]))
             return ERR_PROTOCOL;

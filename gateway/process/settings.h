@@ -10,6 +10,7 @@
 
 #include "gateway/chain/config.h"
 #include "gateway/upstream/discovery.h"
+#include "gateway/upstream/health.h"
 
 enum {
     WATCHED_LISTS_MAX = 256,
@@ -99,6 +100,8 @@ struct steward_settings {
     uint32_t found_id;                      /* of the snapshot */
     uint32_t name_count;
     struct watched_name names[DISCOVERIES_MAX];
+    uint32_t check_tls_count;
+    struct check_tls check_tls[CHECK_TLS_MAX];
     uint32_t provider_count;
     struct watched_provider providers[PROVIDERS_MAX];
     uint32_t spared_count;

@@ -1,45 +1,67 @@
 /*
- * Active health checks: each server with a check is asked at its interval, and counted up or
- * down after `rise` or `fall` equal results. And the operator's `upstream list|drain|ready`.
+ * Active health checks: each server with a check is asked at its interval, by an exchange as
+ * requests are, over TLS where these are, and counted up or down after `rise` or `fall` equal
+ * results. And the operator's `upstream list|drain|ready`.
  *
- * A server's answer is hostile here, too: 16 KiB of it are read, and nothing is parsed but the
- * status.
+ * A server's answer is hostile here, too: its head is parsed as strictly as for clients, and
+ * 16 KiB of its body are read.
  */
-#include <errno.h>
 #include <jansson.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "gateway/base/log.h"
+#include "gateway/net/certs.h"
 #include "gateway/process/process.h"
 #include "gateway/steward/steward.h"
-#include "gateway/upstream/health.h"
+#include "gateway/upstream/exchange.h"
 
-enum { ANSWER_BYTES = 16 * 1024, REQUEST_BYTES = 1024, STAGGER_MS = 20, STATUS_AT = 9 };
+enum {
+    BODY_BYTES = 16 * 1024,
+    STAGGER_MS = 20,
+    CHECK_MEMORY = 128 * 1024,
+    INTERVAL_LEAST_MS = 100,
+    TIMEOUT_LEAST_MS = 10,
+};
 
 struct check {
     struct steward *steward;
     struct server_state *row;
     struct server_check conf; /* a copy: the row may be forged later */
     char label[SERVER_LABEL_BYTES];
-    struct watch watch;
-    struct timer timer; /* the next one, or the end of this one */
-    char *answer;
+    struct timer timer; /* the next one */
+    struct task task;   /* the end of this one, outside of the exchange's stack */
+    struct arena arena; /* of one check */
+    struct request req;
+    struct exchange exchange;
+    struct upstream upstream; /* of one server */
+    struct upstream_server server;
+    struct upstream_local local;
+    struct server_local server_local;
+    char *body; /* NULL: nothing must be in it */
     size_t len;
-    bool running, sent;
+    bool running, told, good_now;
+    char why[CHECK_WHY_BYTES];
     uint32_t good, bad; /* in a row */
+};
+
+/* A way of TLS as the configuration has it; NULL client: its files could not be read. */
+struct check_way {
+    uint64_t key;
+    struct tls_client *client;
 };
 
 struct checks {
     struct server_states *states;
     struct check *items;
     size_t count;
+    struct check_way ways[CHECK_TLS_MAX];
+    size_t way_count;
 };
+
+/* ---- what follows from a check ---- */
 
 static void next_one(struct check *check)
 {
@@ -48,14 +70,18 @@ static void next_one(struct check *check)
 
 static void stop(struct check *check)
 {
-    int fd = check->watch.fd;
-
-    if (fd >= 0) {
-        loop_remove(&check->steward->loop, &check->watch);
-        (void)close(fd);
+    if (!check->running)
+        return;
+    exchange_abort(&check->exchange);
+    task_cancel(&check->task);
+    while (check->local.free_conns != NULL) {
+        struct server_conn *conn = check->local.free_conns;
+        check->local.free_conns = conn->next;
+        free(conn);
     }
-    free(check->answer);
-    check->answer = NULL;
+    arena_reset(&check->arena);
+    free(check->body);
+    check->body = NULL;
     check->running = false;
 }
 
@@ -70,7 +96,7 @@ static void set_down(struct check *check, bool down)
                          __ATOMIC_RELAXED);
     __atomic_store_n(&row->down, (uint32_t)down, __ATOMIC_RELAXED);
     if (down)
-        log_warn("server is down", F_TEXT("server", check->label));
+        log_warn("server is down", F_TEXT("server", check->label), F_TEXT("why", check->why));
     else
         log_info("server is up", F_TEXT("server", check->label));
 }
@@ -80,6 +106,7 @@ static void conclude(struct check *check, bool good)
     stop(check);
     check->good = good ? check->good + 1 : 0;
     check->bad = good ? 0 : check->bad + 1;
+    memcpy(check->row->why, good ? "" : check->why, good ? 1 : sizeof check->why);
     if (check->good >= check->conf.rise)
         set_down(check, false);
     if (check->bad >= check->conf.fall)
@@ -87,96 +114,143 @@ static void conclude(struct check *check, bool good)
     next_one(check);
 }
 
-/* "HTTP/1.x NNN", the status in its range, and the text that must be there. */
-static bool is_good(const struct check *check)
+static void on_task(struct task *task)
 {
-    struct span answer = span_of(check->answer, check->len);
-    uint64_t status;
+    struct check *check = CONTAINER(task, struct check, task);
 
-    if (!span_starts(answer, SPAN("HTTP/1.")) || answer.len < STATUS_AT + 4 ||
-        answer.p[STATUS_AT - 1] != ' ' || !span_uint(span_sub(answer, STATUS_AT, 3), &status))
-        return false;
-    if (status < check->conf.status_from || status > check->conf.status_to)
-        return false;
-    struct span body = span_of(check->conf.body, strnlen(check->conf.body, CHECK_TEXT_BYTES));
-    return body.len == 0 || span_find(answer, body) >= 0;
+    conclude(check, check->good_now);
 }
 
-static void ask(struct check *check)
+/* The first word counts. From inside an exchange: the rest follows from the run queue. */
+static void tell(struct check *check, bool good, const char *why)
 {
-    char buffer[REQUEST_BYTES];
-    struct text out = text_fixed(buffer, sizeof buffer);
+    struct text text = text_fixed(check->why, sizeof check->why - 1);
 
-    text_lit(&out, "GET ");
-    text_add(&out, span_text(check->conf.path));
-    text_lit(&out, " HTTP/1.1\r\nHost: ");
-    text_add(&out, span_text(check->conf.host));
-    text_lit(&out, "\r\nUser-Agent: sallyport-health\r\nConnection: close\r\n\r\n");
-    check->sent = true;
-    if (out.overflow ||
-        send(check->watch.fd, out.p, out.len, MSG_NOSIGNAL) != (ssize_t)out.len) {
-        conclude(check, false);
+    if (check->told)
+        return;
+    check->told = true;
+    check->good_now = good;
+    memset(check->why, 0, sizeof check->why);
+    text_add(&text, span_sub(span_text(why), 0, sizeof check->why - 1));
+    exchange_abort(&check->exchange);
+    loop_post(&check->steward->loop, &check->task);
+}
+
+/* ---- the answer ---- */
+
+static struct span wanted_text(const struct check *check)
+{
+    return span_of(check->conf.body, strnlen(check->conf.body, CHECK_TEXT_BYTES));
+}
+
+static void on_head(struct exchange *x)
+{
+    struct check *check = CONTAINER(x, struct check, exchange);
+    int status = x->rsp.status;
+
+    if (status >= (int)check->conf.status_from && status <= (int)check->conf.status_to) {
+        if (wanted_text(check).len == 0)
+            tell(check, true, "");
         return;
     }
-    loop_change(&check->steward->loop, &check->watch, EPOLLIN);
+    char why[32];
+    struct text text = text_fixed(why, sizeof why - 1);
+    memset(why, 0, sizeof why);
+    text_format(&text, "it answers %d", status);
+    tell(check, false, why);
 }
 
-static void connected(struct check *check)
+static bool has_text(const struct check *check)
 {
-    int error = 0;
-    socklen_t len = sizeof error;
-
-    if (getsockopt(check->watch.fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0)
-        conclude(check, false);
-    else if (check->conf.connect_only)
-        conclude(check, true);
-    else
-        ask(check);
+    return span_find(span_of(check->body, check->len), wanted_text(check)) >= 0;
 }
 
-static void on_event(struct watch *watch, uint32_t events)
+static void on_body(struct exchange *x, struct span bytes)
 {
-    struct check *check = CONTAINER(watch, struct check, watch);
+    struct check *check = CONTAINER(x, struct check, exchange);
 
-    (void)events;
-    if (!check->sent) {
-        connected(check);
+    if (check->told)
         return;
-    }
-    ssize_t n =
-        recv(watch->fd, check->answer + check->len, ANSWER_BYTES - check->len, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n > 0)
-        check->len += (size_t)n;
-    if (n <= 0 || check->len == ANSWER_BYTES)
-        conclude(check, is_good(check));
+    bytes = span_sub(bytes, 0, BODY_BYTES - check->len);
+    memcpy(check->body + check->len, bytes.p, bytes.len);
+    check->len += bytes.len;
+    if (has_text(check))
+        tell(check, true, "");
+    else if (check->len == BODY_BYTES)
+        tell(check, false, "the text is not in its answer");
 }
 
-static int open_socket(const struct server_check *conf)
+static void on_end(struct exchange *x)
 {
-    struct sockaddr_storage storage = { 0 };
-    socklen_t len;
-    int family = conf->addr.family == ADDR_V4   ? AF_INET
-                 : conf->addr.family == ADDR_V6 ? AF_INET6
-                                                : AF_UNIX;
+    tell(CONTAINER(x, struct check, exchange), false, "the text is not in its answer");
+}
 
-    if (family == AF_UNIX) {
-        struct sockaddr_un *un = (struct sockaddr_un *)(void *)&storage;
-        un->sun_family = AF_UNIX;
-        memcpy(un->sun_path, conf->unix_path,
-               strnlen(conf->unix_path, sizeof un->sun_path - 1));
-        len = sizeof *un;
-    } else {
-        len = addr_to_sockaddr(&conf->addr, (struct sockaddr *)(void *)&storage);
+static void on_error(struct exchange *x, enum err err)
+{
+    tell(CONTAINER(x, struct check, exchange), false, x->why != NULL ? x->why : err_text(err));
+}
+
+static void on_drained(struct exchange *x)
+{
+    (void)x;
+}
+
+static const struct exchange_events check_events = {
+    .head = on_head, .body = on_body, .end = on_end, .error = on_error, .drained = on_drained
+};
+
+/* ---- the request ---- */
+
+static struct tls_client *way_of(const struct check *check)
+{
+    const struct checks *checks = check->steward->checks;
+
+    for (size_t i = 0; i < checks->way_count; i++) {
+        if (checks->ways[i].key == check->conf.tls)
+            return checks->ways[i].client;
     }
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    if (connect(fd, (struct sockaddr *)(void *)&storage, len) == 0 || errno == EINPROGRESS)
-        return fd;
-    (void)close(fd);
-    return -1;
+    return NULL;
+}
+
+static void make_server(struct check *check)
+{
+    const struct server_check *conf = &check->conf;
+    struct duration all = { .ms = conf->timeout_ms };
+
+    check->server = (struct upstream_server){
+        .url = { .host = span_text(conf->tls_name), .path = span_text(conf->unix_path) },
+        .weight = 1,
+        .addrs = { conf->addr },
+        .addr_count = 1,
+        .label = span_text(check->label),
+    };
+    check->upstream = (struct upstream){ .servers = &check->server,
+                                         .server_count = 1,
+                                         .connect = all,
+                                         .response = all,
+                                         .idle = all,
+                                         .total = all,
+                                         .tls = conf->secure ? way_of(check) : NULL };
+    check->local = (struct upstream_local){ .conf = &check->upstream,
+                                            .worker = &check->steward->agent,
+                                            .servers = &check->server_local };
+    server_local_init(&check->server_local, &check->server, &check->local);
+}
+
+static enum err make_request(struct check *check)
+{
+    struct span path = span_text(check->conf.path), before;
+    struct request *req = &check->req;
+
+    *req = (struct request){ .method = SPAN("GET"), .method_id = METHOD_GET, .minor = 1 };
+    req->host = span_text(check->conf.host);
+    (void)span_cut(&path, '?', &before);
+    req->path_wire = before;
+    req->query = path;
+    req->has_query = path.p != NULL;
+    TRY(fields_init(&req->fields, &check->arena, 4));
+    TRY(fields_add(&req->fields, &check->arena, SPAN("User-Agent"), SPAN("sallyport-health")));
+    return fields_add(&req->fields, &check->arena, SPAN("Accept"), SPAN("*/*"));
 }
 
 static void begin(struct check *check)
@@ -185,30 +259,27 @@ static void begin(struct check *check)
         next_one(check);
         return;
     }
-    int fd = open_socket(&check->conf);
-
     check->running = true;
-    check->sent = false;
+    check->told = false;
     check->len = 0;
-    check->answer = malloc(ANSWER_BYTES);
-    if (fd < 0 || check->answer == NULL ||
-        loop_add(&check->steward->loop, &check->watch, fd, EPOLLOUT) != OK) {
-        if (fd >= 0)
-            (void)close(fd);
-        conclude(check, false);
-        return;
-    }
-    timer_set(&check->steward->loop, &check->timer, check->conf.timeout_ms);
+    check->exchange =
+        (struct exchange){ .events = &check_events, .framing = { .body = BODY_NONE } };
+    if (wanted_text(check).len > 0)
+        check->body = malloc(BODY_BYTES);
+    make_server(check);
+    if ((wanted_text(check).len > 0 && check->body == NULL) || make_request(check) != OK)
+        tell(check, false, err_text(ERR_MEMORY));
+    else if (check->conf.secure && check->upstream.tls == NULL)
+        tell(check, false, "its `tls` files could not be read");
+    else
+        exchange_start_at(&check->exchange, &check->steward->agent, &check->local,
+                          &check->arena, &check->req);
+    worker_flush(&check->steward->agent);
 }
 
 static void on_timer(struct timer *timer)
 {
-    struct check *check = CONTAINER(timer, struct check, timer);
-
-    if (check->running)
-        conclude(check, !check->conf.connect_only && check->len > 0 && is_good(check));
-    else
-        begin(check);
+    begin(CONTAINER(timer, struct check, timer));
 }
 
 /* ---- life ---- */
@@ -218,6 +289,18 @@ static bool is_ours(const struct steward *steward, const struct server_state *ro
     return row->key != 0 && row->generation >= steward->settings->generation;
 }
 
+/* Rows may be forged by a worker that was taken over: texts end here, and times are sane. */
+static void sanitize(struct server_check *conf)
+{
+    conf->host[CHECK_HOST_BYTES - 1] = conf->path[CHECK_TEXT_BYTES - 1] = '\0';
+    conf->tls_name[CHECK_HOST_BYTES - 1] = conf->body[CHECK_TEXT_BYTES - 1] = '\0';
+    conf->unix_path[sizeof conf->unix_path - 1] = '\0';
+    if (conf->interval_ms < INTERVAL_LEAST_MS)
+        conf->interval_ms = INTERVAL_LEAST_MS;
+    if (conf->timeout_ms < TIMEOUT_LEAST_MS)
+        conf->timeout_ms = TIMEOUT_LEAST_MS;
+}
+
 static void open_check(struct steward *steward, struct server_state *row)
 {
     struct check *check = &steward->checks->items[steward->checks->count++];
@@ -225,13 +308,33 @@ static void open_check(struct steward *steward, struct server_state *row)
     *check = (struct check){ .steward = steward,
                              .row = row,
                              .conf = row->check,
-                             .watch = { .fd = -1, .on_event = on_event },
-                             .timer = { .fire = on_timer } };
+                             .timer = { .fire = on_timer },
+                             .task = { .run = on_task } };
     memcpy(check->label, row->label, sizeof check->label - 1);
-    check->conf.host[CHECK_HOST_BYTES - 1] = check->conf.path[CHECK_TEXT_BYTES - 1] = '\0';
-    if (check->conf.interval_ms < 100)
-        check->conf.interval_ms = 100;
+    sanitize(&check->conf);
+    arena_init(&check->arena, NULL, 0, &steward->agent.slabs, CHECK_MEMORY);
     timer_set(&steward->loop, &check->timer, 1 + steward->checks->count * STAGGER_MS % 1000);
+}
+
+/* Before the sandbox closes, and while the keys can be read. */
+static void open_ways(struct steward *steward, struct checks *checks)
+{
+    const struct steward_settings *settings = steward->settings;
+
+    for (uint32_t i = 0; i < settings->check_tls_count; i++) {
+        const struct check_tls *tls = &settings->check_tls[i];
+        struct tls_client_conf client = { .ca = span_text(tls->ca),
+                                          .cert = span_text(tls->cert),
+                                          .key = span_text(tls->file),
+                                          .verify = tls->verify,
+                                          .profile = TLS_INTERMEDIATE };
+        struct span why = { 0 };
+        struct check_way *way = &checks->ways[checks->way_count++];
+        *way = (struct check_way){ .key = tls->key,
+                                   .client = tls_client_new(&client, &steward->arena, &why) };
+        if (way->client == NULL)
+            log_error("checks cannot use an upstream's tls", F_SPAN("why", why));
+    }
 }
 
 enum err checks_open(struct steward *steward)
@@ -249,11 +352,26 @@ enum err checks_open(struct steward *steward)
     if (memory == MAP_FAILED || checks == NULL)
         return ERR_MEMORY;
     checks->states = memory;
-    checks->items = arena_array(&steward->arena, struct check, SERVER_STATES_MAX);
+    open_ways(steward, checks);
+    steward->checks = checks;
+    return OK;
+}
+
+enum err checks_start(struct steward *steward)
+{
+    struct checks *checks = steward->checks;
+    size_t count = 0;
+
+    if (checks == NULL)
+        return OK;
+    for (size_t i = 0; i < SERVER_STATES_MAX; i++) {
+        const struct server_state *row = &checks->states->rows[i];
+        count += is_ours(steward, row) && row->check.on;
+    }
+    checks->items = arena_array(&steward->arena, struct check, count + 1);
     if (checks->items == NULL)
         return ERR_MEMORY;
-    steward->checks = checks;
-    for (size_t i = 0; i < SERVER_STATES_MAX; i++) {
+    for (size_t i = 0; i < SERVER_STATES_MAX && checks->count < count; i++) {
         struct server_state *row = &checks->states->rows[i];
         if (is_ours(steward, row) && row->check.on)
             open_check(steward, row);
@@ -313,6 +431,11 @@ static void write_row(struct json *j, const struct server_state *row)
               : row->down != 0                 ? SPAN("down")
                                                : SPAN("up"));
     json_bool(j, "checked", row->check.on);
+    char why[CHECK_WHY_BYTES];
+    memcpy(why, row->why, sizeof why);
+    why[sizeof why - 1] = '\0';
+    if (why[0] != '\0')
+        json_text(j, "why", span_text(why));
     json_end_object(j);
 }
 

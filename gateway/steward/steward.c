@@ -161,6 +161,7 @@ static enum err set_up(struct steward *steward)
     TRY(users_open(steward));
     TRY(names_open(steward));
     TRY(feeds_open(steward));
+    TRY(checks_open(steward));
     TRY(close_sandbox(steward));
     sandbox_probe(ROLE_STEWARD);
 
@@ -170,7 +171,7 @@ static enum err set_up(struct steward *steward)
     TRY(lists_open(steward));
     TRY(bans_open(steward));
     state_restore(steward);
-    TRY(checks_open(steward));
+    TRY(checks_start(steward));
     sources_start(steward);
     users_start(steward);
     names_start(steward);

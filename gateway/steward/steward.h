@@ -141,8 +141,10 @@ MUST_USE enum err state_open(struct steward *steward);
 void state_restore(struct steward *steward);
 void state_save(struct steward *steward);
 
-/* health.c */
+/* health.c: opened before the sandbox closes, for it reads authorities and keys, and behind
+ * sources_open, by whose agent it asks; then started. */
 MUST_USE enum err checks_open(struct steward *steward);
+MUST_USE enum err checks_start(struct steward *steward);
 struct addr;
 /* The servers of that label are at another address; none: nobody is there. */
 void checks_moved(struct steward *steward, const char *label, const struct addr *addr);

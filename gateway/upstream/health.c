@@ -61,8 +61,8 @@ const struct option health_options[] = {
     OPTION(struct health_conf, path, OPT_TEXT, .flags = OPTION_SHORTHAND, .check = check_path,
            .example = "/healthz",
            .help =
-               "Asked for regularly. Without it servers are not checked. Of https:// servers "
-               "only the connection is."),
+               "Asked for regularly, as requests are: of https:// servers over TLS. Without it "
+               "servers are not checked."),
     OPTION(struct health_conf, host, OPT_TEXT, .check = check_word,
            .help = "Host field of the check; that of the URL when not given."),
     OPTION(struct health_conf, status, OPT_TEXT, .fallback = "200-399", .check = check_status,
@@ -91,12 +91,41 @@ static void put(char *to, size_t size, struct span text)
         memcpy(to, text.p, len);
 }
 
+/* A row is found again by it, in a table that outlives the configuration. */
+static uint64_t key_of_tls(const struct check_tls *tls)
+{
+    const struct siphash_key key = { 0x636865636b, 0x746c73 };
+    const char *const parts[] = { tls->ca, tls->cert, tls->file };
+    uint64_t hash = tls->verify;
+
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        const struct siphash_key inner = { key.k0 ^ hash, key.k1 };
+        hash = siphash(&inner, parts[i], strlen(parts[i]));
+    }
+    return hash != 0 ? hash : 1;
+}
+
+bool check_tls_of(const struct upstream *upstream, struct check_tls *tls)
+{
+    const struct span paths[] = { upstream->tls_ca, upstream->tls_cert, upstream->tls_key };
+    char *const places[] = { tls->ca, tls->cert, tls->file };
+
+    *tls = (struct check_tls){ .verify = upstream->tls_verify };
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        if (paths[i].len >= CHECK_PATH_BYTES)
+            return false;
+        put(places[i], CHECK_PATH_BYTES, paths[i]);
+    }
+    tls->key = key_of_tls(tls);
+    return true;
+}
+
 static struct server_check check_of(const struct upstream *upstream,
                                     const struct upstream_server *server)
 {
     const struct health_conf *conf = &upstream->health;
     struct server_check check = { .on = conf->path.len > 0,
-                                  .connect_only = upstream->tls != NULL,
+                                  .secure = upstream->tls != NULL,
                                   .addr = server->addrs[0],
                                   .interval_ms = (uint32_t)conf->interval.ms,
                                   .timeout_ms = (uint32_t)conf->timeout.ms,
@@ -110,6 +139,11 @@ static struct server_check check_of(const struct upstream *upstream,
     put(check.host, sizeof check.host, conf->host.len > 0 ? conf->host : server->url.host);
     if (check.host[0] == '\0')
         put(check.host, sizeof check.host, SPAN("localhost"));
+    struct check_tls tls;
+    if (check.secure && check_tls_of(upstream, &tls))
+        check.tls = tls.key;
+    put(check.tls_name, sizeof check.tls_name,
+        upstream->tls_name.len > 0 ? upstream->tls_name : server->url.host);
     put(check.path, sizeof check.path, conf->path);
     put(check.body, sizeof check.body, conf->body);
     return check;
@@ -151,7 +185,7 @@ static void enter(struct server_states *states, const struct upstream *upstream,
                                   .check = check_of(upstream, server) };
 
     put(fresh.label, sizeof fresh.label, server->label);
-    char name[SERVER_LABEL_BYTES + CHECK_HOST_BYTES + 3 * CHECK_TEXT_BYTES];
+    char name[SERVER_LABEL_BYTES + CHECK_HOST_BYTES + 4 * CHECK_TEXT_BYTES];
     struct text text = text_fixed(name, sizeof name);
     text_add(&text, span_of(fresh.label, sizeof fresh.label));
     text_add(&text, span_of(fresh.check.host, sizeof fresh.check.host));
@@ -160,6 +194,7 @@ static void enter(struct server_states *states, const struct upstream *upstream,
     text_uint(&text, fresh.check.status_from);
     text_char(&text, '-');
     text_uint(&text, fresh.check.status_to);
+    text_add(&text, span_of((const char *)&fresh.check.tls, sizeof fresh.check.tls));
     uint64_t hash = siphash(&key, name, text.len);
     fresh.key = hash != 0 ? hash : 1;
     struct server_state *row = find(states, fresh.key);

@@ -12,18 +12,23 @@
 
 #include "gateway/base/addr.h"
 
-enum { SERVER_STATES_MAX = 1024, SERVER_STATES_LAYOUT = 2 };
+enum { SERVER_STATES_MAX = 1024, SERVER_STATES_LAYOUT = 3 };
 enum {
     SERVER_LABEL_BYTES = 256,
     SERVER_ADDRESS_BYTES = 64,
     CHECK_TEXT_BYTES = 128,
-    CHECK_HOST_BYTES = 256
+    CHECK_HOST_BYTES = 256,
+    CHECK_TLS_MAX = 64, /* different ways of TLS that checks use */
+    CHECK_WHY_BYTES = 96,
+    CHECK_PATH_BYTES = 4096,
 };
 
 /* One check, as the steward needs it. Texts end with NUL unless forged. */
 struct server_check {
     bool on;
-    bool connect_only; /* https: that the port answers */
+    bool secure;
+    uint64_t tls;                    /* which of struct check_tls; the steward looks it up */
+    char tls_name[CHECK_HOST_BYTES]; /* SNI, and what the certificate must be for */
     struct addr addr;
     char unix_path[108];
     char host[CHECK_HOST_BYTES];
@@ -42,6 +47,7 @@ struct server_state {
     char label[SERVER_LABEL_BYTES];
     char address[SERVER_ADDRESS_BYTES]; /* of one that was found by name; empty: nobody yet */
     bool found;                         /* by name */
+    char why[CHECK_WHY_BYTES];          /* the steward's word on the last check that failed */
     struct server_check check;
 };
 
@@ -49,7 +55,17 @@ struct server_states {
     struct server_state rows[SERVER_STATES_MAX];
 };
 
+/* How servers of an upstream are talked to over TLS: its `tls:` in bounded strings. */
+struct check_tls {
+    uint64_t key; /* of all below */
+    bool verify;
+    char ca[CHECK_PATH_BYTES], cert[CHECK_PATH_BYTES], file[CHECK_PATH_BYTES];
+};
+
 struct upstream;
+
+/* What checks need of the TLS of an upstream that has some; false: a path is too long. */
+MUST_USE bool check_tls_of(const struct upstream *upstream, struct check_tls *tls);
 
 /* `200` or `200-399`. */
 MUST_USE bool health_status_parse(struct span text, uint32_t *from, uint32_t *to);

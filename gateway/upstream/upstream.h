@@ -54,13 +54,15 @@ struct upstream {
     int64_t max_active;  /* requests at a server at a time, in one worker; 0: any */
     int64_t queue_limit; /* requests that wait for one */
     struct duration queue_wait;
-    uint32_t bad_from, bad_to;   /* answers that count as failures; 0: none */
-    int passive_fails;           /* failures in a row that eject a server; 0: never */
-    struct duration passive_for; /* first ejection; doubles up to 10 times */
-    bool discovers;              /* some servers are found by name */
-    struct tls_client *tls;      /* NULL for http and unix */
-    struct span tls_name;        /* SNI and verified name; empty: the url's host */
-    unsigned index;              /* in config->upstreams */
+    uint32_t bad_from, bad_to;             /* answers that count as failures; 0: none */
+    int passive_fails;                     /* failures in a row that eject a server; 0: never */
+    struct duration passive_for;           /* first ejection; doubles up to 10 times */
+    bool discovers;                        /* some servers are found by name */
+    struct tls_client *tls;                /* NULL for http and unix */
+    struct span tls_name;                  /* SNI and verified name; empty: the url's host */
+    struct span tls_ca, tls_cert, tls_key; /* paths, for checks */
+    bool tls_verify;
+    unsigned index; /* in config->upstreams */
 };
 
 /* The rows of `upstream:` and the struct that they fill; load.c turns it into a struct

@@ -1,5 +1,7 @@
 """Active health checks from the steward, and servers that an operator takes out and back."""
 import json
+import os
+import ssl
 import threading
 
 import pytest
@@ -12,8 +14,8 @@ FAST = {"path": "/health", "interval": "100ms", "timeout": "80ms", "rise": 2, "f
 class Checked(Origin):
     """Answers checks apart from requests."""
 
-    def __init__(self, name):
-        super().__init__(default=self.behave, name=name)
+    def __init__(self, name, tls=None):
+        super().__init__(default=self.behave, name=name, tls=tls)
         self.health, self.checks, self.seen = response(200, b"all fine"), 0, []
 
     def behave(self, exchange):
@@ -111,3 +113,77 @@ def test_bad_checks(tmp_path, health, word):
     path.write_text(json.dumps(plain({"servers": ["http://127.0.0.1:9"], "health": health})))
     said = command("check", "-c", path)
     assert said.returncode == 2 and word in said.stdout + said.stderr, said
+
+
+# ---- over TLS -----------------------------------------------------------------------------------------
+
+
+def strict_context(pair, ca):
+    """A server that wants our certificate, and remembers the names that it is asked for."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(ca)
+    context.names = []
+    context.sni_callback = lambda sock, name, context: context.names.append(name)
+    return context
+
+
+@pytest.fixture
+def secure(authority):
+    made = [Checked(name, strict_context(authority.issue("check-" + name, "127.0.0.1", "backend.test"),
+                                         authority.ca.cert)) for name in "ab"]
+    yield made
+    for one in made:
+        one.stop()
+
+
+def secured(pair, authority, health=None, **tls):
+    own = authority.issue("checker", client=True)
+    ways = {"ca": authority.ca.cert, "cert": own.cert, "key": own.key, "name": "backend.test", **tls}
+    return plain({"servers": [o.url for o in pair], "passive": "off", "tls": ways,
+                  "health": {**FAST, "timeout": "2s", "body": "fine", **(health or {})}})
+
+
+def rows(gateway):
+    return {row["server"]: row for row in json.loads(upstream(gateway, "list").stdout)["servers"]}
+
+
+@pytest.mark.parametrize("bad", [response(500, b"all fine"), response(200, b"on fire"), b"SSH-2.0-x\r\n"])
+def test_https_servers_are_asked_as_requests_are(secure, authority, bad):
+    with Sallyport(secured(secure, authority)) as gateway:
+        eventually(lambda: secure[0].checks > 2 and secure[1].checks > 2, what="checks")
+        assert secure[0].tls.names[0] == "backend.test" and secure[0].seen[0].target == "/health"
+        secure[0].health = bad
+        eventually(lambda: states(gateway)[secure[0].url] == "down", what="down")
+        assert rows(gateway)[secure[0].url]["why"] and who(gateway) == {b"b"}
+        secure[0].health = response(200, b"fine again")
+        eventually(lambda: states(gateway)[secure[0].url] == "up", what="up")
+        assert "why" not in rows(gateway)[secure[0].url]
+
+
+@pytest.mark.parametrize("tls", [{"name": "other.test"}, {"cert": None, "key": None}, {"ca": None}])
+def test_https_checks_trust_nobody_more_than_requests_do(secure, authority, other_authority, tls):
+    if "ca" in tls:
+        tls = {"ca": other_authority.ca.cert}
+    config = secured(secure, authority, **tls)
+    config["sites"][0]["upstream"]["tls"] = {k: v for k, v in config["sites"][0]["upstream"]["tls"].items() if v}
+    with Sallyport(config) as gateway:
+        eventually(lambda: set(states(gateway).values()) == {"down"}, what="down")
+        assert all(row["why"] for row in rows(gateway).values())
+        assert secure[0].checks == secure[1].checks == 0
+
+
+def test_https_checks_without_verification(secure, authority):
+    with Sallyport(secured(secure, authority, name="other.test", verify=False)) as gateway:
+        eventually(lambda: secure[0].checks > 2, what="checks")
+        assert states(gateway)[secure[0].url] == "up"
+
+
+def test_a_key_that_only_root_may_read(secure, authority):
+    """It is read before the steward becomes somebody else."""
+    config = secured(secure, authority)
+    os.chmod(config["sites"][0]["upstream"]["tls"]["key"], 0o600)
+    with Sallyport(config) as gateway:
+        eventually(lambda: secure[0].checks > 2, what="checks")
+        assert states(gateway)[secure[0].url] == "up"

@@ -134,6 +134,64 @@ static void shares_end_at_the_whole(void **state)
     worker_free(worker);
 }
 
+/* ---- time ---- */
+
+static void spend(struct client_share *share, uint64_t ns)
+{
+    share->turn_ns += ns;
+}
+
+static void who_is_alone_has_all_the_time(void **state)
+{
+    struct worker *worker = worker_new();
+    struct client_share *one = of(worker, "192.0.2.1");
+    uint64_t began_ns;
+
+    (void)state;
+    worker->loop.clock.mono_ns = 5000000000u;
+    for (size_t i = 0; i < 100; i++) {
+        assert_true(client_turn_enter(worker, one, &began_ns));
+        assert_int_equal(began_ns, 0); /* and no clock is read */
+        spend(one, TURN_NS);
+        client_turn_leave(one, began_ns);
+    }
+    assert_false(worker_contended(worker));
+    assert_true(client_turn_enter(worker, NULL, &began_ns));
+    worker_free(worker);
+}
+
+static void among_several_each_has_its_turn(void **state)
+{
+    struct worker *worker = worker_new();
+    struct client_share *one = of(worker, "192.0.2.1"), *other = another(worker, one);
+    uint64_t began_ns;
+
+    (void)state;
+    worker->loop.clock.mono_ns = 5000000000u;
+    worker->loop.turns = 7;
+    assert_true(client_turn_enter(worker, one, &began_ns));
+    assert_true(client_turn_enter(worker, other, &began_ns));
+    client_turn_leave(other, began_ns);
+    assert_true(worker_contended(worker));
+    assert_true(client_turn_enter(worker, one, &began_ns));
+    assert_true(began_ns > 0);
+    client_turn_leave(one, began_ns);
+    spend(one, TURN_NS - one->turn_ns - 1);
+    assert_true(client_turn_enter(worker, one, &began_ns));
+    spend(one, 1);
+    assert_false(client_turn_enter(worker, one, &began_ns));
+    other->turn_ns = 0; /* however slow the machine was */
+    assert_true(client_turn_enter(worker, other, &began_ns));
+    worker->loop.turns++;
+    assert_true(client_turn_enter(worker, one, &began_ns));
+
+    worker->loop.clock.mono_ns += (uint64_t)CONTENDED_MS * 1000000u;
+    worker->last_share = one;
+    spend(one, TURN_NS);
+    assert_true(client_turn_enter(worker, one, &began_ns)); /* nobody else was there */
+    worker_free(worker);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +199,8 @@ int main(void)
         cmocka_unit_test(a_network_of_ipv6_is_one_client),
         cmocka_unit_test(large_memory_counts),
         cmocka_unit_test(shares_end_at_the_whole),
+        cmocka_unit_test(who_is_alone_has_all_the_time),
+        cmocka_unit_test(among_several_each_has_its_turn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
