@@ -5,6 +5,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "auth/sharejoin.h"
 #include "gateway/base/secret.h"
 #include "gateway/base/text.h"
 #include "gateway/chain/config.h"
@@ -18,16 +19,6 @@ enum {
     DETOURS_MAX = 3,
     IMAGE_MAX = VAULT_VALUE_MAX + VAULT_OVERHEAD_MAX,
     BYTES_MAX = IMAGE_MAX + 8 * SHARE_KEY_MAX,
-};
-
-struct share_join {
-    struct op op; /* first */
-    struct session_share *share;
-    struct share_join *next; /* in the pool */
-    unsigned left;           /* answers still to come */
-    enum err worst;
-    bool sealed; /* somebody waits: nothing more is added */
-    bool gone;   /* the transaction is */
 };
 
 /* What an answer has to be. */
@@ -62,7 +53,7 @@ struct session_share {
     struct worker *worker;
     struct keyspace *keys;
     struct ask *free;
-    struct share_join *free_joins;
+    struct join_pool joins;
     unsigned asks, users;
     unsigned slot;
     uint64_t flows_s; /* the second that is counted in */
@@ -76,68 +67,14 @@ static uint64_t now_ms(const struct session_share *share)
     return share->worker->loop.clock.wall_us / 1000;
 }
 
-/* ---- joins ---- */
-
-static void join_free(struct share_join *join)
+static struct session_share *share_of(const struct share_join *join)
 {
-    join->next = join->share->free_joins;
-    join->share->free_joins = join;
-}
-
-static void on_gone(void *context)
-{
-    struct share_join *join = context;
-    join->gone = true;
-    if (join->left == 0)
-        join_free(join);
+    return join->worker->session_share;
 }
 
 struct share_join *share_join(struct call *c)
 {
-    struct session_share *share = c->worker->session_share;
-    struct share_join *join = share->free_joins;
-    if (join != NULL)
-        share->free_joins = join->next;
-    else
-        join = malloc(sizeof(*join));
-    if (join == NULL)
-        return NULL;
-    *join = (struct share_join){ .share = share };
-    op_init(&join->op);
-    if (arena_defer(c->txn->arena, on_gone, join))
-        return join;
-    join_free(join);
-    return NULL;
-}
-
-/* The worst of all: that the store is silent tells more than that somebody came first. */
-static void join_note(struct share_join *join, enum err err)
-{
-    if (join != NULL && err != OK && (join->worst == OK || err != ERR_MISSING))
-        join->worst = err;
-}
-
-static void join_answered(struct share_join *join, enum err err)
-{
-    if (join == NULL)
-        return;
-    join_note(join, err);
-    if (--join->left > 0)
-        return;
-    if (join->gone)
-        join_free(join);
-    else if (join->sealed)
-        op_finish(&join->op, join->share->worker, join->worst, NULL);
-}
-
-struct verdict share_wait(struct call *c, struct share_join *join, stage_fn *then)
-{
-    INVARIANT(!join->sealed);
-    join->sealed = true;
-    if (join->left > 0)
-        return wait_for(c, &join->op, then);
-    c->error = join->worst;
-    return then(c);
+    return join_new(c, &c->worker->session_share->joins);
 }
 
 /* ---- asks ---- */
@@ -380,10 +317,7 @@ static void send_ask(struct ask *ask)
 
 static void send_first(struct ask *ask)
 {
-    if (ask->join != NULL) {
-        INVARIANT(!ask->join->sealed);
-        ask->join->left++;
-    }
+    join_expect(ask->join);
     send_ask(ask);
 }
 
@@ -392,7 +326,7 @@ static void send_first(struct ask *ask)
 void share_fetch(struct share_join *join, const struct vault *vault,
                  const struct ticket *ticket, enum share_kind kind, uint64_t grace_ms)
 {
-    struct ask *ask = ask_new(join->share, join, EXPECT_ENTRY);
+    struct ask *ask = ask_new(share_of(join), join, EXPECT_ENTRY);
     struct vault_facts facts;
     if (ask == NULL)
         return;
@@ -404,7 +338,7 @@ void share_fetch(struct share_join *join, const struct vault *vault,
     put_constant(ask, ask->touched ? SPAN("GETEX") : SPAN("GET"));
     put_entry_key(ask, vault, ticket, kind_prefix(kind));
     if (ask->touched) {
-        uint64_t left_s = facts.until_s - now_ms(join->share) / 1000;
+        uint64_t left_s = facts.until_s - now_ms(ask->share) / 1000;
         put_constant(ask, SPAN("PX"));
         put_number(ask, (facts.idle_s < left_s ? facts.idle_s : left_s) * 1000);
     }
@@ -474,7 +408,7 @@ static void put_session(struct session_share *share, struct share_join *join,
 void share_put(struct share_join *join, const struct vault *vault, const struct ticket *ticket,
                bool fresh)
 {
-    put_session(join->share, join, vault, ticket, fresh);
+    put_session(share_of(join), join, vault, ticket, fresh);
 }
 
 bool share_put_flow(struct worker *worker, const struct vault *vault,
@@ -517,7 +451,7 @@ void share_end(struct worker *worker, struct share_join *join, const struct vaul
 
 void share_end_tagged(struct share_join *join, unsigned place, uint64_t tag)
 {
-    struct ask *ask = ask_new(join->share, join, EXPECT_OK);
+    struct ask *ask = ask_new(share_of(join), join, EXPECT_OK);
     if (ask == NULL)
         return;
     put_script(ask, 1);
@@ -530,7 +464,7 @@ void share_end_tagged(struct share_join *join, unsigned place, uint64_t tag)
 static void set_if_none(struct share_join *join, struct span kind, struct span name,
                         uint64_t seconds)
 {
-    struct ask *ask = ask_new(join->share, join, EXPECT_ONE);
+    struct ask *ask = ask_new(share_of(join), join, EXPECT_ONE);
     if (ask == NULL)
         return;
     put_constant(ask, SPAN("SET"));
@@ -605,10 +539,7 @@ void session_share_detach(struct worker *worker)
         next = ask->next;
         free(ask);
     }
-    for (struct share_join *join = share->free_joins, *next; join != NULL; join = next) {
-        next = join->next;
-        free(join);
-    }
+    join_pool_free(&share->joins);
     free(share);
     worker->session_share = NULL;
 }

@@ -24,6 +24,7 @@ enum flag_id {
     FLAG_FOR,
     FLAG_REASON,
     FLAG_FORCE,
+    FLAG_SINCE,
     FLAG_FILE,
     FLAG_KEY,
     FLAG_TO,

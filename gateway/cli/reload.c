@@ -1,11 +1,13 @@
 /*
- * `sallyport reload` and `sallyport stop`.
+ * `sallyport reload` and `sallyport stop`. A reload that would open what the audit log shows as
+ * protected is not begun (exposed.h).
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "gateway/cli/control.h"
+#include "gateway/cli/exposed.h"
 
 /* Prints the answer; its exit code. */
 static int outcome(json_t *answer, bool json, const char *done)
@@ -28,13 +30,34 @@ static int outcome(json_t *answer, bool json, const char *done)
     return diagnostics != NULL ? EXIT_BAD : EXIT_TROUBLE;
 }
 
+/* The file that the gateway would load, also where only its socket is named. */
+static int check_exposed(const struct arguments *arguments)
+{
+    const char *config = arguments->values[FLAG_CONFIG];
+    json_t *answer = NULL;
+    if (arguments->values[FLAG_FORCE] != NULL)
+        return EXIT_GOOD;
+    if (config == NULL) {
+        int code = control_ask(arguments, json_pack("{s:s}", "command", "status"), &answer);
+        if (code != EXIT_GOOD)
+            return code;
+        config = json_string_value(json_object_get(answer, "config"));
+    }
+    int code = config != NULL ? exposed_check(arguments, config) : EXIT_GOOD;
+    json_decref(answer);
+    return code;
+}
+
 int verb_reload(const struct arguments *arguments)
 {
     bool json, wait = arguments->values[FLAG_WAIT] != NULL;
     if (!output_is_json(arguments, &json))
         return EXIT_BAD;
     json_t *answer = NULL;
-    int code = control_ask(
+    int code = check_exposed(arguments);
+    if (code != EXIT_GOOD)
+        return code;
+    code = control_ask(
         arguments, json_pack("{s:s, s:b}", "command", "reload", "wait", (int)wait), &answer);
     if (code != EXIT_GOOD)
         return code;
