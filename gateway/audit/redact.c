@@ -276,14 +276,33 @@ static bool is_secret(const struct redaction *redaction, struct span kind, struc
            redaction_covers(redaction, name);
 }
 
-/* Whether all of a field's value may not be shown. */
-static bool hides_whole(const struct redaction *redaction, struct span field, struct span value)
+/*
+ * Whether a text that rules made is a piece of a field that the chain met, as a capture is, and
+ * what matched before. Such a piece tells no more than that field, which is looked at by
+ * itself.
+ */
+static bool stands_in_source(const struct finding *finding, struct span text)
+{
+    for (unsigned i = 0; i < finding->source_count; i++) {
+        const struct finding_source *source = &finding->sources[i];
+        struct span name = source->field, kind;
+        if (source->value.p != NULL && span_cut(&name, ':', &kind) &&
+            !listed(derived_kinds, ARRAY_LEN(derived_kinds), kind) &&
+            span_find(source->value, text) >= 0)
+            return true;
+    }
+    return false;
+}
+
+/* Whether all of the value of a field that the finding may tell of may not be shown. */
+static bool hides_whole(const struct redaction *redaction, const struct finding *finding,
+                        struct span field, struct span value)
 {
     struct span name = field, kind;
     if (!span_cut(&name, ':', &kind) || is_secret(redaction, kind, name))
         return true;
     if (listed(derived_kinds, ARRAY_LEN(derived_kinds), kind))
-        return !is_score(name, value);
+        return !is_score(name, value) && !stands_in_source(finding, value);
     if (span_equal_nocase(kind, SPAN("xml")) || value.p == NULL)
         return true;
     bool single = listed(single_values, ARRAY_LEN(single_values), kind) ||
@@ -297,11 +316,11 @@ bool redaction_hides_logdata(const struct redaction *redaction, const struct fin
 {
     bool named = span_index(finding->field, ':') >= 0;
     struct span value = finding->value.p == NULL && named ? finding->logdata : finding->value;
-    if (hides_whole(redaction, finding->field, value))
+    if (hides_whole(redaction, finding, finding->field, value))
         return true;
     for (unsigned i = 0; i < finding->source_count; i++) {
         const struct finding_source *source = &finding->sources[i];
-        if (hides_whole(redaction, source->field, source->value))
+        if (hides_whole(redaction, finding, source->field, source->value))
             return true;
     }
     return false;
@@ -319,7 +338,8 @@ bool redaction_hides(const struct redaction *redaction, const struct record *rec
     if (!span_cut(&name, ':', &kind) || is_secret(redaction, kind, name))
         return true;
     if (listed(derived_kinds, ARRAY_LEN(derived_kinds), kind))
-        return !is_score(name, sample);
+        return !is_score(name, sample) && (!stands_in_source(finding, sample) ||
+                                           redaction_hides_logdata(redaction, finding));
     if (name.p == NULL) {
         if (span_equal_nocase(kind, SPAN("query")))
             return hidden_in(redaction, finding, record->query);

@@ -200,6 +200,19 @@ static void log_data(void **state)
     static const struct finding_source body[] = { { SPAN_INIT("REQUEST_BODY"),
                                                     SPAN_INIT("{password: x}") } };
     static const struct finding_source plain[] = { { SPAN_INIT("ARGS:q"), SPAN_INIT("x") } };
+    static const struct finding_source capture[] = {
+        { SPAN_INIT("ARGS:q"), SPAN_INIT("a piece=1") },
+        { SPAN_INIT("TX:1"), SPAN_INIT("piece") }
+    };
+    static const struct finding_source foreign[] = {
+        { SPAN_INIT("ARGS:q"), SPAN_INIT("a piece=1") },
+        { SPAN_INIT("TX:1"), SPAN_INIT("other") }
+    };
+    static const struct finding_source circle[] = { { SPAN_INIT("TX:2"), SPAN_INIT("piece") },
+                                                    { SPAN_INIT("TX:1"), SPAN_INIT("piece") } };
+    static const struct finding_source taken[] = { { SPAN_INIT("ARGS:password"),
+                                                     SPAN_INIT("a piece=1") },
+                                                   { SPAN_INIT("TX:1"), SPAN_INIT("piece") } };
     static const struct {
         const char *why;
         struct finding finding;
@@ -252,6 +265,36 @@ static void log_data(void **state)
             .sources = plain,
             .source_count = 1 },
           false },
+        { "a capture of a plain argument, by a link before",
+          { .field = SPAN_INIT("TX:1"),
+            .value = SPAN_INIT("piece"),
+            .sources = capture,
+            .source_count = 2 },
+          false },
+        { "what matched before, as it was met",
+          { .field = SPAN_INIT("MATCHED_VAR"),
+            .value = SPAN_INIT("a piece=1"),
+            .sources = capture,
+            .source_count = 1 },
+          false },
+        { "a capture that is of something else",
+          { .field = SPAN_INIT("TX:1"),
+            .value = SPAN_INIT("other"),
+            .sources = foreign,
+            .source_count = 2 },
+          true },
+        { "a capture that stands in another one",
+          { .field = SPAN_INIT("TX:1"),
+            .value = SPAN_INIT("piece"),
+            .sources = circle,
+            .source_count = 2 },
+          true },
+        { "a capture of a secret",
+          { .field = SPAN_INIT("TX:1"),
+            .value = SPAN_INIT("piece"),
+            .sources = taken,
+            .source_count = 2 },
+          true },
         { "a chain that met a secret",
           { .field = SPAN_INIT("REQUEST_METHOD"),
             .value = SPAN_INIT("POST"),
