@@ -3,6 +3,7 @@
  * plain request on a quiet configuration costs nothing here.
  */
 #include "gateway/audit/flood.h"
+#include "gateway/audit/record_bots.h"
 #include "gateway/chain/chain.h"
 #include "gateway/chain/meter.h"
 #include "gateway/flow_state.h"
@@ -42,8 +43,11 @@ bool flow_is_among(const struct flow *flow, uint32_t bits)
         return true;
     bool denied = txn->decided == ACTION_DENY || txn->decided == ACTION_FAIL;
     bool limited = reason == REASON_RATE_LIMIT || txn->facts.limit_shadow.len > 0;
+    bool challenged = reason == REASON_BOT_CHALLENGE || reason == REASON_BOT_PASSED;
+    bool scored = txn->facts.bots != NULL && txn->facts.bots->noted;
     bool auth = is_about_sign_in(reason) || txn->facts.user.len > 0;
-    return ((bits & AUDIT_BLOCKED) && denied) ||
+    return ((bits & AUDIT_BLOCKED) && (denied || challenged)) ||
+           ((bits & AUDIT_DETECTED) && !denied && scored) ||
            ((bits & AUDIT_DETECTED) &&
             (txn->detected || (!denied && passed_unchecked(flow)))) ||
            ((bits & AUDIT_LIMITED) && limited) || ((bits & AUDIT_AUTH) && auth);
@@ -236,6 +240,7 @@ static bool write_record(struct flow *flow, bool captured)
         .list_hits = txn->list_hits,
         .list_hit_count = txn->list_hit_count,
         .scores = txn->scores,
+        .bots = txn->facts.bots,
         .trail = txn->trail,
         .trail_count = txn->trail_count,
         .findings = txn->findings,

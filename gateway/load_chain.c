@@ -60,7 +60,7 @@ void load_stages(struct site_load *sl, const struct node *node, struct level *le
         if (slot == NULL)
             return;
         struct section sections[] = { { type->options, slot->raw },
-                                      { stage_common_options, &slot->common } };
+                                      { stage_common_rows(type), &slot->common } };
         slot->place = child->place;
         slot->site = site;
         slot->route = route;
@@ -357,7 +357,7 @@ static void add_connect_stage(struct site_load *sl, const struct stage_type *typ
     if (slot == NULL)
         return;
     struct section sections[] = { { type->options, slot->raw },
-                                  { stage_common_options, &slot->common } };
+                                  { stage_common_rows(type), &slot->common } };
     slot->place = node->place;
     schema_apply(&sl->schema, node,
                  &(struct shape){

@@ -60,7 +60,7 @@ const struct manual_part *load_manual(size_t *count)
         parts[n] = (struct manual_part){ .path = text_cstring(&path),
                                          .summary = stages[i]->summary,
                                          .rows = stages[i]->options,
-                                         .more = stage_common_options };
+                                         .more = stage_common_rows(stages[i]) };
         n++;
     }
     for (size_t i = 0; stages[i] != NULL && n < PARTS_MAX; i++) {
@@ -72,7 +72,7 @@ const struct manual_part *load_manual(size_t *count)
         parts[n] = (struct manual_part){ .path = text_cstring(&path),
                                          .summary = stages[i]->summary,
                                          .rows = stages[i]->options,
-                                         .more = stage_common_options };
+                                         .more = stage_common_rows(stages[i]) };
         n++;
     }
     *count = n;
@@ -91,7 +91,8 @@ static void print_level(struct text *out, const struct level *level, unsigned in
         if (stages[i]->with != NULL)
             continue;
         text_format(out, "%*s%s:\n", (int)indent, "", stages[i]->name);
-        schema_print(out, stage_common_options, &level->slots[i]->common, indent + 2, false);
+        schema_print(out, stage_common_rows(stages[i]), &level->slots[i]->common, indent + 2,
+                     false);
         schema_print(out, stages[i]->options, level->slots[i]->raw, indent + 2, false);
     }
 }
@@ -104,7 +105,7 @@ static void print_connect(struct text *out, const struct config *config)
     for (unsigned i = 0; i < config->connect_count; i++) {
         const struct stage_instance *stage = &config->connect[i];
         text_format(out, "  %s:\n", stage->type->name);
-        schema_print(out, stage_common_options, stage->common, 4, false);
+        schema_print(out, stage_common_rows(stage->type), stage->common, 4, false);
         schema_print(out, stage->type->options, stage->conf, 4, false);
     }
 }

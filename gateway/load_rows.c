@@ -23,10 +23,7 @@ static const struct choice unknown_host_choices[] = {
     { "404", UNKNOWN_HOST_404, "Refused with 404; the connection may go on." },
     { NULL, 0, NULL },
 };
-static const struct choice only_off_choices[] = {
-    { "off", 1, "Not there yet." },
-    { NULL, 0, NULL },
-};
+
 static const struct choice body_choices[] = {
     { "strict", BODY_STRICT, "A body that cannot be inspected in one way is refused." },
     { "compat", BODY_COMPAT, "It passes, and the record says that it was not seen." },
@@ -544,15 +541,6 @@ const struct option site_rows[] = {
     OPTIONS_END,
 };
 
-static const struct option off_rows[] = {
-    { .name = "mode",
-      .kind = OPT_ENUM,
-      .fallback = "off",
-      .choices = only_off_choices,
-      .help = "Only `off` yet." },
-    OPTIONS_END,
-};
-
 static const struct option rewrite_rows[] = {
     OPTION_NAMED("strip_prefix", struct settings, rewrite.strip_prefix, OPT_TEXT,
                  .example = "/api", .help = "Taken off the path, when it begins with that."),
@@ -595,8 +583,6 @@ const struct option settings_rows[] = {
                "X-Forwarded-Ssl or CF-Connecting-IP, are taken from requests, but for those "
                "named here. Other than methods they stay only when a trusted proxy sends "
                "them."),
-    OPTION(struct settings, bots, OPT_OBJECT, .options = off_rows,
-           .help = "Not there yet: only `off`."),
     OPTIONS_END,
 };
 

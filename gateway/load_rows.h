@@ -95,9 +95,6 @@ struct settings {
         uint64_t min;
         bool breach_guard;
     } compress;
-    struct {
-        int mode;
-    } bots; /* only `off` yet */
 };
 
 /* What a route has of its own. */

@@ -8,6 +8,7 @@
 
 #include "auth/apikeys.h"
 #include "auth/basic.h"
+#include "auth/bots/bots.h"
 #include "auth/certificate.h"
 #include "auth/cors.h"
 #include "auth/forward.h"
@@ -28,6 +29,7 @@ const struct stage_type *const stages[] = {
     &allow_stage,           /* geoip/lists: who is always let in, or the only ones let in */
     &bans_stage,            /* ratelimit/bans: who is kept out for a while */
     &deny_stage,            /* geoip/lists: address lists */
+    &bots_stage,            /* auth/bots: programs that pretend */
     &restrict_stage,        /* rules/restrict: methods, sizes, counts */
     &limits_stage,          /* ratelimit/limits: token buckets by address */
     &cors_stage,            /* auth/cors: preflights, which carry no password */

@@ -219,6 +219,9 @@ static const struct judgement {
     { REASON_RULE, CAUSE_RULE, POINTS_RULE },
     { REASON_AUTH_FAILED, CAUSE_LOGIN, POINTS_LOGIN },
     { REASON_RATE_LIMIT, CAUSE_LIMIT, POINTS_LIMIT },
+    { REASON_BOT_HONEYPOT, CAUSE_HONEYPOT, POINTS_RULE },
+    { REASON_BOT_SCORE, CAUSE_RULE, POINTS_RULE },
+    { REASON_BOT_ANSWER, CAUSE_RULE, POINTS_LIMIT },
 };
 
 /* As the transaction's memory goes: all is decided, and it is still there to be read. */

@@ -6,6 +6,7 @@
  */
 #include "gateway/audit/record.h"
 
+#include "gateway/audit/record_bots.h"
 #include "gateway/audit/record_line.h"
 #include "gateway/base/clock.h"
 
@@ -580,6 +581,7 @@ static void put_ours(struct line *line, const struct record *record)
     }
     put_stages(out, record);
     put_limit(line, record);
+    record_put_bots(line, record->bots);
     put_matches(line, record);
     if (line->cut_count > 0) {
         text_lit(out, "\"truncated\":[");

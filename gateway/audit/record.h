@@ -61,6 +61,8 @@ struct scores {
     int64_t value[SCORE_KINDS];
 };
 
+struct bots_told;
+
 struct record {
     uint64_t wall_us, duration_us;
     struct span id;          /* request id */
@@ -88,6 +90,7 @@ struct record {
     const struct list_hit *list_hits; /* all that the client was found on, and why */
     size_t list_hit_count;
     struct scores scores;
+    const struct bots_told *bots;    /* record_bots.h; NULL: nobody looked */
     const char *country, *continent; /* where the client is; NULL or empty: not known */
     struct span city, as_org;
     uint32_t asn;                    /* 0: not known */

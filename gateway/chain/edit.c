@@ -60,7 +60,8 @@ void lent_fields_drop(const struct txn *txn, struct fields *fields)
 
 static bool is_own(struct span cookie)
 {
-    return span_starts_nocase(span_trim(cookie), SPAN(OWN_COOKIES));
+    return span_starts_nocase(span_trim(cookie), SPAN(OWN_COOKIES)) ||
+           span_starts_nocase(span_trim(cookie), SPAN(OWN_PLAIN_COOKIES));
 }
 
 static bool has_own(struct span cookies)

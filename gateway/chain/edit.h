@@ -41,6 +41,7 @@ void lent_fields_drop(const struct txn *txn, struct fields *fields);
  * somebody into another's session. False when memory ran out.
  */
 #define OWN_COOKIES "__Host-sallyport"
+#define OWN_PLAIN_COOKIES "sallyport-clear" /* auth/bots/, where a site is not on HTTPS */
 /* The other pairs of one Cookie line; `*good` is false when memory ran out. */
 struct span own_cookies_without(struct span cookies, struct arena *arena, bool *good);
 MUST_USE bool own_cookies_hide(struct txn *txn, struct fields *fields); /* of a request */

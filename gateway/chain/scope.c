@@ -4,6 +4,7 @@
  */
 #include "gateway/chain/scope.h"
 
+#include "gateway/audit/record_bots.h"
 #include "gateway/chain/pattern.h"
 #include "gateway/http/params.h"
 
@@ -293,6 +294,36 @@ static struct expr_value get_field_order(struct txn *txn, struct span none)
     return order.len > 0 ? text_value(order) : undecided(txn);
 }
 
+static struct expr_value get_bot_score(struct txn *txn, struct span none)
+{
+    const struct bots_told *bots = txn->facts.bots;
+    (void)none;
+    return bots != NULL && bots->scored ? number_value((uint64_t)bots->score) : missing();
+}
+
+static struct expr_value get_bot_verified(struct txn *txn, struct span none)
+{
+    (void)none;
+    return txn->facts.bots != NULL ? text_if_any(txn->facts.bots->verified) : missing();
+}
+
+static struct expr_value bool_value(bool is)
+{
+    return (struct expr_value){ .type = EXPR_BOOL, .number = is };
+}
+
+static struct expr_value get_bot_cleared(struct txn *txn, struct span none)
+{
+    (void)none;
+    return bool_value(txn->facts.bots != NULL && txn->facts.bots->cleared);
+}
+
+static struct expr_value get_bot_attack(struct txn *txn, struct span none)
+{
+    (void)none;
+    return bool_value(txn->facts.bots != NULL && txn->facts.bots->attack);
+}
+
 static struct expr_value get_tls_version(struct txn *txn, struct span none)
 {
     (void)none;
@@ -362,6 +393,10 @@ enum name_id {
     NAME_SNI,
     NAME_JA4,
     NAME_TLS_VERSION,
+    NAME_BOT_SCORE,
+    NAME_BOT_VERIFIED,
+    NAME_BOT_CLEARED,
+    NAME_BOT_ATTACK,
     NAME_COUNTRY, /* from here on known to databases */
     NAME_CONTINENT,
     NAME_CITY,
@@ -402,6 +437,15 @@ const struct expr_name scope_names[] = {
     { "client.field_order", EXPR_TEXT, false, NAME_FIELD_ORDER,
       "A hash of the names of its fields in their order, like h1-07-2f9be1c04d33." },
     { "tls.version", EXPR_TEXT, false, NAME_TLS_VERSION, "TLSv1.2 or TLSv1.3." },
+    { "bot.score", EXPR_NUMBER, false, NAME_BOT_SCORE,
+      "What `bots` has come to, 0 to 100; missing where it did not look. This and the next "
+      "three "
+      "are known to what comes behind `bots` in the chain." },
+    { "bot.verified", EXPR_TEXT, false, NAME_BOT_VERIFIED,
+      "The name of the crawler that it was proved to be." },
+    { "bot.cleared", EXPR_BOOL, false, NAME_BOT_CLEARED,
+      "Whether it has passed a challenge a while ago." },
+    { "bot.attack", EXPR_BOOL, false, NAME_BOT_ATTACK, "Whether the route is under attack." },
     { "client.country", EXPR_TEXT, false, NAME_COUNTRY,
       "The client's country, two letters; ZZ: a private address, XX: not known. This and the "
       "next four need `geoip`." },
@@ -438,6 +482,10 @@ static value_fn *const values[NAME_COUNT] = {
     [NAME_JA4] = get_ja4,
     [NAME_FIELD_ORDER] = get_field_order,
     [NAME_TLS_VERSION] = get_tls_version,
+    [NAME_BOT_SCORE] = get_bot_score,
+    [NAME_BOT_VERIFIED] = get_bot_verified,
+    [NAME_BOT_CLEARED] = get_bot_cleared,
+    [NAME_BOT_ATTACK] = get_bot_attack,
     [NAME_COUNTRY] = get_country,
     [NAME_CONTINENT] = get_continent,
     [NAME_CITY] = get_city,

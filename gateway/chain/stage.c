@@ -32,3 +32,11 @@ const struct option stage_common_options[] = {
            .example = "client.ip in @office"),
     OPTIONS_END,
 };
+
+const struct option *stage_common_rows(const struct stage_type *type)
+{
+    for (const struct option *row = type->options; row != NULL && row->kind != OPT_END; row++)
+        if (strcmp(row->name, stage_common_options[0].name) == 0)
+            return stage_common_options + 1;
+    return stage_common_options;
+}

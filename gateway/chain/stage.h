@@ -197,6 +197,8 @@ struct stage_common {
     struct expr *unless;      /* true: the stage is not asked */
 };
 extern const struct option stage_common_options[];
+/* The same rows, but those that the stage has of its own (a `mode` with other words). */
+const struct option *stage_common_rows(const struct stage_type *type);
 extern const struct choice mode_choices[];
 
 static inline struct verdict pass(void)

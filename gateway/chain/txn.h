@@ -18,6 +18,7 @@ struct limit_later;  /* ratelimit/limit.h */
 struct challenges;   /* auth/demand.h */
 struct signed_in;    /* auth/pages.h */
 struct session_told; /* auth/session_parts.h */
+struct bots_told;    /* gateway/audit/record_bots.h */
 
 struct facts {
 #define FACT(name, type, writer) type name;
