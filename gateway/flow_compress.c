@@ -51,7 +51,7 @@ static struct span media_type_of(const struct fields *fields)
     return span_trim(type);
 }
 
-bool compress_type_listed(const struct texts *types, struct span type)
+static bool compress_type_listed(const struct texts *types, struct span type)
 {
     if (type.len == 0 || span_equal_nocase(type, SPAN("text/event-stream")))
         return false;

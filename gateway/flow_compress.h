@@ -26,6 +26,4 @@ void flow_compress_end(struct flow *flow);
 /* Idempotent. */
 void flow_compress_cut(struct flow *flow);
 
-bool compress_type_listed(const struct texts *types, struct span type);
-
 #endif

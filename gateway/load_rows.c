@@ -260,7 +260,7 @@ static const struct option cache_rows[] = {
     OPTIONS_END,
 };
 
-const struct option server_rows[] = {
+static const struct option server_rows[] = {
     { .name = "listen",
       .kind = OPT_OBJECT,
       .options = listen_rows,
@@ -376,7 +376,7 @@ static const struct option capture_rows[] = {
     OPTIONS_END,
 };
 
-const struct option audit_rows[] = {
+static const struct option audit_rows[] = {
     OPTION_NAMED("mode", struct top_conf, audit.mode, OPT_ENUM, .fallback = "on",
                  .choices = switch_choices, .help = "Whether records are written."),
     OPTION_NAMED("file", struct top_conf, audit.file, OPT_FILE,
@@ -428,7 +428,7 @@ static const struct choice list_format_choices[] = {
     { NULL, 0, NULL },
 };
 
-const struct option list_rows[] = {
+static const struct option list_rows[] = {
     OPTION(struct list_item, ips, OPT_CIDRS, .flags = OPTION_SHORTHAND,
            .help = "Addresses and prefixes."),
     OPTION(struct list_item, file, OPT_FILE,

@@ -113,8 +113,8 @@ struct route_conf {
     } redirect;
 };
 
-extern const struct option top_rows[], server_rows[], audit_rows[], list_rows[], site_rows[],
-    settings_rows[], route_rows[], compress_rows[];
+extern const struct option top_rows[], site_rows[], settings_rows[], route_rows[],
+    compress_rows[];
 
 /* Which transactions a word of `audit.record` stands for; 0: no such word. */
 uint32_t audit_record_bit(struct span name);

@@ -22,7 +22,6 @@ enum {
 struct ban_share;
 /* NULL: out of memory. */
 struct ban_share *ban_share_attach(struct worker *worker, const struct bans *bans);
-void ban_share_detach(struct ban_share *share);
 
 /* For tests and fuzzing: what one entry of the shared stream says. */
 struct redis_value;

@@ -230,11 +230,3 @@ struct ban_share *ban_share_attach(struct worker *worker, const struct bans *ban
     timer_set(&worker->loop, &share->timer, TURN_MS);
     return share;
 }
-
-void ban_share_detach(struct ban_share *share)
-{
-    if (share == NULL)
-        return;
-    timer_remove(&share->worker->loop, &share->timer);
-    free(share);
-}

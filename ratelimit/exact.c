@@ -469,19 +469,6 @@ struct exact *exact_attach(struct worker *worker, const struct store *store)
     return exact;
 }
 
-void exact_detach(struct exact *exact)
-{
-    if (exact == NULL)
-        return;
-    task_cancel(&exact->flush);
-    while (exact->free != NULL) {
-        struct ask *next = exact->free->next;
-        free(exact->free);
-        exact->free = next;
-    }
-    free(exact);
-}
-
 bool exact_spread(const struct exact *exact)
 {
     return exact->lane_count > 1;

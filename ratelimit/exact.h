@@ -57,7 +57,6 @@ struct leases;
 
 /* For the worker, once: the script is kept on its connection. NULL: out of memory. */
 struct exact *exact_attach(struct worker *worker, const struct store *store);
-void exact_detach(struct exact *exact);
 /* Whether it matters in which lane a key is: then it is for ever in the lane of its subject. */
 bool exact_spread(const struct exact *exact);
 unsigned exact_lane(const struct exact *exact, struct span subject);

@@ -62,7 +62,7 @@ static struct commit_wait *next_due(struct commits *commits, bool *satisfied)
     return NULL;
 }
 
-void commits_run(struct commits *commits)
+static void commits_run(struct commits *commits)
 {
     struct commit_wait *wait;
     bool satisfied;

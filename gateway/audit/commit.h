@@ -45,7 +45,5 @@ void commit_wait(struct commits *commits, struct commit_wait *wait, uint64_t wit
 void commit_hold(struct commits *commits, struct commit_wait *wait);
 /* Idempotent: before the memory of `wait` goes. `done` is not called. */
 void commit_cancel(struct commit_wait *wait);
-/* What is due now; the loop calls this by itself. */
-void commits_run(struct commits *commits);
 
 #endif

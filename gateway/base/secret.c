@@ -33,12 +33,6 @@ void secret_wipe(struct secret *secret)
     *secret = (struct secret){ .p = NULL };
 }
 
-bool secret_equal(const struct secret *secret, struct span bytes)
-{
-    /* The length is no secret: ours are of fixed length, or hashed before they get here. */
-    return secret->len == bytes.len && bytes_equal_constant_time(secret->p, bytes.p, bytes.len);
-}
-
 bool bytes_equal_constant_time(const void *a, const void *b, size_t len)
 {
     /* Volatile, or the compiler may leave the loop at the first difference. */

@@ -14,7 +14,6 @@ struct secret {
 
 MUST_USE enum err secret_set(struct secret *secret, struct span bytes); /* copies */
 void secret_wipe(struct secret *secret);                                /* wipes and frees */
-bool secret_equal(const struct secret *secret, struct span bytes);
 bool bytes_equal_constant_time(const void *a, const void *b, size_t len);
 void wipe(void *p, size_t len);
 

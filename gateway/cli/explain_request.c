@@ -70,7 +70,7 @@ struct parts {
     struct arena *arena;
     struct span method, url, body;
     struct text fields; /* complete lines */
-    bool has_host, has_length;
+    bool has_host;
 };
 
 static void add_field(struct parts *parts, struct span name, struct span value)

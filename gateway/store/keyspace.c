@@ -20,6 +20,16 @@ static struct redis *server_of(const struct keyspace *keys, unsigned slot)
     return keys->cluster != NULL ? cluster_server(keys->cluster, slot) : keys->redis;
 }
 
+void keyspace_free(struct keyspace *keys)
+{
+    if (keys == NULL)
+        return;
+    sentinel_free(keys->sentinel);
+    cluster_free(keys->cluster);
+    redis_free(keys->redis);
+    free(keys);
+}
+
 struct keyspace *keyspace_new(struct worker *worker, const struct store *store)
 {
     struct keyspace *keys = calloc(1, sizeof(*keys));
@@ -41,16 +51,6 @@ struct keyspace *keyspace_new(struct worker *worker, const struct store *store)
         return keys;
     keyspace_free(keys);
     return NULL;
-}
-
-void keyspace_free(struct keyspace *keys)
-{
-    if (keys == NULL)
-        return;
-    sentinel_free(keys->sentinel);
-    cluster_free(keys->cluster);
-    redis_free(keys->redis);
-    free(keys);
 }
 
 void keyspace_keep_script(struct keyspace *keys, struct span script)

@@ -555,11 +555,6 @@ uint64_t redis_back_ns(const struct redis *redis)
     return redis->back_ns;
 }
 
-size_t redis_pending(const struct redis *redis)
-{
-    return redis->count;
-}
-
 void redis_useless(struct redis *redis)
 {
     lose(redis, "it cannot serve now");

@@ -77,7 +77,6 @@ bool redis_usable(const struct redis *redis);
 uint64_t redis_down_ms(const struct redis *redis);
 /* When it was last usable again after it had not been; 0: it has been all the time. */
 uint64_t redis_back_ns(const struct redis *redis);
-size_t redis_pending(const struct redis *redis);
 
 /*
  * `done` is called from the loop, never from inside. ERR_CLOSED: not usable; ERR_BUSY: too many

@@ -185,7 +185,8 @@ static void look_into_slot(struct server_local *server, const struct found_serve
         enter(server, found);
 }
 
-void found_apply(struct upstream_local *upstream)
+/* Takes over what was found by name since the last time; each choice does. */
+static void found_apply(struct upstream_local *upstream)
 {
     struct worker *worker = upstream->worker;
     uint32_t turn = 0;

@@ -22,8 +22,6 @@ struct pick {
  */
 MUST_USE bool hash_key_parse(struct span text, struct hash_key *key);
 void balance_attach(struct upstream_local *upstream);
-/* Takes over what was found by name since the last time; each choice does. */
-void found_apply(struct upstream_local *upstream);
 /* From the request's fields; cheap when neither hash nor sticky is configured. */
 void balance_pick(const struct upstream *upstream, struct txn *txn, struct pick *pick);
 /*
