@@ -150,13 +150,19 @@ class Outcome:
         return {int(match["rule"]) for match in self.matches}
 
     def log(self):
-        """The matches as lines of a text log, which patterns of tests are written for."""
+        """The matches as lines of a text log, which patterns of tests are written for.
+
+        One line each: control characters are spelled, as that log spells them.
+        """
+        def spelled(text):
+            return re.sub(r"[\x00-\x1f\x7f]", lambda c: f"\\x{ord(c.group()):02x}", text)
+
         lines = []
         for match in self.matches:
             line = f'[id "{match["rule"]}"]'
             for name, key in (("msg", "msg"), ("data", "logdata"), ("severity", "severity")):
                 if match.get(key):
-                    line += f' [{name} "{match[key]}"]'
+                    line += f' [{name} "{spelled(match[key])}"]'
             lines.append(line)
         return "\n".join(lines)
 
