@@ -85,6 +85,7 @@ int help_verb(const struct verb *verb);
 int verb_run(const struct arguments *arguments);
 int verb_check(const struct arguments *arguments);
 int verb_reload(const struct arguments *arguments);
+int verb_upgrade(const struct arguments *arguments);
 int verb_stop(const struct arguments *arguments);
 int verb_explain(const struct arguments *arguments);
 int verb_replay(const struct arguments *arguments);

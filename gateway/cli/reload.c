@@ -1,6 +1,6 @@
 /*
- * `sallyport reload` and `sallyport stop`. A reload that would open what the audit log shows as
- * protected is not begun (exposed.h).
+ * `sallyport reload`, `sallyport upgrade` and `sallyport stop`. What would open what the audit
+ * log shows as protected is not loaded (exposed.h).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +48,8 @@ static int check_exposed(const struct arguments *arguments)
     return code;
 }
 
-int verb_reload(const struct arguments *arguments)
+static int ask_for(const struct arguments *arguments, const char *command, const char *begun,
+                   const char *done)
 {
     bool json, wait = arguments->values[FLAG_WAIT] != NULL;
     if (!output_is_json(arguments, &json))
@@ -57,11 +58,21 @@ int verb_reload(const struct arguments *arguments)
     int code = check_exposed(arguments);
     if (code != EXIT_GOOD)
         return code;
-    code = control_ask(
-        arguments, json_pack("{s:s, s:b}", "command", "reload", "wait", (int)wait), &answer);
+    code = control_ask(arguments,
+                       json_pack("{s:s, s:b}", "command", command, "wait", (int)wait), &answer);
     if (code != EXIT_GOOD)
         return code;
-    return outcome(answer, json, wait ? "the new configuration serves" : "reload begun");
+    return outcome(answer, json, wait ? done : begun);
+}
+
+int verb_reload(const struct arguments *arguments)
+{
+    return ask_for(arguments, "reload", "reload begun", "the new configuration serves");
+}
+
+int verb_upgrade(const struct arguments *arguments)
+{
+    return ask_for(arguments, "upgrade", "upgrade begun", "the new version serves");
 }
 
 int verb_stop(const struct arguments *arguments)

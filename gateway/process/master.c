@@ -85,7 +85,8 @@ static void reap(struct master *master)
         pid_t pid = waitpid(-1, &status, WNOHANG);
         if (pid <= 0)
             break;
-        if (!generation_reaped(master, pid, status) && !service_reaped(master, pid, status))
+        if (!upgrade_reaped(master, pid, status) && !generation_reaped(master, pid, status) &&
+            !service_reaped(master, pid, status))
             (void)member_reaped(master, pid);
     }
     master_finish_if_done(master);
@@ -107,12 +108,17 @@ static void stop(struct master *master)
     master_stop(master, master->stopping);
 }
 
+static void upgrade(struct master *master)
+{
+    upgrade_begin(master, 0);
+}
+
 static const struct {
     int number;
     void (*handle)(struct master *master);
 } signal_table[] = {
     { SIGHUP, hang_up }, { SIGUSR1, reopen }, { SIGTERM, stop },
-    { SIGINT, stop },    { SIGCHLD, reap },
+    { SIGINT, stop },    { SIGCHLD, reap },   { SIGUSR2, upgrade },
 };
 
 static void on_signal(struct watch *watch, uint32_t events)
@@ -143,7 +149,23 @@ static enum err open_signals(struct master *master)
 
 /* ---- life ---- */
 
-static enum err open_master(struct master *master)
+/* What the first master makes. */
+static enum err open_state(struct master *master)
+{
+    TRY(memory_open(master));
+    master->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    master->written_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (master->wake_fd < 0 || master->written_fd < 0)
+        return ERR_SYSTEM;
+    for (size_t i = 0; i < LISTENING_MAX; i++)
+        master->listening[i].fd = -1;
+    for (size_t i = 0; i < SLOTS_MAX; i++)
+        master->members[i].control_fd = -1;
+    services_open(master);
+    return OK;
+}
+
+static enum err open_master(struct master *master, int handed_over)
 {
     ssize_t len = readlink("/proc/self/exe", master->program, sizeof(master->program) - 1);
     if (len <= 0)
@@ -161,35 +183,32 @@ static enum err open_master(struct master *master)
     master->pid = getpid();
     TRY(loop_init(&master->loop));
     TRY(open_signals(master));
-    TRY(memory_open(master));
-    master->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    master->written_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (master->wake_fd < 0 || master->written_fd < 0)
-        return ERR_SYSTEM;
-    for (size_t i = 0; i < LISTENING_MAX; i++)
-        master->listening[i].fd = -1;
-    for (size_t i = 0; i < SLOTS_MAX; i++)
-        master->members[i].control_fd = -1;
     master->successor.fire = on_successor;
     master->orphans_deadline.fire = on_orphans_deadline;
     master->last_resort.fire = on_last_resort;
-    services_open(master);
-    return OK;
+    return handed_over >= 0 ? upgrade_adopt(master, handed_over) : open_state(master);
 }
 
 int master_run(const struct run_options *options)
 {
     static struct master only;
     struct master *master = &only;
-    process_open(ROLE_MASTER);
+    int handed_over = upgrade_inherited();
+    if (handed_over >= 0)
+        process_resume(ROLE_MASTER);
+    else
+        process_open(ROLE_MASTER);
     master->options = options;
-    inherit_open(master);
-    enum err err = open_master(master);
+    if (handed_over < 0)
+        inherit_open(master);
+    enum err err = open_master(master, handed_over);
     if (err != OK) {
         log_error("cannot start", F_ERR(err), F_ERRNO(errno));
         return 1;
     }
     generation_start(master);
+    if (handed_over >= 0)
+        reap(master); /* who ended meanwhile */
     loop_run(&master->loop);
     listen_close_all(master);
     log_info("stopped");

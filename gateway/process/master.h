@@ -9,6 +9,7 @@
  *   master_listen.c      listening sockets
  *   master_memory.c      shared memory
  *   master_spawn.c       fork and exec
+ *   master_upgrade.c     becoming another version of the program
  */
 #ifndef SALLYPORT_MASTER_H
 #define SALLYPORT_MASTER_H
@@ -104,6 +105,25 @@ struct service {
     uint64_t began_ms;
 };
 
+/* Of generations and services, to the next master: see master_upgrade.c. */
+struct saved_generation {
+    uint32_t state, number;
+    int32_t pid, socket; /* socket -1: closed */
+    uint64_t drain_ms;
+};
+struct saved_service {
+    int32_t pid, socket, settings_fd;
+    bool finishing;
+};
+
+/* Under way: a child of the new program looks whether it can take over. */
+struct upgrade {
+    int32_t pid;     /* 0: none */
+    int socket;      /* our end of its pair, while there is one */
+    uint32_t cookie; /* of the steward's request; 0: none */
+    struct timer deadline;
+};
+
 struct master {
     struct loop loop;
     struct watch signals;
@@ -130,6 +150,7 @@ struct master {
     struct slots *slots;
     int slots_fd, seal_fd, kept_fd, wake_fd, written_fd;
     struct service recorder, steward;
+    struct upgrade upgrade;
 };
 
 /* master.c */
@@ -151,6 +172,11 @@ void generation_forget_cookies(struct master *master);
 bool generation_reaped(struct master *master, int32_t pid, int status);
 void generations_stop(struct master *master);
 bool generations_gone(const struct master *master);
+bool generations_loading(const struct master *master);
+void generations_save(const struct master *master,
+                      struct saved_generation saved[GENERATIONS_MAX]);
+void generations_adopt(struct master *master,
+                       const struct saved_generation saved[GENERATIONS_MAX]);
 
 /* master_member.c */
 void member_add(struct master *master, uint32_t number, uint64_t slot, uint32_t pid, int fd);
@@ -170,6 +196,8 @@ void services_open(struct master *master);
 void service_apply(struct service *service, int settings_fd);
 void service_finish(struct service *service);
 bool service_reaped(struct master *master, int32_t pid, int status);
+void service_save(const struct service *service, struct saved_service *saved);
+void service_adopt(struct service *service, const struct saved_service *saved);
 /* Says how a reload ended: `diagnostics` -1 when it serves. */
 void steward_outcome(struct master *master, uint32_t cookie, int diagnostics);
 void steward_tell(struct master *master, const struct message *message, int fd);
@@ -191,6 +219,13 @@ int memory_find(const struct master *master,
                 const char *name); /* of the serving generation, or -1 */
 void memory_commit(struct master *master);
 void memory_rollback(struct master *master);
+
+/* master_upgrade.c */
+void upgrade_begin(struct master *master, uint32_t cookie);
+bool upgrade_reaped(struct master *master, int32_t pid, int status);
+/* The memfd of a master that became us; -1: we are the first. */
+int upgrade_inherited(void);
+MUST_USE enum err upgrade_adopt(struct master *master, int fd);
 
 /* master_spawn.c */
 struct spawn {

@@ -312,6 +312,7 @@ static void handle(struct generation *generation, const struct message *message,
     case MESSAGE_RETIRE:
     case MESSAGE_RELOAD:
     case MESSAGE_STOP:
+    case MESSAGE_UPGRADE:
     case MESSAGE_OUTCOME:
     case MESSAGE_KINDS:
         return; /* not a generation's to send: message_allowed has refused it */
@@ -433,6 +434,53 @@ void generations_stop(struct master *master)
             retire(generation, 0);
     }
     drain_orphans(master, 0, master->at_once ? 0 : master->last_drain_ms);
+}
+
+/* ---- from one master to the next ---- */
+
+bool generations_loading(const struct master *master)
+{
+    return count_in(master, GENERATION_LOADING) > 0;
+}
+
+void generations_save(const struct master *master,
+                      struct saved_generation saved[GENERATIONS_MAX])
+{
+    for (size_t i = 0; i < GENERATIONS_MAX; i++) {
+        const struct generation *generation = &master->generations[i];
+        saved[i] = (struct saved_generation){ .state = generation->state,
+                                              .number = generation->number,
+                                              .pid = generation->pid,
+                                              .socket = generation->watch.fd,
+                                              .drain_ms = generation->drain_ms };
+    }
+}
+
+/* None is loading. Those that drain have their whole time again. */
+void generations_adopt(struct master *master,
+                       const struct saved_generation saved[GENERATIONS_MAX])
+{
+    for (size_t i = 0; i < GENERATIONS_MAX; i++) {
+        struct generation *generation = &master->generations[i];
+        if (saved[i].state == GENERATION_NONE)
+            continue;
+        *generation = (struct generation){ .watch = { .fd = -1, .on_event = on_message },
+                                           .deadline = { .fire = on_deadline },
+                                           .master = master,
+                                           .state = (enum generation_state)saved[i].state,
+                                           .number = saved[i].number,
+                                           .pid = saved[i].pid,
+                                           .drain_ms = saved[i].drain_ms,
+                                           .served_ms = clock_ms(&master->loop.clock),
+                                           .recorder_fd = -1,
+                                           .steward_fd = -1 };
+        if (saved[i].socket >= 0 &&
+            loop_add(&master->loop, &generation->watch, saved[i].socket, EPOLLIN) != OK)
+            (void)close(saved[i].socket);
+        if (generation->state != GENERATION_SERVING)
+            timer_set(&master->loop, &generation->deadline,
+                      generation->drain_ms + DRAIN_GRACE_MS);
+    }
 }
 
 bool generations_gone(const struct master *master)

@@ -144,6 +144,8 @@ static void handle(struct master *master, const struct message *message)
         master_stop(master, false);
     else if (message->kind == MESSAGE_RELOAD && message->number <= UINT32_MAX)
         generation_reload(master, (uint32_t)message->number);
+    else if (message->kind == MESSAGE_UPGRADE && message->number <= UINT32_MAX)
+        upgrade_begin(master, (uint32_t)message->number);
 }
 
 /* One whose channel breaks or that breaks the protocol is replaced. */
@@ -197,4 +199,29 @@ void services_open(struct master *master)
                                      .master = master,
                                      .role = roles[i],
                                      .settings_fd = -1 };
+}
+
+/* ---- from one master to the next ---- */
+
+void service_save(const struct service *service, struct saved_service *saved)
+{
+    *saved = (struct saved_service){ .pid = service->pid,
+                                     .socket = service->watch.fd,
+                                     .settings_fd = service->settings_fd,
+                                     .finishing = service->finishing };
+}
+
+void service_adopt(struct service *service, const struct saved_service *saved)
+{
+    struct master *master = service->master;
+
+    service->pid = saved->pid;
+    service->settings_fd = saved->settings_fd;
+    service->finishing = saved->finishing;
+    service->began_ms = clock_ms(&master->loop.clock);
+    if (saved->socket >= 0 &&
+        loop_add(&master->loop, &service->watch, saved->socket, EPOLLIN) != OK)
+        (void)close(saved->socket);                     /* which tells it to finish */
+    if (service->pid == 0 && service->settings_fd >= 0) /* it waited for its next try */
+        timer_set(&master->loop, &service->restart, BACKOFF_MIN_MS);
 }

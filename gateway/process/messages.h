@@ -26,8 +26,8 @@ enum message_kind {
                          socket) */
     MESSAGE_WORKER_GONE, /* slot in `number` */
     MESSAGE_LOADING,     /* a slow step of loading is done: it gets time for the next one */
-    MESSAGE_READY, /* serving; drain time in ms in `number`. The previous generation is retired
-                    */
+    MESSAGE_READY, /* serving; drain time in ms in `number`. The previous generation is retired.
+                      Of a master that could take over: `number` is the layout */
     MESSAGE_REFUSED, /* the configuration is bad (1: memfd with the diagnostics) */
     /* master -> generation */
     MESSAGE_ANSWER, /* `number`: errno or 0, then perhaps a descriptor beside it */
@@ -35,6 +35,7 @@ enum message_kind {
     /* steward -> master */
     MESSAGE_RELOAD, /* `number`: cookie, growing */
     MESSAGE_STOP,
+    MESSAGE_UPGRADE, /* the same as of a reload, to the program that is there now */
     /* master -> steward: MESSAGE_WORKER and MESSAGE_WORKER_GONE too */
     MESSAGE_OUTCOME, /* `number`: 0 serving, 2 refused (then 1: memfd with the diagnostics);
                         `layout`: the last cookie that it answers */

@@ -115,11 +115,17 @@ void process_write_markdown(struct text *out)
     }
 }
 
-void process_open(enum role role)
+void process_resume(enum role role)
 {
     const char *name = process_table[role].name;
+
     log_open(name, LOG_INFO);
     (void)prctl(PR_SET_NAME, name);
+}
+
+void process_open(enum role role)
+{
+    process_resume(role);
 
     sigset_t none;
     INVARIANT(sigemptyset(&none) == 0);

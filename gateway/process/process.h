@@ -89,6 +89,8 @@ struct run_options {
 };
 
 int master_run(const struct run_options *options);
+/* In a child of the program that an upgrade leads to: 0 when it can take over. */
+int upgrade_check(void);
 /* Entry point of the exec'd roles: the arguments behind `--role`. */
 int role_main(int argc, char **argv);
 /* argv: number of the generation, "-c" or "--protect", its value. */
@@ -101,6 +103,8 @@ int steward_main(void);
  * a whole group ignored (the master alone decides), none blocked.
  */
 void process_open(enum role role);
+/* The same for a master that is executed anew: signals stay as they are, and none is lost. */
+void process_resume(enum role role);
 /* Arms the signal that comes when the parent dies; false when `parent` is no longer the parent.
  */
 MUST_USE bool process_follow(int32_t parent, int signal);

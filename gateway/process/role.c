@@ -18,6 +18,7 @@ int role_main(int argc, char **argv)
     case ROLE_STEWARD:
         _exit(steward_main());
     case ROLE_MASTER:
+        _exit(upgrade_check());
     case ROLE_WORKER:
     case ROLE_COUNT:
         break;

@@ -110,11 +110,11 @@ static void do_version(struct client *client, const json_t *request)
     answer_end(client, &j);
 }
 
-static void do_reload(struct client *client, const json_t *request)
+static void ask_and_wait(struct client *client, const json_t *request, enum message_kind kind)
 {
     struct steward *steward = client->steward;
     uint32_t cookie = ++steward->last_cookie;
-    if (!steward_ask_master(steward, MESSAGE_RELOAD, cookie)) {
+    if (!steward_ask_master(steward, kind, cookie)) {
         answer_error(client, "the master does not answer");
         return;
     }
@@ -125,6 +125,16 @@ static void do_reload(struct client *client, const json_t *request)
     client->cookie = cookie;
     timer_set(&steward->loop, &client->deadline, RELOAD_MS);
     loop_change(&steward->loop, &client->watch, 0); /* only its end is of interest now */
+}
+
+static void do_reload(struct client *client, const json_t *request)
+{
+    ask_and_wait(client, request, MESSAGE_RELOAD);
+}
+
+static void do_upgrade(struct client *client, const json_t *request)
+{
+    ask_and_wait(client, request, MESSAGE_UPGRADE);
 }
 
 static void do_stop(struct client *client, const json_t *request)
@@ -156,7 +166,7 @@ static const struct {
     { "reload", do_reload },      { "stop", do_stop },
     { "ban", bans_command },      { "upstream", upstream_command },
     { "quota", quota_command },   { "sessions", sessions_command },
-    { "limits", limits_command },
+    { "limits", limits_command }, { "upgrade", do_upgrade },
 };
 
 static void run(struct client *client, struct span line)
@@ -275,7 +285,7 @@ void control_outcome(struct steward *steward, uint32_t cookie, struct span diagn
             continue;
         struct json j = answer_begin(client, serving);
         if (!serving) {
-            json_text(&j, "error", SPAN("the configuration was refused"));
+            json_text(&j, "error", SPAN("it was refused"));
             json_text(&j, "diagnostics", diagnostics);
         }
         answer_end(client, &j);

@@ -141,14 +141,14 @@ Row = collections.namedtuple("Row", "pid parent name")
 
 
 class Sallyport:
-    def __init__(self, config, env=None, files=None, arguments=None, start=True, sockets=()):
+    def __init__(self, config, env=None, files=None, arguments=None, start=True, sockets=(), binary=None):
         self.folder = tempfile.mkdtemp(prefix="sallyport-e2e-")
         os.chmod(self.folder, 0o777)
         self.config_path = os.path.join(self.folder, "sallyport.yaml")
         self.control = os.path.join(self.folder, "control.sock")
         self.audit_path = os.path.join(self.folder, "audit.jsonl")
         self.environment = {**ENVIRONMENT, **(env or {})}
-        self.sockets = sockets
+        self.sockets, self.binary = sockets, binary or BINARY
         self.arguments = arguments or ["run", "-c", self.config_path]
         self.stderr, self.ports, self.process = [], {}, None
         self.seen = self.marks = self.checked = self.configured = 0
@@ -198,7 +198,7 @@ class Sallyport:
     def start(self):
         self.began = time.time()
         lent = [sys.executable, "-c", ACTIVATE, *[str(s.fileno()) for s in self.sockets], "--"] if self.sockets else []
-        self.process = subprocess.Popen([*lent, BINARY, *self.arguments], cwd=self.folder, env=self.environment,
+        self.process = subprocess.Popen([*lent, self.binary, *self.arguments], cwd=self.folder, env=self.environment,
                                         pass_fds=[s.fileno() for s in self.sockets],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True, start_new_session=True)
