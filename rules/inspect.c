@@ -1,14 +1,17 @@
-/* The run side of a SecLang rule set in the stage `waf`. */
+/* The run side of a rule set in the stage `waf`. */
 #include "rules/inspect.h"
 
 #include "gateway/chain/config.h"
+#include "gateway/chain/edit.h"
 #include "gateway/chain/geo.h"
 #include "gateway/chain/reply.h"
+#include "gateway/chain/scope.h"
 #include "gateway/chain/txn.h"
 #include "gateway/net/worker.h"
 #include "gateway/store/slots.h"
-#include "rules/bodies.h"
 #include "rules/engine/store.h"
+#include "rules/own/target.h"
+#include "rules/own/values.h"
 
 /* ---- beginning a phase ----------------------------------------------------------------------
  */
@@ -49,8 +52,21 @@ static bool look_up(void *context, struct sec_run *run, struct span address)
            (geo->city.len == 0 || sec_geo_add(run, "CITY", geo->city));
 }
 
+/* The configuration's own rules, and how they reach the request. */
+static enum err begin_own(struct call *c, const struct inspect_conf *conf,
+                          struct inspect_state *state, bool evidence)
+{
+    struct sec_run *run = &state->run;
+    if (run->plan->program->own == NULL || evidence)
+        return OK;
+    state->ask =
+        (struct sec_ask){ .source = scope_source(c->txn), .undecided = &c->txn->undecided };
+    run->own.ask = &state->ask;
+    return own_values_head(&run->values, run->plan, c->req, conf->values);
+}
+
 enum err inspect_begin_head(struct call *c, const struct inspect_conf *conf,
-                            struct sec_local *local, struct inspect_state *state)
+                            struct sec_local *local, struct inspect_state *state, bool evidence)
 {
     struct sec_run *run = &state->run;
     TRY(sec_run_init(run, conf->plan, local, c->txn->arena));
@@ -61,7 +77,9 @@ enum err inspect_begin_head(struct call *c, const struct inspect_conf *conf,
     run->engine = run->ceiling = c->mode == MODE_BLOCK ? ENGINE_ON : ENGINE_DETECT;
     describe(run, c);
     TRY(sec_values_head(&run->values, c->req, conf->values));
+    TRY(begin_own(c, conf, state, evidence));
     run->values.body.processor = inspect_processor(c->req);
+    state->seclang = conf->seclang;
     state->begun = true;
     state->reported = &run->matches;
     state->first = SEC_REQUEST_HEADERS;
@@ -159,8 +177,32 @@ static void name_sources(struct finding *finding, struct arena *arena,
     finding->source_count = met == NULL ? count : 1;
 }
 
+/* The least of the value that shows what was found, by the names of `waf.rules`. */
+static void report_own(struct call *c, const struct sec_match *match)
+{
+    enum { SAMPLE_BYTES = 64 };
+    const struct own_rule *own = match->rule->own;
+    struct finding finding = { .rule = own->name,
+                               .message = own->message,
+                               .severity = own->severity,
+                               .score = own->action == RULE_SCORE ? own->score : 0 };
+    if (own->pattern_count > 0) {
+        uint32_t len = match->len < SAMPLE_BYTES ? match->len : SAMPLE_BYTES;
+        finding.field = own_field(match->var, match->field, c->txn->arena);
+        finding.sample = span_sub(match->text, match->offset, len);
+        finding.value = match->original;
+        finding.offset = match->offset + match->base;
+        name_transformations(&finding, c->txn->arena, match);
+    }
+    txn_find(c->txn, &finding);
+}
+
 static void report(struct call *c, const struct sec_match *match)
 {
+    if (match->rule->own != NULL) {
+        report_own(c, match);
+        return;
+    }
     struct finding finding = {
         .rule = id_text(c->txn->arena, match->rule),
         .field = match->field,
@@ -262,9 +304,49 @@ static struct verdict objection(struct call *c, struct inspect_state *state,
     return deny_with(REASON_RULE, reply);
 }
 
+static struct verdict own_objection(struct call *c, struct inspect_state *state)
+{
+    const struct own_rule *by = state->run.own.by;
+    struct reply *reply = by != NULL && by->status != 0 ? reply_new(c->txn, by->status) : NULL;
+    state->refused = true;
+    return deny_with(REASON_RULE, reply);
+}
+
+/* What neither the own rules' scores nor the set's come to, they may come to together. */
+static bool scores_refuse(const struct inspect_state *state)
+{
+    const struct sec_run *run = &state->run;
+    int64_t score, threshold = run->own.score > 0 ? run->plan->program->own->threshold : 0;
+    struct span said = sec_run_tx(run, SPAN("inbound_anomaly_score_threshold"));
+    if (threshold == 0 || run->phase != SEC_REQUEST_BODY ||
+        !inspect_score(state, SCORE_INBOUND, &score))
+        return false;
+    if (sec_number(said) > threshold)
+        threshold = sec_number(said);
+    return score > 0 && score + run->own.score >= threshold;
+}
+
+/* In the head always, so that no client can lend itself a tag. */
+static bool send_tags(struct call *c, struct inspect_state *state)
+{
+    const struct own_rules *own = state->run.plan->program->own;
+    struct span tags = state->run.own.tags;
+    bool first = state->tags_sent.p == NULL;
+    if (own == NULL || !own->tags || (!first && tags.len == state->tags_sent.len))
+        return true;
+    state->tags_sent = tags.p != NULL ? tags : SPAN("");
+    return edit_lend_field(c->txn, SPAN("X-Sallyport-Tags"), state->tags_sent);
+}
+
 static struct verdict decided(struct call *c, struct inspect_state *state)
 {
     const struct sec_run *run = &state->run;
+    if (run->phase <= SEC_REQUEST_BODY && !send_tags(c, state))
+        return fail(REASON_MEMORY);
+    if (run->own.by != NULL && !state->refused)
+        return own_objection(c, state);
+    if (run->own.allowed)
+        return pass();
     const struct sec_rule *rule =
         run->intercepted != NULL ? run->intercepted : run->would_intercept;
     if (rule != NULL && !state->refused)
@@ -272,16 +354,18 @@ static struct verdict decided(struct call *c, struct inspect_state *state)
     /* Rules have seen what there is of it: whatever upstream makes of the rest is unseen. */
     if (state->body != NULL && state->body_read && !state->body_judged) {
         state->body_judged = true;
-        if (bodies_refused(c->txn, state->body))
+        if (inspect_body_refused(c, state))
             return deny(REASON_BODY_MALFORMED);
     }
+    if (!state->refused && (run->own.refused || scores_refuse(state)))
+        return own_objection(c, state);
     return pass();
 }
 
 enum sec_end inspect_go_on(struct call *c, struct inspect_state *state, uint64_t slice,
                            struct verdict *verdict)
 {
-    enum sec_end end = inspect_read_body(state, slice);
+    enum sec_end end = inspect_read_body(c, state, slice);
     if (end == SEC_PAUSE)
         return end;
     while (end == SEC_DONE && state->first <= state->last) {
@@ -295,6 +379,8 @@ enum sec_end inspect_go_on(struct call *c, struct inspect_state *state, uint64_t
     report_new(c, state);
     if (end == SEC_DONE)
         *verdict = decided(c, state);
+    else if (state->over_limit)
+        *verdict = fail(REASON_ARGUMENT_LIMIT);
     else
         *verdict = fail(end == SEC_SPENT ? REASON_STAGE_FAILED : REASON_MEMORY);
     return end == SEC_PAUSE ? SEC_PAUSE : SEC_DONE;

@@ -1,9 +1,13 @@
 /*
- * The run side of a SecLang rule set in the stage `waf`: which values a transaction shows in
- * which phase, and what the stage says when the rules have spoken.
+ * The run side of a rule set in the stage `waf`: which values a transaction shows in which
+ * phase, and what the stage says when the rules have spoken.
  *
  * Phase 1 runs over the complete head, phase 2 over the body, or behind phase 1 when there is
  * none; 3 and 4 over the answer where it is inspected; 5 before the record is written.
+ *
+ * SecLang's rules have a body read by the processor that they name. Where there are none, it is
+ * read as what it is declared to be and as what it looks like; and where both look at it and
+ * that differs, it is read once more for the configuration's own rules.
  */
 #ifndef SALLYPORT_RULES_INSPECT_H
 #define SALLYPORT_RULES_INSPECT_H
@@ -14,6 +18,7 @@
 
 struct inspect_conf {
     const struct sec_plan *plan;
+    bool seclang;                  /* there are SecLang rules */
     unsigned values;               /* most arguments, and most cookies, of one request */
     uint64_t budget;               /* counted work of one transaction */
     const struct sec_store *store; /* NULL: no rule needs it */
@@ -22,18 +27,26 @@ struct inspect_conf {
 struct inspect_state {
     struct sec_run run;
     struct sec_geo geo;
-    struct body *body;   /* NULL: there is none, or it is not read */
+    struct sec_ask ask;
+    struct body *body; /* NULL: there is none, or it is not read */
+    struct body_limits limits;
+    struct body *second; /* read once more, for own rules; NULL: it is not */
     bool begun, refused; /* refused: the objection has been said */
-    bool body_read, body_judged;
+    bool seclang, wants_second;
+    bool body_read, second_read, body_judged;
+    bool over_limit;             /* the body has more values than are looked at */
+    struct span tags_sent;       /* upstream is told */
     enum sec_phase first, last;  /* phases to run now */
     struct sec_match **reported; /* up to where matches are on record */
 };
 
 extern const char *const inspect_severities[8];
 
-/* Each begins a phase: values are added. Then inspect_go_on. */
+/* Each begins a phase: values are added. Then inspect_go_on. `evidence`: of a head that was
+ * refused; the configuration's own rules are not asked. */
 MUST_USE enum err inspect_begin_head(struct call *c, const struct inspect_conf *conf,
-                                     struct sec_local *local, struct inspect_state *state);
+                                     struct sec_local *local, struct inspect_state *state,
+                                     bool evidence);
 MUST_USE enum err inspect_begin_body(struct call *c, const struct inspect_conf *conf,
                                      struct inspect_state *state);
 MUST_USE enum err inspect_begin_answer(struct call *c, struct inspect_state *state);
@@ -56,9 +69,17 @@ bool inspect_score(const struct inspect_state *state, enum score_kind kind, int6
 bool inspect_type(struct span media_type);
 struct span inspect_media_type(const struct response *rsp);
 
+/* The configuration's own rules let it through: no rule is asked any more. */
+static inline bool inspect_allowed(const struct inspect_state *state)
+{
+    return state->run.own.allowed;
+}
+
 /* inspect_body.c: which processor reads the body; empty: none. */
 struct span inspect_processor(const struct request *req);
 /* Reads on, and shows the values when all is read. */
-enum sec_end inspect_read_body(struct inspect_state *state, uint64_t slice);
+enum sec_end inspect_read_body(struct call *c, struct inspect_state *state, uint64_t slice);
+/* Whether it has no reading, or several, where that is refused. */
+bool inspect_body_refused(const struct call *c, const struct inspect_state *state);
 
 #endif

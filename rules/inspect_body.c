@@ -1,9 +1,10 @@
-/* The values of a request's body: read in slices, then shown under SecLang's variables. */
+/* The values of a request's body: read in slices, then shown under the rules' variables. */
 #include "rules/inspect.h"
 
 #include "gateway/chain/txn.h"
 #include "gateway/net/worker.h"
 #include "rules/bodies.h"
+#include "rules/own/values.h"
 
 static const struct {
     struct span name;
@@ -52,6 +53,13 @@ static struct body_limits limits_of(const struct call *c, const struct inspect_c
     return limits;
 }
 
+static enum err open_second(struct call *c, struct inspect_state *state)
+{
+    state->second =
+        body_open(&c->req->fields, c->body, PROCESSOR_AUTO, &state->limits, state->run.arena);
+    return state->second != NULL ? OK : ERR_MEMORY;
+}
+
 enum err inspect_begin_body(struct call *c, const struct inspect_conf *conf,
                             struct inspect_state *state)
 {
@@ -61,10 +69,14 @@ enum err inspect_begin_body(struct call *c, const struct inspect_conf *conf,
         run->body_processor.p != NULL ? run->body_processor : run->values.body.processor;
     state->first = state->last = SEC_REQUEST_BODY;
     run->values.body.length = c->body.len;
+    state->wants_second =
+        state->seclang && run->own.ask != NULL && run->plan->program->own->wants_body;
+    state->limits = limits;
     if (run->body_access_off)
-        return OK;
-    state->body =
-        body_open(&c->req->fields, c->body, processor_named(processor), &limits, run->arena);
+        return state->wants_second ? open_second(c, state) : OK;
+    state->body = body_open(&c->req->fields, c->body,
+                            state->seclang ? processor_named(processor) : PROCESSOR_AUTO,
+                            &limits, run->arena);
     return state->body != NULL ? OK : ERR_MEMORY;
 }
 
@@ -159,16 +171,64 @@ static enum err add_all(struct sec_run *run, const struct body *body)
     return OK;
 }
 
-enum sec_end inspect_read_body(struct inspect_state *state, uint64_t slice)
+/* What own rules look at besides, and whether it has to be read once more for them. */
+static enum err show_own(struct call *c, struct inspect_state *state)
 {
-    if (state->body == NULL || state->body_read)
-        return SEC_DONE;
-    size_t bytes = slice < SIZE_MAX ? (size_t)slice : SIZE_MAX;
-    if (!body_run(state->body, bytes))
-        return SEC_PAUSE;
-    state->body_read = true;
-    enum err err = add_all(&state->run, state->body);
+    const struct body *body = state->body;
+    struct sec_values *values = &state->run.values;
+    const struct own_rules *own = state->run.plan->program->own;
+    TRY(own_values_trailers(values, c->req));
+    if (own == NULL || !own->wants_body || state->run.own.ask == NULL)
+        return OK;
+    state->over_limit = !state->seclang && (body->findings & BODY_FOUND_VALUES) != 0;
+    if (state->over_limit)
+        return ERR_LIMIT;
+    if (state->wants_second && body->seen != body->declared)
+        return open_second(c, state);
+    return own_values_body(values, c->req, body, false);
+}
+
+static enum err show_second(struct call *c, struct inspect_state *state)
+{
+    const struct body *body = state->second;
+    if (body->err != OK)
+        return body->err;
+    state->over_limit = (body->findings & BODY_FOUND_VALUES) != 0;
+    return state->over_limit ? ERR_LIMIT
+                             : own_values_body(&state->run.values, c->req, body, true);
+}
+
+static enum sec_end end_of(enum err err)
+{
     if (err == ERR_LIMIT)
         return SEC_SPENT;
     return err == OK ? SEC_DONE : SEC_MEMORY;
+}
+
+enum sec_end inspect_read_body(struct call *c, struct inspect_state *state, uint64_t slice)
+{
+    size_t bytes = slice < SIZE_MAX ? (size_t)slice : SIZE_MAX;
+    if (state->body != NULL && !state->body_read) {
+        if (!body_run(state->body, bytes))
+            return SEC_PAUSE;
+        state->body_read = true;
+        enum err err = add_all(&state->run, state->body);
+        if (err == OK)
+            err = show_own(c, state);
+        if (err != OK)
+            return end_of(err);
+    }
+    if (state->second != NULL && !state->second_read) {
+        if (!body_run(state->second, bytes))
+            return SEC_PAUSE;
+        state->second_read = true;
+        return end_of(show_second(c, state));
+    }
+    return SEC_DONE;
+}
+
+bool inspect_body_refused(const struct call *c, const struct inspect_state *state)
+{
+    return bodies_refused(c->txn, state->body) ||
+           (state->second_read && bodies_refused(c->txn, state->second));
 }

@@ -4,7 +4,7 @@
 #ifndef SALLYPORT_RULES_PACK_LOAD_H
 #define SALLYPORT_RULES_PACK_LOAD_H
 
-#include "rules/compile.h"
+#include "rules/own/rule.h"
 #include "rules/packs/pack.h"
 
 size_t pack_count(const struct pack_rule *const *families);

@@ -4,8 +4,6 @@
 #include <hs/hs_compile.h>
 #include <stdlib.h>
 
-#include "rules/plan.h"
-
 /* ---- rewriting ------------------------------------------------------------------------------
  */
 

@@ -11,6 +11,8 @@
 #include "gateway/base/arena.h"
 #include "gateway/base/text.h"
 
+enum { PATTERN_BYTES_MAX = 15 * 1024 };
+
 struct pattern_info {
     const char *text; /* as Hyperscan gets it */
     unsigned flags;

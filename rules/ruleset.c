@@ -1,4 +1,4 @@
-/* A SecLang rule set as `waf` configures it. */
+/* The rules of a stage `waf`. */
 #include "rules/ruleset.h"
 
 #include <sys/stat.h>
@@ -10,6 +10,8 @@
 #include "gateway/chain/config.h"
 #include "rules/engine/build.h"
 #include "rules/exclusion.h"
+#include "rules/own/translate.h"
+#include "rules/pack.h"
 
 enum { SOURCES_MAX = 64 };
 
@@ -217,7 +219,7 @@ static void on_progress(void *owner, unsigned done, unsigned all)
         setup->progress(setup, done, all);
 }
 
-void ruleset_maker(struct database_maker *maker, struct setup *setup)
+static void open_maker(struct database_maker *maker, struct setup *setup)
 {
     const struct cache_conf *conf = setup->config != NULL ? &setup->config->server.cache : NULL;
     struct cache *cache = NULL;
@@ -243,7 +245,7 @@ static void gather(struct sources *sources, const struct ruleset_conf *conf)
     sources->behind = text_growing(setup->arena, 256);
     exclusions_write(&conf->exclude, (uint64_t)time(NULL), setup->complaint, &sources->before,
                      &sources->behind);
-    if (conf->crs_on) {
+    if (conf->base == RULESET_CRS) {
         add_crs(sources, conf);
     } else {
         add_paths(sources, &conf->seclang.before);
@@ -281,6 +283,26 @@ static enum err open_store(struct ruleset *set, struct setup *setup)
     return OK;
 }
 
+/* The configuration's rules, and behind them those of the pack. */
+static enum err add_own(struct ruleset *set, struct setup *setup, struct text *why)
+{
+    enum { THRESHOLD = 5 };
+    const struct ruleset_conf *conf = &set->conf;
+    bool core = conf->base == RULESET_CORE;
+    size_t own = conf->rules.count, count = own + (core ? pack_count(pack_core) : 0);
+    if (count == 0)
+        return OK;
+    struct rule_source *rules = arena_array(setup->arena, struct rule_source, count);
+    if (rules == NULL)
+        return ERR_MEMORY;
+    if (own > 0)
+        memcpy(rules, conf->rules.items, own * sizeof(*rules));
+    if (core)
+        TRY(pack_read(pack_core, rules + own, setup->arena));
+    return own_translate(set->program, rules, count,
+                         conf->inbound != 0 ? conf->inbound : THRESHOLD, setup->arena, why);
+}
+
 static enum err load(struct ruleset *set, const struct sources *sources)
 {
     struct setup *setup = sources->setup;
@@ -290,13 +312,20 @@ static enum err load(struct ruleset *set, const struct sources *sources)
     TRY(seclang_load(&set->program, sources->items, sources->count, &options, setup->arena,
                      setup->complaint->schema->diags));
     TRY(open_store(set, setup));
+    enum err err = add_own(set, setup, &why);
     struct database_maker maker;
-    ruleset_maker(&maker, setup);
-    enum err err = sec_plan_build_with(&maker, &set->plan, set->program, setup->arena, &why);
+    open_maker(&maker, setup);
+    if (err == OK)
+        err = sec_plan_build_with(&maker, &set->plan, set->program, setup->arena, &why);
     database_maker_close(&maker);
     if (err == ERR_CONFIG)
         complain(setup->complaint, SEVERITY_ERROR, "%.*s", (int)why.len, why.p);
     return err;
+}
+
+static bool has_files(const struct ruleset_conf *conf)
+{
+    return conf->seclang.before.count + conf->seclang.after.count > 0;
 }
 
 static bool texts_equal(const struct texts *a, const struct texts *b)
@@ -309,13 +338,19 @@ static bool texts_equal(const struct texts *a, const struct texts *b)
 
 bool ruleset_conf_equal(const struct ruleset_conf *a, const struct ruleset_conf *b)
 {
-    return a->crs_on == b->crs_on && a->paranoia == b->paranoia &&
+    return a->base == b->base && a->paranoia == b->paranoia &&
            a->detect_paranoia == b->detect_paranoia && a->inbound == b->inbound &&
            a->outbound == b->outbound && a->skip_unsupported == b->skip_unsupported &&
            span_equal(a->crs.path, b->crs.path) && texts_equal(&a->crs.setup, &b->crs.setup) &&
            texts_equal(&a->seclang.before, &b->seclang.before) &&
            texts_equal(&a->seclang.after, &b->seclang.after) &&
-           a->exclude.items == b->exclude.items && a->exclude.count == b->exclude.count;
+           a->exclude.items == b->exclude.items && a->exclude.count == b->exclude.count &&
+           a->rules.items == b->rules.items && a->rules.count == b->rules.count;
+}
+
+bool ruleset_conf_empty(const struct ruleset_conf *conf)
+{
+    return conf->base == RULESET_NONE && conf->rules.count == 0 && !has_files(conf);
 }
 
 struct ruleset *ruleset_open(const struct ruleset_conf *conf, struct ruleset *known,
@@ -332,7 +367,9 @@ struct ruleset *ruleset_open(const struct ruleset_conf *conf, struct ruleset *kn
     set->conf = *conf;
     set->users = 1;
     sources->setup = setup;
-    gather(sources, conf);
+    set->seclang = conf->base == RULESET_CRS || has_files(conf);
+    if (set->seclang)
+        gather(sources, conf);
     if (sources->failed || load(set, sources) != OK) {
         ruleset_close(set);
         return NULL;

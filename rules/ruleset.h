@@ -1,9 +1,10 @@
 /*
- * A SecLang rule set as `waf` configures it: which files, in which order, with which values of
- * the YAML in between; read, checked and planned once for all routes that ask for the same.
+ * The rules of a stage `waf`: the configuration's own, a rule set, SecLang files; read, checked
+ * and planned once for all routes that ask for the same.
  *
- * Order: the set's own setup, the YAML's values, `seclang.before`, what `exclude` says of some
- * paths, the rules, `seclang.after`, what `exclude` says of all.
+ * Order: own rules and the pack `core`; then, in SecLang, the set's setup, the YAML's values,
+ * `seclang.before`, what `exclude` says of some paths, the set's rules, `seclang.after`, what
+ * `exclude` says of all.
  */
 #ifndef SALLYPORT_RULES_RULESET_H
 #define SALLYPORT_RULES_RULESET_H
@@ -21,19 +22,23 @@ struct ruleset_seclang {
     struct texts before, after; /* files, folders or globs */
 };
 
+enum ruleset_base { RULESET_NONE, RULESET_CORE, RULESET_CRS };
+
 struct ruleset_conf {
-    bool crs_on; /* the Core Rule Set, or only `seclang` */
+    enum ruleset_base base;
     struct ruleset_crs crs;
     struct ruleset_seclang seclang;
     int64_t paranoia, detect_paranoia, inbound, outbound; /* 0: what the set says itself */
     struct list exclude; /* of struct exclusion: rules/exclusion.h */
     bool skip_unsupported;
+    struct list rules; /* of struct rule_source: rules/own/rule.h */
 };
 
 struct ruleset {
     struct ruleset_conf conf;
     struct sec_program *program;
     struct sec_plan *plan;
+    bool seclang;  /* there are files of SecLang */
     bool collects; /* some rule keeps collections: in `store`, which all workers share */
     struct sec_store store;
     unsigned users;
@@ -44,9 +49,8 @@ struct ruleset {
 struct ruleset *ruleset_open(const struct ruleset_conf *conf, struct ruleset *known,
                              struct setup *setup);
 void ruleset_close(struct ruleset *ruleset);
-/* What makes the databases, with the cache of the configuration. Closed by
- * database_maker_close. */
-void ruleset_maker(struct database_maker *maker, struct setup *setup);
+/* Whether there is nothing to ask. */
+bool ruleset_conf_empty(const struct ruleset_conf *conf);
 bool ruleset_conf_equal(const struct ruleset_conf *a, const struct ruleset_conf *b);
 
 #endif

@@ -1,4 +1,4 @@
-/* `sallyport rules list|cost|show ID|test REQUEST`. */
+/* `sallyport rules list|cost|show ID|test REQUEST`: also by name, for own rules. */
 #include "gateway/cli/rules.h"
 
 #include <stdio.h>
@@ -46,6 +46,15 @@ const char *rule_state(const struct sec_plan *plan, const struct sec_rule *rule)
     return link != NULL ? matches[link->match] : "removed";
 }
 
+struct span rule_called(const struct sec_rule *rule, char room[24])
+{
+    struct text text = text_fixed(room, 24);
+    if (rule->own != NULL)
+        return rule->own->name;
+    text_uint(&text, rule->id);
+    return text_span(&text);
+}
+
 /* ---- the sets of a configuration ------------------------------------------------------------
  */
 
@@ -54,13 +63,13 @@ static void find_sets(struct rule_sets *sets, const struct config *config)
     sets->count = 0;
     for (size_t i = 0; i < config->instance_count; i++) {
         const struct waf_conf *conf = config->instances[i].conf;
-        if (config->instances[i].type != &waf_stage || conf->seclang_set == NULL)
+        if (config->instances[i].type != &waf_stage || conf->set == NULL)
             continue;
         unsigned known = 0;
-        while (known < sets->count && sets->items[known] != conf->seclang_set)
+        while (known < sets->count && sets->items[known] != conf->set)
             known++;
         if (known == sets->count && sets->count < RULE_SETS_MAX)
-            sets->items[sets->count++] = conf->seclang_set;
+            sets->items[sets->count++] = conf->set;
     }
 }
 
@@ -74,19 +83,16 @@ static int list_or_show(struct loaded *loaded, const struct arguments *arguments
 {
     static struct rule_sets sets;
     struct text out = text_growing(&loaded->arena, OUTPUT_BYTES);
-    uint64_t id;
     find_sets(&sets, loaded->config);
     if (sets.count == 0)
-        return usage_error("no route has SecLang rules: see `waf.ruleset` and `waf.seclang`");
+        return usage_error("no route has rules: see `waf.ruleset` and `waf.rules`");
     if (strcmp(arguments->operands[0], "list") == 0) {
         rules_list(&out, &sets, json);
         return print_text(&out);
     }
     if (strcmp(arguments->operands[0], "cost") == 0)
         return rules_cost(&out, &sets, &loaded->arena, json) ? print_text(&out) : EXIT_TROUBLE;
-    if (!span_uint(span_text(arguments->operands[1]), &id))
-        return usage_error("a rule's id is a number, not \"%s\"", arguments->operands[1]);
-    if (!rules_show(&out, &sets, id, json))
+    if (!rules_show(&out, &sets, span_text(arguments->operands[1]), json))
         return usage_error("there is no rule %s", arguments->operands[1]);
     return print_text(&out);
 }

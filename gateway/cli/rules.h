@@ -1,5 +1,5 @@
 /*
- * `sallyport rules`: the SecLang rules of a configuration, offline. Each rule set stands once,
+ * `sallyport rules`: the rules of a configuration, offline. Each rule set stands once,
  * however many routes have it.
  */
 #ifndef SALLYPORT_CLI_RULES_H
@@ -25,7 +25,9 @@ const struct sec_link *rule_link(const struct sec_plan *plan, const struct sec_r
 
 /* rules_list.c, rules_show.c: into `out`. rules_show answers false when no set has the rule. */
 void rules_list(struct text *out, const struct rule_sets *sets, bool json);
-bool rules_show(struct text *out, const struct rule_sets *sets, uint64_t id, bool json);
+bool rules_show(struct text *out, const struct rule_sets *sets, struct span id, bool json);
+/* What a rule is called: its id, or its name in `waf.rules`. */
+struct span rule_called(const struct sec_rule *rule, char room[24]);
 /* rules_cost.c: measures, which takes seconds. False: out of memory. */
 bool rules_cost(struct text *out, const struct rule_sets *sets, struct arena *arena, bool json);
 /* rules_test.c: EXIT_GOOD; 1 when the request cannot be tried. */

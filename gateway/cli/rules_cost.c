@@ -97,8 +97,8 @@ static void write_parts(const struct view *view)
 static void write_pattern(const struct view *view, const struct pattern_cost *cost)
 {
     struct text *out = view->out;
-    uint64_t ids[SHOWN_RULES + 1];
-    unsigned count = cost_rules(view->plan, cost->pattern, ids, SHOWN_RULES + 1);
+    const struct sec_rule *rules[SHOWN_RULES + 1];
+    unsigned count = cost_rules(view->plan, cost->pattern, rules, SHOWN_RULES + 1);
     struct span text = span_text(view->plan->patterns[cost->pattern].text);
     size_t from = out->len;
     text_uint(out, cost->ps_per_byte * 1024 / 1000);
@@ -107,8 +107,11 @@ static void write_pattern(const struct view *view, const struct pattern_cost *co
     if (text.len > SHOWN_TEXT)
         text_lit(out, "...");
     text_lit(out, "  of");
-    for (unsigned i = 0; i < count && i < SHOWN_RULES; i++)
-        text_format(out, " %llu", (unsigned long long)ids[i]);
+    for (unsigned i = 0; i < count && i < SHOWN_RULES; i++) {
+        char room[24];
+        text_char(out, ' ');
+        text_add(out, rule_called(rules[i], room));
+    }
     text_format(out, "%s\n", count > SHOWN_RULES ? " and others" : "");
 }
 
@@ -150,14 +153,18 @@ static void json_part(struct json *j, const struct view *view, const struct part
 static void json_pattern(struct json *j, const struct view *view,
                          const struct pattern_cost *cost)
 {
-    uint64_t ids[IDS_MAX];
-    unsigned count = cost_rules(view->plan, cost->pattern, ids, IDS_MAX);
+    const struct sec_rule *rules[IDS_MAX];
+    unsigned count = cost_rules(view->plan, cost->pattern, rules, IDS_MAX);
     json_begin_object(j, NULL);
     json_text(j, "pattern", span_text(view->plan->patterns[cost->pattern].text));
     json_uint(j, "ns_per_kib", cost->ps_per_byte * 1024 / 1000);
     json_begin_array(j, "rules");
-    for (unsigned i = 0; i < count; i++)
-        json_uint(j, NULL, ids[i]);
+    for (unsigned i = 0; i < count; i++) {
+        if (rules[i]->own != NULL)
+            json_text(j, NULL, rules[i]->own->name);
+        else
+            json_uint(j, NULL, rules[i]->id);
+    }
     json_end_array(j);
     json_end_object(j);
 }

@@ -5,6 +5,8 @@
 
 static const char *severity_of(const struct sec_rule *rule)
 {
+    if (rule->own != NULL)
+        return rule->own->severity != NULL ? rule->own->severity : "";
     return rule->severity >= 0 ? inspect_severities[rule->severity] : "";
 }
 
@@ -38,7 +40,8 @@ static void list_human(struct text *out, const struct ruleset *set)
             continue;
         heads++;
         asked += rule_link(set->plan, rule) != NULL;
-        text_uint(out, rule->id);
+        char room[24];
+        text_add(out, rule_called(rule, room));
         pad(out, from, 12);
         text_uint(out, (uint64_t)rule->phase);
         pad(out, from, 19);
@@ -64,7 +67,10 @@ static void list_json(struct json *j, const struct ruleset *set)
         if (rule->head != rule)
             continue;
         json_begin_object(j, NULL);
-        json_uint(j, "id", rule->id);
+        if (rule->own != NULL)
+            json_text(j, "name", rule->own->name);
+        else
+            json_uint(j, "id", rule->id);
         json_uint(j, "phase", (uint64_t)rule->phase);
         json_text(j, "paranoia", paranoia_of(rule));
         json_text(j, "state", span_text(rule_state(set->plan, rule)));

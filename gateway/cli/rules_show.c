@@ -1,6 +1,7 @@
-/* `sallyport rules show ID`: a rule's text, what it looks at, and how it is matched. */
+/* `sallyport rules show ID|NAME`: a rule's text, what it looks at, and how it is matched. */
 #include "gateway/cli/rules.h"
 
+#include "conf/expr.h"
 #include "conf/source.h"
 
 /* ---- parts ----------------------------------------------------------------------------------
@@ -92,8 +93,10 @@ static void show_link(struct text *out, const struct sec_plan *plan,
         text_add(out, rule->place.source->name);
         text_format(out, ":%u\n", rule->place.line);
     }
-    text_add(out, rule_text(rule));
-    text_lit(out, "\n");
+    if (rule->own == NULL) {
+        text_add(out, rule_text(rule));
+        text_lit(out, "\n");
+    }
     for (unsigned i = 0; i < rule->target_count; i++) {
         text_add(out, i == 0 ? SPAN("  targets          ") : SPAN("|"));
         write_target(out, &rule->targets[i]);
@@ -113,12 +116,30 @@ static void show_link(struct text *out, const struct sec_plan *plan,
     text_char(out, '\n');
 }
 
+static void show_own(struct text *out, const struct own_rule *own)
+{
+    if (own->when != NULL) {
+        text_lit(out, "  when             ");
+        text_add(out, expr_text(own->when));
+        text_char(out, '\n');
+    }
+    for (unsigned i = 0; i < own->pattern_count; i++) {
+        text_add(out, i == 0 ? SPAN("  match            ") : SPAN("                   "));
+        text_add(out, own->patterns[i]);
+        text_char(out, '\n');
+    }
+}
+
 static void show_human(struct text *out, const struct ruleset *set, const struct sec_rule *head)
 {
     const struct sec_link *link = rule_link(set->plan, head);
     const char *state = rule_state(set->plan, head);
-    text_format(out, "Rule %llu (phase %d) %s.\n\n", (unsigned long long)head->id,
-                (int)head->phase, sentence_of(state));
+    char room[24];
+    text_lit(out, "Rule ");
+    text_add(out, rule_called(head, room));
+    text_format(out, " (phase %d) %s.\n\n", (int)head->phase, sentence_of(state));
+    if (head->own != NULL)
+        show_own(out, head->own);
     for (const struct sec_rule *rule = head; rule != NULL; rule = rule->next) {
         show_link(out, set->plan, rule, link);
         link = link != NULL ? link->next : NULL;
@@ -133,7 +154,8 @@ static void json_link(struct json *j, struct arena *arena, const struct sec_rule
         json_text(j, "file", rule->place.source->name);
         json_uint(j, "line", rule->place.line);
     }
-    json_text(j, "text", rule_text(rule));
+    if (rule->own == NULL)
+        json_text(j, "text", rule_text(rule));
     json_begin_array(j, "targets");
     for (unsigned i = 0; i < rule->target_count; i++) {
         struct text target = text_growing(arena, 64);
@@ -145,7 +167,7 @@ static void json_link(struct json *j, struct arena *arena, const struct sec_rule
     for (unsigned i = 0; i < rule->transform_count; i++)
         json_text(j, NULL, span_text(rule->transforms[i]->name));
     json_end_array(j);
-    if (!rule->unconditional) {
+    if (!rule->unconditional && rule->own == NULL) {
         struct text op = text_growing(arena, 64);
         write_operator(&op, rule);
         json_text(j, "operator", text_span(&op));
@@ -156,12 +178,26 @@ static void json_link(struct json *j, struct arena *arena, const struct sec_rule
     json_end_object(j);
 }
 
+static void json_own(struct json *j, const struct own_rule *own)
+{
+    json_text(j, "name", own->name);
+    if (own->when != NULL)
+        json_text(j, "when", expr_text(own->when));
+    json_begin_array(j, "match");
+    for (unsigned i = 0; i < own->pattern_count; i++)
+        json_text(j, NULL, own->patterns[i]);
+    json_end_array(j);
+}
+
 static void show_json(struct json *j, struct arena *arena, const struct ruleset *set,
                       const struct sec_rule *head)
 {
     const struct sec_link *link = rule_link(set->plan, head);
     json_begin_object(j, NULL);
-    json_uint(j, "id", head->id);
+    if (head->own != NULL)
+        json_own(j, head->own);
+    else
+        json_uint(j, "id", head->id);
     json_uint(j, "phase", (uint64_t)head->phase);
     json_text(j, "state", span_text(rule_state(set->plan, head)));
     json_begin_array(j, "links");
@@ -173,7 +209,7 @@ static void show_json(struct json *j, struct arena *arena, const struct ruleset 
     json_end_object(j);
 }
 
-bool rules_show(struct text *out, const struct rule_sets *sets, uint64_t id, bool json)
+bool rules_show(struct text *out, const struct rule_sets *sets, struct span id, bool json)
 {
     struct json j = json_writer(out);
     bool found = false;
@@ -183,7 +219,8 @@ bool rules_show(struct text *out, const struct rule_sets *sets, uint64_t id, boo
         const struct sec_program *program = sets->items[i]->program;
         for (unsigned k = 0; k < program->rule_count; k++) {
             const struct sec_rule *rule = program->rules[k];
-            if (rule->head != rule || rule->id != id)
+            char room[24];
+            if (rule->head != rule || !span_equal(rule_called(rule, room), id))
                 continue;
             found = true;
             if (json)

@@ -141,7 +141,7 @@ const struct verb verbs[] = {
       .run = verb_capture },
     { .name = "rules",
       .operands = "list|cost|show ID|test REQUEST",
-      .summary = "SecLang rules as they are configured: what is asked of what, and how.",
+      .summary = "Rules as they are configured: what is asked of what, and how.",
       .flags = { CONFIG,
                  { FLAG_FROM, 0, "from", "ADDRESS",
                    "test: whom the request comes from; 192.0.2.1 if not given" },

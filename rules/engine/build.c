@@ -153,6 +153,8 @@ static bool tag_matches(const struct regex_local *local, const struct sec_step *
 static bool affects(const struct regex_local *local, const struct sec_step *step,
                     const struct sec_rule *head)
 {
+    if (head->own != NULL)
+        return false;
     switch (step->ctl) {
     case CTL_RULE_REMOVE_BY_ID:
     case CTL_RULE_REMOVE_TARGET_BY_ID:
@@ -274,6 +276,7 @@ static void gather_links(struct plan_builder *b)
         struct plan_phase *list = &b->plan->phases[phase];
         list->words = (list->count + 63) / 64;
         for (unsigned i = 0; i < list->count; i++) {
+            list->own_count += list->entries[i].head->rule->own != NULL;
             for (struct sec_link *link = list->entries[i].head; link != NULL; link = link->next)
                 b->links[b->link_count++] = link;
         }

@@ -36,6 +36,12 @@ static const struct shown_as {
     { VAR_RESPONSE_HEADERS_NAMES, VAR_COUNT, false },
     { VAR_RESPONSE_STATUS, VAR_COUNT, false },
     { VAR_RESPONSE_BODY, VAR_COUNT, false },
+    { VAR_OWN_PATH, VAR_COUNT, false },
+    { VAR_OWN_HOST, VAR_COUNT, false },
+    { VAR_OWN_COOKIES, VAR_COUNT, false },
+    { VAR_OWN_ARGS, VAR_COUNT, false },
+    { VAR_OWN_ARGS_NAMES, VAR_COUNT, false },
+    { VAR_OWN_BODY, VAR_COUNT, false },
 };
 
 /* The values of a variable, or those of one name, and the bits that may be found in them. */

@@ -53,6 +53,12 @@ bool plan_scannable(enum variable var)
     case VAR_RESPONSE_HEADERS_NAMES:
     case VAR_RESPONSE_STATUS:
     case VAR_RESPONSE_BODY:
+    case VAR_OWN_PATH:
+    case VAR_OWN_HOST:
+    case VAR_OWN_COOKIES:
+    case VAR_OWN_ARGS:
+    case VAR_OWN_ARGS_NAMES:
+    case VAR_OWN_BODY:
         return true;
     default:
         return false;
@@ -95,6 +101,7 @@ struct pattern_draft {
     unsigned flags;
     const struct sec_operator *op;
     uint32_t shortest;
+    bool at_start, at_end;
     struct find_link *finds;
     unsigned find_count;
 };
@@ -140,6 +147,8 @@ static enum err draft_for(struct drafting *d, const struct pattern_info *info,
         .text = info->text,
         .flags = info->flags,
         .shortest = info->shortest < UINT32_MAX ? (uint32_t)info->shortest : UINT32_MAX,
+        .at_start = info->at_start,
+        .at_end = info->at_end,
     };
     return OK;
 }
@@ -341,9 +350,33 @@ static const struct text_row {
     { "streq", "^", "\\z" },
 };
 
+/* Those of the configuration have only patterns that Hyperscan takes: it was asked. */
+static enum err own_pieces(struct plan_builder *b, const struct own_rule *own,
+                           struct pieces *pieces)
+{
+    char buffer[256];
+    struct text why = text_fixed(buffer, sizeof(buffer));
+    for (unsigned i = 0; i < own->pattern_count; i++) {
+        struct pattern_info info;
+        if (!pattern_read(own->patterns[i], own->caseless, b->arena, &info, &why)) {
+            text_lit(b->why, "rule \"");
+            text_add(b->why, own->name);
+            text_lit(b->why, "\": \"");
+            text_add(b->why, own->patterns[i]);
+            text_lit(b->why, "\": ");
+            text_add(b->why, text_span(&why));
+            return ERR_CONFIG;
+        }
+        TRY(add_piece(b, pieces, &info));
+    }
+    return OK;
+}
+
 static enum err pieces_of(struct plan_builder *b, const struct sec_rule *rule,
                           struct pieces *pieces)
 {
+    if (rule->own != NULL)
+        return own_pieces(b, rule->own, pieces);
     const struct operator_row *row = rule->op.row;
     const struct macro *argument = &rule->op.argument;
     if (!may_be_scanned(rule))
@@ -472,7 +505,9 @@ static enum err settle(struct plan_builder *b)
                                                    .op = draft->op,
                                                    .finds = finds,
                                                    .find_count = count,
-                                                   .shortest = draft->shortest };
+                                                   .shortest = draft->shortest,
+                                                   .at_start = draft->at_start,
+                                                   .at_end = draft->at_end };
     }
     plan->pattern_count = b->draft_count;
     return OK;
@@ -485,6 +520,8 @@ static size_t most_pieces(const struct sec_rule *rule)
     size_t pieces = 1;
     if (rule->unconditional)
         return 0;
+    if (rule->own != NULL)
+        return rule->own->pattern_count;
     if (rule->op.row->eval == operator_find(SPAN("pm"))->eval && rule->op.prepared != NULL)
         return ((const struct words *)rule->op.prepared)->count + 1;
     for (size_t i = 0; i < source.len; i++)

@@ -229,14 +229,28 @@ static bool chain_looks(const struct plan_pattern *pattern, const struct sec_lin
     return link != NULL;
 }
 
-unsigned cost_rules(const struct sec_plan *plan, unsigned pattern, uint64_t *ids, unsigned max)
+/* A rule of the configuration stands in two phases, and is one. */
+static bool is_told(const struct sec_rule *rule, const struct sec_rule *const *rules,
+                    unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (rule->own != NULL && rules[i]->own == rule->own)
+            return true;
+    }
+    return false;
+}
+
+unsigned cost_rules(const struct sec_plan *plan, unsigned pattern,
+                    const struct sec_rule **rules, unsigned max)
 {
     unsigned count = 0;
     for (unsigned phase = 1; phase < SEC_PHASES; phase++) {
         const struct plan_phase *list = &plan->phases[phase];
         for (unsigned i = 0; i < list->count && count < max; i++) {
-            if (chain_looks(&plan->patterns[pattern], list->entries[i].head))
-                ids[count++] = list->entries[i].head->rule->id;
+            const struct sec_link *head = list->entries[i].head;
+            if (chain_looks(&plan->patterns[pattern], head) &&
+                !is_told(head->rule, rules, count))
+                rules[count++] = head->rule;
         }
     }
     return count;

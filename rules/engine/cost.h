@@ -39,7 +39,8 @@ struct plan_cost {
 MUST_USE enum err plan_cost(struct plan_cost *cost, const struct sec_plan *plan,
                             struct arena *arena);
 
-/* Rules that look for the pattern: the ids of their heads into `ids`. */
-unsigned cost_rules(const struct sec_plan *plan, unsigned pattern, uint64_t *ids, unsigned max);
+/* Rules that look for the pattern: their heads. */
+unsigned cost_rules(const struct sec_plan *plan, unsigned pattern,
+                    const struct sec_rule **rules, unsigned max);
 
 #endif

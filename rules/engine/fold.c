@@ -300,6 +300,9 @@ static bool all_only_set(const struct folding *f, const struct sec_link *head)
 static enum fate decide(struct folding *f, const struct sec_entry *entry, bool certain)
 {
     const struct sec_link *head = entry->head;
+    /* Of a request that the configuration's rules decide, no other rule sees anything. */
+    if (head->rule->own != NULL)
+        return STAYS;
     int answer = known_answer(f, head);
     if (answer == 0)
         return GOES_UNMATCHED;

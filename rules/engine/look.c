@@ -14,6 +14,7 @@ enum {
     WORK_CHECK = 64,
     DISTINCT_MAX = 255,
     MADE_MAX = 24,
+    STEP_BYTES = 4,        /* a transformation takes so many in the time of one scanned */
     LONG_BYTES = 8 * 1024, /* of a value during which others may have their turn */
 };
 _Static_assert((int)PLAN_FORMS_MAX <= (int)DISTINCT_MAX,
@@ -108,6 +109,9 @@ static int on_find(unsigned id, unsigned long long from, unsigned long long to, 
         return 0;
     }
     const struct plan_pattern *pattern = &plan->patterns[index];
+    if ((pattern->at_start && look->value->goes_back) ||
+        (pattern->at_end && look->value->goes_on))
+        return 0;
     for (unsigned i = 0; i < pattern->find_count; i++) {
         const struct plan_find *find = &pattern->finds[i];
         if (look->index_of[find->form] == look->text && !note_find(look, find))
@@ -232,7 +236,7 @@ static unsigned make(struct look *look, const struct transform *step, unsigned f
     struct span in = d->texts[from];
     char *room = d->room + d->used;
     struct span out = step->apply(in, room);
-    look->run->work += in.len + TRANSFORM_WORK;
+    look->run->work += in.len / STEP_BYTES + TRANSFORM_WORK;
     if (out.p == NULL)
         out = SPAN("");
     if (out.p == room)

@@ -137,10 +137,30 @@ static void try_operator(struct sec_run *run, const struct sec_link *link, struc
             : match.captured;
 }
 
+/* Which of its patterns it was, and where: nothing is decided by it. */
+static void locate(struct sec_run *run, const struct own_rule *own, struct span text,
+                   struct found *found)
+{
+    for (unsigned i = 0; i < own->pattern_count && !found->located; i++) {
+        struct regex_captures captures;
+        if (own->regexes[i] == NULL)
+            continue;
+        run->counts.regex_calls++;
+        run->work += text.len + WORK_REGEX;
+        if (regex_match(&run->local->regex, own->regexes[i], text, &captures) != REGEX_YES)
+            continue;
+        found->located = true;
+        found->offset = (size_t)(captures.at[0].p - text.p);
+        found->len = captures.at[0].len;
+    }
+}
+
 static void try_directly(struct sec_run *run, const struct sec_link *link, struct span text,
                          struct found *found)
 {
-    if (link->direct == LINK_REGEX)
+    if (link->rule->own != NULL)
+        locate(run, link->rule->own, text, found);
+    else if (link->direct == LINK_REGEX)
         try_regex(run, link, text, found);
     else
         try_operator(run, link, text, found);
@@ -175,6 +195,8 @@ static void try_value(struct sec_run *run, const struct shown *shown, struct fou
 /* A decision, also one that allows, leaves no further value to be asked. */
 static bool is_decided(const struct sec_run *run)
 {
+    if (run->running != NULL && run->running->own != NULL)
+        return run->own.settled;
     return run->intercepted != NULL || run->allow_phase || run->allow_request || run->allow_all;
 }
 
@@ -224,6 +246,8 @@ static bool log_match(struct sec_run *run, const struct shown *shown, const stru
     *match = (struct sec_match){
         .rule = head,
         .field = run->matched_name,
+        .var = shown->var,
+        .base = shown->value->offset,
         .text = shown->text,
         .original = shown->value->text,
         .message = sec_expand(run, &head->message),
@@ -285,6 +309,8 @@ static bool on_match(struct sec_run *run, const struct shown *shown, const struc
     struct span name = name_of(run, shown);
     if (name.p == NULL || !note_matched(run, name, shown->text))
         return false;
+    if (rule->own != NULL)
+        return sec_own_fire(run, rule->own) && log_match(run, shown, found);
     if (rule->capture && !take_captures(run, found))
         return false;
     bool last = link->next == NULL;
@@ -315,6 +341,8 @@ static int judge(struct sec_run *run, struct shown *shown)
     /* Links of a chain have no id and no tag of their own, and so keep their targets. */
     if (run->removed_targets != NULL && shown->link->rule == shown->link->rule->head &&
         sec_target_removed(run, shown->link, shown->var, shown->value->key))
+        return 0;
+    if (shown->link->rule->own != NULL && !sec_own_holds(run, shown->link->rule->own))
         return 0;
     return on_match(run, shown, &found) ? 1 : -1;
 }
@@ -417,7 +445,8 @@ static bool chosen(struct sec_run *run, const struct sec_target *target, unsigne
     case KEY_NONE:
         return true;
     case KEY_NAME:
-        return span_equal_nocase(target->key, value->key);
+        return target->cased ? span_equal(target->key, value->key)
+                             : span_equal_nocase(target->key, value->key);
     case KEY_REGEX:
         return key_matches(run, target, id, value);
     }

@@ -77,7 +77,8 @@ struct sec_entry {
 struct plan_phase {
     struct sec_entry *entries;
     unsigned count, words;
-    uint64_t *always; /* set of entries that are to be looked at in any case */
+    unsigned own_count; /* the first ones are rules of the configuration: own.c runs them */
+    uint64_t *always;   /* set of entries that are to be looked at in any case */
 };
 
 /* ---- scanning ---- */
@@ -101,7 +102,8 @@ struct plan_pattern {
                                       answer is found by the operator itself */
     const struct plan_find *finds;
     unsigned find_count;
-    uint32_t shortest; /* bytes that a match has at least */
+    uint32_t shortest;     /* bytes that a match has at least */
+    bool at_start, at_end; /* can match nowhere but there */
 };
 
 /*

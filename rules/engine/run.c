@@ -104,8 +104,7 @@ static int run_chain(struct sec_run *run, const struct sec_link *head)
     return matched;
 }
 
-/* The next entry from `from` on that is to be looked at; `count` when there is none. */
-static unsigned next_live(const uint64_t *live, unsigned from, unsigned count)
+unsigned sec_next_live(const uint64_t *live, unsigned from, unsigned count)
 {
     if (from >= count)
         return count;
@@ -132,7 +131,7 @@ static enum sec_end run_entries(struct sec_run *run)
     const struct plan_phase *list = &run->plan->phases[run->phase];
     const uint64_t *live = run->live[run->phase];
     while (!over(run)) {
-        unsigned at = next_live(live, run->at_entry, list->count);
+        unsigned at = sec_next_live(live, run->at_entry, list->count);
         if (at >= list->count)
             break;
         const struct sec_entry *entry = &list->entries[at];
@@ -172,15 +171,23 @@ enum sec_end sec_run_phase(struct sec_run *run, enum sec_phase phase, uint64_t s
 {
     if (run->phase != phase)
         begin(run, phase);
-    /* What interrupted a request, or allowed all of it, leaves only the logging phase. */
-    if ((run->intercepted != NULL || run->allow_all) && phase != SEC_LOGGING)
+    const struct plan_phase *list = &run->plan->phases[phase];
+    /* What interrupted a request, or allowed all of it, leaves only the logging phase, and what
+     * SecLang does not decide. */
+    bool decided_before = run->intercepted != NULL || (run->allow_all && list->own_count == 0);
+    if (run->own.ended || (decided_before && phase != SEC_LOGGING))
         return SEC_DONE;
     run->slice_end = slice > UINT64_MAX - run->work ? UINT64_MAX : run->work + slice;
     if (run->scanning) {
-        enum sec_end end = run->plan->phases[phase].count > 0 ? sec_scan(run) : SEC_DONE;
+        enum sec_end end = list->count > 0 ? sec_scan(run) : SEC_DONE;
         if (end != SEC_DONE)
             return end;
         run->scanning = false;
+    }
+    if (run->at_entry < list->own_count) {
+        enum sec_end end = sec_own_run(run);
+        if (end != SEC_DONE || run->own.ended)
+            return end;
     }
     /* The logging phase runs whatever decided before, and decides nothing. */
     const struct sec_rule *decided = run->intercepted;

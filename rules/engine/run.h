@@ -10,6 +10,7 @@
 #ifndef SALLYPORT_RULES_RUN_H
 #define SALLYPORT_RULES_RUN_H
 
+#include "conf/expr.h"
 #include "rules/engine/plan.h"
 
 enum {
@@ -58,7 +59,9 @@ struct sec_match {
     struct span text;              /* the value after transformations */
     struct span original;          /* before them */
     struct span message, log_data; /* expanded */
+    enum variable var;             /* that `field` begins with */
     uint32_t offset, len;          /* of what matched, in `text` */
+    uint32_t base;                 /* of `original` in what it is a part of */
     const struct sec_rule *link;   /* whose operator matched last */
     unsigned transform_count;      /* of that link: how many of them made `text` */
     const struct sec_matched *met; /* what the chain matched on its way, and this */
@@ -100,6 +103,25 @@ enum sec_end {
     SEC_PAUSE,  /* the slice is spent: call again */
     SEC_SPENT,  /* the budget does not suffice */
     SEC_MEMORY, /* the arena is exhausted */
+};
+
+/* How conditions of the configuration's rules reach the request. */
+struct sec_ask {
+    struct expr_source source;
+    const bool *undecided; /* set by the source when an answer cannot be relied upon */
+};
+
+/* What the configuration's rules came to (own.c). */
+struct sec_own {
+    const struct sec_ask *ask; /* NULL: none of them is asked */
+    uint64_t *fired;           /* set of rules; NULL: none */
+    int64_t score;
+    struct span tags;          /* names of `do: tag`, comma-separated */
+    const struct own_rule *by; /* that refused; NULL: the sum of the scores did */
+    bool refused, allowed;
+    bool ended; /* decided: nothing more is asked */
+    /* of the rule at work */
+    bool settled, known, holds;
 };
 
 struct sec_store; /* collections that outlive a transaction: rules/engine/store.h */
@@ -152,6 +174,8 @@ struct sec_run {
 
     struct sec_match *matches, **matches_tail;
     unsigned match_count, matches_dropped;
+
+    struct sec_own own;
 
     struct sec_counts counts;
     uint64_t work, budget, slice_end; /* counted: see run.c */
@@ -214,6 +238,15 @@ bool sec_target_removed(const struct sec_run *run, const struct sec_link *link,
 
 /* pattern.c: the pattern with its macros expanded; NULL: it is no pattern, or too long. */
 const struct sec_regex *sec_pattern(struct sec_run *run, const struct macro *macro);
+
+/* run.c: the next entry from `from` on that is to be looked at; `count`: there is none. */
+unsigned sec_next_live(const uint64_t *live, unsigned from, unsigned count);
+
+/* own.c: the configuration's rules of the phase. Whether one's condition holds, and what
+ * follows when it matched; false: out of memory. */
+enum sec_end sec_own_run(struct sec_run *run);
+bool sec_own_holds(struct sec_run *run, const struct own_rule *rule);
+MUST_USE bool sec_own_fire(struct sec_run *run, const struct own_rule *rule);
 
 /* match.c: one link against all its values. -1: out of memory. */
 int sec_match_link(struct sec_run *run, const struct sec_link *link);

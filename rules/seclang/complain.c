@@ -135,15 +135,10 @@ bool ids_parse(struct span text, uint64_t *from, uint64_t *to)
 
 bool own(struct parser *parser, void (*release)(const void *), const void *ptr)
 {
-    struct sec_owned *owned = arena_new(parser->arena, struct sec_owned);
-    if (owned == NULL) {
-        release(ptr);
+    bool kept = program_own(parser->program, parser->arena, release, ptr);
+    if (!kept)
         out_of_memory(parser);
-        return false;
-    }
-    *owned = (struct sec_owned){ parser->program->owned, release, ptr };
-    parser->program->owned = owned;
-    return true;
+    return kept;
 }
 
 static void release_regex(const void *ptr)

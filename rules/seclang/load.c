@@ -249,6 +249,19 @@ enum err seclang_load(struct sec_program **program, const struct seclang_source 
     return OK;
 }
 
+bool program_own(struct sec_program *program, struct arena *arena,
+                 void (*release)(const void *), const void *ptr)
+{
+    struct sec_owned *owned = arena_new(arena, struct sec_owned);
+    if (owned == NULL) {
+        release(ptr);
+        return false;
+    }
+    *owned = (struct sec_owned){ program->owned, release, ptr };
+    program->owned = owned;
+    return true;
+}
+
 void seclang_free(struct sec_program *program)
 {
     for (struct sec_owned *owned = program->owned; owned != NULL; owned = owned->next)

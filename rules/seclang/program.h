@@ -14,6 +14,7 @@
 
 #include "conf/diag.h"
 #include "rules/operator.h"
+#include "rules/own/rule.h"
 #include "rules/transform.h"
 
 enum {
@@ -38,12 +39,14 @@ enum sec_phase { /* SecLang's own numbers */
                  SEC_PHASES, /* one more than the last */
 };
 
-/* VARIABLE(id, name, shape, from): variables.def */
+/* VARIABLE(id, name, shape, from): variables.def. From VAR_OWN_FIRST on no SecLang rule names
+ * them. */
 enum variable {
 #define VARIABLE(id, name, shape, from) VAR_##id,
 #include "rules/seclang/variables.def"
 #undef VARIABLE
-    VAR_COUNT
+    VAR_COUNT,
+    VAR_OWN_FIRST = VAR_OWN_PATH
 };
 
 enum variable_shape {
@@ -83,6 +86,7 @@ struct sec_target {
     bool count;   /* & */
     bool exclude; /* ! : takes away what targets before it brought */
     enum { KEY_NONE, KEY_NAME, KEY_REGEX } key_kind;
+    bool cased;                    /* a name with case; SecLang's have none */
     struct span key;               /* name (compared without case), or the pattern's text */
     const struct sec_regex *regex; /* KEY_REGEX */
     struct macro key_macro;        /* when the name holds macros (literal: it does not) */
@@ -176,8 +180,9 @@ struct sec_rule {
     bool capture, multi_match;
     bool unconditional; /* SecAction */
 
-    struct sec_rule *next; /* link of the chain; NULL: the last, or no chain */
-    struct sec_rule *head; /* the chain's first: itself where there is no chain */
+    const struct own_rule *own; /* of the configuration; NULL: SecLang's */
+    struct sec_rule *next;      /* link of the chain; NULL: the last, or no chain */
+    struct sec_rule *head;      /* the chain's first: itself where there is no chain */
 
     /* Of the head: what the whole chain does and says. */
     enum sec_disruptive disruptive, resolved; /* resolved: never NONE or BLOCK */
@@ -229,8 +234,9 @@ struct sec_program {
     struct sec_rule **rules; /* all heads and links, in file order */
     unsigned rule_count;
     struct sec_settings settings;
-    unsigned left_out; /* heads that are left out */
-    uint64_t hash;     /* of every file read, lists of words too: for caches and records */
+    unsigned left_out;           /* heads that are left out */
+    const struct own_rules *own; /* NULL: there is none */
+    uint64_t hash; /* of every file read, lists of words too: for caches and records */
     struct sec_owned *owned; /* what seclang_free releases */
 };
 
@@ -254,6 +260,9 @@ MUST_USE enum err seclang_load(struct sec_program **program,
                                const struct seclang_source *sources, size_t count,
                                const struct seclang_options *options, struct arena *arena,
                                struct diags *diags);
+/* `ptr` is released with the program. False: out of memory, and it was released at once. */
+MUST_USE bool program_own(struct sec_program *program, struct arena *arena,
+                          void (*release)(const void *), const void *ptr);
 /* The rule as it stands in its file, with its continuations: of one link. */
 struct span rule_text(const struct sec_rule *rule);
 /* Releases what is not the arena's: compiled patterns, prepared operators. */

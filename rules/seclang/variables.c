@@ -41,7 +41,7 @@ static const struct {
 
 enum variable variable_find(struct span name)
 {
-    for (unsigned i = 0; i < VAR_COUNT; i++) {
+    for (unsigned i = 0; i < VAR_OWN_FIRST; i++) {
         if (span_equal_nocase(name, span_text(variable_rows[i].name)))
             return (enum variable)i;
     }
@@ -84,7 +84,7 @@ void variable_unknown(struct parser *parser, struct place place, struct span nam
 {
     struct text hint = text_growing(parser->arena, 64);
     struct suggestion suggestion = suggest_for(name);
-    for (unsigned i = 0; i < VAR_COUNT; i++)
+    for (unsigned i = 0; i < VAR_OWN_FIRST; i++)
         suggest_consider(&suggestion, span_text(variable_rows[i].name));
     suggest_write(&hint, &suggestion);
     fault_hint(parser, DIAG_SECLANG_NAME, place, "unknown variable %", name, text_span(&hint));

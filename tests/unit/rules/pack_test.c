@@ -4,91 +4,64 @@
  */
 #include "rules/pack.h"
 
-#include <stdlib.h>
+#include "tests/unit/rules/own/kit.h"
 
-#include "rules/scan.h"
-#include "tests/unit/check.h"
-
-static struct arena load_arena, arena;
-static struct plan *plan;
-static struct scan_local local;
-static struct scan scan;
+static struct own_kit kit;
 
 static int open_pack(void **state)
 {
     (void)state;
-    char said[512];
-    struct text why = text_fixed(said, sizeof(said));
-    arena_init(&load_arena, NULL, 0, NULL, 1 << 26);
-    arena_init(&arena, NULL, 0, NULL, 1 << 26);
+    arena_init(&kit.load_arena, NULL, 0, NULL, 1 << 28);
     size_t count = pack_count(pack_core);
-    struct rule_source *rules = arena_array(&load_arena, struct rule_source, count);
-    assert_int_equal(pack_read(pack_core, rules, &load_arena), OK);
-    if (plan_compile(&plan, rules, count, &load_arena, &why) != OK)
-        fail_msg("%.*s", (int)why.len, why.p);
-    assert_int_equal(scan_attach(&local, plan), OK);
+    struct rule_source *rules = arena_array(&kit.load_arena, struct rule_source, count);
+    assert_int_equal(pack_read(pack_core, rules, &kit.load_arena), OK);
+    if (own_kit_open(&kit, rules, count) != OK)
+        fail_msg("%.*s", (int)kit.why.len, kit.why.p);
     return 0;
 }
 
 static int close_pack(void **state)
 {
     (void)state;
-    scan_detach(&local);
-    plan_free(plan);
-    arena_reset(&load_arena);
-    arena_reset(&arena);
+    own_kit_close(&kit);
     return 0;
 }
 
-static void look_at(enum target target, struct span text)
+static void look_at(struct span target, struct span text)
 {
-    struct value value = { .text = text, .selects = UINT64_C(1) << target, .target = target };
-    if (target == TARGET_USER_AGENT || target == TARGET_REFERER)
-        value.selects |= UINT64_C(1) << TARGET_HEADERS;
-    arena_reset(&arena);
-    scan = (struct scan){ .budget = { 1 << 30, 1 << 20 } };
-    scan_begin(&scan, (struct values){ &value, 1 });
-    assert_int_equal(scan_run(&scan, plan, &local, &arena, UINT64_MAX), SCAN_DONE);
+    own_kit_begin(&kit);
+    own_kit_add(&kit, target, SPAN("x"), text);
+    assert_int_equal(own_kit_run(&kit, UINT64_MAX), SEC_DONE);
 }
 
-static unsigned rule_index(const char *name)
+static void check_harmless(const char *text)
 {
-    for (unsigned i = 0; i < plan->rule_count; i++) {
-        if (span_equal(plan->rules[i].name, span_text(name)))
-            return i;
-    }
-    fail_msg("no rule %s", name);
-    return 0;
+    const struct sec_match *match = kit.run.matches;
+    if (match != NULL)
+        fail_msg("%.*s finds: %s", (int)match->rule->own->name.len, match->rule->own->name.p,
+                 text);
 }
 
-static enum target first_target(const struct pack_rule *row)
+static struct span first_target(const struct pack_rule *row)
 {
     struct span list = span_text(row->in), first;
     assert_true(span_cut(&list, ',', &first));
-    for (unsigned i = 0; i < TARGET_COUNT; i++) {
-        if (span_equal(first, span_text(targets[i].name)))
-            return (enum target)i;
-    }
-    fail_msg("%s: %s", row->name, row->in);
-    return TARGET_COUNT;
+    return first;
 }
 
 static void check_examples(const struct pack_rule *row)
 {
-    unsigned index = rule_index(row->name);
-    enum target target = first_target(row);
+    struct span target = first_target(row);
     assert_non_null(row->attacks[3]); /* four of each at least */
     assert_non_null(row->harmless[3]);
     for (size_t i = 0; i < PACK_EXAMPLES && row->attacks[i] != NULL; i++) {
         look_at(target, span_text(row->attacks[i]));
-        if (scan.matched == NULL || !set_has(scan.matched, index))
+        if (!own_kit_fired(&kit, span_text(row->name)))
             fail_msg("%s does not find: %s", row->name, row->attacks[i]);
     }
     for (size_t i = 0; i < PACK_EXAMPLES && row->harmless[i] != NULL; i++) {
         look_at(target, span_text(row->harmless[i]));
-        if (scan.hits != NULL)
-            fail_msg("%.*s finds: %s", (int)plan->rules[scan.hits->rule].name.len,
-                     plan->rules[scan.hits->rule].name.p, row->harmless[i]);
+        check_harmless(row->harmless[i]);
     }
 }
 
@@ -142,12 +115,9 @@ static void spellings(void **state)
         "http://169.254.169.254/",
     };
     for (size_t i = 0; i < ARRAY_LEN(attacks); i++) {
-        look_at(TARGET_ARGS, span_text(attacks[i]));
-        int32_t score = 0;
-        for (const struct hit *hit = scan.hits; hit != NULL; hit = hit->next)
-            score += plan->rules[hit->rule].score;
-        if (score < 5)
-            fail_msg("%d only: %s", score, attacks[i]);
+        look_at(SPAN("args"), span_text(attacks[i]));
+        if (kit.run.own.score < 5)
+            fail_msg("%d only: %s", (int)kit.run.own.score, attacks[i]);
     }
 }
 
@@ -155,53 +125,53 @@ static void visitors(void **state)
 {
     (void)state;
     static const struct {
-        enum target target;
+        const char *target;
         const char *text;
     } rows[] = {
-        { TARGET_USER_AGENT, "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 "
-                             "(KHTML, like Gecko) Chrome/119.0.0.0 Safari/537.36" },
-        { TARGET_USER_AGENT, "Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 like Mac OS X)" },
-        { TARGET_USER_AGENT,
+        { "user_agent", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 "
+                        "(KHTML, like Gecko) Chrome/119.0.0.0 Safari/537.36" },
+        { "user_agent", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 like Mac OS X)" },
+        { "user_agent",
           "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)" },
-        { TARGET_HEADERS, "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8" },
-        { TARGET_HEADERS, "\"Chromium\";v=\"118\", \"Not=A?Brand\";v=\"99\"" },
-        { TARGET_HEADERS, "W/\"6554e1b5-2aa6\"" },
-        { TARGET_HEADERS, "Wed, 21 Oct 2015 07:28:00 GMT" },
-        { TARGET_HEADERS, "Bearer eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln" },
-        { TARGET_REFERER, "https://shop.example.com/search?q=shoes&page=2&sort=-price#top" },
-        { TARGET_REFERER, "https://www.google.com/" },
-        { TARGET_COOKIES, "GA1.2.1234567890.1700000000" },
-        { TARGET_COOKIES, "%7B%22theme%22%3A%22dark%22%2C%22n%22%3A2%7D" },
-        { TARGET_COOKIES, "s:abc.Zm9vYmFy/+==" },
-        { TARGET_ARGS, "O'Reilly & Sons; \"the best\" (since 1978) -- 50% off!" },
-        { TARGET_ARGS, "https://example.com/callback?code=a&state=b" },
-        { TARGET_ARGS, "2024-01-31T12:00:00+01:00" },
-        { TARGET_ARGS, "SELECT your size, then order by phone from 9 to 5" },
-        { TARGET_ARGS, "if a < b and b > c then a <> c" },
-        { TARGET_ARGS, "C++ and C# or Java; PHP too" },
-        { TARGET_ARGS, "name@example.com, other@example.org" },
-        { TARGET_ARGS, "<p>Hello <b>world</b>, <a href=\"/x?a=1&amp;b=2\">here</a></p>" },
-        { TARGET_ARGS, "**bold** and `code` and [link](https://example.com)" },
-        { TARGET_BODY,
+        { "headers", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8" },
+        { "headers", "\"Chromium\";v=\"118\", \"Not=A?Brand\";v=\"99\"" },
+        { "headers", "W/\"6554e1b5-2aa6\"" },
+        { "headers", "Wed, 21 Oct 2015 07:28:00 GMT" },
+        { "headers", "Bearer eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln" },
+        { "referer", "https://shop.example.com/search?q=shoes&page=2&sort=-price#top" },
+        { "referer", "https://www.google.com/" },
+        { "cookies", "GA1.2.1234567890.1700000000" },
+        { "cookies", "%7B%22theme%22%3A%22dark%22%2C%22n%22%3A2%7D" },
+        { "cookies", "s:abc.Zm9vYmFy/+==" },
+        { "args", "O'Reilly & Sons; \"the best\" (since 1978) -- 50% off!" },
+        { "args", "https://example.com/callback?code=a&state=b" },
+        { "args", "2024-01-31T12:00:00+01:00" },
+        { "args", "SELECT your size, then order by phone from 9 to 5" },
+        { "args", "if a < b and b > c then a <> c" },
+        { "args", "C++ and C# or Java; PHP too" },
+        { "args", "name@example.com, other@example.org" },
+        { "args", "<p>Hello <b>world</b>, <a href=\"/x?a=1&amp;b=2\">here</a></p>" },
+        { "args", "**bold** and `code` and [link](https://example.com)" },
+        { "body",
           "{\"name\":\"Ann\",\"tags\":[\"a\",\"b\"],\"n\":1.5,\"ok\":true,\"x\":null}" },
-        { TARGET_BODY, "{\"query\":\"query Q($id: ID!) { user(id: $id) { name } }\"}" },
-        { TARGET_BODY, "<?xml version=\"1.0\"?><note><to>Ann</to></note>" },
+        { "body", "{\"query\":\"query Q($id: ID!) { user(id: $id) { name } }\"}" },
+        { "body", "<?xml version=\"1.0\"?><note><to>Ann</to></note>" },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        look_at(rows[i].target, span_text(rows[i].text));
-        if (scan.hits != NULL)
-            fail_msg("%.*s finds: %s", (int)plan->rules[scan.hits->rule].name.len,
-                     plan->rules[scan.hits->rule].name.p, rows[i].text);
+        look_at(span_text(rows[i].target), span_text(rows[i].text));
+        check_harmless(rows[i].text);
     }
 }
 
 static void names_are_one_each(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < plan->rule_count; i++) {
-        assert_int_equal(rule_index(plan->rules[i].name.p), i);
-        assert_true(plan->rules[i].message.len > 0);
-        assert_true(plan->rules[i].score >= SCORE_NOTICE);
+    for (unsigned i = 0; i < kit.program->rule_count; i++) {
+        const struct own_rule *own = kit.program->rules[i]->own;
+        for (unsigned j = 0; j < i; j++)
+            assert_false(span_equal(kit.program->rules[j]->own->name, own->name));
+        assert_true(own->message.len > 0);
+        assert_true(own->score >= SCORE_NOTICE);
     }
 }
 

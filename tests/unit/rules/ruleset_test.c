@@ -91,7 +91,7 @@ static struct span order(void)
 {
     const struct waf_conf *conf = kit.instance.conf;
     struct text text = text_growing(&kit.config_arena, 256);
-    const struct sec_program *program = conf->seclang_set->program;
+    const struct sec_program *program = conf->set->program;
     for (unsigned i = 0; i < program->rule_count; i++)
         text_format(&text, i == 0 ? "%llu" : " %llu",
                     (unsigned long long)program->rules[i]->id);
@@ -157,7 +157,7 @@ static void values_of_the_configuration(void **state)
     assert_true(configure("{ruleset: crs, crs: %/crs/rules, paranoia: 2, detect_paranoia: 3, "
                           "threshold: {inbound: 7, outbound: 9}}"));
     const struct waf_conf *conf = kit.instance.conf;
-    const struct sec_rule *rule = conf->seclang_set->program->rules[1];
+    const struct sec_rule *rule = conf->set->program->rules[1];
     static const char *const names[] = {
         "paranoia_level",
         "blocking_paranoia_level",
@@ -178,7 +178,9 @@ static void values_of_the_configuration(void **state)
 
 static void equal_ones_are_shared(void **state)
 {
-    struct ruleset_conf a = { .crs_on = true, .crs = { .path = SPAN("/x") }, .paranoia = 1 };
+    struct ruleset_conf a = { .base = RULESET_CRS,
+                              .crs = { .path = SPAN("/x") },
+                              .paranoia = 1 };
     struct ruleset_conf b = a;
     (void)state;
     assert_true(ruleset_conf_equal(&a, &b));
