@@ -105,6 +105,25 @@ void line_addr(struct text *out, const struct addr *addr)
     text_lit(out, "\",");
 }
 
+/*
+ * What stands before the `@` of a URL's authority: a name and often a password, which some
+ * clients send in spite of RFC 9110 section 4.2.4. Empty: there is none.
+ */
+static struct span userinfo_of(struct span url)
+{
+    enum { SCHEME_MAX = 16 };
+    ssize_t colon = span_find(span_sub(url, 0, SCHEME_MAX + 3), SPAN("://"));
+    size_t start = colon < 0 ? 0 : (size_t)colon + 3, end = start, at = start;
+
+    for (size_t i = 0; colon >= 0 && i < (size_t)colon; i++)
+        if (ascii_lower(url.p[i]) < 'a' || ascii_lower(url.p[i]) > 'z')
+            return span_of(url.p, 0);
+    for (; colon >= 0 && end < url.len && memchr("/?#", url.p[end], 3) == NULL; end++)
+        if (url.p[end] == '@')
+            at = end;
+    return span_sub(url, start, at - start);
+}
+
 /* A query or URL; what is secret in it stays behind. */
 void line_pairs(struct line *line, const char *name, struct span value, size_t max)
 {
@@ -113,6 +132,12 @@ void line_pairs(struct line *line, const char *name, struct span value, size_t m
     size_t end = out->len + max;
 
     text_char(out, '"');
+    struct span userinfo = userinfo_of(value);
+    if (userinfo.len > 0) {
+        text_add(out, span_range(value.p, userinfo.p)); /* letters and :// */
+        redaction_pseudonym(out, line->redaction, userinfo);
+        value = span_range(span_end(userinfo), span_end(value));
+    }
     while (redaction_pair(line->redaction, &value, &pair)) {
         bool whole = out->len < end && line_escape(out, pair.name, end - out->len);
         if (whole && pair.has_value)

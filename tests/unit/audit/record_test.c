@@ -406,6 +406,38 @@ static void test_gaps(void **state)
     json_decref(root);
 }
 
+/* A refused target is kept as it came, and so may be a Referer. */
+static void test_user_names_of_urls(void **state)
+{
+    static const struct {
+        struct span url;
+        const char *begin, *end;
+    } rows[] = {
+        { SPAN_INIT("http://ann:hunter2@a/x"), "http://<redacted:", ">@a/x" },
+        { SPAN_INIT("https://hunter2@a"), "https://<redacted:", ">@a" },
+        { SPAN_INIT("http://ann:hunter2@b@a?c=d"), "http://<redacted:", ">@a?c=d" },
+        { SPAN_INIT("http://a/ann@b"), "http://a/ann@b", "" },
+        { SPAN_INIT("http://a?ann@b"), "http://a?ann@b", "" },
+        { SPAN_INIT("http://@a"), "http://@a", "" },
+        { SPAN_INIT("/x://y@z"), "/x://y@z", "" },
+        { SPAN_INIT("/x"), "/x", "" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct record record = usual();
+        record.path = record.referrer = rows[i].url;
+        struct span line;
+        json_t *root = write_and_load(&record, &line);
+        struct span path = span_text(at(root, "url.path"));
+        assert_true(span_starts(path, span_text(rows[i].begin)));
+        assert_true(span_ends(path, span_text(rows[i].end)));
+        assert_true(span_find(path, SPAN("hunter2")) < 0);
+        assert_string_equal(at(root, "http.request.referrer"), at(root, "url.path"));
+        json_decref(root);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +448,7 @@ int main(void)
         cmocka_unit_test(test_cuts_say_so),
         cmocka_unit_test(test_a_small_buffer_overflows_cleanly),
         cmocka_unit_test(test_gaps),
+        cmocka_unit_test(test_user_names_of_urls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
