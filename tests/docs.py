@@ -225,11 +225,27 @@ def check_mentions():
             yield found, f"{page} does not have {name} of {source}"
 
 
+def check_chain():
+    """docs/architecture.md has each phase's stages, in the order of gateway/stages.c."""
+    order = re.findall(r"&(\w+)_stage,", (ROOT / "gateway/stages.c").read_text())
+    bodies = {}
+    for folder in ("geoip", "ratelimit", "rules", "auth"):
+        for source in (ROOT / folder).rglob("*.c"):
+            pattern = r"^const struct stage_type (\w+)_stage = \{$(.*?)^\};$"
+            bodies.update(re.findall(pattern, source.read_text(), re.MULTILINE | re.DOTALL))
+    page = (ROOT / "docs/architecture.md").read_text()
+    for phase in ("request_head", "request_body", "response_head", "response_body"):
+        stages = [name for name in order if f"[PHASE_{phase.upper()}]" in bodies.get(name, "")]
+        row = f"| | chain, `{phase}` | " + ", ".join(f"`{name}`" for name in stages)
+        yield len(stages) > 0 and row in page, f"docs/architecture.md lacks: {row}"
+
+
 def main():
     if sys.argv[1:] == ["--write"]:
         write()
         return
-    results = [*check_generated(), *check_examples(), *check_links(), *check_mentions()]
+    results = [*check_generated(), *check_examples(), *check_links(), *check_mentions(),
+               *check_chain()]
     wrong = [why for good, why in results if not good]
     for why in wrong:
         print(f"docs: {why}")
