@@ -233,6 +233,25 @@ static const struct user *typical_of(const struct user *all)
     return groups[most].user;
 }
 
+/* Told once, however many there are. */
+static void warn_of_hashes(const struct basic_conf *conf, struct setup *setup)
+{
+    const char *weak = NULL;
+    bool others = false;
+    for (const struct user *user = conf->all; user != NULL; user = user->next) {
+        if (weak == NULL)
+            weak = password_weakness(&user->hash);
+        others |= user->hash.kind != conf->typical->hash.kind ||
+                  !span_equal(password_cost(&user->hash), password_cost(&conf->typical->hash));
+    }
+    if (weak != NULL)
+        complain(setup->complaint, SEVERITY_WARNING, "%s", weak);
+    if (others)
+        complain(setup->complaint, SEVERITY_WARNING,
+                 "hashes of several kinds or costs: by the time of a refusal, names with an "
+                 "uncommon one can be told from names that nobody has");
+}
+
 static bool basic_idle(const void *base)
 {
     const struct basic_conf *conf = base;
@@ -254,6 +273,7 @@ static enum err open_basic(void *base, struct setup *setup)
     if (!gather_users(conf, setup) || !challenge || !pass_good)
         return ERR_CONFIG;
     conf->typical = typical_of(conf->all);
+    warn_of_hashes(conf, setup);
     if (conf->typical == NULL) {
         /* Nobody could ever sign in: surely not what was meant. */
         complain(setup->complaint, SEVERITY_ERROR, "there is not one user");

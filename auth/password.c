@@ -10,6 +10,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "auth/oldhash.h"
 #include "gateway/base/secret.h"
 
 struct password_scratch {
@@ -124,6 +125,25 @@ static const char *check_yescrypt(struct span rest)
     return NULL;
 }
 
+/* salt$hash */
+static const char *check_apr1(struct span rest)
+{
+    struct span salt;
+    return span_cut(&rest, '$', &salt) && salt.len <= APR1_SALT_MAX && all_crypt_digits(salt) &&
+                   rest.len == APR1_HASH_DIGITS && all_crypt_digits(rest)
+               ? NULL
+               : "this $apr1$ hash is malformed; make one with: htpasswd -B";
+}
+
+/* Base64 of 20 bytes, which fills its last digit but for two bits. */
+static const char *check_sha1(struct span rest)
+{
+    bool good = rest.len == SHA1_DIGITS && rest.p[SHA1_DIGITS - 1] == '=';
+    for (size_t i = 0; good && i < SHA1_DIGITS - 1; i++)
+        good = (crypt_digit(rest.p[i]) >= 0 && rest.p[i] != '.') || rest.p[i] == '+';
+    return good ? NULL : "this {SHA} hash is malformed; make one with: htpasswd -B";
+}
+
 static const struct kind kinds[] = {
     { SPAN_INIT("$argon2id$"), PASSWORD_ARGON2ID, check_argon2id },
     { SPAN_INIT("$2b$"), PASSWORD_BCRYPT, check_bcrypt },
@@ -132,6 +152,8 @@ static const struct kind kinds[] = {
     { SPAN_INIT("$6$"), PASSWORD_SHA512, check_sha512 },
     { SPAN_INIT("$5$"), PASSWORD_SHA256, check_sha256 },
     { SPAN_INIT("$y$"), PASSWORD_YESCRYPT, check_yescrypt },
+    { SPAN_INIT("$apr1$"), PASSWORD_APR1, check_apr1 },
+    { SPAN_INIT("{SHA}"), PASSWORD_SHA1, check_sha1 },
 };
 
 /* Known kinds that are not taken, so that the remedy can be named. */
@@ -139,13 +161,9 @@ static const struct {
     struct span prefix;
     const char *remedy;
 } refused[] = {
-    { SPAN_INIT("$apr1$"),
-      "$apr1$ is MD5, which is guessed at billions a second; make the hash "
-      "with: htpasswd -B" },
     { SPAN_INIT("$1$"),
       "$1$ is MD5, which is guessed at billions a second; make the hash with: "
       "htpasswd -B" },
-    { SPAN_INIT("{SHA}"), "{SHA} is unsalted SHA-1; make the hash with: htpasswd -B" },
     { SPAN_INIT("{SSHA}"), "{SSHA} is a single SHA-1; make the hash with: htpasswd -B" },
     { SPAN_INIT("$2x$"), "$2x$ is bcrypt with a known fault; make the hash with: htpasswd -B" },
     { SPAN_INIT("$argon2i$"), "argon2i is weaker against guessing; make an argon2id hash" },
@@ -197,6 +215,18 @@ const char *password_hash_read(struct span text, struct password_hash *hash)
     return NULL;
 }
 
+const char *password_weakness(const struct password_hash *hash)
+{
+    if (hash->kind == PASSWORD_APR1)
+        return "$apr1$ is MD5, which is guessed at millions a second by who gets the file; "
+               "make "
+               "the hash with: htpasswd -B";
+    if (hash->kind == PASSWORD_SHA1)
+        return "{SHA} is unsalted SHA-1, which is guessed at billions a second by who gets the "
+               "file; make the hash with: htpasswd -B";
+    return NULL;
+}
+
 enum err password_make(struct span password, struct password_hash *hash)
 {
     enum { PASSES = 2, BYTES = 19 * 1024 * 1024 };
@@ -214,16 +244,18 @@ struct span password_cost(const struct password_hash *hash)
 {
     struct span all = span_text(hash->text);
     /* Parts before the salt; without "rounds=" SHA-crypt has one less. */
-    static const unsigned parts[] = { [PASSWORD_ARGON2ID] = 4,
-                                      [PASSWORD_BCRYPT] = 3,
-                                      [PASSWORD_SHA512] = 3,
-                                      [PASSWORD_SHA256] = 3,
-                                      [PASSWORD_YESCRYPT] = 3 };
+    static const unsigned parts[] = {
+        [PASSWORD_ARGON2ID] = 4, [PASSWORD_BCRYPT] = 3,   [PASSWORD_SHA512] = 3,
+        [PASSWORD_SHA256] = 3,   [PASSWORD_YESCRYPT] = 3, [PASSWORD_APR1] = 2,
+        [PASSWORD_SHA1] = 1
+    };
     bool sha = hash->kind == PASSWORD_SHA512 || hash->kind == PASSWORD_SHA256;
     bool told = !sha || span_find(all, SPAN("$rounds=")) >= 0;
     unsigned left = told ? parts[hash->kind] : parts[hash->kind] - 1;
     size_t len = 0;
 
+    if (hash->kind == PASSWORD_SHA1)
+        return SPAN("{SHA}");
     while (len < all.len && (all.p[len] != '$' || --left > 0))
         len++;
     struct span cost = span_sub(all, 0, len);
@@ -267,6 +299,25 @@ static enum err verify_crypt(const struct password_hash *hash, struct password_s
     return OK;
 }
 
+/* What is made of the password, compared with the end of the hash. */
+static enum err verify_old(const struct password_hash *hash, struct span password, bool *right)
+{
+    char made[SHA1_DIGITS + 1];
+    struct span all = span_text(hash->text), salt, rest;
+    bool good, sha = hash->kind == PASSWORD_SHA1;
+    size_t len = sha ? SHA1_DIGITS : APR1_HASH_DIGITS;
+    _Static_assert((int)SHA1_DIGITS >= (int)APR1_HASH_DIGITS, "room for both");
+    if (sha) {
+        good = sha1_make(password, made);
+    } else {
+        rest = span_sub(all, sizeof("$apr1$") - 1, all.len);
+        good = span_cut(&rest, '$', &salt) && apr1_make(password, salt, made);
+    }
+    *right = good && bytes_equal_constant_time(made, all.p + all.len - len, len);
+    wipe(made, sizeof(made));
+    return good ? OK : ERR_MEMORY;
+}
+
 enum err password_verify(const struct password_hash *hash, struct span password,
                          struct password_scratch *scratch, bool *right)
 {
@@ -276,6 +327,8 @@ enum err password_verify(const struct password_hash *hash, struct span password,
         return OK;
     if (hash->kind == PASSWORD_ARGON2ID)
         return verify_argon2id(hash, password, right);
+    if (hash->kind == PASSWORD_APR1 || hash->kind == PASSWORD_SHA1)
+        return verify_old(hash, password, right);
 
     if (password.len > 0)
         memcpy(scratch->password, password.p, password.len);

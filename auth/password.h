@@ -23,6 +23,8 @@ enum password_kind {
     PASSWORD_SHA512,
     PASSWORD_SHA256,
     PASSWORD_YESCRYPT,
+    PASSWORD_APR1, /* these two are weak: auth/oldhash.h */
+    PASSWORD_SHA1,
 };
 
 struct password_hash {
@@ -34,6 +36,9 @@ struct password_hash {
 MUST_USE enum err password_init(void);
 /* NULL when `text` is a hash that we take; else a sentence that says what to do. */
 const char *password_hash_read(struct span text, struct password_hash *hash);
+
+/* Why a hash that is taken had better not be there; NULL: it is as it should be. */
+const char *password_weakness(const struct password_hash *hash);
 
 /* An argon2id hash of what the gateway itself makes: 19 MiB, two passes. Takes its time. */
 MUST_USE enum err password_make(struct span password, struct password_hash *hash);

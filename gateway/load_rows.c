@@ -506,6 +506,9 @@ const struct option top_rows[] = {
 static const struct option client_cert_rows[] = {
     OPTION_NAMED("ca", struct site_conf, tls.client_cert.ca, OPT_FILE,
                  .help = "PEM bundle of the authorities that sign clients."),
+    OPTION_NAMED("crl", struct site_conf, tls.client_cert.crl, OPT_FILE,
+                 .help = "Revocation lists, PEM: one of each authority that signed anything, "
+                         "or nothing of it is accepted. A reload reads them anew."),
     OPTION_NAMED("require", struct site_conf, tls.client_cert.require, OPT_ENUM,
                  .fallback = "require", .choices = verify_choices,
                  .help = "Whether one must be sent."),

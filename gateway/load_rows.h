@@ -72,7 +72,7 @@ struct site_conf {
         int profile; /* enum tls_profile */
         bool tickets;
         struct {
-            struct path ca;
+            struct path ca, crl;
             int require; /* enum tls_verify */
         } client_cert;
     } tls;

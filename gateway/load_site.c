@@ -460,6 +460,7 @@ static void set_tls(struct site_load *sl, struct site *site, const struct site_c
         .key = conf->tls.key.text,
         .staple = conf->tls.ocsp.text,
         .client_ca = conf->tls.client_cert.ca.text,
+        .client_crl = conf->tls.client_cert.crl.text,
         .verify = client ? (enum tls_verify)conf->tls.client_cert.require : TLS_VERIFY_OFF,
         .profile = (enum tls_profile)conf->tls.profile,
         .tickets = conf->tls.tickets,

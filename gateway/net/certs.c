@@ -120,11 +120,13 @@ static struct identity *identity_of(struct loading *loading)
 
 static struct authority *authority_of(struct loading *loading)
 {
-    struct span key = loading->site->client_ca;
+    struct span paths[] = { loading->site->client_ca, loading->site->client_crl }, key;
+    if (!joined(loading, paths, ARRAY_LEN(paths), &key))
+        return NULL;
     struct authority *authority = table_get(&loading->authorities, key);
     if (authority != NULL)
         return authority;
-    authority = authority_load(key, &loading->problem);
+    authority = authority_load(paths[0], paths[1], &loading->problem);
     if (authority == NULL)
         return NULL;
     authority->next = loading->server->authorities;
@@ -186,7 +188,8 @@ static bool credential_fill(struct loading *loading, struct credential *credenti
 static struct credential *credential_of(struct loading *loading)
 {
     const struct tls_site *site = loading->site;
-    struct span paths[] = { site->cert, site->key, site->staple, site->client_ca };
+    struct span paths[] = { site->cert, site->key, site->staple, site->client_ca,
+                            site->client_crl };
     struct span key;
     if (!joined(loading, paths, ARRAY_LEN(paths), &key))
         return NULL;
@@ -215,6 +218,8 @@ static bool site_context(struct loading *loading, struct server_site *site)
         text_char(&text, '\0');
     }
     text_add(&text, loading->site->client_ca);
+    text_char(&text, '\0');
+    text_add(&text, loading->site->client_crl);
     text_char(&text, (char)('0' + (int)site->verify));
     if (text.overflow)
         return problem_say(&loading->problem, loading->site->cert, "out of memory");
@@ -253,6 +258,9 @@ static bool site_load(struct loading *loading, struct server_site *site, int ind
             return false;
     if (from->cert.len == 0)
         return true;
+    if (from->client_crl.len > 0 && from->client_ca.len == 0)
+        return problem_say(&loading->problem, from->client_crl,
+                           "a revocation list, but no CA whose it could be");
     if (from->verify != TLS_VERIFY_OFF && from->client_ca.len == 0)
         return problem_say(&loading->problem, from->cert,
                            "client certificates are asked for, but no CA is given for them");
@@ -347,7 +355,7 @@ static bool client_trust(SSL_CTX *ctx, const struct tls_client_conf *conf,
     if (!conf->verify)
         return true;
     struct span bundle = conf->ca.len > 0 ? conf->ca : SPAN(SYSTEM_BUNDLE);
-    struct authority *authority = authority_load(bundle, problem);
+    struct authority *authority = authority_load(bundle, SPAN(""), problem);
     if (authority == NULL)
         return false;
     SSL_CTX_set1_cert_store(ctx, authority->store);

@@ -24,8 +24,9 @@ struct tls_site {
     size_t host_count;
     /* PEM files, NUL-terminated; the chain in `cert`. Empty: no TLS for this site's hosts. */
     struct span cert, key;
-    struct span staple;    /* DER OCSP response, NUL-terminated path, or empty */
-    struct span client_ca; /* PEM bundle, or empty */
+    struct span staple;     /* DER OCSP response, NUL-terminated path, or empty */
+    struct span client_ca;  /* PEM bundle, or empty */
+    struct span client_crl; /* PEM revocation lists, or empty: none is looked at */
     enum tls_verify verify;
     enum tls_profile profile;
     bool tickets;

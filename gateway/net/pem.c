@@ -143,7 +143,46 @@ static bool authority_add(struct authority *authority, X509 *certificate)
     return X509_STORE_add_cert(authority->store, certificate) == 1;
 }
 
-struct authority *authority_load(struct span bundle, const struct problem *problem)
+static void warn_of_crl(const X509_CRL *crl, struct span file)
+{
+    const ASN1_TIME *next = X509_CRL_get0_nextUpdate(crl);
+    if (next != NULL && X509_cmp_current_time(next) < 0)
+        log_warn("revocation list has expired: no certificate of its authority is accepted, "
+                 "fetch a new one",
+                 F_SPAN("file", file));
+}
+
+/*
+ * Every authority of a chain has to have its list, or what it signed is refused: a list that is
+ * missing or old would let in just those who it is about (RFC 5280 section 6.3).
+ */
+static bool authority_crls(struct authority *authority, struct span file,
+                           const struct problem *problem)
+{
+    unsigned count = 0;
+    bool good = true;
+    BIO *bio = open_file(file, problem);
+    if (bio == NULL)
+        return false;
+    for (X509_CRL *crl; good && (crl = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL)) != NULL;
+         count++) {
+        warn_of_crl(crl, file);
+        good = X509_STORE_add_crl(authority->store, crl) == 1;
+        X509_CRL_free(crl);
+    }
+    BIO_free(bio);
+    bool ended = ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_PEM &&
+                 ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    if (!good || !ended || count == 0)
+        return problem_say(problem, file, ended ? "no revocation list in it" : tls_reason());
+    ERR_clear_error();
+    return X509_STORE_set_flags(authority->store,
+                                X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL) == 1 ||
+           problem_say(problem, file, tls_reason());
+}
+
+struct authority *authority_load(struct span bundle, struct span crl,
+                                 const struct problem *problem)
 {
     STACK_OF(X509) *certificates = read_certificates(bundle, problem);
     if (certificates == NULL)
@@ -158,9 +197,10 @@ struct authority *authority_load(struct span bundle, const struct problem *probl
     for (int i = 0; good && i < sk_X509_num(certificates); i++)
         good = authority_add(authority, sk_X509_value(certificates, i));
     sk_X509_pop_free(certificates, X509_free);
-    if (good)
+    if (!good)
+        (void)problem_say(problem, bundle, tls_reason());
+    if (good && (crl.len == 0 || authority_crls(authority, crl, problem)))
         return authority;
-    (void)problem_say(problem, bundle, tls_reason());
     authority_free(authority);
     return NULL;
 }

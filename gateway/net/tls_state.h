@@ -117,7 +117,9 @@ bool problem_say(const struct problem *problem, struct span file, const char *re
 struct identity *identity_load(struct span cert, struct span key,
                                const struct problem *problem);
 void identity_free(struct identity *identity);
-struct authority *authority_load(struct span bundle, const struct problem *problem);
+/* `crl` may be empty. */
+struct authority *authority_load(struct span bundle, struct span crl,
+                                 const struct problem *problem);
 void authority_free(struct authority *authority);
 
 /* staple.c */

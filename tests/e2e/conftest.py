@@ -45,6 +45,24 @@ class Authority:
         return pair
 
 
+    def revocations(self, name, *revoked, until="+10d"):
+        """A list of revoked certificates, in force until then (faketime is not needed: openssl takes the end)."""
+        folder = os.path.join(self.folder, name + ".d")
+        os.makedirs(folder)
+        with open(os.path.join(folder, "index"), "w") as index:
+            for pair in revoked:
+                serial = subprocess.run(["openssl", "x509", "-in", pair.cert, "-noout", "-serial"], check=True,
+                                        capture_output=True, text=True).stdout.strip().split("=")[1]
+                index.write(f"R\t490101000000Z\t250101000000Z\t{serial}\tunknown\t/CN=x\n")
+        config, path = os.path.join(folder, "cnf"), os.path.join(self.folder, name + ".crl")
+        with open(config, "w") as file:
+            file.write(f"[ca]\ndefault_ca=a\n[a]\ndatabase={folder}/index\ndefault_md=sha256\n")
+        ends = ["-crldays", "10"] if until == "+10d" else ["-crl_lastupdate", "200101000000Z", "-crl_nextupdate", until]
+        self._openssl("ca", "-gencrl", "-config", config, "-cert", self.ca.cert, "-keyfile", self.ca.key, "-out", path,
+                      *ends)
+        return path
+
+
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pki")

@@ -1,5 +1,6 @@
 """Client certificates as users: by alternative name, one of a kind, of the site's own CA only."""
 import ssl
+import shutil
 
 import pytest
 from harness import Cut, Origin, Sallyport, plain, response, says
@@ -74,3 +75,61 @@ def test_one_of_the_other_sites_authority(gateway, authority, other_authority):
 def test_fields_are_no_certificate(gateway, authority):
     fields = [("X-Client-Cert", "ann"), ("X-SSL-Client-Verify", "SUCCESS"), ("Client-Cert", ":MIIB:")]
     assert ask(gateway, authority, "one.test", fields=fields).status == 401
+
+
+# ---- revocation --------------------------------------------------------------------------------
+
+
+def status(gateway, authority, pair):
+    try:
+        return ask(gateway, authority, "crl.test", pair).status
+    except (ssl.SSLError, ConnectionError, Cut):
+        return None  # the handshake already
+
+
+def test_revoked(authority, tmp_path_factory):
+    """Refused in a handshake, in a session that is resumed after a reload, and all are where the list is old."""
+    site = authority.issue("crlsite", "crl.test")
+    good, bad = (authority.issue(f"crl{n}", client=True, names=f"email:{n}@x.test") for n in ("good", "bad"))
+    folder = tmp_path_factory.mktemp("crl")
+    folder.chmod(0o755)
+    lists = {"none": authority.revocations("none"), "bad": authority.revocations("bad", bad),
+             "old": authority.revocations("old", bad, until="210101000000Z")}
+    path = str(folder / "clients.crl")
+    shutil.copy(lists["none"], path)
+    with Origin(says(response(200, b"inside"))) as origin:
+        made = plain(origin, {"listen": {"https": "127.0.0.1:0"}})
+        made["sites"][0].update(host="crl.test", certificate={"name": "email"}, tls={
+            "cert": site.cert, "key": site.key,
+            "client_cert": {"ca": authority.ca.cert, "crl": path, "require": "optional"}})
+        with Sallyport(made) as gateway:
+            assert status(gateway, authority, good) == status(gateway, authority, bad) == 200
+            # Two sessions to be resumed behind the reload.
+            resumed = {}
+            for pair in (good, bad):
+                context = ssl.create_default_context(cafile=authority.ca.cert)
+                context.load_cert_chain(pair.cert, pair.key)
+                with gateway.tls_client(context, "crl.test") as client:
+                    assert client.ask(host="crl.test").status == 200
+                    resumed[pair.cert] = (context, client.sock.session)
+            shutil.copy(lists["bad"], path)
+            assert gateway.reload().returncode == 0
+            assert status(gateway, authority, good) == 200
+            assert status(gateway, authority, bad) in (None, 400, 401)
+            for pair, allowed in ((good, (200,)), (bad, (None, 400, 401))):
+                context, session = resumed[pair.cert]
+                try:
+                    with gateway.tls_client(context, "crl.test", session=session) as client:
+                        answer = client.ask(host="crl.test").status
+                except (ssl.SSLError, ConnectionError, Cut):
+                    answer = None
+                assert answer in allowed, pair.cert
+            shutil.copy(lists["old"], path)
+            assert gateway.reload().returncode == 0
+            assert status(gateway, authority, good) in (None, 400, 401)
+            # A list that is none is refused at load, and what was known stays.
+            with open(path, "w", encoding="ascii") as file:
+                file.write("no list\n")
+            assert gateway.reload().returncode == 2
+            # Who sends none is nobody, with or without a list.
+            assert ask(gateway, authority, "crl.test").status == 401

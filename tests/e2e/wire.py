@@ -152,7 +152,7 @@ def body_of(reader, message, sink=None):
 class Client:
     """One connection. `send` takes bytes; `answer` reads one strict answer."""
 
-    def __init__(self, address, tls=None, name=None, timeout=10.0, rcvbuf=None, source=None):
+    def __init__(self, address, tls=None, name=None, timeout=10.0, rcvbuf=None, source=None, session=None):
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         if rcvbuf:
@@ -163,7 +163,7 @@ class Client:
         self.sock.connect(address)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
-            self.sock = tls.wrap_socket(self.sock, server_hostname=name)
+            self.sock = tls.wrap_socket(self.sock, server_hostname=name, session=session)
         self.reader = Reader(self.sock)
 
     def __enter__(self):

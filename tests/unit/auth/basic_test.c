@@ -383,7 +383,8 @@ static void complains_of_bad_files(void **state)
     static const struct {
         const char *text, *says;
     } rows[] = {
-        { "bob:$apr1$a$b\n", ":1: $apr1$ is MD5" },
+        { "bob:$apr1$a$b\n", ":1: this $apr1$ hash is malformed" },
+        { "bob:$1$a$b\n", ":1: $1$ is MD5" },
         { "bob\n", ":1: not a line" },
         { "bob:" HASH_2B "\nbob:" HASH_2B "\n", ":2: the user stands twice" },
         { "bob:" HASH_2B "\n\nann:" HASH_2B "\n", ":3: the user stands twice" },

@@ -18,5 +18,7 @@
     "$5$rounds=1000$TbnyWOQ0BTz.5cR5$Zdj8YodUkdSaIjaG2GGP/xOaM4.BuARKreenKGPQRi2"
 #define HASH_YESCRYPT                                                                          \
     "$y$j75$ab3OXGtSeLayZSD1Z3X5C0$Npz5oUUQCDdjiXDKQpGkjGdEN382grtuFUx/faw2rs6"
+#define HASH_APR1 "$apr1$saltsalt$HIDXe7D36X22w1CH4M1cQ."
+#define HASH_SHA1 "{SHA}W8r/fyL/UzygmbNAjq2HbA67qac="
 
 #endif

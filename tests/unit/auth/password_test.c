@@ -27,9 +27,10 @@ static bool verify(const char *text, struct span password)
 static void knows_right_from_wrong(void **state)
 {
     (void)state;
-    static const char *const hashes[] = { HASH_ARGON2ID, HASH_2B,      HASH_2Y,
-                                          HASH_2A,       HASH_SHA512,  HASH_SHA512_PLAIN,
-                                          HASH_SHA256,   HASH_YESCRYPT };
+    static const char *const hashes[] = { HASH_ARGON2ID, HASH_2B,       HASH_2Y,
+                                          HASH_2A,       HASH_SHA512,   HASH_SHA512_PLAIN,
+                                          HASH_SHA256,   HASH_YESCRYPT, HASH_APR1,
+                                          HASH_SHA1 };
     for (size_t i = 0; i < ARRAY_LEN(hashes); i++) {
         assert_true(verify(hashes[i], SPAN("open sesame")));
         assert_false(verify(hashes[i], SPAN("open sesamf")));
@@ -39,6 +40,27 @@ static void knows_right_from_wrong(void **state)
         /* crypt(3) would stop at the NUL and see the right one. */
         assert_false(verify(hashes[i], SPAN("open sesame\0x")));
     }
+}
+
+/* `openssl passwd -apr1`: blocks of MD5, salts short and long, nothing at all. */
+static void old_hashes_are_those_of_others(void **state)
+{
+    (void)state;
+    assert_true(verify("$apr1$x$tMwYqBfQwi3FYAr0aJc8M/", SPAN("")));
+    assert_true(verify("$apr1$abcdefgh$nVWT2mVJ1a1c9VK2aSQHC1",
+                       SPAN("a password that is longer than one block of MD5, which has 64 "
+                            "bytes: 12345")));
+    assert_false(verify("$apr1$abcdefgi$nVWT2mVJ1a1c9VK2aSQHC1",
+                        SPAN("a password that is longer than one block of MD5, which has 64 "
+                             "bytes: 12345")));
+    struct password_hash hash;
+    static const char *const weak[] = { HASH_APR1, HASH_SHA1 }, *const good[] = { HASH_2B };
+    for (size_t i = 0; i < ARRAY_LEN(weak); i++) {
+        assert_null(password_hash_read(span_text(weak[i]), &hash));
+        assert_non_null(strstr(password_weakness(&hash), "htpasswd -B"));
+    }
+    assert_null(password_hash_read(span_text(good[0]), &hash));
+    assert_null(password_weakness(&hash));
 }
 
 static void hashes_of_one_cost_are_alike(void **state)
@@ -53,6 +75,8 @@ static void hashes_of_one_cost_are_alike(void **state)
         { HASH_SHA512_PLAIN, "$6" },
         { HASH_SHA256, "$5$rounds=1000" },
         { HASH_YESCRYPT, "$y$j75" },
+        { HASH_APR1, "$apr1" },
+        { HASH_SHA1, "{SHA}" },
     };
 
     (void)state;
@@ -140,8 +164,11 @@ static void names_the_remedy_for_weak_kinds(void **state)
         const char *text, *says;
     } rows[] = {
         { "$apr1$salt$hash", "$apr1$" },
+        { "$apr1$saltsalts$HIDXe7D36X22w1CH4M1cQ.", "$apr1$" },
+        { "{SHA}W8r/fyL/UzygmbNAjq2HbA67qac", "{SHA}" },
+        { "{SHA}W8r/fyL/UzygmbNAjq2HbA67qa==", "{SHA}" },
+        { "{SHA}W8r/fyL.UzygmbNAjq2HbA67qac=", "{SHA}" },
         { "$1$salt$hash", "$1$" },
-        { "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "{SHA}" },
         { "$2x$04$" REST_BCRYPT, "$2x$" },
         { "$argon2i$v=19$m=64,t=1,p=1$a$b", "argon2id" },
         { "secret", "no password hash" },
@@ -160,6 +187,7 @@ int main(void)
     if (password_init() != OK)
         return 1;
     return RUN(TEST(knows_right_from_wrong), TEST(hashes_of_one_cost_are_alike),
-               TEST(bounds_the_password), TEST(caps_the_cost), TEST(refuses_the_malformed),
+               TEST(old_hashes_are_those_of_others), TEST(bounds_the_password),
+               TEST(caps_the_cost), TEST(refuses_the_malformed),
                TEST(names_the_remedy_for_weak_kinds));
 }

@@ -284,7 +284,7 @@ static void test_dead_writer(void **state)
 }
 
 struct refusal {
-    const char *cert, *key, *staple, *client_ca;
+    const char *cert, *key, *staple, *client_ca, *client_crl;
     enum tls_verify verify;
     const char *hosts[2];
     const char *why; /* its end; NULL: accepted */
@@ -326,6 +326,22 @@ static const struct refusal refusals[] = {
       .verify = TLS_VERIFY_REQUIRE,
       .client_ca = "empty",
       .why = "empty: no certificate in it" },
+    { .cert = "site",
+      .key = "site.key",
+      .client_crl = "site",
+      .why = "site: a revocation list, but no CA whose it could be" },
+    { .cert = "site",
+      .key = "site.key",
+      .verify = TLS_VERIFY_REQUIRE,
+      .client_ca = "ca",
+      .client_crl = "site",
+      .why = "site: no revocation list in it" },
+    { .cert = "site",
+      .key = "site.key",
+      .verify = TLS_VERIFY_REQUIRE,
+      .client_ca = "ca",
+      .client_crl = "none",
+      .why = "none: No such file or directory" },
     { .cert = "site",
       .key = "site.key",
       .hosts = { "x.example", "X.example" },
@@ -378,6 +394,7 @@ static void test_refused_at_load(void **state)
                                           .key = optional(row->key),
                                           .staple = optional(row->staple),
                                           .client_ca = optional(row->client_ca),
+                                          .client_crl = optional(row->client_crl),
                                           .verify = row->verify };
         struct span why = SPAN("");
         struct tls_server *server = tls_server_new(sites, 2, NULL, &ends_arena, &why);
