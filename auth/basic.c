@@ -6,9 +6,9 @@
  * Without credentials the client is asked for them; wrong ones, malformed ones and unknown
  * users get one and the same answer after one and the same work: an unknown user's password is
  * checked against the first user's hash, and the result thrown away. What was right a minute
- * ago is not hashed again. Upstream does not see the password unless it is told to, and sees
- * the user's name only in the field that `pass` names, never in a client's own copy of that
- * field.
+ * ago is not hashed again. Guesses are slowed before they cost anything (auth/lockout.h).
+ * Upstream does not see the password unless it is told to, and sees the user's name only in the
+ * field that `pass` names, never in a client's own copy of that field.
  *
  * One cache serves all `basic` stages of a worker. It hangs on the locals of those stages,
  * counted, and is found there by the next one that attaches: so there is no global, and the
@@ -24,6 +24,7 @@
 #include "auth/hashpool.h"
 #include "auth/htpasswd.h"
 #include "auth/lend.h"
+#include "auth/lockout.h"
 #include "conf/schema.h"
 #include "gateway/base/file.h"
 #include "gateway/base/table.h"
@@ -57,6 +58,7 @@ struct basic_conf {
     struct span pass;
     bool forward_credentials;
 
+    struct lockout lockout;
     struct table by_name; /* to struct user */
     struct user *all;
     const struct user *typical; /* its hash stands for those of unknown users */
@@ -77,6 +79,7 @@ struct basic_local {
 /* Of a transaction that waits for its hash. */
 struct basic_state {
     const struct user *user; /* NULL: unknown, and the hash is for show */
+    struct span name;        /* as it was typed */
     struct cred_tag tag;
 };
 
@@ -272,6 +275,10 @@ static enum err open_basic(void *base, struct setup *setup)
          pass_good = lend_name_valid(setup, "pass", conf->pass);
     if (!gather_users(conf, setup) || !challenge || !pass_good)
         return ERR_CONFIG;
+    void *counts = setup->shared(setup, "lockout", LOCKOUT_LAYOUT, lockout_bytes());
+    if (counts == NULL)
+        return ERR_CONFIG;
+    lockout_over(&conf->lockout, counts, setup->boot_key);
     conf->typical = typical_of(conf->all);
     warn_of_hashes(conf, setup);
     if (conf->typical == NULL) {
@@ -365,17 +372,45 @@ static struct verdict accept_user(struct call *c, const struct user *user)
     return pass();
 }
 
+static struct attempt attempt_of(struct call *c, struct span name)
+{
+    const struct basic_conf *conf = c->conf;
+    struct attempt attempt = { .user = name,
+                               .client = &c->txn->client,
+                               .now_s = c->txn->clock->wall_us / 1000000u,
+                               .ja4 = txn_ja4(c->txn) };
+    attempt.known = lockout_was_here(&conf->lockout, &attempt);
+    return attempt;
+}
+
+/* No challenge: browsers would ask for the password once more, at once. */
+static struct verdict locked(struct call *c, uint64_t wait_s)
+{
+    struct reply *reply = reply_new(c->txn, 0);
+    struct text after = text_growing(c->txn->arena, 24);
+    text_uint(&after, wait_s);
+    if (reply == NULL || after.overflow ||
+        !reply_field(reply, SPAN("Retry-After"), text_span(&after)))
+        return fail(REASON_MEMORY);
+    fact_set_auth_detail(c, "basic-wait");
+    return deny_with(REASON_AUTH_LOCKED, reply);
+}
+
 /* The hash is computed. */
 static struct verdict judge(struct call *c)
 {
+    const struct basic_conf *conf = c->conf;
     const struct basic_local *local = c->local;
     const struct basic_state *state = c->state;
+    struct attempt attempt = attempt_of(c, state->name);
     if (c->error != OK)
         return fail(REASON_STAGE_FAILED);
     bool right = *(const bool *)c->answer;
-    if (!right || state->user == NULL)
+    if (!right || state->user == NULL) {
+        lockout_failed(&conf->lockout, &attempt);
         return challenge(c, REASON_AUTH_FAILED);
-
+    }
+    lockout_proved(&conf->lockout, &attempt);
     credcache_add(local->shared->cache, &state->tag, clock_ms(c->txn->clock));
     return accept_user(c, state->user);
 }
@@ -394,11 +429,19 @@ static struct verdict check(struct call *c, struct span name, struct span passwo
     if (cached && user != NULL)
         return accept_user(c, user);
 
+    /* Before the dear work. Those at a time are as many as the pool takes of one client. */
+    struct attempt attempt = attempt_of(c, name);
+    uint64_t wait_s = lockout_look(&conf->lockout, &attempt);
+    if (wait_s > 0)
+        return locked(c, wait_s);
+    struct span kept = arena_copy(c->txn->arena, name);
+    if (kept.p == NULL)
+        return fail(REASON_MEMORY);
     struct op *op =
         hashpool_verify(local->shared->pool, &judged_by->hash, password, &c->txn->client);
     if (op == NULL)
         return busy(c);
-    *state = (struct basic_state){ .user = user, .tag = tag };
+    *state = (struct basic_state){ .user = user, .name = kept, .tag = tag };
     return wait_for(c, op, judge);
 }
 
@@ -473,6 +516,7 @@ static struct verdict basic_head(struct call *c)
 const struct stage_type basic_stage = {
     .name = "basic",
     .summary = "Asks for a name and a password (RFC 7617).",
+    .remembers = true,
     .options = basic_options,
     .conf_size = sizeof(struct basic_conf),
     .local_size = sizeof(struct basic_local),

@@ -8,7 +8,7 @@
 
 #include "gateway/base/text.h"
 
-enum { PAYLOAD_BITS = 24, KEY_BYTES_MAX = 512 };
+enum { PAYLOAD_BITS = 24, KEY_BYTES_MAX = 512, MARK_STEP_S = 30 };
 #define PAYLOAD ((UINT64_C(1) << PAYLOAD_BITS) - 1)
 
 enum kind {
@@ -19,7 +19,12 @@ enum kind {
     KIND_SPREAD,
     KIND_SHUT,
     KIND_STEP,
-    KIND_CODE
+    KIND_CODE,
+    KIND_HOME,
+    KIND_TOOL_SPREAD,
+    KIND_TOOL_WRONG,
+    KIND_TOOL_RIGHT,
+    KIND_TOOL_PACE,
 };
 
 static const struct pauses {
@@ -179,10 +184,80 @@ static uint64_t shut_left(const struct lockout *lockout, const struct attempt *a
     return left < LOCKOUT_SHUT_S ? left : LOCKOUT_SHUT_S;
 }
 
-uint64_t lockout_begin(const struct lockout *lockout, const struct attempt *attempt)
+/* ---- tools ---- */
+
+struct windowed {
+    uint64_t now_s, payload;
+};
+
+static bool in_window(uint64_t number, uint64_t now_s)
+{
+    uint64_t began_s = number >> PAYLOAD_BITS;
+    return began_s <= now_s && now_s - began_s <= LOCKOUT_SPREAD_S;
+}
+
+static bool step_one_more(void *ctx, uint64_t seen, uint64_t *next)
+{
+    const struct windowed *window = ctx;
+    bool same = in_window(seen, window->now_s);
+    uint64_t count = same ? seen & PAYLOAD : 0;
+    count += count < PAYLOAD;
+    *next = (same ? seen & ~PAYLOAD : window->now_s << PAYLOAD_BITS) | count;
+    return true;
+}
+
+static void count_tool(const struct lockout *lockout, enum kind kind,
+                       const struct attempt *attempt)
+{
+    struct windowed window = { .now_s = attempt->now_s };
+    if (attempt->ja4.len == 0)
+        return;
+    enum err err =
+        cells_change(&lockout->counts, key_of(lockout, kind, NULL, attempt->ja4, none),
+                     stale_number(attempt->now_s), step_one_more, &window, NULL);
+    (void)err; /* under a storm one more or less is of no weight */
+}
+
+static uint64_t tool_number(const struct lockout *lockout, enum kind kind,
+                            const struct attempt *attempt)
+{
+    uint64_t number =
+        cells_get(&lockout->counts, key_of(lockout, kind, NULL, attempt->ja4, none));
+    return in_window(number, attempt->now_s) ? number & PAYLOAD : 0;
+}
+
+static bool is_tool(const struct lockout *lockout, const struct attempt *attempt)
+{
+    uint64_t wrong = tool_number(lockout, KIND_TOOL_WRONG, attempt);
+    uint64_t right = tool_number(lockout, KIND_TOOL_RIGHT, attempt);
+    return wrong >= LOCKOUT_TOOL_WRONG && right * LOCKOUT_TOOL_RATIO < wrong &&
+           __builtin_popcountll(tool_number(lockout, KIND_TOOL_SPREAD, attempt)) >=
+               LOCKOUT_SPREAD_MAX;
+}
+
+static bool step_pace(void *ctx, uint64_t seen, uint64_t *next)
+{
+    struct windowed *window = ctx;
+    window->payload = seen >> PAYLOAD_BITS == window->now_s; /* somebody had this second */
+    *next = window->now_s << PAYLOAD_BITS;
+    return window->payload == 0;
+}
+
+/* One a second of them all. */
+static uint64_t tool_wait(const struct lockout *lockout, const struct attempt *attempt)
+{
+    struct windowed window = { .now_s = attempt->now_s };
+    if (attempt->known || attempt->ja4.len == 0 || !is_tool(lockout, attempt))
+        return 0;
+    enum err err = cells_change(&lockout->counts,
+                                key_of(lockout, KIND_TOOL_PACE, NULL, attempt->ja4, none),
+                                stale_number(attempt->now_s), step_pace, &window, NULL);
+    return err != OK || window.payload != 0 ? 2 : 0;
+}
+
+uint64_t lockout_look(const struct lockout *lockout, const struct attempt *attempt)
 {
     uint64_t longest = attempt->known ? 0 : shut_left(lockout, attempt);
-    /* Look at all, then count all: who has to wait for one does not count for the others. */
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         if (!counts_for(kinds[i], attempt))
             continue;
@@ -190,6 +265,13 @@ uint64_t lockout_begin(const struct lockout *lockout, const struct attempt *atte
         uint64_t wait_s = wait_of(kinds[i], number, attempt->now_s);
         longest = wait_s > longest ? wait_s : longest;
     }
+    return longest > 0 ? longest : tool_wait(lockout, attempt);
+}
+
+uint64_t lockout_begin(const struct lockout *lockout, const struct attempt *attempt)
+{
+    /* Look at all, then count all: who has to wait for one does not count for the others. */
+    uint64_t longest = lockout_look(lockout, attempt);
     for (size_t i = 0; longest == 0 && i < ARRAY_LEN(kinds); i++) {
         if (!counts_for(kinds[i], attempt))
             continue;
@@ -205,6 +287,7 @@ void lockout_right(const struct lockout *lockout, const struct attempt *attempt)
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         if (counts_for(kinds[i], attempt))
             take_back(lockout, count_key(lockout, kinds[i], attempt), kinds[i] == KIND_PAIR);
+    count_tool(lockout, KIND_TOOL_RIGHT, attempt);
 }
 
 void lockout_undone(const struct lockout *lockout, const struct attempt *attempt)
@@ -243,12 +326,51 @@ void lockout_wrong(const struct lockout *lockout, const struct attempt *attempt)
     struct cell_key key = key_of(lockout, KIND_SPREAD, attempt->client, none, none);
     if (attempt->known)
         return; /* whoever it is, not somebody who tries one account after the other */
+    count_tool(lockout, KIND_TOOL_WRONG, attempt);
+    if (attempt->ja4.len > 0) {
+        struct spreading tool = spreading;
+        enum err noted = cells_change(
+            &lockout->counts, key_of(lockout, KIND_TOOL_SPREAD, NULL, attempt->ja4, none),
+            stale_number(attempt->now_s), step_spread, &tool, NULL);
+        (void)noted;
+    }
     enum err err = cells_change(&lockout->counts, key, stale_number(attempt->now_s),
                                 step_spread, &spreading, NULL);
     if (err == OK && spreading.over)
         cells_store(&lockout->counts, key_of(lockout, KIND_SHUT, attempt->client, none, none),
                     (attempt->now_s + LOCKOUT_SHUT_S) << PAYLOAD_BITS,
                     stale_number(attempt->now_s));
+}
+
+/* ---- without counting beforehand ---- */
+
+void lockout_failed(const struct lockout *lockout, const struct attempt *attempt)
+{
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (counts_for(kinds[i], attempt))
+            (void)count_one(lockout, count_key(lockout, kinds[i], attempt), kinds[i],
+                            attempt->now_s);
+    lockout_wrong(lockout, attempt);
+}
+
+static struct cell_key home_key(const struct lockout *lockout, const struct attempt *attempt)
+{
+    return key_of(lockout, KIND_HOME, attempt->client, attempt->user, none);
+}
+
+void lockout_proved(const struct lockout *lockout, const struct attempt *attempt)
+{
+    take_back(lockout, count_key(lockout, KIND_PAIR, attempt), true);
+    count_tool(lockout, KIND_TOOL_RIGHT, attempt);
+    /* In steps, as all that stands there. */
+    cells_store(&lockout->marks, home_key(lockout, attempt), attempt->now_s / MARK_STEP_S, 0);
+}
+
+bool lockout_was_here(const struct lockout *lockout, const struct attempt *attempt)
+{
+    uint64_t step = cells_get(&lockout->marks, home_key(lockout, attempt));
+    uint64_t now = attempt->now_s / MARK_STEP_S;
+    return step != 0 && step <= now && now - step <= LOCKOUT_HOME_S / MARK_STEP_S;
 }
 
 /* ---- second factors ---- */

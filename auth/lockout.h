@@ -10,6 +10,10 @@
  * anybody else: neither for guesses from afar nor for a neighbour behind the same address. Who
  * fails with many different accounts is shut out of signing in for a while.
  *
+ * A tool that tries stolen passwords from thousands of addresses has one TLS fingerprint (JA4).
+ * One that fails with many accounts and hardly ever succeeds may try one a second, all its
+ * addresses together: but no more than slowed, for a browser may have it, too.
+ *
  * Names are counted whether they exist or not, and nothing here says which.
  */
 #ifndef SALLYPORT_LOCKOUT_H
@@ -20,7 +24,7 @@
 #include "gateway/store/cells.h"
 
 enum {
-    LOCKOUT_LAYOUT = 1,
+    LOCKOUT_LAYOUT = 2,
     LOCKOUT_CELLS = 65536,
     LOCKOUT_MARKS = 65536,
     LOCKOUT_FORGET_S = 3600, /* without an attempt */
@@ -34,6 +38,9 @@ enum {
     LOCKOUT_SPREAD_MAX = 12, /* of the bits: about 16 accounts ... */
     LOCKOUT_SPREAD_S = 600,  /* ... within so long */
     LOCKOUT_SHUT_S = 900,
+    LOCKOUT_TOOL_WRONG = 50, /* failures of a fingerprint, within LOCKOUT_SPREAD_S ... */
+    LOCKOUT_TOOL_RATIO = 10, /* ... and so many times as many as sign-ins */
+    LOCKOUT_HOME_S = 30 * 86400,
 };
 
 struct lockout {
@@ -49,6 +56,7 @@ struct attempt {
     const struct addr *client;
     bool known; /* this browser has signed in to it before */
     uint64_t now_s;
+    struct span ja4; /* may be empty */
 };
 
 /* 0: counted, and may go on; else seconds to wait, and nothing was counted. */
@@ -57,6 +65,16 @@ MUST_USE uint64_t lockout_begin(const struct lockout *lockout, const struct atte
 void lockout_wrong(const struct lockout *lockout, const struct attempt *attempt);
 void lockout_right(const struct lockout *lockout, const struct attempt *attempt);
 void lockout_undone(const struct lockout *lockout, const struct attempt *attempt);
+
+/*
+ * For who cannot count beforehand, for a good password comes many times at once, and whose
+ * attempts at a time are few anyway. Seconds to wait; then it was wrong, or right: from then on
+ * this account has a count of its own at this address (`known` of later attempts).
+ */
+uint64_t lockout_look(const struct lockout *lockout, const struct attempt *attempt);
+void lockout_failed(const struct lockout *lockout, const struct attempt *attempt);
+void lockout_proved(const struct lockout *lockout, const struct attempt *attempt);
+bool lockout_was_here(const struct lockout *lockout, const struct attempt *attempt);
 
 /* The same for second factors; only a right one takes back what was counted. */
 MUST_USE uint64_t lockout_second_begin(const struct lockout *lockout, struct span user,

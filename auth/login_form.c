@@ -236,7 +236,8 @@ static struct attempt attempt_of(struct call *c)
     return (struct attempt){ .user = span_text(state->user),
                              .client = &c->txn->client,
                              .known = state->known,
-                             .now_s = now_of(c) };
+                             .now_s = now_of(c),
+                             .ja4 = txn_ja4(c->txn) };
 }
 
 static struct verdict go_to_second(struct call *c, const struct user_entry *entry,

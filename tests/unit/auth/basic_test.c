@@ -1,6 +1,8 @@
 /* Basic authentication under the chain: who gets in, one answer for all others, and at load. */
 #include "auth/basic.h"
 
+#include "auth/lockout.h"
+
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -377,6 +379,32 @@ static void reads_a_file_of_users(void **state)
     kit_close(&kit);
 }
 
+/* Guesses cost a hash each; so they are refused before it, and whoever has proved it here goes
+ * on, from the cache and, when that has forgotten, beside the guesses. */
+static void slows_who_guesses(void **state)
+{
+    (void)state;
+    open_usual();
+    assert_true(addr_parse(SPAN("192.0.2.1"), &kit.txn.client));
+    for (unsigned i = 0; i < LOCKOUT_PAIR_FREE; i++)
+        assert_challenged(ask_with(basic(SPAN("nobody:x"))), REASON_AUTH_FAILED);
+    struct verdict verdict = ask_with(basic(SPAN("nobody:x")));
+    assert_int_equal(verdict.action, ACTION_DENY);
+    assert_int_equal(verdict.reason, REASON_AUTH_LOCKED);
+    assert_text(kit_reply_field(&verdict, "Retry-After"), "1");
+    assert_int_equal(resumes(), 0);
+    /* Somebody who exists is slowed alike. */
+    for (unsigned i = 0; i < LOCKOUT_PAIR_FREE; i++)
+        assert_challenged(ask_with(basic(SPAN("ann:x"))), REASON_AUTH_FAILED);
+    assert_int_equal(ask_with(basic(SPAN("ann:x"))).reason, REASON_AUTH_LOCKED);
+    assert_int_equal(ask_with(basic(SPAN("ann:open sesame"))).reason, REASON_AUTH_LOCKED);
+    kit.worker.loop.clock.wall_us += UINT64_C(1000000) * LOCKOUT_PAUSE_MAX_S;
+    assert_int_equal(ask_with(basic(SPAN("ann:open sesame"))).action, ACTION_PASS);
+    assert_int_equal(ask_with(basic(SPAN("ann:open sesame"))).action, ACTION_PASS);
+    assert_int_equal(resumes(), 0);
+    kit_close(&kit);
+}
+
 static void complains_of_bad_files(void **state)
 {
     (void)state;
@@ -447,6 +475,6 @@ int main(void)
                TEST(upstream_sees_the_name_and_not_the_password),
                TEST(detect_lets_nobody_pass_as_somebody), TEST(a_full_queue_is_busy),
                TEST(stages_of_a_worker_share_a_pool), TEST(reads_a_file_of_users),
-               TEST(complains_of_bad_files), TEST(complains_of_what_cannot_be),
-               TEST(nothing_configured_is_idle));
+               TEST(slows_who_guesses), TEST(complains_of_bad_files),
+               TEST(complains_of_what_cannot_be), TEST(nothing_configured_is_idle));
 }

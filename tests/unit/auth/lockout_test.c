@@ -34,7 +34,7 @@ static int tear_down(void **state)
 
 static uint64_t try_as(const char *user, const struct addr *client, uint64_t now_s, bool known)
 {
-    struct attempt attempt = { span_text(user), client, known, now_s };
+    struct attempt attempt = { span_text(user), client, known, now_s, SPAN_INIT("") };
     uint64_t wait_s = lockout_begin(&lockout, &attempt);
     if (wait_s == 0)
         lockout_wrong(&lockout, &attempt);
@@ -64,7 +64,7 @@ static void pauses_double_up_to_a_limit(void **state)
 static void a_right_one_clears_the_account_there(void **state)
 {
     (void)state;
-    struct attempt attempt = { SPAN("ann"), &here, false, NOW };
+    struct attempt attempt = { SPAN("ann"), &here, false, NOW, SPAN("") };
     for (unsigned round = 0; round < 10; round++) {
         for (unsigned i = 0; i < LOCKOUT_PAIR_FREE - 1; i++)
             assert_int_equal(lockout_begin(&lockout, &attempt), 0);
@@ -80,7 +80,7 @@ static void a_right_one_clears_the_account_there(void **state)
 static void what_was_not_decided_is_not_counted(void **state)
 {
     (void)state;
-    struct attempt attempt = { SPAN("ann"), &here, false, NOW };
+    struct attempt attempt = { SPAN("ann"), &here, false, NOW, SPAN("") };
     for (unsigned i = 0; i < 1000; i++) {
         assert_int_equal(lockout_begin(&lockout, &attempt), 0);
         lockout_undone(&lockout, &attempt);
@@ -90,7 +90,7 @@ static void what_was_not_decided_is_not_counted(void **state)
 static void a_thousand_at_once_are_a_thousand(void **state)
 {
     (void)state;
-    struct attempt attempt = { SPAN("ann"), &here, false, NOW };
+    struct attempt attempt = { SPAN("ann"), &here, false, NOW, SPAN("") };
     unsigned passed = 0;
     for (unsigned i = 0; i < 1000; i++)
         passed += lockout_begin(&lockout, &attempt) == 0; /* none of them is decided yet */
@@ -165,7 +165,7 @@ static void who_tries_many_accounts_is_shut_out(void **state)
 static void second_factors_are_the_accounts(void **state)
 {
     (void)state;
-    struct attempt attempt = { SPAN("ann"), &here, true, NOW };
+    struct attempt attempt = { SPAN("ann"), &here, true, NOW, SPAN("") };
     for (unsigned i = 0; i < LOCKOUT_SECOND_FREE; i++) {
         assert_int_equal(lockout_second_begin(&lockout, SPAN("ann"), NOW), 0);
         assert_int_equal(lockout_begin(&lockout, &attempt), 0);
@@ -195,6 +195,85 @@ static void codes_are_good_once(void **state)
     assert_true(lockout_take_code(&lockout, SPAN("ann"), 7, "abce", 4, step));
 }
 
+/* From as many addresses as there are accounts: only the fingerprint is the same. */
+static uint64_t try_with(const char *ja4, unsigned i, uint64_t now_s, bool known, bool right)
+{
+    char user[32], address[32];
+    struct addr client;
+    snprintf(user, sizeof(user), "user%u", i);
+    snprintf(address, sizeof(address), "203.0.%u.%u", i / 250 % 250, i % 250);
+    assert_true(addr_parse(span_text(address), &client));
+    struct attempt attempt = { span_text(user), &client, known, now_s, span_text(ja4) };
+    uint64_t wait_s = lockout_begin(&lockout, &attempt);
+    if (wait_s == 0 && right)
+        lockout_right(&lockout, &attempt);
+    else if (wait_s == 0)
+        lockout_wrong(&lockout, &attempt);
+    return wait_s;
+}
+
+static void a_tool_with_many_addresses_is_slowed(void **state)
+{
+    (void)state;
+    unsigned passed = 0;
+    for (unsigned i = 0; i < LOCKOUT_TOOL_WRONG; i++)
+        assert_int_equal(try_with("t13d1516h2_8daaf6152771_02713d6af862", i, NOW, false, false),
+                         0);
+    for (unsigned second = 0; second < 5; second++)
+        for (unsigned i = 0; i < 100; i++)
+            passed += try_with("t13d1516h2_8daaf6152771_02713d6af862", 1000 + 100 * second + i,
+                               NOW + second, false, false) == 0;
+    assert_int_equal(passed, 5);
+    /* Not others, not who is known, not who has none, and not for ever. */
+    assert_int_equal(try_with("another", 9000, NOW + 4, false, false), 0);
+    assert_int_equal(
+        try_with("t13d1516h2_8daaf6152771_02713d6af862", 9001, NOW + 4, true, false), 0);
+    assert_int_equal(try_with("", 9002, NOW + 4, false, false), 0);
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(try_with("t13d1516h2_8daaf6152771_02713d6af862", 9100 + i,
+                                  NOW + LOCKOUT_SPREAD_S + 1, false, false),
+                         0);
+}
+
+static void a_browser_of_many_is_no_tool(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 1000; i++)
+        assert_int_equal(try_with("t13d1516h2", i, NOW + i / 2, false, i % 8 == 0), 0);
+}
+
+static void without_counting_beforehand(void **state)
+{
+    (void)state;
+    struct attempt attempt = { SPAN_INIT("ann"), &here, false, NOW, SPAN_INIT("") };
+    for (unsigned i = 0; i < LOCKOUT_PAIR_FREE; i++) {
+        assert_int_equal(lockout_look(&lockout, &attempt), 0);
+        lockout_failed(&lockout, &attempt);
+    }
+    assert_true(lockout_look(&lockout, &attempt) > 0);
+    assert_false(lockout_was_here(&lockout, &attempt));
+    attempt.client = &there;
+    lockout_proved(&lockout, &attempt);
+    assert_true(lockout_was_here(&lockout, &attempt));
+    attempt.now_s += LOCKOUT_HOME_S;
+    assert_true(lockout_was_here(&lockout, &attempt));
+    attempt.now_s += 60;
+    assert_false(lockout_was_here(&lockout, &attempt));
+    /* Guesses from everywhere are nothing to who was here. */
+    attempt.now_s = NOW;
+    for (unsigned i = 0; i < 100; i++) {
+        char address[32];
+        struct addr client;
+        snprintf(address, sizeof(address), "203.0.113.%u", i);
+        assert_true(addr_parse(span_text(address), &client));
+        struct attempt guess = { SPAN_INIT("ann"), &client, false, NOW, SPAN_INIT("") };
+        if (lockout_look(&lockout, &guess) == 0)
+            lockout_failed(&lockout, &guess);
+    }
+    attempt.known = true;
+    assert_int_equal(lockout_look(&lockout, &attempt), 0);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -207,6 +286,9 @@ int main(void)
         CASE(an_account_waits_but_not_for_its_own_browser),
         CASE(a_known_browser_has_a_count_of_its_own),
         CASE(who_tries_many_accounts_is_shut_out),
+        CASE(a_tool_with_many_addresses_is_slowed),
+        CASE(a_browser_of_many_is_no_tool),
+        CASE(without_counting_beforehand),
         CASE(second_factors_are_the_accounts),
         CASE(codes_are_good_once),
     };
