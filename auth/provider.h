@@ -46,9 +46,18 @@ static inline uint32_t found_id(const struct config *config)
 {
     return provider_id(config, config->provider_count + config->user_file_count);
 }
+/* Certificates that the gateway gets by itself, and what it proves for them. */
+static inline uint32_t certificate_id(const struct config *config, size_t index)
+{
+    return found_id(config) + (config->discovery_count > 0) + (uint32_t)index;
+}
+static inline uint32_t challenges_id(const struct config *config)
+{
+    return certificate_id(config, config->acme.site_count);
+}
 static inline size_t snapshot_ids(const struct config *config)
 {
-    return found_id(config) + (config->discovery_count > 0);
+    return challenges_id(config) + (config->acme.site_count > 0);
 }
 void providers_initial(struct snapshots *snapshots, const struct config *config);
 

@@ -22,6 +22,7 @@
 #include "gateway/http/evidence.h"
 #include "gateway/http/forwarded.h"
 #include "gateway/net/certs.h"
+#include "gateway/net/challenge.h"
 #include "gateway/net/tls.h"
 #include "gateway/store/slots.h"
 #include "gateway/upstream/forward.h"
@@ -132,6 +133,35 @@ static void send_to_https(struct flow *flow)
     flow_answer(flow, REASON_REDIRECT, reply);
 }
 
+/*
+ * A certificate authority asks for the proof that it was promised (RFC 8555 section 8.3), on
+ * plain HTTP: before any list, rule or redirect could keep the certificate away. Nothing but
+ * the token of an order under way is answered.
+ */
+static bool answer_authority(struct flow *flow)
+{
+    struct txn *txn = &flow->txn;
+    const struct span *block = txn->worker->challenges;
+
+    if (block == NULL || block->len == 0 || flow->stream->tls != NULL ||
+        (txn->req->method_id != METHOD_GET && txn->req->method_id != METHOD_HEAD))
+        return false;
+    struct span answer = challenge_answer(*block, txn->req->host, txn->req->path);
+    if (answer.len == 0)
+        return false;
+    struct reply *reply = reply_new(txn, 200);
+    struct span body = arena_copy(txn->arena, answer); /* the block may be swapped */
+    if (reply == NULL || body.p == NULL) {
+        flow_refuse(flow, REASON_MEMORY);
+        return true;
+    }
+    reply->body = body;
+    reply->type = SPAN("application/octet-stream");
+    txn->reason = REASON_ACME;
+    flow_answer(flow, REASON_ACME, reply);
+    return true;
+}
+
 static void request_head_done(struct txn *txn, struct verdict verdict)
 {
     struct flow *flow = flow_of_txn(txn);
@@ -181,6 +211,8 @@ static void step_read_head(struct flow *flow)
         flow_refuse(flow, REASON_QUERY_OF_DEATH);
         return;
     }
+    if (answer_authority(flow))
+        return;
     txn->site = site_find(txn->config, txn->req->host);
     if (txn->site == NULL) {
         flow->last = txn->config->server.unknown_host == UNKNOWN_HOST_CLOSE;

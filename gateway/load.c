@@ -511,6 +511,8 @@ static void load_root(struct site_load *sl, const struct node *root, const char 
     config->hash = hash_of(root, sl->load->arena);
     default_control(sl, path);
     default_cache(sl);
+    load_acme(sl, top, sites != NULL ? sites->count : 0);
+    load_acme_listen(sl);
     load_listen(sl);
     load_audit(sl, top);
     load_store(sl, top, root);
@@ -537,6 +539,7 @@ static void load_root(struct site_load *sl, const struct node *root, const char 
     load_connect(sl, node_child(root, SPAN("connect")));
     load_sites(sl, sites, &defaults);
     load_tls(sl);
+    load_acme_end(sl);
     guard_lists(sl, root);
     sl->schema.scope = NULL;
 }

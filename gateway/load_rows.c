@@ -35,9 +35,10 @@ static const struct choice profile_choices[] = {
     { NULL, 0, NULL },
 };
 static const struct choice https_choices[] = {
-    { "off", 0, "It is served as HTTPS is." },
-    { "redirect", 1,
+    { "off", HTTPS_OFF, "It is served as HTTPS is." },
+    { "redirect", HTTPS_REDIRECT,
       "Sent to the same address under HTTPS, by 308, before anything is asked." },
+    { "auto", HTTPS_AUTO, "`redirect` where the certificate comes by `acme`, else `off`." },
     { NULL, 0, NULL },
 };
 static const struct choice verify_choices[] = {
@@ -500,6 +501,11 @@ const struct option top_rows[] = {
       .help =
           "Databases that tell where an address is (docs/geoip.md). Any MMDB file may stand "
           "at any key; the first one that knows something is believed." },
+    { .name = "acme",
+      .kind = OPT_OBJECT,
+      .options = acme_rows,
+      .help = "Certificates are got, and renewed, for every site without its own "
+              "(docs/acme.md). server.listen is then :80 and :443, unless it says otherwise." },
     OPTIONS_END,
 };
 
@@ -538,8 +544,11 @@ const struct option site_rows[] = {
     OPTION(struct site_conf, host, OPT_TEXTS, .flags = OPTION_REQUIRED,
            .example = "[shop.example.com, \"*.shop.example.com\"]",
            .help = "Names that this site answers to; \"*\" answers to any."),
-    OPTION(struct site_conf, https, OPT_ENUM, .fallback = "off", .choices = https_choices,
+    OPTION(struct site_conf, https, OPT_ENUM, .fallback = "auto", .choices = https_choices,
            .help = "What becomes of plain HTTP."),
+    OPTION(struct site_conf, acme, OPT_ENUM, .fallback = "on", .choices = switch_choices,
+           .help = "Whether a certificate is got for it, when there is a top-level `acme` and "
+                   "no tls.cert."),
     { .name = "tls", .kind = OPT_OBJECT, .options = tls_rows, .help = "HTTPS for this site." },
     OPTIONS_END,
 };

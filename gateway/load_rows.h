@@ -44,6 +44,18 @@ struct top_conf {
     struct {
         struct path country, city, asn;
     } geoip;
+    struct {
+        int mode; /* 0 on, 1 off */
+        struct span directory, email;
+        bool agree_terms;
+        int challenge; /* enum acme_challenge */
+        struct path folder, ca;
+        struct {
+            struct span kid;
+            struct secret key;
+        } eab;
+        struct duration retry;
+    } acme;
 };
 
 struct list_item {
@@ -62,11 +74,14 @@ struct list_item {
     bool allow_private;
 };
 
+enum https_mode { HTTPS_OFF, HTTPS_REDIRECT, HTTPS_AUTO };
+
 /* What a site has of its own. */
 struct site_conf {
     struct span name;
     struct texts host;
-    int https; /* 0 off, 1 redirect */
+    int https; /* enum https_mode */
+    int acme;  /* 0 on, 1 off */
     struct {
         struct path cert, key, ocsp;
         int profile; /* enum tls_profile */
@@ -114,7 +129,7 @@ struct route_conf {
 };
 
 extern const struct option top_rows[], site_rows[], settings_rows[], route_rows[],
-    compress_rows[];
+    compress_rows[], acme_rows[];
 
 /* Which transactions a word of `audit.record` stands for; 0: no such word. */
 uint32_t audit_record_bit(struct span name);

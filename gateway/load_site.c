@@ -440,25 +440,33 @@ static void set_tls(struct site_load *sl, struct site *site, const struct site_c
                     const struct node *node)
 {
     bool cert = conf->tls.cert.text.len > 0, key = conf->tls.key.text.len > 0;
+    struct span bundle = { NULL, 0 };
+    struct text name = text_growing(sl->load->arena, 64);
+    bool client = conf->tls.client_cert.ca.text.len > 0;
 
     site->tls_site = -1;
-    if (!cert && !key)
+    if (!cert && !key && (!sl->acme || conf->acme != 0))
         return;
-    if (!cert || !key) {
+    if (!cert && !key) {
+        text_lit(&name, "acme:");
+        text_add(&name, span_text(site->name));
+        if (!load_acme_site(sl, site, node->place, &bundle) || text_cstring(&name) == NULL)
+            return;
+    } else if (!cert || !key) {
         struct complaint complaint = load_complaint(sl, node->place, "tls");
         complain(&complaint, SEVERITY_ERROR, "tls needs both cert and key");
         return;
     }
-    bool client = conf->tls.client_cert.ca.text.len > 0;
     site->tls = true;
     site->tls_site = (int)sl->tls_count;
     site->client_cert_required = client && conf->tls.client_cert.require == TLS_VERIFY_REQUIRE;
     sl->tls_sites[sl->tls_count++] = (struct tls_site){
         .hosts = site->hosts,
         .host_count = site->host_count,
-        .cert = conf->tls.cert.text,
+        .cert = cert ? conf->tls.cert.text : text_span(&name),
         .key = conf->tls.key.text,
-        .staple = conf->tls.ocsp.text,
+        .bundle = bundle,
+        .staple = cert ? conf->tls.ocsp.text : SPAN(""),
         .client_ca = conf->tls.client_cert.ca.text,
         .client_crl = conf->tls.client_cert.crl.text,
         .verify = client ? (enum tls_verify)conf->tls.client_cert.require : TLS_VERIFY_OFF,
@@ -487,7 +495,8 @@ static void load_site(struct site_load *sl, const struct node *node,
     sl->config->site_count++;
     set_hosts(sl, site, conf, node->place);
     set_tls(sl, site, conf, node);
-    site->https_only = conf->https == 1;
+    site->https_only = conf->https == HTTPS_REDIRECT ||
+                       (conf->https == HTTPS_AUTO && site->tls && conf->tls.cert.text.len == 0);
     load_stages(sl, node, &level, site->name, NULL);
     load_routes(sl, node, site, &level);
 }

@@ -45,6 +45,7 @@ struct site_load {
     size_t upstream_max, instance_max;
     struct tls_site *tls_sites;
     size_t tls_count;
+    bool acme; /* certificates are asked for */
     struct page_owner owners[PAGES_MAX];
     size_t owner_count;
 };
@@ -72,6 +73,14 @@ const struct compress_conf *load_compress(struct site_load *sl,
 
 void load_defaults(struct site_load *sl, const struct node *defaults, struct level *level);
 void load_sites(struct site_load *sl, const struct node *sites, const struct level *defaults);
+
+/* load_acme.c: the top-level `acme:`, for at most so many sites; what is listened on for it; */
+void load_acme(struct site_load *sl, const struct top_conf *top, size_t sites);
+void load_acme_listen(struct site_load *sl);
+/* a site without a certificate of its own: false after a complaint; and what all need. */
+MUST_USE bool load_acme_site(struct site_load *sl, struct site *site, struct place place,
+                             struct span *bundle);
+void load_acme_end(struct site_load *sl);
 
 /* load_feed.c: whether the list is fetched; complains of what is wrong with it. */
 bool load_feed(struct site_load *sl, const struct list_conf *list, struct place place);

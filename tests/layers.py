@@ -15,6 +15,7 @@ LAYERS = [
     ["gateway/chain"],
     ["gateway/upstream", "gateway/store"],
     ["geoip", "ratelimit", "auth", "rules"],
+    ["gateway/acme"],
     ["gateway", "gateway/process", "gateway/steward", "gateway/cli"],
 ]
 RANK = {folder: rank for rank, row in enumerate(LAYERS) for folder in row}

@@ -165,6 +165,23 @@ struct metered {
     struct metered *next;
 };
 
+/* Certificates that are asked for (top-level `acme:`), one for each site without its own. */
+enum { ACME_SITES_MAX = 64, ACME_HOSTS_MAX = 100, ACME_HOSTS_BYTES = 4096 };
+enum acme_challenge { ACME_HTTP_01, ACME_TLS_ALPN_01 };
+struct acme_site {
+    const struct site *site;
+    int tls_site; /* index in `tls` */
+};
+struct acme_conf {
+    struct span directory, email;
+    struct path folder, ca;
+    int challenge; /* enum acme_challenge */
+    struct span eab_kid, eab_key;
+    struct duration retry;
+    struct acme_site *sites;
+    size_t site_count; /* 0: none is asked for */
+};
+
 struct top_conf;
 struct store;
 struct discovery;
@@ -190,6 +207,7 @@ struct config {
     size_t provider_count;
     struct key_file user_files[USER_FILES_MAX];
     size_t user_file_count;
+    struct acme_conf acme;
     struct site *sites;
     size_t site_count;
     struct table hosts;     /* exact host -> struct site */

@@ -106,6 +106,7 @@ int verb_ip(const struct arguments *arguments);
 int verb_upstream(const struct arguments *arguments);
 int verb_keys(const struct arguments *arguments);
 int verb_users(const struct arguments *arguments);
+int verb_cert(const struct arguments *arguments);
 int verb_sessions(const struct arguments *arguments);
 int verb_policy(const struct arguments *arguments);
 int verb_selftest(const struct arguments *arguments);

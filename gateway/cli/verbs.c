@@ -216,6 +216,16 @@ const struct verb verbs[] = {
       .summary = "Who is signed in by a browser now; ends sessions at once.",
       .flags = { CONFIG, CONTROL, OUTPUT },
       .run = verb_sessions },
+    { .name = "cert",
+      .operands = "list|renew [NAME]",
+      .summary =
+          "Certificates that are got by ACME: how they stand; gets them anew now, all or "
+          "those of a site or host.",
+      .flags = { CONFIG,
+                 CONTROL,
+                 OUTPUT,
+                 { FLAG_WAIT, 0, "wait", NULL, "renew: until it is done; 1: it failed" } },
+      .run = verb_cert },
     { .name = "policy",
       .operands = "test METHOD URL",
       .summary = "What the policy says about somebody who asks for this.",

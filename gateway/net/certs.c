@@ -10,6 +10,7 @@
 #include <openssl/sha.h>
 
 #include "gateway/base/text.h"
+#include "gateway/net/challenge.h"
 #include "gateway/net/tls_state.h"
 
 enum { CHAIN_DEPTH_MAX = 8 };
@@ -64,7 +65,7 @@ static SSL_CTX *context_new(const SSL_METHOD *method, enum tls_profile profile)
     return NULL;
 }
 
-static bool context_identity(SSL_CTX *ctx, const struct identity *identity)
+bool context_identity(SSL_CTX *ctx, const struct identity *identity)
 {
     /* An empty chain would be copied for each connection. */
     STACK_OF(X509) *chain = sk_X509_num(identity->chain) > 0 ? identity->chain : NULL;
@@ -110,7 +111,10 @@ static struct identity *identity_of(struct loading *loading)
     struct identity *identity = table_get(&loading->identities, key);
     if (identity != NULL)
         return identity;
-    identity = identity_load(loading->site->cert, loading->site->key, &loading->problem);
+    const struct tls_site *site = loading->site;
+    identity = site->bundle.len > 0
+                   ? identity_of_bundle(site->bundle, site->cert, &loading->problem)
+                   : identity_load(site->cert, site->key, &loading->problem);
     if (identity == NULL)
         return NULL;
     identity->next = loading->server->identities;
@@ -155,6 +159,11 @@ static int on_alpn(SSL *ssl, const unsigned char **chosen, unsigned char *chosen
 {
     (void)unused;
     unsigned char *found = NULL;
+    if (tls_of(ssl)->proving) { /* the hello has nothing else: see sni.c */
+        *chosen = (const unsigned char *)CHALLENGE_PROTOCOL;
+        *chosen_len = sizeof(CHALLENGE_PROTOCOL) - 1;
+        return SSL_TLSEXT_ERR_OK;
+    }
     unsigned skip = tls_of(ssl)->server->http2 ? 0 : H2_BYTES;
     if (SSL_select_next_proto(&found, chosen_len, protocols + skip, PROTOCOLS_BYTES - skip,
                               offered, offered_len) != OPENSSL_NPN_NEGOTIATED)
@@ -264,6 +273,7 @@ static bool site_load(struct loading *loading, struct server_site *site, int ind
     if (from->verify != TLS_VERIFY_OFF && from->client_ca.len == 0)
         return problem_say(&loading->problem, from->cert,
                            "client certificates are asked for, but no CA is given for them");
+    site->bundled = from->bundle.len > 0;
     site->credential = credential_of(loading);
     return site->credential != NULL && site_context(loading, site);
 }
@@ -327,6 +337,56 @@ bool tls_server_sites_alike(const struct tls_server *server, int a, int b)
     return one != NULL && other != NULL && one->credential != NULL &&
            one->credential == other->credential && one->verify == other->verify &&
            one->profile == other->profile;
+}
+
+void tls_server_challenges(struct tls_server *server, const struct span *block)
+{
+    server->challenges = block;
+}
+
+/* ---- replacing ---- */
+
+/* What is wrong is said by whoever made the bundle. */
+static struct identity *bundle_open(struct span bundle)
+{
+    char room[256];
+    struct arena arena;
+    struct span why;
+    arena_init(&arena, room, sizeof(room), NULL, 0);
+    struct problem problem = { &arena, &why };
+    struct identity *identity = bundle.len > 0 && bundle.len <= TLS_BUNDLE_BYTES_MAX
+                                    ? identity_of_bundle(bundle, SPAN(""), &problem)
+                                    : NULL;
+    arena_reset(&arena);
+    if (identity == NULL || sk_X509_num(identity->chain) < TLS_CHAIN_MAX)
+        return identity;
+    identity_free(identity);
+    return NULL;
+}
+
+bool tls_bundle_valid(struct span bundle)
+{
+    struct identity *identity = bundle_open(bundle);
+    identity_free(identity);
+    return identity != NULL;
+}
+
+/*
+ * In place: the site's context keeps its callbacks and its memory's address, and a handshake
+ * that is under way has a reference to the certificate that it began with.
+ */
+enum err tls_server_replace(struct tls_server *server, int index, struct span bundle)
+{
+    const struct server_site *site = site_at(server, index);
+    if (site == NULL || !site->bundled || site->credential == NULL)
+        return ERR_UNKNOWN;
+    struct identity *identity = bundle_open(bundle);
+    if (identity == NULL)
+        return ERR_SYNTAX;
+    bool used = context_identity(site->credential->ctx, identity);
+    identity_free(identity);
+    ERR_clear_error();
+    return used ? OK : ERR_TLS;
 }
 
 void tls_server_free(struct tls_server *server)

@@ -17,13 +17,16 @@
 enum tls_profile { TLS_MODERN, TLS_INTERMEDIATE };
 enum tls_verify { TLS_VERIFY_OFF, TLS_VERIFY_OPTIONAL, TLS_VERIFY_REQUIRE };
 
-enum { TICKET_ROTATE_S = 3600 };
+enum { TICKET_ROTATE_S = 3600, TLS_BUNDLE_BYTES_MAX = 128 * 1024, TLS_CHAIN_MAX = 10 };
 
 struct tls_site {
     const struct span *hosts; /* exact names, "*.name" for one label, "*" for the default */
     size_t host_count;
     /* PEM files, NUL-terminated; the chain in `cert`. Empty: no TLS for this site's hosts. */
     struct span cert, key;
+    /* In place of the files: chain and key in one text, as PEM. `cert` is then a name that no
+     * other site has. */
+    struct span bundle;
     struct span staple;     /* DER OCSP response, NUL-terminated path, or empty */
     struct span client_ca;  /* PEM bundle, or empty */
     struct span client_crl; /* PEM revocation lists, or empty: none is looked at */
@@ -58,6 +61,16 @@ void tls_server_offer_http2(struct tls_server *server);
 /* Whether a connection made for one site may carry requests for the other: same certificate,
  * same demands on the client. */
 bool tls_server_sites_alike(const struct tls_server *server, int a, int b);
+/*
+ * Another certificate for that site, chain and key as PEM, from the next handshake on; those
+ * under way keep theirs. The site was loaded with a bundle. Otherwise, or when it is malformed
+ * or its key does not fit: an error, and the old one stays.
+ */
+MUST_USE enum err tls_server_replace(struct tls_server *server, int index, struct span bundle);
+/* Whether it is one that tls_server_replace takes. */
+MUST_USE bool tls_bundle_valid(struct span bundle);
+/* Where the block of gateway/net/challenge.h stands, at each handshake anew. */
+void tls_server_challenges(struct tls_server *server, const struct span *block);
 void tls_server_free(struct tls_server *server);
 
 struct tls_client_conf {

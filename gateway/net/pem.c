@@ -2,6 +2,7 @@
  * Certificates, keys and CA bundles from PEM files, with a reason in words when one is refused.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include <openssl/err.h>
@@ -32,10 +33,10 @@ static BIO *open_file(struct span file, const struct problem *problem)
     return bio;
 }
 
-/* All certificates of a file, at least one. NULL after an error that was said. */
-static STACK_OF(X509) * read_certificates(struct span file, const struct problem *problem)
+/* All certificates of it, at least one. NULL after an error that was said. Frees `bio`. */
+static STACK_OF(X509) *
+    certificates_of(BIO *bio, struct span file, const struct problem *problem)
 {
-    BIO *bio = open_file(file, problem);
     if (bio == NULL)
         return NULL;
     STACK_OF(X509) *all = sk_X509_new_null();
@@ -60,6 +61,11 @@ static STACK_OF(X509) * read_certificates(struct span file, const struct problem
     return NULL;
 }
 
+static STACK_OF(X509) * read_certificates(struct span file, const struct problem *problem)
+{
+    return certificates_of(open_file(file, problem), file, problem);
+}
+
 /* A prompt would hang the start; the passphrase would lie beside the key anyway. */
 static int refuse_passphrase(char *buffer, int size, int writing, void *asked)
 {
@@ -70,9 +76,8 @@ static int refuse_passphrase(char *buffer, int size, int writing, void *asked)
     return -1;
 }
 
-static EVP_PKEY *read_key(struct span file, const struct problem *problem)
+static EVP_PKEY *key_of(BIO *bio, struct span file, const struct problem *problem)
 {
-    BIO *bio = open_file(file, problem);
     if (bio == NULL)
         return NULL;
     bool asked = false;
@@ -96,29 +101,56 @@ static void warn_of_dates(const X509 *leaf, struct span file)
                  F_SPAN("file", file));
 }
 
-struct identity *identity_load(struct span cert, struct span key, const struct problem *problem)
+/* Takes over both, which may be NULL. */
+static struct identity *identity_of(STACK_OF(X509) * chain, EVP_PKEY *key, struct span name,
+                                    const struct problem *problem)
 {
     struct identity *identity = calloc(1, sizeof(*identity));
     if (identity == NULL) {
-        (void)problem_say(problem, cert, "out of memory");
+        sk_X509_pop_free(chain, X509_free);
+        EVP_PKEY_free(key);
+        (void)problem_say(problem, name, "out of memory");
         return NULL;
     }
-    identity->chain = read_certificates(cert, problem);
-    if (identity->chain != NULL) {
-        identity->leaf = sk_X509_shift(identity->chain);
-        identity->key = read_key(key, problem);
-    }
-    if (identity->key == NULL) {
+    identity->chain = chain;
+    identity->key = key;
+    identity->leaf = chain != NULL ? sk_X509_shift(chain) : NULL;
+    if (chain == NULL || key == NULL) {
         identity_free(identity);
         return NULL;
     }
     if (X509_check_private_key(identity->leaf, identity->key) != 1) {
-        (void)problem_say(problem, key, "the key does not belong to the certificate");
+        (void)problem_say(problem, name, "the key does not belong to the certificate");
         identity_free(identity);
         return NULL;
     }
-    warn_of_dates(identity->leaf, cert);
     return identity;
+}
+
+struct identity *identity_load(struct span cert, struct span key, const struct problem *problem)
+{
+    STACK_OF(X509) *chain = read_certificates(cert, problem);
+    EVP_PKEY *pkey = chain != NULL ? key_of(open_file(key, problem), key, problem) : NULL;
+    struct identity *identity = identity_of(chain, pkey, key, problem);
+    if (identity != NULL)
+        warn_of_dates(identity->leaf, cert);
+    return identity;
+}
+
+static BIO *open_text(struct span pem, struct span name, const struct problem *problem)
+{
+    BIO *bio = pem.len <= INT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL;
+    if (bio == NULL)
+        (void)problem_say(problem, name, "out of memory");
+    return bio;
+}
+
+struct identity *identity_of_bundle(struct span pem, struct span name,
+                                    const struct problem *problem)
+{
+    STACK_OF(X509) *chain = certificates_of(open_text(pem, name, problem), name, problem);
+    EVP_PKEY *key = chain != NULL ? key_of(open_text(pem, name, problem), name, problem) : NULL;
+    return identity_of(chain, key, name, problem);
 }
 
 void identity_free(struct identity *identity)

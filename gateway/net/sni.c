@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "gateway/net/challenge.h"
 #include "gateway/net/tls_state.h"
 
 enum { SNI_LIST_HEAD = 2, SNI_ENTRY_HEAD = 3, SNI_HOST_NAME = 0 };
@@ -85,6 +86,34 @@ static bool enter_site(SSL *ssl, struct tls *tls, const struct server_site *site
            (site->profile != TLS_MODERN || SSL_set_min_proto_version(ssl, TLS1_3_VERSION) == 1);
 }
 
+/* Whether this protocol, and no other, is offered (RFC 8737 section 3). */
+static bool wants_proof(SSL *ssl)
+{
+    enum { LIST = sizeof(CHALLENGE_PROTOCOL) }; /* a length, and the name */
+    const unsigned char *extension = NULL;
+    size_t len = 0;
+    return SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation,
+                                     &extension, &len) == 1 &&
+           len == 2 + LIST && uint16_at(extension) == LIST && extension[2] == LIST - 1 &&
+           memcmp(extension + 3, CHALLENGE_PROTOCOL, LIST - 1) == 0;
+}
+
+/* The certificate that proves the name, for this handshake alone. */
+static bool enter_proof(SSL *ssl, struct tls *tls, const struct challenge *challenge)
+{
+    const unsigned char *cert = challenge->cert, *der = challenge->key;
+    X509 *leaf = d2i_X509(NULL, &cert, challenge->cert_len);
+    EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &der, challenge->key_len);
+    SSL_certs_clear(ssl); /* those of whatever site comes first */
+    bool good =
+        leaf != NULL && key != NULL && SSL_use_cert_and_key(ssl, leaf, key, NULL, 1) == 1;
+    X509_free(leaf);
+    EVP_PKEY_free(key);
+    SSL_set_options(ssl, SSL_OP_NO_TICKET);
+    tls->proving = true;
+    return good && SSL_set_num_tickets(ssl, 0) == 1;
+}
+
 static int refuse(struct tls *tls, int *alert, int code, const char *reason)
 {
     tls->failure = reason;
@@ -124,6 +153,20 @@ static int on_client_hello(SSL *ssl, int *alert, void *unused)
             return refuse(tls, alert, SSL_AD_INTERNAL_ERROR, "out of memory");
         memcpy(tls->sni, name.p, name.len);
         tls->info.sni = span_of(tls->sni, name.len);
+    }
+    if (wants_proof(ssl)) {
+        const struct challenge *challenge =
+            tls->server->challenges != NULL
+                ? challenge_certificate(*tls->server->challenges, name)
+                : NULL;
+        if (challenge == NULL)
+            return refuse(tls, alert, SSL_AD_NO_APPLICATION_PROTOCOL,
+                          "nothing is to be proved for this name");
+        tls->site = site;
+        tls->info.site = site->index;
+        if (!enter_proof(ssl, tls, challenge))
+            return refuse(tls, alert, SSL_AD_INTERNAL_ERROR, "proof refused");
+        return SSL_CLIENT_HELLO_SUCCESS;
     }
     if (!enter_site(ssl, tls, site))
         return refuse(tls, alert, SSL_AD_INTERNAL_ERROR, "context refused");

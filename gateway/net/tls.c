@@ -230,6 +230,7 @@ static void check_established(struct tls *tls)
     if (tls->established || SSL_in_init(tls->ssl))
         return;
     tls->established = true;
+    tls->ended = tls->proving; /* RFC 8737 section 3: nothing is spoken over it */
     forget_exchange(tls->ssl);
     /* It has been sent; a copy would stay as long as the session. */
     if (tls->server != NULL)
@@ -268,7 +269,7 @@ static size_t read_some(struct tls *tls, char *plain, size_t size)
     leave(tls);
     check_established(tls);
     if (done == 1)
-        return n;
+        return tls->proving ? 0 : n; /* it may have come in one flight with the handshake */
     int error = SSL_get_error(tls->ssl, done);
     if (error == SSL_ERROR_ZERO_RETURN)
         tls->ended = true;

@@ -49,6 +49,7 @@ struct credential {
 struct server_site {
     const struct credential *credential; /* NULL: no TLS here */
     int index;
+    bool bundled; /* its certificate is its own, and may be replaced */
     enum tls_verify verify;
     enum tls_profile profile;
     bool tickets;
@@ -74,7 +75,8 @@ struct tls_server {
     struct identity *identities;
     struct authority *authorities;
     struct tls_window window;
-    bool http2; /* offered */
+    bool http2;                    /* offered */
+    const struct span *challenges; /* NULL: nobody proves anything here */
 };
 
 struct tls_client {
@@ -92,6 +94,7 @@ struct tls {
     const char *failure; /* NULL: none so far */
     bool established, ended, failed, shut;
     bool info_done;
+    bool proving;       /* CHALLENGE_PROTOCOL: over when the handshake is */
     char *sni, *client; /* owned; `client` is fingerprint, serial, subject and issuer */
     char ja4[JA4_BYTES];
     struct tls_info info;
@@ -116,6 +119,9 @@ bool problem_say(const struct problem *problem, struct span file, const char *re
 /* pem.c. Paths are NUL-terminated. NULL after an error that was said. */
 struct identity *identity_load(struct span cert, struct span key,
                                const struct problem *problem);
+/* The same of one text that has both; `name` is for what is said. */
+struct identity *identity_of_bundle(struct span pem, struct span name,
+                                    const struct problem *problem);
 void identity_free(struct identity *identity);
 /* `crl` may be empty. */
 struct authority *authority_load(struct span bundle, struct span crl,
@@ -126,6 +132,9 @@ void authority_free(struct authority *authority);
 MUST_USE bool staple_load(struct staple *staple, struct span file, X509 *leaf,
                           const struct problem *problem);
 void staple_attach(SSL_CTX *ctx, const struct staple *staple);
+
+/* certs.c. False: OpenSSL did not take it. */
+MUST_USE bool context_identity(SSL_CTX *ctx, const struct identity *identity);
 
 /* sni.c. The server_name extension's bytes; the name is written in lower case into `lower`. */
 enum { SNI_NAME_MAX = 253 };

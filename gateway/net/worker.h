@@ -75,6 +75,7 @@ struct worker {
     const struct replayed *replayed; /* gateway/chain/replayed.h; NULL: requests are live */
     struct worker_meters *meters;    /* gateway/chain/meter.h; NULL: nobody counts */
     struct snapshots *snapshots;     /* gateway/store/snapshot.h */
+    const struct span *challenges;   /* gateway/net/challenge.h; NULL: nothing is ever proved */
     struct geo_reader *geo;          /* geoip/database.h; NULL: no databases */
     struct providers *providers;     /* auth/provider.h; NULL: nobody asks them */
     struct keyspace *keys;           /* gateway/store/keyspace.h; NULL: nothing is shared */

@@ -351,6 +351,7 @@ int generation_main(int argc, char **argv)
     load(home);
     feeds_load(home);
     names_load(home);
+    certificates_load(home);
     bind_listeners(home);
     settings_send(home);
     crew_start(home);

@@ -7,6 +7,7 @@
  *   generation_settings.c  what recorder and steward are told
  *   generation_names.c     what names of upstreams stand for
  *   generation_feeds.c     what fetched lists held last
+ *   generation_certs.c     certificates that were got before
  */
 #ifndef SALLYPORT_GENERATION_H
 #define SALLYPORT_GENERATION_H
@@ -102,6 +103,12 @@ void names_servers(struct text *out, const struct config *config);
 
 /* generation_feeds.c: what lists of other servers held last. */
 void feeds_load(struct home *home);
+
+/* generation_certs.c: certificates that the steward keeps, in place of self-signed ones. */
+void certificates_load(struct home *home);
+/* What it needs to get them; false: something is too long. */
+struct acme_settings;
+MUST_USE bool certificates_put(struct acme_settings *to, const struct config *config);
 
 /* generation_crew.c */
 void crew_start(struct home *home);

@@ -263,7 +263,7 @@ static void send_steward(struct home *home)
     put_spared(settings, config);
     if (!fits || !put_databases(settings, config) || !put_keys(settings, config) ||
         !put_providers(settings, config) || !put_users(settings, config) ||
-        !put_names(settings, config))
+        !put_names(settings, config) || !certificates_put(&settings->acme, config))
         refuse(home, SPAN("error: a path or name is too long for the steward\n"));
     if (!put_check_tls(settings, config))
         refuse(home, SPAN("error: too many different `tls` of upstreams with checks\n"));

@@ -103,6 +103,8 @@ static enum err restrict_self(int rules, const struct sandbox *sandbox)
     for (const char *const *path = sandbox->paths; rights != 0 && path != NULL && *path != NULL;
          path++)
         TRY(open_path(rules, *path, rights));
+    if (rights != 0 && sandbox->written != NULL)
+        TRY(open_path(rules, sandbox->written, rights_of(FILES_WRITE)));
     return syscall(SYS_landlock_restrict_self, rules, 0) == 0 ? OK : ERR_SYSTEM;
 }
 

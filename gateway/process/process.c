@@ -52,13 +52,13 @@ const struct process_row process_table[ROLE_COUNT] = {
                        .purpose = "control socket; publishes watched and fetched lists to the "
                                   "workers; "
                                   "checks the health of servers, asks for the names that "
-                                  "they are found by",
+                                  "they are found by; gets and renews certificates",
                        .never = "is in the way of a request",
                        .drops_user = true,
                        .filtered = true,
                        .access = FILES_READ,
-                       .files = "folders of watched lists, for reading; databases that were "
-                                "opened before" },
+                       .files = "folders of watched lists, for reading; `acme.folder`, for "
+                                "writing; databases that were opened before" },
 };
 
 #define W (1u << ROLE_WORKER)

@@ -116,6 +116,7 @@ struct sandbox {
     const char *user; /* NULL: keep */
     const char *const
         *paths; /* that stay open for writing (recorder) or reading (steward); NULL ends */
+    const char *written; /* one more, for writing; NULL: none */
     bool off;
 };
 /* Both halves. */

@@ -18,7 +18,7 @@ enum {
     WATCHED_FILES_MAX =
         WATCHED_LISTS_MAX + 3 /* databases */ + 16 /* keys */ + WATCHED_USERS_MAX
 };
-enum { SETTINGS_LAYOUT = 7, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
+enum { SETTINGS_LAYOUT = 8, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
 
 struct recorder_settings {
     uint32_t layout;
@@ -85,6 +85,26 @@ struct watched_name {
     struct found found;
 };
 
+/* A certificate that the steward is to get. */
+struct watched_certificate {
+    uint32_t id; /* of the snapshot */
+    char site[SETTINGS_TEXT_BYTES];
+    char hosts[ACME_HOSTS_BYTES]; /* lower case, a newline behind each */
+};
+
+struct acme_settings {
+    char directory[PROVIDER_URL_BYTES]; /* URL */
+    char email[SETTINGS_TEXT_BYTES], eab_kid[SETTINGS_TEXT_BYTES];
+    char eab_key[2 * SETTINGS_TEXT_BYTES];
+    char folder[SETTINGS_PATH_BYTES];
+    char ca[SETTINGS_PATH_BYTES]; /* empty: the system's */
+    uint32_t challenge;           /* enum acme_challenge */
+    uint32_t challenges_id;       /* of the snapshot */
+    int64_t retry_s;
+    uint32_t count; /* 0: none is to be got */
+    struct watched_certificate items[ACME_SITES_MAX];
+};
+
 struct steward_settings {
     uint32_t layout;
     bool sandbox_off;
@@ -106,6 +126,7 @@ struct steward_settings {
     struct watched_provider providers[PROVIDERS_MAX];
     uint32_t spared_count;
     struct cidr spared[SPARED_MAX];
+    struct acme_settings acme;
     uint32_t list_count;
     struct watched_list lists[];
 };

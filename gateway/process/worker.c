@@ -24,6 +24,8 @@
 #include "gateway/flow.h"
 #include "gateway/http1/session.h"
 #include "gateway/http2/session.h"
+#include "gateway/net/certs.h"
+#include "gateway/net/challenge.h"
 #include "gateway/process/process.h"
 #include "gateway/process/settings.h"
 #include "gateway/store/slots.h"
@@ -60,7 +62,9 @@ struct serving {
     struct repeats flood;
     struct capturing capturing;
     struct snapshots snapshots;
-    struct arena arena; /* the worker's own */
+    struct snapshot_listener certificates;
+    uint32_t certificate_swaps[ACME_SITES_MAX]; /* that are in use */
+    struct arena arena;                         /* the worker's own */
     struct door *doors;
     struct watch retire, signals;
     struct timer heartbeat, deadline;
@@ -329,6 +333,10 @@ static bool snapshot_valid(enum snapshot_kind kind, struct span bytes)
         return users_valid(bytes);
     case SNAPSHOT_FOUND:
         return found_valid(bytes);
+    case SNAPSHOT_CERTIFICATE:
+        return tls_bundle_valid(bytes);
+    case SNAPSHOT_CHALLENGES:
+        return challenges_valid(bytes);
     case SNAPSHOT_KINDS:
         break;
     }
@@ -354,6 +362,45 @@ static void found_initial(struct snapshots *snapshots, struct worker *worker)
     worker->found = what_is_found;
 }
 
+/* A certificate came: it is used from the next handshake on. */
+static void on_certificate(struct snapshot_listener *listener, uint32_t id)
+{
+    struct serving *serving = CONTAINER(listener, struct serving, certificates);
+    const struct config *config = serving->worker.config;
+    uint32_t first = certificate_id(config, 0);
+
+    if (id < first || id - first >= config->acme.site_count || config->tls == NULL)
+        return;
+    const struct snapshot *came = &serving->snapshots.items[id];
+    uint32_t *used = &serving->certificate_swaps[id - first];
+    if (came->swaps == *used)
+        return;
+    *used = came->swaps;
+    enum err err =
+        tls_server_replace(config->tls, config->acme.sites[id - first].tls_site, came->bytes);
+    if (err != OK)
+        log_error("certificate refused; the previous one stays",
+                  F_TEXT("site", config->acme.sites[id - first].site->name), F_ERR(err));
+}
+
+static void certificates_initial(struct serving *serving)
+{
+    const struct config *config = serving->worker.config;
+    struct snapshots *snapshots = &serving->snapshots;
+
+    if (config->acme.site_count == 0)
+        return;
+    for (size_t i = 0; i < config->acme.site_count; i++)
+        snapshots->items[certificate_id(config, i)].kind = SNAPSHOT_CERTIFICATE;
+    struct snapshot *challenges = &snapshots->items[challenges_id(config)];
+    challenges->kind = SNAPSHOT_CHALLENGES;
+    serving->worker.challenges = &challenges->bytes;
+    if (config->tls != NULL)
+        tls_server_challenges(config->tls, &challenges->bytes);
+    serving->certificates.came = on_certificate;
+    snapshots_tell(snapshots, &serving->certificates);
+}
+
 static enum err open_snapshots(struct serving *serving)
 {
     const struct config *config = serving->worker.config;
@@ -371,6 +418,7 @@ static enum err open_snapshots(struct serving *serving)
     providers_initial(snapshots, config);
     user_files_initial(snapshots, config);
     found_initial(snapshots, &serving->worker);
+    certificates_initial(serving);
     if (config->geo_count > 0) {
         serving->worker.geo =
             geo_reader_new(snapshots, first, config->geo_count, &serving->arena);

@@ -161,12 +161,13 @@ static const struct {
     const char *name;
     void (*run)(struct client *client, const json_t *request);
 } commands[] = {
-    { "status", do_status },      { "files", do_files },
-    { "metrics", do_metrics },    { "version", do_version },
-    { "reload", do_reload },      { "stop", do_stop },
-    { "ban", bans_command },      { "upstream", upstream_command },
-    { "quota", quota_command },   { "sessions", sessions_command },
-    { "limits", limits_command }, { "upgrade", do_upgrade },
+    { "status", do_status },          { "files", do_files },
+    { "metrics", do_metrics },        { "version", do_version },
+    { "reload", do_reload },          { "stop", do_stop },
+    { "ban", bans_command },          { "upstream", upstream_command },
+    { "quota", quota_command },       { "sessions", sessions_command },
+    { "limits", limits_command },     { "upgrade", do_upgrade },
+    { "cert", certificates_command },
 };
 
 static void run(struct client *client, struct span line)

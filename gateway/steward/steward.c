@@ -122,6 +122,8 @@ static enum err close_sandbox(struct steward *steward)
     struct sandbox sandbox = { .role = ROLE_STEWARD,
                                .user = settings->user[0] != '\0' ? settings->user : NULL,
                                .paths = paths,
+                               .written =
+                                   settings->acme.count > 0 ? settings->acme.folder : NULL,
                                .off = settings->sandbox_off };
     return sandbox_enter(&sandbox);
 }
@@ -162,6 +164,7 @@ static enum err set_up(struct steward *steward)
     TRY(names_open(steward));
     TRY(feeds_open(steward));
     TRY(checks_open(steward));
+    TRY(certificates_open(steward));
     TRY(close_sandbox(steward));
     sandbox_probe(ROLE_STEWARD);
 
@@ -176,6 +179,7 @@ static enum err set_up(struct steward *steward)
     users_start(steward);
     names_start(steward);
     feeds_start(steward);
+    certificates_start(steward);
     steward->ending.fire = on_ending;
     steward->master.on_event = on_message;
     return loop_add(&steward->loop, &steward->master, ROLE_FD_MASTER, EPOLLIN);
@@ -195,5 +199,6 @@ int steward_main(void)
         loop_turn(&steward->loop, -1);
     state_save(steward);
     users_save(steward);
+    certificates_close(steward);
     return 0;
 }

@@ -12,6 +12,7 @@
  *   users.c    stores of local users to snapshots
  *   sessions.c who is signed in
  *   feeds.c    lists of other servers to snapshots
+ *   certificates.c  certificates that are got by ACME, to snapshots; acme.c: at the authority
  *   names.c    what names of upstreams stand for, to snapshots
  *   metrics.c  the metrics listener; exposition.c: what it shows
  */
@@ -94,13 +95,14 @@ struct steward {
     struct ban_keeper *bans; /* bans.c; NULL: none */
     struct cells *quotas;    /* NULL: no site has limits */
     size_t quota_cells;
-    struct state *state;          /* state.c; NULL: nothing is kept */
-    struct checks *checks;        /* health.c; NULL: none */
-    struct sources *sources;      /* providers.c */
-    struct user_keeper *users;    /* users.c */
-    const struct vault *sessions; /* sessions.c; NULL: no site has any */
-    struct names *names;          /* names.c; NULL: none */
-    struct feeds *feeds;          /* feeds.c; NULL: none */
+    struct state *state;               /* state.c; NULL: nothing is kept */
+    struct checks *checks;             /* health.c; NULL: none */
+    struct sources *sources;           /* providers.c */
+    struct user_keeper *users;         /* users.c */
+    const struct vault *sessions;      /* sessions.c; NULL: no site has any */
+    struct names *names;               /* names.c; NULL: none */
+    struct feeds *feeds;               /* feeds.c; NULL: none */
+    struct certificates *certificates; /* certificates.c; NULL: none */
     struct arena arena;
     int landlock_abi; /* asked before the sandbox closed */
     bool finishing;
@@ -170,6 +172,16 @@ MUST_USE enum err feeds_open(struct steward *steward);
 void feeds_start(struct steward *steward);
 /* No word of its server for longer than max_age. */
 bool feed_stale(const struct watched *list, uint64_t now_s);
+
+/* certificates.c: opened before the sandbox closes, as feeds_open; then started. */
+MUST_USE enum err certificates_open(struct steward *steward);
+void certificates_start(struct steward *steward);
+void certificates_close(struct steward *steward);
+/* False: the worker has not read its last snapshots yet. */
+MUST_USE bool certificates_send(struct steward *steward, int fd);
+/* certificates_tell.c */
+void certificates_command(struct client *client, const struct json_t *request);
+void certificates_metrics(struct text *out, const struct steward *steward);
 
 /* names.c: opened before the sandbox closes, for it reads resolv.conf; then started. */
 MUST_USE enum err names_open(struct steward *steward);

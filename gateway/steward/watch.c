@@ -50,6 +50,7 @@ void lists_send(struct steward *steward, struct member *member)
         member->behind = send_list(&steward->lists[i], member) == ERR_BUSY || member->behind;
     member->behind = !sources_send(steward, member->watch.fd) || member->behind;
     member->behind = !names_send(steward, member->watch.fd) || member->behind;
+    member->behind = !certificates_send(steward, member->watch.fd) || member->behind;
     if (member->behind)
         timer_set(&steward->loop, &steward->resend, RESEND_MS);
 }

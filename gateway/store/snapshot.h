@@ -16,7 +16,9 @@ enum snapshot_kind {
     SNAPSHOT_API_KEYS,
     SNAPSHOT_PROVIDER, /* auth/provider.h */
     SNAPSHOT_USERS,
-    SNAPSHOT_FOUND, /* gateway/upstream/discovery.h */
+    SNAPSHOT_FOUND,       /* gateway/upstream/discovery.h */
+    SNAPSHOT_CERTIFICATE, /* chain and key of a site, as PEM */
+    SNAPSHOT_CHALLENGES,  /* gateway/net/challenge.h */
     SNAPSHOT_KINDS
 };
 enum { SNAPSHOT_BYTES_MAX = 256 * 1024 * 1024, SNAPSHOT_IDS_MAX = 1024 };

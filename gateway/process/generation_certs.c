@@ -1,0 +1,106 @@
+/*
+ * Certificates that the steward has got before: they are read when a configuration is loaded,
+ * so that no handshake sees the self-signed ones again. What cannot be used is said, and got
+ * anew.
+ */
+#include <unistd.h>
+
+#include "auth/provider.h"
+#include "gateway/acme/store.h"
+#include "gateway/base/log.h"
+#include "gateway/base/secret.h"
+#include "gateway/net/certs.h"
+#include "gateway/process/generation.h"
+#include "gateway/process/settings.h"
+
+static void refuse_folder(struct home *home, struct span folder, const char *why)
+{
+    char buffer[SETTINGS_PATH_BYTES + 256];
+    struct text text = text_fixed(buffer, sizeof(buffer));
+
+    text_lit(&text, "error: acme.folder ");
+    text_add(&text, folder);
+    text_lit(&text, " cannot be used: ");
+    text_add(&text, span_text(why));
+    text_char(&text, '\n');
+    refuse(home, text_span(&text));
+}
+
+static void use(struct home *home, int folder, const struct acme_site *site)
+{
+    const struct acme_conf *acme = &home->config->acme;
+    struct acme_hosts hosts = { site->site->hosts, site->site->host_count };
+    char name[ACME_NAME_MAX];
+    struct acme_dates dates;
+    struct arena arena;
+    struct span bundle;
+
+    acme_store_name(name, acme->directory, hosts);
+    arena_init(&arena, NULL, 0, NULL, 2 * ACME_FILE_MAX);
+    const char *why = acme_store_read(folder, name, &arena, &bundle);
+    bool there = why == NULL && bundle.len > 0;
+    if (there)
+        why = acme_bundle_read(bundle, hosts, &dates);
+    if (there && why == NULL && home->config->tls != NULL &&
+        tls_server_replace(home->config->tls, site->tls_site, bundle) != OK)
+        why = "it is not understood";
+    if (why != NULL)
+        log_error("certificate that was kept cannot be used; another one is got",
+                  F_TEXT("site", site->site->name), F_TEXT("file", name), F_TEXT("why", why));
+    else if (!there)
+        log_warn("site has no certificate yet: a self-signed one until it is got",
+                 F_TEXT("site", site->site->name));
+    if (bundle.len > 0)
+        wipe((void *)(uintptr_t)bundle.p, bundle.len);
+    arena_reset(&arena);
+}
+
+void certificates_load(struct home *home)
+{
+    const struct acme_conf *acme = &home->config->acme;
+    char user[SETTINGS_TEXT_BYTES];
+
+    if (acme->site_count == 0)
+        return;
+    if (!settings_put(user, sizeof(user), home->config->server.user))
+        refuse(home, SPAN("error: server.user is too long\n"));
+    const char *why = acme_store_make(acme->folder.text.p, user[0] != '\0' ? user : NULL);
+    int folder = why == NULL ? acme_store_open(acme->folder.text.p) : -1;
+    if (folder < 0)
+        refuse_folder(home, acme->folder.text, why != NULL ? why : "it cannot be opened");
+    for (size_t i = 0; i < acme->site_count; i++)
+        use(home, folder, &acme->sites[i]);
+    (void)close(folder);
+}
+
+/* ---- what the steward is told ---- */
+
+bool certificates_put(struct acme_settings *to, const struct config *config)
+{
+    const struct acme_conf *acme = &config->acme;
+    bool fits = true;
+
+    if (acme->site_count == 0)
+        return true;
+    to->challenge = (uint32_t)acme->challenge;
+    to->challenges_id = challenges_id(config);
+    to->retry_s = acme->retry.ms / 1000;
+    for (size_t i = 0; i < acme->site_count && fits; i++) {
+        const struct site *site = acme->sites[i].site;
+        struct watched_certificate *item = &to->items[to->count++];
+        struct text hosts = text_fixed(item->hosts, sizeof(item->hosts) - 1);
+        item->id = certificate_id(config, i);
+        for (size_t n = 0; n < site->host_count; n++) {
+            text_add(&hosts, site->hosts[n]);
+            text_char(&hosts, '\n');
+        }
+        fits = !hosts.overflow &&
+               settings_put(item->site, sizeof(item->site), span_text(site->name));
+    }
+    return fits && settings_put(to->directory, sizeof(to->directory), acme->directory) &&
+           settings_put(to->email, sizeof(to->email), acme->email) &&
+           settings_put(to->eab_kid, sizeof(to->eab_kid), acme->eab_kid) &&
+           settings_put(to->eab_key, sizeof(to->eab_key), acme->eab_key) &&
+           settings_put(to->folder, sizeof(to->folder), acme->folder.text) &&
+           settings_put(to->ca, sizeof(to->ca), acme->ca.text);
+}
