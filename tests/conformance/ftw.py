@@ -42,7 +42,7 @@ def files_below(root):
 
 
 def tests_of(path, document):
-    digits = re.search(r"\d{6}", os.path.basename(path))
+    digits = re.search(r"\d{6,7}", os.path.basename(path))
     rule = document.get("rule_id") or (int(digits.group()) if digits else 0)
     group = os.path.basename(os.path.dirname(path))
     enabled = (document.get("meta") or {}).get("enabled", True)
@@ -87,6 +87,51 @@ def fields_of(given):
     if isinstance(fields, list):
         return [(read_bytes(field["name"]), read_bytes(field.get("value"))) for field in fields]
     return [(read_bytes(name), read_bytes(value)) for name, value in fields.items()]
+
+
+def values_of(answer, name):
+    """The values of a field of an answer."""
+    head = answer.partition(b"\r\n\r\n")[0].decode("latin-1")
+    return re.findall(rf"(?im)^{name}:[ \t]*(.*?)[ \t]*\r?$", head)
+
+
+class Journey:
+    """What the stages of a test hand on to each other: cookies, and where a redirect leads."""
+
+    def __init__(self):
+        self.cookies, self.answer, self.where = {}, b"", "/"
+
+    def redirected(self):
+        """The target that the last answer names, if it was a redirect."""
+        location = values_of(self.answer, "location")
+        if not location or not re.match(rb"HTTP/\d\.\d 30[012378] ", self.answer):
+            return None
+        parts = urllib.parse.urlsplit(urllib.parse.urljoin(self.where, location[0]))
+        return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+    def requests(self, given):
+        """What a stage sends: as it says, with what stages before it have brought.
+
+        No request at all where it follows a redirect that was none.
+        """
+        if given.get("follow_redirect"):
+            target = self.redirected()
+            targets = [] if target is None else [target]
+        else:
+            targets = given.get("uris") or [given.get("uri")]
+        self.where = read_bytes(targets[-1] or "/").decode("latin-1") if targets else "/"
+        fields = [{"name": name, "value": value} for name, value in fields_of(given)]
+        if self.cookies and not any(field["name"].lower() == b"cookie" for field in fields):
+            crumbs = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+            fields.append({"name": "Cookie", "value": crumbs})
+        return [request_of({**given, "uri": target, "ordered_headers": fields})
+                for target in targets]
+
+    def arrived(self, given, answer):
+        self.answer = answer
+        for line in values_of(answer, "set-cookie") if given.get("save_cookie") else []:
+            name, _, value = line.partition(";")[0].partition("=")
+            self.cookies[name.strip()] = value.strip()
 
 
 def body_of(given):

@@ -5,7 +5,8 @@ import sys
 
 RUNNER = os.path.join(os.path.dirname(__file__), "..", "conformance", "run")
 
-# Logs the rules that the field Rules names; answers with the status that Status names.
+# Logs the rules that the field Rules, the target and the cookie `rules` name; answers with the status
+# that Status names, and with the fields that Answer names.
 FAKE = """#!%s
 import json, os, re, socket, sys
 text = open(sys.argv[3]).read()
@@ -20,11 +21,15 @@ while True:
     while b"\\r\\n\\r\\n" not in request:
         request += connection.recv(65536)
     fields = dict(line.split(": ", 1) for line in request.decode().split("\\r\\n")[1:] if ": " in line)
-    rules = [rule for rule in fields.get("Rules", "").split(",") if rule]
+    named = [fields.get("Rules", ""), *re.findall(r"/rules/([\\d,]+)", request.decode().split()[1]),
+             *re.findall(r"rules=([\\d,]+)", fields.get("Cookie", ""))]
+    rules = [rule for rule in ",".join(named).split(",") if rule]
     matches = [{"rule": int(rule), "msg": "message", "logdata": "data of " + rule} for rule in rules]
     status = int(fields.get("Status", 200))
+    more = "".join(line + "\\r\\n" for line in fields.get("Answer", "").split("|") if line).encode()
     if status:
-        connection.sendall(b"HTTP/1.1 %%d X\\r\\nContent-Length: 2\\r\\nConnection: close\\r\\n\\r\\nok" %% status)
+        connection.sendall(b"HTTP/1.1 %%d X\\r\\n%%bContent-Length: 2\\r\\nConnection: close\\r\\n\\r\\nok"
+                           %% (status, more))
     connection.close()
     audit.write(json.dumps({"http": {}, "sallyport": {"matches": matches}}) + "\\n")
 """ % sys.executable
@@ -63,6 +68,32 @@ tests:
     stages: [{input: {headers: {Status: "201"}}, output: {status: 201, response_contains: ok}}]
 """
 
+STAGES = """
+rule_id: 9500100
+tests:
+  - test_id: 1
+    stages:
+      - {input: {uri: /a/b, headers: {Status: "302", Answer: "Location: ../rules/5"}}, output: {status: 302}}
+      - {input: {uri: /other, follow_redirect: true}, output: {log: {expect_ids: [5]}}}
+  - test_id: 2
+    stages:
+      - {input: {headers: {Answer: "Location: /rules/5"}}, output: {status: 200}}
+      - {input: {follow_redirect: true}, output: {}}
+  - test_id: 3
+    stages:
+      - {input: {save_cookie: true, headers: {Answer: "Set-Cookie: rules=6; Path=/"}}, output: {status: 200}}
+      - {input: {}, output: {log: {expect_ids: [6]}}}
+      - {input: {headers: {Cookie: "rules=7"}}, output: {log: {expect_ids: [7], no_expect_ids: [6]}}}
+  - test_id: 4
+    stages:
+      - {input: {headers: {Answer: "Set-Cookie: rules=6; Path=/"}}, output: {status: 200}}
+      - {input: {}, output: {log: {no_expect_ids: [6]}}}
+  - test_id: 5
+    stages: [{input: {uris: [/rules/8, "/rules/8,9"]}, output: {log: {expect_ids: [8]}}}]
+  - test_id: 6
+    stages: [{input: {uris: [/rules/8, "/rules/9"]}, output: {log: {expect_ids: [8]}}}]
+"""
+
 
 def run(folder, tests, tmp_path):
     gateway = tmp_path / "gateway"
@@ -92,3 +123,9 @@ def test_the_format_of_crs_4(tmp_path):
     done, failures = run("new", NEW, tmp_path)
     assert failures == ["942100-2", "942100-4"], done.stderr
     assert done.stdout.splitlines()[-1] == "3 passed, 2 failed, 0 skipped (60.00 %)"
+
+
+def test_stages_that_go_on_from_those_before(tmp_path):
+    done, failures = run("stages", STAGES, tmp_path)
+    assert failures == ["9500100-2", "9500100-6"], done.stderr
+    assert "the answer before is no redirect" in (tmp_path / "failures").read_text()
