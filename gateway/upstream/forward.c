@@ -30,6 +30,22 @@ static struct span forwarded_for(const struct forward_facts *facts, struct span 
     return arena_copy(arena, text_span(&out));
 }
 
+/* With its port, as the client said it: links that are made of it lead back here. */
+static enum err host_text(const struct request *req, struct arena *arena, struct span *host)
+{
+    enum { PORT_BYTES = 6 };
+
+    *host = req->host;
+    if (req->port == 0)
+        return OK;
+    struct text out = text_growing(arena, req->host.len + PORT_BYTES);
+    text_add(&out, req->host);
+    text_char(&out, ':');
+    text_uint(&out, req->port);
+    *host = text_span(&out);
+    return out.overflow ? ERR_MEMORY : OK;
+}
+
 enum err forward_prepare(struct request *req, struct arena *arena,
                          const struct forward_facts *facts)
 {
@@ -40,11 +56,12 @@ enum err forward_prepare(struct request *req, struct arena *arena,
     fields_drop_claims(fields, facts->keep_fields.items, facts->keep_fields.count,
                        facts->trusted);
 
-    struct span client = addr_text(&facts->client, arena);
+    struct span client = addr_text(&facts->client, arena), host;
+    TRY(host_text(req, arena, &host));
     TRY(fields_add(fields, arena, SPAN("X-Forwarded-For"),
                    forwarded_for(facts, client, arena)));
     TRY(fields_add(fields, arena, SPAN("X-Forwarded-Proto"), req->scheme));
-    TRY(fields_add(fields, arena, SPAN("X-Forwarded-Host"), req->host));
+    TRY(fields_add(fields, arena, SPAN("X-Forwarded-Host"), host));
     TRY(fields_add(fields, arena, SPAN("X-Real-IP"), client));
     TRY(fields_add(fields, arena, SPAN("X-Request-Id"), facts->id));
     /* RFC 9110 section 7.6.3: the version of the message that came. */

@@ -63,7 +63,7 @@ static void the_client_is_told_once_and_by_us(void **state)
     assert_true(span_has(head, "\r\nX-Forwarded-For: 192.0.2.7\r\n"));
     assert_true(span_has(head, "\r\nX-Real-IP: 192.0.2.7\r\n"));
     assert_true(span_has(head, "\r\nX-Forwarded-Proto: https\r\n"));
-    assert_true(span_has(head, "\r\nX-Forwarded-Host: shop.example\r\n"));
+    assert_true(span_has(head, "\r\nX-Forwarded-Host: shop.example:8080\r\n"));
     assert_true(span_has(head, "\r\nX-Request-Id: 0193-id\r\n"));
     assert_true(span_has(head, "\r\nVia: 1.1 sallyport\r\n"));
 }
