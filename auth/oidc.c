@@ -310,13 +310,13 @@ static struct verdict on_lock(struct call *c)
 {
     const struct oidc_conf *conf = c->conf;
     const struct oidc_state *s = c->state;
-    uint64_t until_s, now_s = c->txn->clock->wall_us / 1000000u;
+    uint64_t now_s = c->txn->clock->wall_us / 1000000u;
     uint64_t grace_s = (uint64_t)conf->grace.ms / 1000;
-    struct span token;
+    struct oidc_extra extra;
     if (c->error == OK)
         return oidc_exchange_refresh(c);
-    if (oidc_extra_read(s->session->content.extra, &until_s, &token) &&
-        now_s < until_s + (grace_s > RENEWING_S ? grace_s : RENEWING_S))
+    if (oidc_extra_read(s->session->content.extra, &extra) &&
+        now_s < extra.until_s + (grace_s > RENEWING_S ? grace_s : RENEWING_S))
         return oidc_accept(c, s->session->content.identity);
     fact_set_auth_detail(c, "oidc-grace-over");
     return fail(REASON_AUTH_PROVIDER);
@@ -326,16 +326,18 @@ static struct verdict use_session(struct call *c, const struct session *session)
 {
     const struct oidc_conf *conf = c->conf;
     struct oidc_state *s = c->state;
-    uint64_t until_s, now_s = c->txn->clock->wall_us / 1000000u;
+    uint64_t now_s = c->txn->clock->wall_us / 1000000u;
+    struct oidc_extra extra;
     s->session = session;
     if (span_equal(session->content.extra, SPAN(OIDC_EXTRA_OVER))) {
         s->end = true;
         fact_set_auth_detail(c, "oidc-over");
         return oidc_nobody(c);
     }
-    if (!oidc_extra_read(session->content.extra, &until_s, &s->refresh_token) ||
-        s->refresh_token.len == 0 || now_s < until_s)
+    if (!oidc_extra_read(session->content.extra, &extra) || extra.refresh_token.len == 0 ||
+        now_s < extra.until_s)
         return oidc_accept(c, session->content.identity);
+    s->refresh_token = extra.refresh_token;
     return session_lock(c, conf->sessions, session, on_lock);
 }
 

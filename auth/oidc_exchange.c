@@ -21,24 +21,31 @@ static uint64_t now_of(const struct call *c)
 
 /* ---- the session's own ---- */
 
-bool oidc_extra_read(struct span extra, uint64_t *until_s, struct span *refresh_token)
+bool oidc_extra_read(struct span extra, struct oidc_extra *out)
 {
-    struct span rest = extra, number;
-    *refresh_token = SPAN("");
-    if (!span_cut(&rest, '\n', &number) || !span_uint(number, until_s))
-        return false;
-    *refresh_token = rest;
-    return true;
+    struct span number;
+    *out = (struct oidc_extra){ .refresh_token = extra };
+    /* The refresh token comes last: it alone may have any byte in it. */
+    return span_cut(&out->refresh_token, '\n', &number) && span_uint(number, &out->until_s) &&
+           span_cut(&out->refresh_token, '\n', &out->hint) && out->refresh_token.p != NULL;
 }
 
 /* Shortly before the access token ends; five minutes from now where its end is not said. */
-static bool write_extra(struct text *out, uint64_t now_s, uint64_t lasts_s,
-                        struct span refresh_token)
+static bool write_extra(struct text *out, struct call *c)
 {
+    const struct oidc_state *s = c->state;
+    struct oidc_extra before = { .hint = SPAN("") };
+    uint64_t lasts_s = s->tokens.lasts_s;
     uint64_t lasts = lasts_s == 0 ? 300 : lasts_s > 60 ? lasts_s - 30 : (lasts_s + 1) / 2;
-    text_uint(out, now_s + (lasts < 86400 ? lasts : 86400));
+    if (s->session != NULL)
+        (void)oidc_extra_read(s->session->content.extra, &before);
+    struct span hint = s->tokens.id_token.len > 0 ? s->tokens.id_token : before.hint;
+    text_uint(out, now_of(c) + (lasts < 86400 ? lasts : 86400));
     text_char(out, '\n');
-    text_add(out, refresh_token);
+    if (hint.len <= OIDC_HINT_MAX)
+        text_add(out, hint);
+    text_char(out, '\n');
+    text_add(out, s->tokens.refresh_token.len > 0 ? s->tokens.refresh_token : s->refresh_token);
     return !out->overflow;
 }
 
@@ -50,8 +57,7 @@ static struct verdict provider_down(struct call *c, const char *detail)
     const struct oidc_conf *conf = c->conf;
     struct oidc_local *local = c->local;
     struct oidc_state *s = c->state;
-    uint64_t until_s = 0;
-    struct span token;
+    struct oidc_extra extra;
     log_warn("an OpenID provider does not answer as it should",
              F_SPAN("provider", s->provider->row->name), F_TEXT("detail", detail),
              F_TEXT("why", asker_why(local->asker)));
@@ -60,8 +66,8 @@ static struct verdict provider_down(struct call *c, const char *detail)
                             "The service that people sign in at does not answer as it should. "
                             "Please try again in a moment.");
     /* Who is signed in is not thrown out by somebody else's trouble, for a while. */
-    if (oidc_extra_read(s->session->content.extra, &until_s, &token) &&
-        now_of(c) < until_s + (uint64_t)conf->grace.ms / 1000)
+    if (oidc_extra_read(s->session->content.extra, &extra) &&
+        now_of(c) < extra.until_s + (uint64_t)conf->grace.ms / 1000)
         return oidc_accept(c, s->session->content.identity);
     fact_set_auth_detail(c, "oidc-grace-over");
     return fail(REASON_AUTH_PROVIDER);
@@ -277,8 +283,6 @@ static struct verdict take_identity(struct call *c)
     struct verified *verified = NULL;
     struct text extra = text_growing(c->txn->arena, 256);
     struct span subject = arena_copy(c->txn->arena, strict_json_text(s->trusted.claims, "sub"));
-    struct span refresh =
-        s->tokens.refresh_token.len > 0 ? s->tokens.refresh_token : s->refresh_token;
     s->sid = arena_copy(c->txn->arena, strict_json_text(s->trusted.claims, "sid"));
     oidc_forget_protocol(s->trusted.claims);
     s->trusted.issuer = &s->provider->identity;
@@ -297,8 +301,7 @@ static struct verdict take_identity(struct call *c)
     }
     if ((s->provider->row->claims.count > 0 &&
          !keep_claims(s->provider->row, c->txn->arena, identity)) ||
-        !write_extra(&extra, now_of(c), s->tokens.lasts_s, refresh) || subject.p == NULL ||
-        s->sid.p == NULL)
+        !write_extra(&extra, c) || subject.p == NULL || s->sid.p == NULL)
         return fail(REASON_MEMORY);
     struct session_content content = { .identity = identity,
                                        .via = SPAN("oidc"),
@@ -322,9 +325,7 @@ static struct verdict keep_identity(struct call *c)
     struct oidc_state *s = c->state;
     struct text extra = text_growing(c->txn->arena, 256);
     struct session_content content = s->session->content;
-    struct span refresh =
-        s->tokens.refresh_token.len > 0 ? s->tokens.refresh_token : s->refresh_token;
-    if (!write_extra(&extra, now_of(c), s->tokens.lasts_s, refresh))
+    if (!write_extra(&extra, c))
         return fail(REASON_MEMORY);
     content.extra = text_span(&extra);
     if (!session_renew(c, conf->sessions, s->session, &content))

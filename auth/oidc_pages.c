@@ -195,8 +195,10 @@ static struct verdict show_out(struct call *c)
 }
 
 /* OpenID Connect RP-Initiated Logout 1.0. False: the provider has no such address. */
-static bool end_url(struct call *c, const struct oidc_provider *provider, struct text *out)
+static bool end_url(struct call *c, const struct oidc_provider *provider,
+                    const struct session *session, struct text *out)
 {
+    struct oidc_extra extra;
     struct provider_view view = provider_now(c->worker, provider->index);
     struct text back = text_growing(c->txn->arena, 128);
     if (view.meta == NULL || view.meta->endpoints[ENDPOINT_END_SESSION].len == 0)
@@ -205,6 +207,9 @@ static bool end_url(struct call *c, const struct oidc_provider *provider, struct
     text_add(out, endpoint);
     text_char(out, span_index(endpoint, '?') >= 0 ? '&' : '?');
     oidc_param(out, SPAN("client_id"), provider->row->client_id);
+    /* With it the provider knows whose session is meant, and need not ask (section 2). */
+    if (oidc_extra_read(session->content.extra, &extra) && extra.hint.len > 0)
+        oidc_param(out, SPAN("id_token_hint"), extra.hint);
     if (oidc_origin(c, &back))
         text_lit(&back, OIDC_OUT);
     oidc_param(out, SPAN("post_logout_redirect_uri"), text_span(&back));
@@ -223,7 +228,8 @@ static struct verdict sign_out(struct call *c)
     if (!form_token_right(c, conf->sessions, SPAN(OIDC_OUT), token))
         return oidc_message(c, REASON_AUTH_SIGNIN, "oidc-form", "You are still signed in",
                             "This button is too old, or is not of this site.");
-    bool there = own_session(c, &provider) != NULL && end_url(c, provider, &url);
+    const struct session *session = own_session(c, &provider);
+    bool there = session != NULL && end_url(c, provider, session, &url);
     struct reply *reply = page_message(
         c, &conf->look, 200, SPAN("Signed out"),
         there ? SPAN("You are signed out here, and are led to the service that you signed in "

@@ -25,6 +25,7 @@ enum {
     OIDC_BODY_MAX = 16 * 1024, /* of a logout token, or a form */
     OIDC_ROUNDS_MAX = 3,       /* sign-ins of one browser ... */
     OIDC_ROUNDS_S = 60,        /* ... within that time: more go round in circles */
+    OIDC_HINT_MAX = 3072,      /* of an ID token that is kept */
     OIDC_RETRY_S = 30, /* a provider that is down is asked no more often, by a session */
 };
 enum oidc_userinfo { OIDC_USERINFO_AUTO, OIDC_USERINFO_ALWAYS, OIDC_USERINFO_NEVER };
@@ -116,8 +117,13 @@ struct verdict oidc_exchange_refresh(struct call *c);
 /* The issuer with the keys of now; of ID tokens, whose user is `sub`. False: none yet. */
 MUST_USE bool oidc_issuer_now(struct call *c, const struct oidc_provider *provider,
                               struct token_issuer *issuer);
-/* `extra` of a session: when the access token ends, and what renews it. */
-bool oidc_extra_read(struct span extra, uint64_t *until_s, struct span *refresh_token);
+/* `extra` of a session: when the access token ends, what renews it, and the ID token that the
+ * sign-in ended with, for the provider's own end (empty: it was too long to be kept). */
+struct oidc_extra {
+    uint64_t until_s;
+    struct span hint, refresh_token;
+};
+bool oidc_extra_read(struct span extra, struct oidc_extra *out);
 /* The provider has taken the session back: nobody is let in by it again. */
 #define OIDC_EXTRA_OVER "over"
 

@@ -115,3 +115,19 @@ int control_ask(const struct arguments *arguments, json_t *request, json_t **ans
     free(line);
     return *answer != NULL ? EXIT_GOOD : EXIT_TROUBLE;
 }
+
+int control_tell(json_t *answer, bool json, void (*print)(const json_t *answer))
+{
+    bool good = json_is_true(json_object_get(answer, "ok"));
+    const char *error = json_string_value(json_object_get(answer, "error"));
+    if (json) {
+        (void)json_dumpf(answer, stdout, JSON_COMPACT);
+        (void)putchar('\n');
+    } else if (good) {
+        print(answer);
+    } else {
+        (void)usage_error("%s", error != NULL ? error : "refused");
+    }
+    json_decref(answer);
+    return good ? EXIT_GOOD : EXIT_TROUBLE;
+}

@@ -15,4 +15,7 @@
  */
 MUST_USE int control_ask(const struct arguments *arguments, json_t *request, json_t **answer);
 
+/* The answer as JSON, or by `print`, or its error; its exit status. It is released. */
+MUST_USE int control_tell(json_t *answer, bool json, void (*print)(const json_t *answer));
+
 #endif

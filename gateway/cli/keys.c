@@ -21,7 +21,7 @@ enum { ROTATE_S = 7 * 86400, KEYS_ARENA = 256 << 20 };
 
 struct keys_edit {
     struct arena arena;
-    char path[4096];
+    char path[NAMED_PATH_BYTES];
     struct file file;
     struct apikeys keys;
     struct text out; /* the new file */
@@ -31,34 +31,15 @@ struct keys_edit {
 
 /* ---- the file ---- */
 
-/* --file, else the configuration's, if it has one. */
-static int find_path(const struct arguments *arguments, struct keys_edit *edit)
+static const struct key_file *files_of(const struct config *config, size_t *count)
 {
-    struct loaded loaded;
-    const char *given = arguments->values[FLAG_FILE], *config = arguments->values[FLAG_CONFIG];
-    struct text path = text_fixed(edit->path, sizeof(edit->path));
-    int code = EXIT_GOOD;
-    if (given == NULL && config == NULL)
-        return usage_error("needs --file, or -c FILE of a configuration with `api_keys`");
-    if (given != NULL) {
-        text_add(&path, span_text(given));
-        return text_cstring(&path) != NULL ? EXIT_GOOD : usage_error("the path is too long");
-    }
-    loaded_open(&loaded, config);
-    if (loaded.config == NULL) {
-        loaded_print(&loaded, STDERR_FILENO, false);
-        code = EXIT_BAD;
-    } else if (loaded.config->key_file_count != 1) {
-        code = usage_error("the configuration has %zu files of keys: say which by --file",
-                           loaded.config->key_file_count);
-    } else {
-        text_add(&path, loaded.config->key_files[0].path);
-        if (text_cstring(&path) == NULL)
-            code = usage_error("the path is too long");
-    }
-    loaded_close(&loaded);
-    return code;
+    *count = config->key_file_count;
+    return config->key_files;
 }
+
+static const struct named_file named = { .option = "api_keys",
+                                         .what = "files of keys",
+                                         .files = files_of };
 
 /* Two commands at a time change the file one after the other. */
 static int lock_file(struct keys_edit *edit)
@@ -79,7 +60,7 @@ static int open_keys(const struct arguments *arguments, struct keys_edit *edit, 
     unsigned line;
     *edit = (struct keys_edit){ .lock = -1, .now_s = (uint64_t)time(NULL) };
     arena_init(&edit->arena, NULL, 0, NULL, KEYS_ARENA);
-    int code = find_path(arguments, edit);
+    int code = named_path(arguments, &named, edit->path);
     if (code == EXIT_GOOD && change)
         code = lock_file(edit);
     if (code != EXIT_GOOD)

@@ -128,19 +128,7 @@ static int counts(const struct arguments *arguments, bool json)
 {
     json_t *answer = NULL;
     int code = control_ask(arguments, json_pack("{s:s}", "command", "limits"), &answer);
-    if (code != EXIT_GOOD)
-        return code;
-    code = json_is_true(json_object_get(answer, "ok")) ? EXIT_GOOD : EXIT_TROUBLE;
-    if (json) {
-        (void)json_dumpf(answer, stdout, JSON_COMPACT);
-        (void)putchar('\n');
-    } else if (code == EXIT_GOOD) {
-        print_counts(answer);
-    } else {
-        (void)usage_error("%s", json_string_value(json_object_get(answer, "error")));
-    }
-    json_decref(answer);
-    return code;
+    return code == EXIT_GOOD ? control_tell(answer, json, print_counts) : code;
 }
 
 int verb_limits(const struct arguments *arguments)

@@ -17,4 +17,18 @@ void loaded_close(struct loaded *loaded);
 /* What is wrong, to the descriptor. */
 void loaded_print(struct loaded *loaded, int fd, bool json);
 
+/*
+ * A file that a command is about: --file, else the one that the configuration names. `files`
+ * tells which those are; `what` they are called, `option` they are named by. An exit status;
+ * after trouble it was told.
+ */
+enum { NAMED_PATH_BYTES = 4096 };
+struct named_file {
+    const char *option, *what;
+    const struct key_file *(*files)(const struct config *config, size_t *count);
+};
+struct arguments;
+MUST_USE int named_path(const struct arguments *arguments, const struct named_file *named,
+                        char path[NAMED_PATH_BYTES]);
+
 #endif

@@ -43,17 +43,5 @@ int verb_upstream(const struct arguments *arguments)
     json_t *request =
         json_pack("{s:s, s:s, s:s}", "command", "upstream", "do", what, "server", server);
     int code = control_ask(arguments, request, &answer);
-    if (code != EXIT_GOOD)
-        return code;
-    code = json_is_true(json_object_get(answer, "ok")) ? EXIT_GOOD : EXIT_TROUBLE;
-    if (json) {
-        (void)json_dumpf(answer, stdout, JSON_COMPACT);
-        (void)putchar('\n');
-    } else if (code == EXIT_GOOD) {
-        print_servers(answer);
-    } else {
-        (void)usage_error("%s", json_string_value(json_object_get(answer, "error")));
-    }
-    json_decref(answer);
-    return code;
+    return code == EXIT_GOOD ? control_tell(answer, json, print_servers) : code;
 }

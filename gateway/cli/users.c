@@ -21,45 +21,26 @@ enum { USERS_ARENA = 256 << 20, PASSWORD_BYTES_MIN = 8 };
 
 struct users_edit {
     struct userdb *db;
-    char path[4096];
+    char path[NAMED_PATH_BYTES];
     char name[USER_NAME_MAX + 1];
     bool json;
 };
 
 /* ---- the store ---- */
 
-/* --file, else the configuration's, if it has one. */
-static int find_path(const struct arguments *arguments, struct users_edit *edit)
+static const struct key_file *files_of(const struct config *config, size_t *count)
 {
-    struct loaded loaded;
-    const char *given = arguments->values[FLAG_FILE], *config = arguments->values[FLAG_CONFIG];
-    struct text path = text_fixed(edit->path, sizeof(edit->path));
-    int code = EXIT_GOOD;
-    if (given == NULL && config == NULL)
-        return usage_error("needs --file, or -c FILE of a configuration with `login`");
-    if (given != NULL) {
-        text_add(&path, span_text(given));
-        return text_cstring(&path) != NULL ? EXIT_GOOD : usage_error("the path is too long");
-    }
-    loaded_open(&loaded, config);
-    if (loaded.config == NULL) {
-        loaded_print(&loaded, STDERR_FILENO, false);
-        code = EXIT_BAD;
-    } else if (loaded.config->user_file_count != 1) {
-        code = usage_error("the configuration has %zu stores of users: say which by --file",
-                           loaded.config->user_file_count);
-    } else {
-        text_add(&path, loaded.config->user_files[0].path);
-        if (text_cstring(&path) == NULL)
-            code = usage_error("the path is too long");
-    }
-    loaded_close(&loaded);
-    return code;
+    *count = config->user_file_count;
+    return config->user_files;
 }
+
+static const struct named_file named = { .option = "login",
+                                         .what = "stores of users",
+                                         .files = files_of };
 
 static int open_store(const struct arguments *arguments, struct users_edit *edit, bool create)
 {
-    int code = find_path(arguments, edit);
+    int code = named_path(arguments, &named, edit->path);
     if (code != EXIT_GOOD)
         return code;
     if (password_init() != OK || totp_init() != OK)

@@ -1,4 +1,5 @@
 """Sign-in at an OpenID provider: the whole way, and every published way to walk past it."""
+import base64
 import concurrent.futures
 import http.cookies
 import json
@@ -373,10 +374,24 @@ def test_signing_out(gateway, idp, inside):
     answer = browser.get("/.sallyport/oidc/out", method="POST", body=b"token=" + token_of(page).encode())
     assert answer.status == 200
     leads = answer.get("refresh")
-    assert leads.startswith(f"0; url={idp.issuer}/end?client_id=sallyport&post_logout_redirect_uri=http%3A%2F%2Fapp.test")
+    assert leads.startswith(f"0; url={idp.issuer}/end?")
+    said = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(leads.split("url=", 1)[1]).query))
+    assert said["client_id"] == "sallyport" and said["post_logout_redirect_uri"].startswith("http://app.test")
+    claims = json.loads(base64.urlsafe_b64decode(said["id_token_hint"].split(".")[1] + "=="))
+    assert claims["iss"] == idp.issuer and claims["sub"] == idp.user["sub"]  # whose session it is to end
     assert browser.get("/").status == 302
     assert browser.get("/", cookies=kept).status == 302  # the cookie that somebody kept is worth nothing
     inside.forget()
+
+
+def test_signing_out_with_a_token_too_long_to_be_kept(gateway, idp):
+    idp.user["padding"] = "x" * 2400  # 3.3 KB of token; its claims still find room
+    idp.in_id_token = idp.in_id_token | {"padding"}
+    browser = Browser(gateway, idp)
+    browser.sign_in()
+    page = browser.get("/.sallyport/oidc/out")
+    answer = browser.get("/.sallyport/oidc/out", method="POST", body=b"token=" + token_of(page).encode())
+    assert "id_token_hint" not in answer.get("refresh") and "client_id=sallyport" in answer.get("refresh")
 
 
 def backchannel(gateway, token, **more):
