@@ -18,7 +18,7 @@ static void check_target(const char *target)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const enum dns_type types[] = { DNS_A, DNS_AAAA, DNS_SRV };
+    static const enum dns_type types[] = { DNS_A, DNS_AAAA, DNS_SRV, DNS_PTR };
     static struct dns_answer answer, cut;
 
     if (size == 0)
@@ -34,6 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const struct dns_record *record = &answer.records[i];
         if (type == DNS_SRV) {
             INVARIANT(record->port != 0);
+            check_target(record->target);
+        } else if (type == DNS_PTR) {
             check_target(record->target);
         } else {
             INVARIANT(record->addr.family == (type == DNS_A ? ADDR_V4 : ADDR_V6));

@@ -70,7 +70,7 @@ static bool has_come_back(const struct call *c, struct span target)
            (site.len == 0 || span_equal(site, SPAN("same-origin")));
 }
 
-struct verdict bots_challenge(struct call *c, unsigned bits)
+struct verdict bots_challenge(struct call *c, unsigned bits, bool later)
 {
     const struct bots_conf *conf = c->conf;
     struct bots_local *local = c->local;
@@ -91,6 +91,7 @@ struct verdict bots_challenge(struct call *c, unsigned bits)
     struct bots_question question = { .token = text_span(&token),
                                       .target = challenge.target,
                                       .bits = bits,
+                                      .later = later,
                                       .wait_s = challenge.wait_s,
                                       .again = has_come_back(c, challenge.target) };
     const struct reply *reply = bots_page_question(c, &question);

@@ -116,6 +116,18 @@ const struct option bots_options[] = {
                        "AS45090,AS45102,AS51167,AS55990,AS60781,AS63949,AS8075,AS12876,"
                        "AS132203,AS136907,AS212238,AS396982,AS9009",
            .help = "Networks that servers stand in; known where `geoip` has a database."),
+    OPTION(struct bots_conf, verify, OPT_TEXTS, .max = BOTS_CRAWLERS_MAX,
+           .fallback =
+               "googlebot,bingbot,applebot,yandexbot,baiduspider,seznambot,slurp,petalbot,"
+               "amazonbot,mojeekbot,qwantbot",
+           .help = "Crawlers that are asked after by name: whose address has a name in their "
+                   "domains, and that name the address, is never challenged; who lies has the "
+                   "reason crawler-false."),
+    OPTION_NAMED("crawlers", struct bots_conf, crawler_rows, OPT_MAP,
+                 .options = bots_crawler_options, .item_size = sizeof(struct bots_crawler_row),
+                 .max = BOTS_CRAWLERS_MAX,
+                 .example = "{duckduckbot: {agent: duckduckbot, lists: [duckduckbot]}}",
+                 .help = "Others, by domains or by lists that they publish."),
     { .name = "attack",
       .kind = OPT_OBJECT,
       .offset = offsetof(struct bots_conf, attack),
@@ -146,22 +158,6 @@ static bool read_paths(struct bots_paths *paths, const struct texts *texts, cons
         return false;
     }
     return paths->items != NULL;
-}
-
-static bool read_lists(struct bots_lists *lists, const struct texts *texts, struct setup *setup)
-{
-    lists->items = arena_array(setup->arena, int, texts->count + 1);
-    lists->count = 0;
-    for (size_t i = 0; lists->items != NULL && i < texts->count; i++) {
-        int list = config_list(setup->config, texts->items[i]);
-        if (list < 0) {
-            complain(setup->complaint, SEVERITY_ERROR, "\"%.*s\" is not the name of a list",
-                     (int)texts->items[i].len, texts->items[i].p);
-            return false;
-        }
-        lists->items[lists->count++] = list;
-    }
-    return lists->items != NULL;
 }
 
 static int by_number(const void *a, const void *b)
@@ -244,9 +240,9 @@ enum err bots_open(void *base, struct setup *setup)
     if (sodium_init() < 0 || memory == NULL || !read_secret(conf, setup) ||
         !read_paths(&conf->exempt_paths, &conf->exempt, "exempt", setup) ||
         !read_paths(&conf->honeypot_paths, &conf->honeypots, "honeypots", setup) ||
-        !read_lists(&conf->sign_lists, &conf->lists, setup) ||
-        !read_lists(&conf->tor_lists, &conf->tor, setup) || !read_networks(conf, setup) ||
-        !read_weights(conf, setup))
+        !bots_lists_open(&conf->sign_lists, &conf->lists, setup) ||
+        !bots_lists_open(&conf->tor_lists, &conf->tor, setup) || !read_networks(conf, setup) ||
+        !read_weights(conf, setup) || !bots_crawlers_open(conf, setup))
         return ERR_CONFIG;
     bots_memory_over(&conf->memory, memory, setup->boot_key);
     conf->pressure_rules = (struct pressure_rules){

@@ -22,7 +22,7 @@ static size_t rounded(size_t size)
 size_t bots_memory_bytes(void)
 {
     return rounded(sizeof(struct bots_shared)) + rounded(cells_bytes(BOTS_USED)) +
-           rounded(cells_bytes(BOTS_VISITORS));
+           rounded(cells_bytes(BOTS_VISITORS)) + rounded(cells_bytes(BOTS_VERIFIED));
 }
 
 void bots_memory_over(struct bots_memory *view, void *memory, const uint8_t boot_key[32])
@@ -33,6 +33,8 @@ void bots_memory_over(struct bots_memory *view, void *memory, const uint8_t boot
     cells_over(&view->used, p, BOTS_USED);
     p += rounded(cells_bytes(BOTS_USED));
     cells_over(&view->visitors, p, BOTS_VISITORS);
+    p += rounded(cells_bytes(BOTS_VISITORS));
+    cells_over(&view->verified, p, BOTS_VERIFIED);
     memcpy(&view->place, boot_key, sizeof(view->place));
     memcpy(&view->fingerprint, boot_key + 16, sizeof(view->fingerprint));
 }

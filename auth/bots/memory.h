@@ -14,12 +14,17 @@
 #include "gateway/store/cells.h"
 
 enum {
-    BOTS_LAYOUT = 1,
+    BOTS_LAYOUT = 2,
     BOTS_USED = 1 << 16,     /* answers that count for CHALLENGE_S */
     BOTS_VISITORS = 1 << 16, /* addresses */
     BOTS_ROUTES = 256,       /* that are watched; further ones share the last place */
     BOTS_ROUTE_BYTES = 112,  /* of site and route, for people */
-    VISITOR_WINDOW_S = 600,  /* in which what somebody did counts half */
+    BOTS_VERIFIED = 1 << 13, /* addresses of crawlers, true and false ones */
+    BOTS_QUESTIONS = 256,    /* to the steward */
+    CRAWLER_NAME_BYTES = 32,
+    CRAWLER_DOMAINS_MAX = 4,
+    CRAWLER_DOMAIN_BYTES = 64,
+    VISITOR_WINDOW_S = 600, /* in which what somebody did counts half */
 };
 
 /* ---- counts ---- */
@@ -75,14 +80,28 @@ bool pressure_is_on(const struct route_pressure *pressure, uint64_t now_s);
 
 /* ---- all of it ---- */
 
+/* What somebody wants to know of an address; auth/bots/verify.h. */
+struct verify_question {
+    struct addr addr;
+    char name[CRAWLER_NAME_BYTES]; /* of the crawler that it claims to be */
+    char domains[CRAWLER_DOMAINS_MAX][CRAWLER_DOMAIN_BYTES];
+};
+
+struct verify_slot {
+    uint64_t turn; /* of the question that stands here, from 1 on; 0: it is being written */
+    struct verify_question question;
+};
+
 struct bots_shared {
     uint64_t counts[BOTS_COUNTS];
+    uint64_t asked; /* questions so far */
+    struct verify_slot questions[BOTS_QUESTIONS];
     struct route_pressure routes[BOTS_ROUTES];
 };
 
 struct bots_memory {
     struct bots_shared *shared;
-    struct cells used, visitors;
+    struct cells used, visitors, verified;
     struct siphash_key place, fingerprint;
 };
 

@@ -187,7 +187,9 @@ struct reply *bots_page_question(struct call *c, const struct bots_question *que
                    "<input type=\"hidden\" name=\"token\" value=\"");
     text_add(&out, question->token);
     text_lit(&out, "\">\n<input type=\"hidden\" name=\"proof\" value=\"\">\n</form>\n");
-    struct reply *reply = page_end(c, &out, 403);
+    struct reply *reply = page_end(c, &out, question->later ? 503 : 403);
+    if (question->later && !reply_field(reply, SPAN("Retry-After"), SPAN("10")))
+        return NULL;
     text_lit(&out, "<script>");
     text_add(&out, bots_script_main);
     text_lit(&out, "</script>\n");

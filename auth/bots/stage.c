@@ -25,22 +25,6 @@ static bool is_on(const struct bots_paths *paths, const struct request *req)
     return false;
 }
 
-static bool is_listed(const struct bots_lists *lists, struct txn *txn)
-{
-    const struct config *config = txn->config;
-    for (size_t i = 0; i < lists->count; i++) {
-        struct list_hit hit;
-        if (config->list_why == NULL) {
-            if (cidrs_contain(&config->lists[lists->items[i]].ips, &txn->client))
-                return true;
-        } else if (config->list_why(config, txn->worker, lists->items[i], &txn->client, &hit)) {
-            txn_list_hit(txn, &hit);
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool is_in_datacentre(const struct bots_conf *conf, struct txn *txn)
 {
     const struct geo *geo = NULL;
@@ -74,7 +58,29 @@ static uint32_t signs_of_visitor(const struct visitor *visitor)
            bit(counts[VISITOR_FAILED] > 0, SIGN_ANSWER_WRONG);
 }
 
-static uint32_t look(struct call *c)
+/* What the request claims to be, and whether that is known to be so. */
+struct crawler_claim {
+    const struct bots_crawler *crawler; /* NULL: none */
+    enum verify_state state;
+};
+
+static struct crawler_claim claim_of(struct call *c, const struct agent *agent)
+{
+    const struct bots_conf *conf = c->conf;
+    struct crawler_claim claim = { .state = VERIFY_NOTHING };
+    if (agent_is_browser(agent) || agent->kind == AGENT_ABSENT)
+        return claim;
+    claim.crawler = bots_crawler_of(c, fields_value(&c->req->fields, FIELD_USER_AGENT));
+    if (claim.crawler != NULL)
+        claim.state = bots_crawler_state(c, claim.crawler);
+    if (claim.state == VERIFY_TRUE)
+        bots_count(&conf->memory, COUNT_VERIFIED);
+    if (claim.state == VERIFY_FALSE)
+        bots_count(&conf->memory, COUNT_FALSE);
+    return claim;
+}
+
+static uint32_t look(struct call *c, struct crawler_claim *claim)
 {
     const struct bots_conf *conf = c->conf;
     struct txn *txn = c->txn;
@@ -83,9 +89,14 @@ static uint32_t look(struct call *c)
                            .ja4 = txn_ja4(txn),
                            .direct = addr_equal(&txn->client, &txn->peer) };
     struct visitor visitor = bots_visitor(&conf->memory, &txn->client, now_s);
-    return signs_of_request(&sight) | signs_of_visitor(&visitor) |
-           bit(is_listed(&conf->sign_lists, txn), SIGN_LISTED) |
-           bit(is_listed(&conf->tor_lists, txn), SIGN_TOR) |
+    uint32_t signs = signs_of_request(&sight);
+    *claim = claim_of(c, &sight.agent);
+    if (claim->state == VERIFY_TRUE) /* what it says of itself is so */
+        signs &= ~bit(true, SIGN_AGENT_ROBOT);
+    return signs | signs_of_visitor(&visitor) |
+           bit(claim->state == VERIFY_FALSE, SIGN_CRAWLER_FALSE) |
+           bit(bots_is_listed(&conf->sign_lists, txn), SIGN_LISTED) |
+           bit(bots_is_listed(&conf->tor_lists, txn), SIGN_TOR) |
            bit(is_in_datacentre(conf, txn), SIGN_DATACENTRE) |
            bit(is_on(&conf->honeypot_paths, c->req), SIGN_HONEYPOT);
 }
@@ -157,9 +168,14 @@ static unsigned bits_of(const struct bots_conf *conf)
     return (unsigned)conf->difficulty;
 }
 
-static struct verdict judge(struct call *c, struct bots_told *told)
+static struct verdict judge(struct call *c, struct bots_told *told, const struct crawler_claim *claim)
 {
     const struct bots_conf *conf = c->conf;
+    if (claim->state == VERIFY_TRUE) {
+        told->verified = claim->crawler->name;
+        told->outcome = "verified";
+        return pass();
+    }
     /* A clearance is worth nothing where nobody is asked for one. */
     if (conf->mode >= BOTS_CHALLENGE)
         told->cleared = bots_is_cleared(c, bits_of(conf));
@@ -179,7 +195,7 @@ static struct verdict judge(struct call *c, struct bots_told *told)
         return pass();
     if (visit_of(c->req) == VISIT_PAGE) {
         told->outcome = "challenge";
-        return bots_challenge(c, bits_of(conf));
+        return bots_challenge(c, bits_of(conf), claim->state == VERIFY_PENDING);
     }
     return conf->others == OTHERS_DENY ? refuse(c, told, COUNT_UNCLEARED, REASON_BOT_UNCLEARED)
                                        : pass();
@@ -198,11 +214,12 @@ static struct verdict bots_head(struct call *c)
     if (told == NULL)
         return fail(REASON_MEMORY);
     state->watched = true;
-    tell_signs(told, look(c), conf->weights);
+    struct crawler_claim claim;
+    tell_signs(told, look(c, &claim), conf->weights);
     if (told->score > 0)
         bots_note_score(&conf->memory, &txn->client, (unsigned)told->score, bots_now(c));
     fact_set_bots(c, told);
-    return judge(c, told);
+    return judge(c, told, &claim);
 }
 
 static void bots_finish(struct call *c)

@@ -116,21 +116,21 @@ static void tell_lists(struct known *known)
     (void)json_object_set_new(known->said, "lists", rows);
 }
 
-/* The gateway may not run: then the answer is without bans, and says so on standard error. */
-static void tell_bans(struct known *known, const char *net)
+/* What the running gateway says. It may not run: then the answer is without that, and says so
+ * on standard error. False: nobody answers. */
+static bool tell_running(struct known *known, const char *key, json_t *request)
 {
     struct arguments arguments = *known->arguments;
     json_t *answer = NULL;
     char *control = arena_cstring(known->arena, known->config->server.control.text);
     if (arguments.values[FLAG_CONTROL] == NULL)
         arguments.values[FLAG_CONTROL] = control;
-    json_t *request =
-        json_pack("{s:s, s:s, s:s}", "command", "ban", "action", "why", "net", net);
     if (control_ask(&arguments, request, &answer) != EXIT_GOOD)
-        return;
+        return false;
     if (json_is_true(json_object_get(answer, "ok")))
-        (void)json_object_set(known->said, "bans", answer);
+        (void)json_object_set(known->said, key, answer);
     json_decref(answer);
+    return true;
 }
 
 /* ---- what happened ---- */
@@ -230,6 +230,21 @@ static void print_bans(const json_t *bans)
                      json_is_true(json_object_get(bans, "never")) ? "; never is" : "");
 }
 
+static void print_bots(const json_t *bots)
+{
+    static const char *const events[] = { "challenged", "passed", "failed", "missed",
+                                          "trapped" };
+    if (bots == NULL)
+        return;
+    (void)printf("%-10s score %lld of 100", "bots",
+                 (long long)json_integer_value(json_object_get(bots, "score")));
+    for (size_t i = 0; i < ARRAY_LEN(events); i++)
+        if (json_integer_value(json_object_get(bots, events[i])) > 0)
+            (void)printf(", %s %lld times lately", events[i],
+                         (long long)json_integer_value(json_object_get(bots, events[i])));
+    (void)putchar('\n');
+}
+
 /* A text of a record as JSON has it: escaped, so that nothing in it moves the cursor. */
 static void print_escaped(const json_t *record, const char *group, const char *key)
 {
@@ -272,6 +287,7 @@ static void print_known(const json_t *said)
     print_geo(json_object_get(said, "geo"));
     print_lists(json_object_get(said, "lists"));
     print_bans(json_object_get(said, "bans"));
+    print_bots(json_object_get(said, "bots"));
     print_records(said);
 }
 
@@ -294,7 +310,11 @@ static int why(struct known *known, bool json)
         json_boolean(cidrs_contain(&known->config->server.trusted_proxies, &known->addr)));
     tell_geo(known);
     tell_lists(known);
-    tell_bans(known, address);
+    if (tell_running(
+            known, "bans",
+            json_pack("{s:s, s:s, s:s}", "command", "ban", "action", "why", "net", address)))
+        (void)tell_running(known, "bots",
+                           json_pack("{s:s, s:s}", "command", "bots", "ip", address));
     tell_records(known);
     if (json) {
         (void)json_dumpf(known->said, stdout, JSON_COMPACT);

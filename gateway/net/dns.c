@@ -168,6 +168,16 @@ static bool read_service(const struct reader *r, const struct entry *entry,
            record->target[0] != '\0'; /* RFC 2782: "." is no server at all */
 }
 
+static bool read_pointer(const struct reader *r, const struct entry *entry,
+                         struct dns_record *record)
+{
+    struct reader data = { r->all, entry->data, false };
+    bool named;
+
+    return read_name(&data, record->target, &named) && named &&
+           data.at == entry->data + entry->data_len && record->target[0] != '\0';
+}
+
 static void collect(const struct walk *walk, enum dns_type type, const char *name,
                     struct dns_answer *answer)
 {
@@ -180,8 +190,9 @@ static void collect(const struct walk *walk, enum dns_type type, const char *nam
             continue;
         struct dns_record *record = &answer->records[answer->count];
         *record = (struct dns_record){ .port = 0 };
-        bool good = type == DNS_SRV ? read_service(&r, &entry, record)
-                                    : read_address(&r, &entry, &record->addr);
+        bool good = type == DNS_SRV   ? read_service(&r, &entry, record)
+                    : type == DNS_PTR ? read_pointer(&r, &entry, record)
+                                      : read_address(&r, &entry, &record->addr);
         if (!good)
             continue;
         answer->count++;

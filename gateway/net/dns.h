@@ -1,6 +1,6 @@
 /*
- * Answers of name servers (RFC 1035 section 4): the A, AAAA or SRV records (RFC 2782) of the
- * name that was asked for, aliases followed. A message is hostile: lengths, counts and
+ * Answers of name servers (RFC 1035 section 4): the A, AAAA, PTR or SRV records (RFC 2782) of
+ * the name that was asked for, aliases followed. A message is hostile: lengths, counts and
  * compression have bounds, and what is not of the name that was asked for is passed over,
  * whatever else the message holds.
  */
@@ -9,7 +9,7 @@
 
 #include "gateway/base/addr.h"
 
-enum dns_type { DNS_A = 1, DNS_AAAA = 28, DNS_SRV = 33 };
+enum dns_type { DNS_A = 1, DNS_PTR = 12, DNS_AAAA = 28, DNS_SRV = 33 };
 enum {
     DNS_NAME_BYTES = 256, /* with its end */
     DNS_RECORDS_MAX = 64, /* kept of one answer */
@@ -20,7 +20,7 @@ enum {
 struct dns_record {
     struct addr addr;                /* A, AAAA; no port */
     uint16_t priority, weight, port; /* SRV */
-    char target[DNS_NAME_BYTES];     /* SRV; small letters, no dot at the end */
+    char target[DNS_NAME_BYTES];     /* SRV, PTR; small letters, no dot at the end */
 };
 
 struct dns_answer {

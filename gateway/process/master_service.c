@@ -39,6 +39,7 @@ static void start(struct service *service)
         spawn.fds[ROLE_FD_FEEDS] = memory_find(master, "feeds");
         spawn.fds[ROLE_FD_NAMES] = memory_find(master, "names");
         spawn.fds[ROLE_FD_BANS] = memory_find(master, "stage.bans");
+        spawn.fds[ROLE_FD_BOTS] = memory_find(master, "stage.bots");
         spawn.fds[ROLE_FD_QUOTAS] = memory_find(master, "stage.quotas");
         spawn.fds[ROLE_FD_LOCKOUT] = memory_find(master, "stage.lockout");
         spawn.fds[ROLE_FD_SESSIONS] = memory_find(master, "stage.sessions");

@@ -71,6 +71,7 @@ enum role_fd {
     ROLE_FD_SESSIONS = 18, /* steward: memfd, auth/session.h; none without sessions */
     ROLE_FD_NAMES = 19,    /* steward: memfd, struct names_kept of upstream/discovery.h */
     ROLE_FD_FEEDS = 20,    /* steward: memfd, geoip/feedkept.h; none without such lists */
+    ROLE_FD_BOTS = 21,     /* steward: memfd, auth/bots/memory.h; none without bots */
     ROLE_FD_END
 };
 

@@ -167,7 +167,7 @@ static const struct {
     { "ban", bans_command },          { "upstream", upstream_command },
     { "quota", quota_command },       { "sessions", sessions_command },
     { "limits", limits_command },     { "upgrade", do_upgrade },
-    { "cert", certificates_command },
+    { "cert", certificates_command }, { "bots", bots_command },
 };
 
 static void run(struct client *client, struct span line)

@@ -4,6 +4,7 @@
  * stands in shared memory may be forged by a worker that was taken over: names are escaped, and
  * nothing is used as a size.
  */
+#include "auth/bots/memory.h"
 #include "gateway/audit/ring.h"
 #include "gateway/base/clock.h"
 #include "gateway/chain/meter.h"
@@ -249,6 +250,27 @@ static void write_gateway(struct text *out, const struct steward *steward)
     }
 }
 
+static void write_bots(struct text *out, const struct steward *steward)
+{
+    const struct bots_memory *memory = crawlers_memory(steward);
+    uint64_t now_s = steward->loop.clock.wall_us / 1000000u;
+    if (memory == NULL)
+        return;
+    family(out, "bots_total", "counter", "What came of requests that `bots` looked at.");
+    for (unsigned i = 0; i < BOTS_COUNTS; i++)
+        text_format(out, "sallyport_bots_total{event=\"%s\"} %llu\n", bots_count_names[i],
+                    (unsigned long long)bots_counted(memory, (enum bots_count)i));
+    family(out, "bots_under_attack", "gauge", "Whether a route is: 1, or 0 when it was.");
+    for (unsigned i = 0; i < BOTS_ROUTES; i++) {
+        const struct route_pressure *route = &memory->shared->routes[i];
+        if (load(&route->began_s) == 0)
+            continue;
+        text_lit(out, "sallyport_bots_under_attack{route=\"");
+        put_label(out, route->name, BOTS_ROUTE_BYTES);
+        text_format(out, "\"} %d\n", pressure_is_on(route, now_s));
+    }
+}
+
 void metrics_write(struct text *out, const struct steward *steward)
 {
     write_gateway(out, steward);
@@ -260,6 +282,7 @@ void metrics_write(struct text *out, const struct steward *steward)
         write_durations(out, steward->meters);
         write_limits(out, steward->meters);
     }
+    write_bots(out, steward);
     if (steward->rings != NULL)
         write_audit(out, steward->rings);
     certificates_metrics(out, steward);

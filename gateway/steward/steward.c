@@ -162,6 +162,7 @@ static enum err set_up(struct steward *steward)
     TRY(sources_open(steward));
     TRY(users_open(steward));
     TRY(names_open(steward));
+    TRY(crawlers_open(steward));
     TRY(feeds_open(steward));
     TRY(checks_open(steward));
     TRY(certificates_open(steward));
@@ -178,6 +179,7 @@ static enum err set_up(struct steward *steward)
     sources_start(steward);
     users_start(steward);
     names_start(steward);
+    crawlers_start(steward);
     feeds_start(steward);
     certificates_start(steward);
     steward->ending.fire = on_ending;

@@ -14,6 +14,7 @@
  *   feeds.c    lists of other servers to snapshots
  *   certificates.c  certificates that are got by ACME, to snapshots; acme.c: at the authority
  *   names.c    what names of upstreams stand for, to snapshots
+ *   crawlers.c who crawlers are, and what is known of bots
  *   metrics.c  the metrics listener; exposition.c: what it shows
  */
 #ifndef SALLYPORT_STEWARD_H
@@ -103,6 +104,7 @@ struct steward {
     struct names *names;               /* names.c; NULL: none */
     struct feeds *feeds;               /* feeds.c; NULL: none */
     struct certificates *certificates; /* certificates.c; NULL: none */
+    struct crawlers *crawlers;         /* crawlers.c; NULL: no site has bots */
     struct arena arena;
     int landlock_abi; /* asked before the sandbox closed */
     bool finishing;
@@ -188,6 +190,13 @@ MUST_USE enum err names_open(struct steward *steward);
 void names_start(struct steward *steward);
 /* False: the worker has not read its last snapshots yet. */
 MUST_USE bool names_send(struct steward *steward, int fd);
+
+/* crawlers.c: opened before the sandbox closes, for it reads resolv.conf; then started. */
+struct bots_memory;
+MUST_USE enum err crawlers_open(struct steward *steward);
+void crawlers_start(struct steward *steward);
+const struct bots_memory *crawlers_memory(const struct steward *steward); /* NULL: none */
+void bots_command(struct client *client, const struct json_t *request);
 
 /* steward.c */
 bool steward_ask_master(struct steward *steward, uint32_t kind, uint32_t cookie);

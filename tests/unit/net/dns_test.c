@@ -124,6 +124,20 @@ static void services_have_targets(void **state)
     assert_string_equal(record->target, "a.test");
 }
 
+static void addresses_have_names(void **state)
+{
+    (void)state;
+    begin("7.2.0.192.in-addr.arpa", 4, DNS_PTR);
+    put_record(NULL, DNS_PTR, 300, "\5Crawl\4test\0", 12);
+    put_record("8.2.0.192.in-addr.arpa", DNS_PTR, 60, "\1x\4test\0", 8);
+    put_record(NULL, DNS_PTR, 60, "\3a b\4test\0", 10);
+    put_record(NULL, DNS_PTR, 60, "\1y\0z", 4);
+    assert_int_equal(parse(DNS_PTR), OK);
+    assert_int_equal(answer.count, 1);
+    assert_string_equal(answer.records[0].target, "crawl.test");
+    assert_int_equal(answer.ttl, 300);
+}
+
 static void what_is_malformed_is_not_believed(void **state)
 {
     (void)state;
@@ -181,5 +195,6 @@ int main(void)
 {
     return RUN(TEST(addresses_of_the_name_that_was_asked_for),
                TEST(aliases_are_followed_and_their_time_counts), TEST(services_have_targets),
-               TEST(what_is_malformed_is_not_believed), TEST(counts_and_names_have_limits));
+               TEST(addresses_have_names), TEST(what_is_malformed_is_not_believed),
+               TEST(counts_and_names_have_limits));
 }
