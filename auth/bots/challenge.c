@@ -77,6 +77,9 @@ struct verdict bots_challenge(struct call *c, unsigned bits, bool later)
     struct txn *txn = c->txn;
     struct bot_holder holder = bots_holder(c);
     uint64_t now_s = bots_now(c);
+    /* Who is not asked is not to blame for having given no answer. */
+    if (c->mode == MODE_DETECT)
+        return answer(REASON_BOT_CHALLENGE, NULL);
     struct challenge challenge = {
         .issued_s = (uint32_t)now_s,
         .clear_s = (uint32_t)(conf->clearance.ms / 1000),

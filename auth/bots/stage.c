@@ -168,7 +168,8 @@ static unsigned bits_of(const struct bots_conf *conf)
     return (unsigned)conf->difficulty;
 }
 
-static struct verdict judge(struct call *c, struct bots_told *told, const struct crawler_claim *claim)
+static struct verdict judge(struct call *c, struct bots_told *told,
+                            const struct crawler_claim *claim)
 {
     const struct bots_conf *conf = c->conf;
     if (claim->state == VERIFY_TRUE) {

@@ -30,7 +30,7 @@ class Question:
     """A challenge page as it came, taken apart."""
 
     def __init__(self, page):
-        assert page.status == 403, page.start
+        assert page.status in (403, 503), page.start
         self.page, self.text = page, page.body.decode()
         self.token = re.search(r'name="token" value="([A-Za-z0-9_.-]+)"', self.text)[1]
         self.seed = re.search(r'data-seed="([A-Za-z0-9_-]+)"', self.text)[1]
@@ -330,6 +330,15 @@ def test_reasons_stand_in_the_record_and_rules_can_ask():
             page, record = recorded(gateway, fields=fields)
             assert page.status == 403 and record["reason"] == "bot-score"
             assert [r["reason"] for r in record["bots"]["reasons"]] == ["agent-headless", "fetch-odd"]
+
+
+def test_what_only_watches_challenges_nobody():
+    with Origin(says(response(200, b"inside"))) as origin:
+        with Sallyport(plain(origin, TRUSTED, mode="detect", bots=EVERYBODY)) as gateway:
+            for _ in range(12):
+                page, record = recorded(gateway, fields=[*HTML, ("User-Agent", "Reader"), *HERE])
+                assert page.status == 200 and record["action"] == "detect" and record["reason"] == "bot-challenge"
+            assert record["bots"] == {"score": 0, "reasons": [], "outcome": "challenge"}  # nobody failed to answer
 
 
 def test_honeypots_feed_scores_and_bans():
