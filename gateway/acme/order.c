@@ -219,11 +219,13 @@ static const char *on_order(struct acme_run *run, const struct acme_answer *answ
 
     if (why == NULL)
         why = acme_read_order(answer->body, run->job.directory, &run->order);
+    if (why == NULL && run->order.status == ACME_INVALID)
+        why = "it is invalid at once";
     if (why != NULL)
         return why;
     run->at = 0;
     run->step = ACME_STEP_AUTHORIZATION;
-    return run->order.status == ACME_INVALID ? "it is invalid at once" : NULL;
+    return NULL;
 }
 
 static bool is_ours(const struct acme_run *run, const char *name)
