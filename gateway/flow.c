@@ -391,6 +391,25 @@ static const struct request *rewritten(struct txn *txn, bool *bad)
     return req;
 }
 
+/* Nobody is asked; who comes again when the circuit may close may have luck. */
+static void refuse_open_circuit(struct flow *flow)
+{
+    struct txn *txn = &flow->txn;
+    const struct upstream *upstream = txn->route->upstream;
+    struct reply *reply = reply_new(txn, reason_row(REASON_CIRCUIT_OPEN)->status);
+    char number[24];
+    struct text seconds = text_fixed(number, sizeof number);
+
+    text_uint(&seconds, circuit_wait_s(&upstream->breaker, upstream->circuit,
+                                       clock_ms(&txn->worker->loop.clock)));
+    struct span value = arena_copy(txn->arena, text_span(&seconds));
+    if (reply != NULL && (value.p == NULL || !reply_field(reply, SPAN("Retry-After"), value)))
+        reply = NULL;
+    txn->decided = ACTION_FAIL;
+    txn->reason = REASON_CIRCUIT_OPEN;
+    flow_answer(flow, REASON_CIRCUIT_OPEN, reply);
+}
+
 static void forward_upstream(struct flow *flow)
 {
     struct txn *txn = &flow->txn;
@@ -447,6 +466,11 @@ static void forward_upstream(struct flow *flow)
         return;
     }
     txn->worker->shared->counters.requests_forwarded++;
+    if (!circuit_enter(&txn->route->upstream->breaker, txn->route->upstream->circuit,
+                       clock_ms(&txn->worker->loop.clock), &x->pass)) {
+        refuse_open_circuit(flow);
+        return;
+    }
     balance_pick(txn->route->upstream, txn, &x->pick);
     exchange_start(x, txn->worker, txn->route->upstream, txn->arena, asked);
     /* On a kept connection the body may follow at once; a new one says when it is ready. */

@@ -10,7 +10,7 @@
 static void print_servers(const json_t *answer)
 {
     size_t i;
-    json_t *row;
+    json_t *row, *circuits = json_object_get(answer, "circuits");
 
     (void)printf("%-10s %-8s %s\n", "state", "checked", "server");
     json_array_foreach(json_object_get(answer, "servers"), i, row)
@@ -25,6 +25,16 @@ static void print_servers(const json_t *answer)
                      json_string_value(json_object_get(row, "server")),
                      address != NULL ? " " : "", address != NULL ? address : "",
                      why != NULL ? " (" : "", why != NULL ? why : "", why != NULL ? ")" : "");
+    }
+    if (json_array_size(circuits) > 0)
+        (void)printf("\n%-10s %-8s %-8s %s\n", "circuit", "opened", "refused", "upstream");
+    json_array_foreach(circuits, i, row)
+    {
+        (void)printf("%-10s %-8lld %-8lld %s\n",
+                     json_string_value(json_object_get(row, "state")),
+                     (long long)json_integer_value(json_object_get(row, "opened")),
+                     (long long)json_integer_value(json_object_get(row, "refused")),
+                     json_string_value(json_object_get(row, "upstream")));
     }
 }
 

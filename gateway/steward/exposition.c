@@ -10,6 +10,7 @@
 #include "gateway/chain/meter.h"
 #include "gateway/cli/version.h"
 #include "gateway/steward/steward.h"
+#include "gateway/upstream/health.h"
 
 static uint64_t load(const uint64_t *value)
 {
@@ -199,6 +200,88 @@ static void write_durations(struct text *out, const struct meters *meters)
     }
 }
 
+/* ---- upstreams ---- */
+
+static bool is_ours(const struct steward *steward, uint64_t key, uint32_t generation)
+{
+    return key != 0 && generation >= steward->settings->generation;
+}
+
+/* Two upstreams may have one server, with other checks each: no two samples have one name. */
+static bool stands_before(const struct steward *steward, const struct server_states *states,
+                          size_t index)
+{
+    const struct server_state *row = &states->rows[index];
+
+    for (size_t i = 0; i < index; i++) {
+        const struct server_state *other = &states->rows[i];
+        if (is_ours(steward, other->key, other->generation) && other->found == row->found &&
+            strncmp(other->label, row->label, SERVER_LABEL_BYTES) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void write_servers(struct text *out, const struct steward *steward,
+                          const struct server_states *states)
+{
+    family(out, "upstream_server_up", "gauge",
+           "Whether checks and the operator let a server serve.");
+    for (size_t i = 0; i < SERVER_STATES_MAX; i++) {
+        const struct server_state *row = &states->rows[i];
+        if (!is_ours(steward, row->key, row->generation) ||
+            (row->found && row->address[0] == '\0') || stands_before(steward, states, i))
+            continue;
+        text_lit(out, "sallyport_upstream_server_up{server=\"");
+        put_label(out, row->label, SERVER_LABEL_BYTES);
+        if (row->found)
+            text_lit(out, "\",address=\"");
+        put_label(out, row->address, row->found ? SERVER_ADDRESS_BYTES : 0);
+        text_format(out, "\"} %d\n", !server_is_down(row) && !server_is_drained(row));
+    }
+}
+
+static void write_circuit_family(struct text *out, const struct steward *steward,
+                                 const struct server_states *states, const char *name,
+                                 size_t offset)
+{
+    for (size_t i = 0; i < CIRCUITS_MAX; i++) {
+        const struct circuit *circuit = &states->circuits[i];
+        uint64_t value;
+        if (!is_ours(steward, circuit->key, circuit->generation))
+            continue;
+        memcpy(&value, (const char *)circuit + offset, sizeof(value));
+        if (offset == offsetof(struct circuit, state))
+            value = __atomic_load_n(&circuit->state, __ATOMIC_RELAXED);
+        text_format(out, "sallyport_%s{upstream=\"", name);
+        put_label(out, circuit->label, CIRCUIT_LABEL_BYTES);
+        text_format(out, "\"} %llu\n", (unsigned long long)value);
+    }
+}
+
+static void write_upstreams(struct text *out, const struct steward *steward)
+{
+    static const struct {
+        const char *name, *type, *help;
+        size_t offset;
+    } rows[] = {
+        { "upstream_circuit_state", "gauge", "Circuit breakers: 0 closed, 1 open, 2 half-open.",
+          offsetof(struct circuit, state) },
+        { "upstream_circuit_opened_total", "counter", "How often they opened.",
+          offsetof(struct circuit, opened) },
+        { "upstream_circuit_refused_total", "counter", "Requests that they refused.",
+          offsetof(struct circuit, refused) },
+    };
+    const struct server_states *states = checks_states(steward);
+    if (states == NULL)
+        return;
+    write_servers(out, steward, states);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        family(out, rows[i].name, rows[i].type, rows[i].help);
+        write_circuit_family(out, steward, states, rows[i].name, rows[i].offset);
+    }
+}
+
 /* ---- the audit log ---- */
 
 static void write_audit(struct text *out, const struct rings *rings)
@@ -283,6 +366,7 @@ void metrics_write(struct text *out, const struct steward *steward)
         write_limits(out, steward->meters);
     }
     write_bots(out, steward);
+    write_upstreams(out, steward);
     if (steward->rings != NULL)
         write_audit(out, steward->rings);
     certificates_metrics(out, steward);

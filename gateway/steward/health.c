@@ -410,7 +410,33 @@ void checks_moved(struct steward *steward, const char *label, const struct addr 
     }
 }
 
+const struct server_states *checks_states(const struct steward *steward)
+{
+    return steward->checks != NULL ? steward->checks->states : NULL;
+}
+
 /* ---- the operator ---- */
+
+static void write_circuits(struct json *j, const struct steward *steward)
+{
+    static const char *const states[] = { "closed", "open", "half-open" };
+
+    json_begin_array(j, "circuits");
+    for (size_t i = 0; i < CIRCUITS_MAX; i++) {
+        const struct circuit *circuit = &steward->checks->states->circuits[i];
+        uint32_t state = __atomic_load_n(&circuit->state, __ATOMIC_RELAXED);
+        if (circuit->key == 0 || circuit->generation < steward->settings->generation)
+            continue;
+        json_begin_object(j, NULL);
+        json_text(j, "upstream",
+                  span_of(circuit->label, strnlen(circuit->label, CIRCUIT_LABEL_BYTES)));
+        json_text(j, "state", span_text(state < ARRAY_LEN(states) ? states[state] : "?"));
+        json_uint(j, "opened", __atomic_load_n(&circuit->opened, __ATOMIC_RELAXED));
+        json_uint(j, "refused", __atomic_load_n(&circuit->refused, __ATOMIC_RELAXED));
+        json_end_object(j);
+    }
+    json_end_array(j);
+}
 
 static void write_row(struct json *j, const struct server_state *row)
 {
@@ -476,5 +502,6 @@ void upstream_command(struct client *client, const json_t *request)
             write_row(&j, &rows[i]);
     }
     json_end_array(&j);
+    write_circuits(&j, steward);
     answer_end(client, &j);
 }

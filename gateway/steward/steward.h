@@ -149,6 +149,8 @@ void state_save(struct steward *steward);
  * sources_open, by whose agent it asks; then started. */
 MUST_USE enum err checks_open(struct steward *steward);
 MUST_USE enum err checks_start(struct steward *steward);
+struct server_states;
+const struct server_states *checks_states(const struct steward *steward); /* NULL: none */
 struct addr;
 /* The servers of that label are at another address; none: nobody is there. */
 void checks_moved(struct steward *steward, const char *label, const struct addr *addr);

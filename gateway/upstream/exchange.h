@@ -70,11 +70,12 @@ struct exchange {
     struct stash stash; /* half a head, or a body while paused */
     struct timer timer;
     struct task task;
-    enum err failure; /* told by the task */
-    enum err last;    /* how the try before this one ended */
-    const char *why;  /* what TLS said of the failure, constant text; NULL: nothing */
-    uint64_t tried;   /* bits of servers */
-    struct pick pick; /* set before exchange_start, if at all */
+    enum err failure;         /* told by the task */
+    enum err last;            /* how the try before this one ended */
+    const char *why;          /* what TLS said of the failure, constant text; NULL: nothing */
+    uint64_t tried;           /* bits of servers */
+    struct pick pick;         /* set before exchange_start, if at all */
+    struct circuit_pass pass; /* the same */
     unsigned tries, interim;
     struct exchange *queue_next;
     uint64_t began_ms, mark;

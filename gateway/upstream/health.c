@@ -210,10 +210,72 @@ static void enter(struct server_states *states, const struct upstream *upstream,
     server->state = row;
 }
 
+/* An upstream has no name of its own: its servers are. */
+static struct span label_of(const struct upstream *upstream, char *to, size_t size)
+{
+    struct text text = text_fixed(to, size);
+
+    for (size_t i = 0; i < upstream->server_count; i++) {
+        if (i > 0)
+            text_char(&text, ' ');
+        text_add(&text, upstream->servers[i].label);
+    }
+    return span_of(to, text.len < size ? text.len : size);
+}
+
+/* Names differ, also those that are too long. */
+static void put_circuit_label(struct circuit *circuit, struct span label)
+{
+    struct text text = text_fixed(circuit->label, sizeof circuit->label - 1);
+    size_t room = sizeof circuit->label - 1;
+
+    if (label.len <= room) {
+        text_add(&text, label);
+        return;
+    }
+    text_add(&text, span_sub(label, 0, room - 2 * sizeof circuit->key - 1));
+    text_char(&text, '#');
+    text_hex(&text, &circuit->key, sizeof circuit->key);
+}
+
+/* The rows of upstreams that nobody names any more make room. */
+static void enter_circuit(struct server_states *states, struct upstream *upstream,
+                          uint32_t generation)
+{
+    const struct siphash_key key = { 0x636972637569, 0x7473 };
+    char name[SERVER_LABEL_BYTES * SERVERS_MAX];
+    struct circuit *oldest = NULL;
+
+    if (upstream->breaker.threshold == 0)
+        return;
+    struct span label = label_of(upstream, name, sizeof name);
+    uint64_t hash = siphash(&key, label.p, label.len) | 1;
+    for (size_t i = 0; i < CIRCUITS_MAX; i++) {
+        struct circuit *circuit = &states->circuits[i];
+        if (circuit->key == hash) {
+            oldest = circuit;
+            break;
+        }
+        bool better =
+            oldest == NULL || (oldest->key != 0 &&
+                               (circuit->key == 0 || circuit->generation < oldest->generation));
+        oldest = better ? circuit : oldest;
+    }
+    if (oldest->key != hash) {
+        if (oldest->key != 0 && oldest->generation == generation)
+            return; /* full of our own: it has none */
+        *oldest = (struct circuit){ .key = hash };
+        put_circuit_label(oldest, label);
+    }
+    oldest->generation = generation;
+    upstream->circuit = oldest;
+}
+
 void server_states_fill(struct server_states *states, struct upstream *upstreams, size_t count,
                         uint32_t generation)
 {
     for (size_t i = 0; i < count; i++) {
+        enter_circuit(states, &upstreams[i], generation);
         for (size_t n = 0; n < upstreams[i].server_count; n++)
             enter(states, &upstreams[i], &upstreams[i].servers[n], generation);
     }

@@ -11,8 +11,9 @@
 #define SALLYPORT_HEALTH_H
 
 #include "gateway/base/addr.h"
+#include "gateway/upstream/circuit.h"
 
-enum { SERVER_STATES_MAX = 1024, SERVER_STATES_LAYOUT = 3 };
+enum { SERVER_STATES_MAX = 1024, SERVER_STATES_LAYOUT = 4 };
 enum {
     SERVER_LABEL_BYTES = 256,
     SERVER_ADDRESS_BYTES = 64,
@@ -53,6 +54,7 @@ struct server_state {
 
 struct server_states {
     struct server_state rows[SERVER_STATES_MAX];
+    struct circuit circuits[CIRCUITS_MAX];
 };
 
 /* How servers of an upstream are talked to over TLS: its `tls:` in bounded strings. */

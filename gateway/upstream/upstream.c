@@ -193,6 +193,8 @@ const struct option upstream_options[] = {
       .kind = OPT_OBJECT,
       .options = passive_options,
       .help = "Ejection of servers that fail." },
+    OPTION(struct upstream_conf, breaker, OPT_OBJECT, .options = circuit_options,
+           .help = "Circuit breaker: an upstream that fails too often is left alone."),
     { .name = "tls",
       .kind = OPT_OBJECT,
       .options = tls_options,
@@ -413,7 +415,11 @@ enum err upstream_open(struct upstream *upstream, const struct upstream_conf *co
         .sticky_age = conf->sticky.max_age,
         .slow_start = conf->slow_start,
         .health = conf->health,
+        .breaker = conf->breaker,
     };
+    if (!health_status_parse(conf->breaker.status, &upstream->breaker.bad_from,
+                             &upstream->breaker.bad_to))
+        return ERR_CONFIG; /* complained about already */
     if (conf->passive.status.len > 0 &&
         !health_status_parse(conf->passive.status, &upstream->bad_from, &upstream->bad_to))
         return ERR_CONFIG; /* complained about already */

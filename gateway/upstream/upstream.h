@@ -62,7 +62,9 @@ struct upstream {
     struct span tls_name;                  /* SNI and verified name; empty: the url's host */
     struct span tls_ca, tls_cert, tls_key; /* paths, for checks */
     bool tls_verify;
-    unsigned index; /* in config->upstreams */
+    struct circuit_conf breaker;
+    struct circuit *circuit; /* NULL: there is none */
+    unsigned index;          /* in config->upstreams */
 };
 
 /* The rows of `upstream:` and the struct that they fill; load.c turns it into a struct
@@ -99,6 +101,7 @@ struct upstream_conf {
         struct duration window;
         struct span status;
     } passive;
+    struct circuit_conf breaker;
     struct {
         struct path ca, cert, key;
         bool verify;
