@@ -1,6 +1,10 @@
 /* Searching, cutting and comparing spans. */
 #include "gateway/base/span.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 struct span span_sub(struct span s, size_t from, size_t len)
 {
     if (from > s.len)
@@ -52,11 +56,50 @@ ssize_t span_index(struct span s, char c)
     return at == NULL ? -1 : at - s.p;
 }
 
+#ifdef __SSE2__
+enum {
+    LANES = 16,
+    FIND_SHORT_MAX = 1024, /* of the text: a longer one could make this quadratic */
+};
+
+/* Of LANES places from `p` on, those where the needle's first and last byte stand. */
+static unsigned likely_places(const char *p, struct span needle)
+{
+    __m128i first = _mm_loadu_si128((const __m128i *)p);
+    __m128i last = _mm_loadu_si128((const __m128i *)(p + needle.len - 1));
+    __m128i both = _mm_and_si128(_mm_cmpeq_epi8(first, _mm_set1_epi8(needle.p[0])),
+                                 _mm_cmpeq_epi8(last, _mm_set1_epi8(needle.p[needle.len - 1])));
+    return (unsigned)_mm_movemask_epi8(both);
+}
+
+/* memmem prepares itself for long texts at a cost of its own. `places` >= LANES. */
+static ssize_t find_in_short(struct span s, struct span needle, size_t places)
+{
+    for (size_t at = 0; at < places; at += LANES) {
+        size_t from = at + LANES <= places ? at : places - LANES; /* the last ones overlap */
+        unsigned likely = likely_places(s.p + from, needle);
+        for (; likely != 0; likely &= likely - 1) {
+            size_t place = from + (size_t)__builtin_ctz(likely);
+            if (memcmp(s.p + place, needle.p, needle.len) == 0)
+                return (ssize_t)place;
+        }
+    }
+    return -1;
+}
+#endif
+
 ssize_t span_find(struct span s, struct span needle)
 {
     if (needle.len == 0)
         return 0;
-    const char *at = s.len < needle.len ? NULL : memmem(s.p, s.len, needle.p, needle.len);
+    if (s.len < needle.len)
+        return -1;
+#ifdef __SSE2__
+    size_t places = s.len - needle.len + 1;
+    if (places >= LANES && s.len <= FIND_SHORT_MAX)
+        return find_in_short(s, needle, places);
+#endif
+    const char *at = memmem(s.p, s.len, needle.p, needle.len);
     return at == NULL ? -1 : at - s.p;
 }
 

@@ -1,9 +1,10 @@
 /* A program to a plan: links, what ctl affects, what each phase runs. */
 #include "rules/engine/build.h"
 
-#include <hs/hs_common.h>
+#include <hs/hs.h>
 
 #include "rules/engine/database.h"
+#include "rules/engine/need.h"
 
 /* ---- links ----------------------------------------------------------------------------------
  */
@@ -31,13 +32,17 @@ static enum link_match how(const struct sec_rule *rule)
     return rule->op.row->kind == OPERATOR_REGEX ? LINK_REGEX : LINK_OPERATOR;
 }
 
+static uint16_t slot_named(const struct sec_plan *plan, const struct sec_target *target)
+{
+    bool named = target->var == VAR_TX && target->key_kind == KEY_NAME &&
+                 (target->key_macro.literal || target->key_macro.count == 0);
+    return named ? plan_slot_of(plan, target->key) : NO_SLOT;
+}
+
 static uint16_t slot_looked_at(const struct sec_plan *plan, const struct sec_rule *rule)
 {
-    const struct sec_target *target = rule->targets;
-    bool one = rule->target_count == 1 && target->var == VAR_TX && !target->count &&
-               !target->exclude && target->key_kind == KEY_NAME &&
-               (target->key_macro.literal || target->key_macro.count == 0);
-    return one ? plan_slot_of(plan, target->key) : NO_SLOT;
+    const struct sec_target *only = rule->target_count == 1 ? rule->targets : NULL;
+    return only != NULL && !only->count && !only->exclude ? slot_named(plan, only) : NO_SLOT;
 }
 
 /* Of what the step sets or counts, when its name is no macro. */
@@ -88,53 +93,68 @@ static uint8_t key_of(struct sec_plan *plan, const struct sec_target *target)
     if (target->key_kind != KEY_REGEX)
         return PLAN_KEYS_MAX;
     for (unsigned i = 0; i < plan->key_count; i++) {
-        if (span_equal(regex_source(plan->keys[i]), regex_source(target->regex)))
+        if (span_equal(regex_source(plan->keys[i].regex), regex_source(target->regex)))
             return (uint8_t)i;
     }
     if (plan->key_count == PLAN_KEYS_MAX)
         return PLAN_KEYS_MAX;
-    plan->keys[plan->key_count] = target->regex;
+    plan->keys[plan->key_count].regex = target->regex;
     return (uint8_t)plan->key_count++;
 }
 
-/* Names of slots are known: nothing is left to ask of them at run time. */
-static enum err answer_for_slots(struct plan_builder *b)
+static void answer_for_slots(const struct sec_plan *plan, const struct regex_local *local,
+                             struct plan_key *key)
+{
+    for (unsigned i = 0; i < plan->slot_count; i++) {
+        if (regex_match(local, key->regex, plan->slot_names[i], NULL) == REGEX_YES)
+            bit_add(key->slots, i);
+    }
+    for (unsigned i = 0; i < REGEX_CAPTURES_MAX; i++) {
+        char digit = (char)('0' + i);
+        if (regex_match(local, key->regex, span_of(&digit, 1), NULL) == REGEX_YES)
+            key->digits |= (uint16_t)(1U << i);
+    }
+}
+
+/* Names of slots are known: nothing is left to ask of them at run time. Of other names most
+ * lack the text without which the pattern has no match. */
+static enum err prepare_keys(struct plan_builder *b)
 {
     struct sec_plan *plan = b->plan;
     struct regex_local local;
-    TRY(regex_attach(&local));
     for (unsigned i = 0; i < plan->key_count; i++) {
-        plan->key_slots[i] = arena_array(b->arena, uint64_t, (plan->slot_count + 63) / 64);
-        for (unsigned j = 0; plan->key_slots[i] != NULL && j < plan->slot_count; j++) {
-            if (regex_match(&local, plan->keys[i], plan->slot_names[j], NULL) == REGEX_YES)
-                bit_add(plan->key_slots[i], j);
-        }
-        for (unsigned j = 0; j < REGEX_CAPTURES_MAX; j++) {
-            char digit = (char)('0' + j);
-            if (regex_match(&local, plan->keys[i], span_of(&digit, 1), NULL) == REGEX_YES)
-                plan->key_digits[i] |= (uint16_t)(1U << j);
-        }
-    }
-    regex_detach(&local);
-    for (unsigned i = 0; i < plan->key_count; i++) {
-        if (plan->key_slots[i] == NULL)
+        struct plan_key *key = &plan->keys[i];
+        struct pattern_need need;
+        const char *source = arena_cstring(b->arena, regex_source(key->regex));
+        key->slots = arena_array(b->arena, uint64_t, (plan->slot_count + 63) / 64);
+        if (source == NULL || key->slots == NULL)
             return ERR_MEMORY;
+        TRY(pattern_need(source, HS_FLAG_CASELESS | HS_FLAG_DOTALL, b->arena, &need));
+        if (need.text_count == 1)
+            key->text = need.texts[0];
     }
+    TRY(regex_attach(&local));
+    for (unsigned i = 0; i < plan->key_count; i++)
+        answer_for_slots(plan, &local, &plan->keys[i]);
+    regex_detach(&local);
     return OK;
 }
 
-static enum err plan_keys(struct plan_builder *b)
+static enum err plan_targets(struct plan_builder *b)
 {
     for (unsigned i = 0; i < b->link_count; i++) {
         const struct sec_rule *rule = b->links[i]->rule;
-        uint8_t *keys = arena_array(b->arena, uint8_t, rule->target_count);
-        if (keys == NULL)
+        struct link_target *targets =
+            arena_array(b->arena, struct link_target, rule->target_count);
+        if (targets == NULL)
             return ERR_MEMORY;
-        for (unsigned j = 0; j < rule->target_count; j++)
-            keys[j] = key_of(b->plan, &rule->targets[j]);
-        b->links[i]->keys = keys;
+        for (unsigned j = 0; j < rule->target_count; j++) {
+            targets[j].key = key_of(b->plan, &rule->targets[j]);
+            targets[j].slot = slot_named(b->plan, &rule->targets[j]);
+        }
+        b->links[i]->targets = targets;
     }
-    return answer_for_slots(b);
+    return prepare_keys(b);
 }
 
 /* ---- what ctl removes -----------------------------------------------------------------------
@@ -339,7 +359,7 @@ static enum err build(struct plan_builder *b)
         TRY(plan_phase_of(b, phase));
     plan->head_words = (plan->head_count + 63) / 64;
     TRY(plan_removals(b));
-    TRY(plan_keys(b));
+    TRY(plan_targets(b));
     TRY(plan_fold(b));
     gather_links(b);
     TRY(plan_patterns(b));

@@ -417,9 +417,9 @@ static bool made_by_rules(enum variable var)
 }
 
 static const struct sec_list *list_of(struct sec_run *run, const struct sec_target *target,
-                                      unsigned key)
+                                      const struct link_target *known)
 {
-    return made_by_rules(target->var) ? sec_made_list(run, target, key)
+    return made_by_rules(target->var) ? sec_made_list(run, target, known)
                                       : sec_values_list(&run->values, target->var);
 }
 
@@ -460,7 +460,8 @@ static bool excluded(struct sec_run *run, const struct sec_link *link, unsigned 
     const struct sec_rule *rule = link->rule;
     for (unsigned i = at + 1; i < rule->target_count; i++) {
         const struct sec_target *target = &rule->targets[i];
-        if (target->exclude && target->var == var && chosen(run, target, link->keys[i], value))
+        if (target->exclude && target->var == var &&
+            chosen(run, target, link->targets[i].key, value))
             return true;
     }
     return false;
@@ -481,14 +482,13 @@ static bool resolve(struct sec_run *run, const struct sec_target *written,
 static int judge_count(struct sec_run *run, const struct sec_link *link, unsigned at,
                        const struct sec_target *target, const struct sec_list *list)
 {
-    uint64_t count = 0;
+    int64_t count = 0;
     for (unsigned i = 0; i < list->count; i++)
-        count += chosen(run, target, link->keys[at], list->items[i]);
-    struct text text = text_growing(run->arena, 24);
-    text_uint(&text, count);
-    if (text.overflow)
+        count += chosen(run, target, link->targets[at].key, list->items[i]);
+    struct span text = sec_number_text(run, count);
+    if (text.p == NULL)
         return -1;
-    struct sec_value value = { .text = text_span(&text),
+    struct sec_value value = { .text = text,
                                .key = target->key_kind == KEY_NONE ? (struct span){ 0 }
                                                                    : target->key };
     struct shown shown = { .link = link, .var = target->var, .count = true, .value = &value };
@@ -502,7 +502,7 @@ static int judge_list(struct sec_run *run, const struct sec_link *link, unsigned
     unsigned count = list->count;
     for (unsigned i = 0; i < count && !is_decided(run) && !run->spent; i++) {
         struct sec_value *value = list->items[i];
-        if (surely_not(link, value) || !chosen(run, target, link->keys[at], value) ||
+        if (surely_not(link, value) || !chosen(run, target, link->targets[at].key, value) ||
             excluded(run, link, at, target->var, value))
             continue;
         struct shown shown = { .link = link, .var = target->var, .value = value };
@@ -538,7 +538,7 @@ static bool fetch(struct sec_run *run, const struct sec_link *link, unsigned at,
 {
     if (!resolve(run, &link->rule->targets[at], &source->target))
         return false;
-    source->list = list_of(run, &source->target, link->keys[at]);
+    source->list = list_of(run, &source->target, &link->targets[at]);
     return source->list != NULL;
 }
 

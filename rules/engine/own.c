@@ -109,7 +109,7 @@ enum sec_end sec_own_run(struct sec_run *run)
     if (!begin(run))
         return SEC_MEMORY;
     while (!run->own.ended) {
-        unsigned at = sec_next_live(live, run->at_entry, list->own_count);
+        unsigned at = bit_next(live, run->at_entry, list->own_count);
         run->at_entry = at < list->own_count ? at + 1 : list->own_count;
         if (at == list->own_count)
             break;

@@ -51,14 +51,20 @@ enum link_match {
     LINK_OPERATOR, /* the operator's function on each value */
 };
 
+/* What is known at load of how a target chooses. */
+struct link_target {
+    uint16_t slot; /* of the one variable in TX that it names; NO_SLOT otherwise */
+    uint8_t key;   /* which of the plan's key patterns; PLAN_KEYS_MAX: none */
+};
+
 struct sec_link {
     const struct sec_rule *rule;
     struct sec_link *next; /* of the chain */
     const struct plan_step *steps;
-    uint16_t ordinal;     /* of the chain's head */
-    uint16_t form;        /* what its operator sees */
-    uint16_t bit;         /* NO_BIT: never scanned. multiMatch: one for each of `path` */
-    const uint8_t *keys;  /* by target: which of the plan's key patterns; PLAN_KEYS_MAX: none */
+    uint16_t ordinal; /* of the chain's head */
+    uint16_t form;    /* what its operator sees */
+    uint16_t bit;     /* NO_BIT: never scanned. multiMatch: one for each of `path` */
+    const struct link_target *targets; /* of the rule's, in their order */
     const uint16_t *path; /* forms from the value itself to `form`; multiMatch only */
     uint16_t path_count;
     uint16_t slot;  /* of the one variable in TX that it looks at; NO_SLOT otherwise */
@@ -154,6 +160,14 @@ struct plan_named {
     uint8_t class;
 };
 
+/* A pattern for names, TX:/.../. */
+struct plan_key {
+    const struct sec_regex *regex;
+    struct span text; /* every name in lower case that it matches has this; empty: none known */
+    uint64_t *slots;  /* those whose names it matches */
+    uint16_t digits;  /* the same of TX:0 to TX:9 */
+};
+
 /* A rule that folding took away, and why; for who asks. */
 struct plan_gone {
     const struct sec_rule *rule;
@@ -186,10 +200,8 @@ struct sec_plan {
     unsigned head_count, head_words; /* of all phases */
     struct plan_gone *gone;
     unsigned gone_count;
-    const struct sec_regex *keys[PLAN_KEYS_MAX];
+    struct plan_key keys[PLAN_KEYS_MAX];
     unsigned key_count;
-    uint64_t *key_slots[PLAN_KEYS_MAX]; /* the slots whose names they match */
-    uint16_t key_digits[PLAN_KEYS_MAX]; /* the same of TX:0 to TX:9 */
     /* Which entry a bit brings to life, by phase: entry index, or UINT32_MAX. */
     uint32_t *entry_of_bit;
     uint8_t *phase_of_bit;
@@ -228,6 +240,18 @@ static inline bool scan_part_is_asked(const struct scan_part *part, unsigned ind
 static inline bool bit_has(const uint64_t *set, unsigned i)
 {
     return (set[i / 64] >> i % 64 & 1) != 0;
+}
+
+/* The next that is in the set, from `from` on; `count` when there is none. */
+static inline unsigned bit_next(const uint64_t *set, unsigned from, unsigned count)
+{
+    if (from >= count)
+        return count;
+    unsigned word = from / 64, words = (count + 63) / 64;
+    uint64_t bits = set[word] & UINT64_MAX << from % 64;
+    while (bits == 0 && ++word < words)
+        bits = set[word];
+    return bits == 0 ? count : word * 64 + (unsigned)__builtin_ctzll(bits);
 }
 
 static inline void bit_add(uint64_t *set, unsigned i)

@@ -104,17 +104,6 @@ static int run_chain(struct sec_run *run, const struct sec_link *head)
     return matched;
 }
 
-unsigned sec_next_live(const uint64_t *live, unsigned from, unsigned count)
-{
-    if (from >= count)
-        return count;
-    unsigned word = from / 64, words = (count + 63) / 64;
-    uint64_t bits = live[word] & UINT64_MAX << from % 64;
-    while (bits == 0 && ++word < words)
-        bits = live[word];
-    return bits == 0 ? count : word * 64 + (unsigned)__builtin_ctzll(bits);
-}
-
 static bool over(const struct sec_run *run)
 {
     return run->intercepted != NULL || run->allow_phase || run->allow_request ||
@@ -131,7 +120,7 @@ static enum sec_end run_entries(struct sec_run *run)
     const struct plan_phase *list = &run->plan->phases[run->phase];
     const uint64_t *live = run->live[run->phase];
     while (!over(run)) {
-        unsigned at = sec_next_live(live, run->at_entry, list->count);
+        unsigned at = bit_next(live, run->at_entry, list->count);
         if (at >= list->count)
             break;
         const struct sec_entry *entry = &list->entries[at];

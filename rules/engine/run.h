@@ -218,7 +218,7 @@ void sec_slot_set(struct sec_run *run, unsigned slot, struct span text);
 void sec_captures_set(struct sec_run *run, const struct regex_captures *captures);
 /* The values of a variable that rules make, as a list; NULL: out of memory. */
 const struct sec_list *sec_made_list(struct sec_run *run, const struct sec_target *target,
-                                     unsigned key);
+                                     const struct link_target *known);
 /* The text of %{var.key}; p NULL: there is none. */
 struct span sec_lookup(struct sec_run *run, enum variable var, struct span key);
 /* p NULL: out of memory. */
@@ -230,6 +230,8 @@ struct sec_variable *sec_variable_find(const struct sec_run *run,
                                        enum sec_collection collection, struct span lower_name);
 /* As C's atoi, but bounded to 32 bits. */
 int64_t sec_number(struct span text);
+/* The number in digits; p NULL: out of memory. */
+struct span sec_number_text(struct sec_run *run, int64_t value);
 
 /* steps.c: the actions that change state. False: out of memory. */
 MUST_USE bool sec_do_steps(struct sec_run *run, const struct sec_link *link);
@@ -238,9 +240,6 @@ bool sec_target_removed(const struct sec_run *run, const struct sec_link *link,
 
 /* pattern.c: the pattern with its macros expanded; NULL: it is no pattern, or too long. */
 const struct sec_regex *sec_pattern(struct sec_run *run, const struct macro *macro);
-
-/* run.c: the next entry from `from` on that is to be looked at; `count`: there is none. */
-unsigned sec_next_live(const uint64_t *live, unsigned from, unsigned count);
 
 /* own.c: the configuration's rules of the phase. Whether one's condition holds, and what
  * follows when it matched; false: out of memory. */

@@ -26,11 +26,19 @@ int64_t sec_number(struct span s)
     return negative ? -value : value;
 }
 
-static struct span number_text(struct sec_run *run, int64_t value)
+struct span sec_number_text(struct sec_run *run, int64_t value)
 {
-    struct text text = text_growing(run->arena, 16);
-    text_int(&text, value > INT32_MAX ? INT32_MAX : value);
+    static const char digits[] = "0123456789";
+    if (value >= 0 && value <= 9) /* most scores and counts are */
+        return span_of(digits + value, 1);
+    struct text text = text_growing(run->arena, 24);
+    text_int(&text, value);
     return text.overflow ? (struct span){ 0 } : text_span(&text);
+}
+
+static struct span counter_text(struct sec_run *run, int64_t value)
+{
+    return sec_number_text(run, value > INT32_MAX ? INT32_MAX : value);
 }
 
 /* ---- variables ------------------------------------------------------------------------------
@@ -75,7 +83,7 @@ static bool add_to_slot(struct sec_run *run, const struct plan_step *planned)
     if (value.p == NULL)
         return false;
     int64_t sum = sec_number(run->slots[planned->slot]) + sec_number(value);
-    struct span text = number_text(run, sum < 0 ? 0 : sum);
+    struct span text = counter_text(run, sum < 0 ? 0 : sum);
     if (text.p != NULL)
         sec_slot_set(run, planned->slot, text);
     return text.p != NULL;
@@ -98,7 +106,7 @@ static bool add_variable(struct sec_run *run, const struct plan_step *planned)
     bool counted = old == NULL || old->change != VARIABLE_SET;
     int64_t sum =
         sec_number(sec_collection_get(run, step->collection, lower)) + sec_number(value);
-    struct span text = number_text(run, sum < 0 ? 0 : sum);
+    struct span text = counter_text(run, sum < 0 ? 0 : sum);
     if (text.p == NULL || !sec_collection_set(run, step->collection, name, text))
         return false;
     struct sec_variable *variable = sec_variable_find(run, step->collection, lower);
@@ -148,7 +156,7 @@ static bool deprecate_variable(struct sec_run *run, const struct sec_step *step)
         return true;
     int64_t times = ((int64_t)run->wall_s - sec_number(kept)) / sec_number(seconds);
     int64_t left = times < 0 ? sec_number(text) : sec_number(text) - sec_number(steps) * times;
-    text = number_text(run, left < 0 ? 0 : left);
+    text = counter_text(run, left < 0 ? 0 : left);
     return text.p != NULL && sec_collection_set(run, step->collection, name, text);
 }
 

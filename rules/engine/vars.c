@@ -142,7 +142,7 @@ void sec_captures_set(struct sec_run *run, const struct regex_captures *captures
 struct made {
     struct sec_run *run;
     const struct sec_target *target;
-    unsigned key; /* the plan's number of the target's pattern; PLAN_KEYS_MAX: none */
+    const struct plan_key *key; /* of the target's pattern; NULL: it is not numbered */
     struct sec_list *list;
     bool memory;
 };
@@ -214,12 +214,25 @@ static void add_sorted(struct made *made, struct ordered *items, unsigned count)
         add_value(made, items[i].key, items[i].text);
 }
 
-static bool slot_is_chosen(struct made *made, unsigned slot)
+/* `name` in lower case. Most lack what the pattern cannot do without. */
+static bool name_matches(struct made *made, struct span name)
+{
+    if (made->key != NULL && made->key->text.len > 0 && span_find(name, made->key->text) < 0)
+        return false;
+    return key_matches(made, name);
+}
+
+/* The next slot from `from` on that the target chooses; the number of them when there is none.
+ */
+static unsigned next_slot(struct made *made, unsigned from)
 {
     const struct sec_plan *plan = made->run->plan;
-    if (made->key < PLAN_KEYS_MAX)
-        return bit_has(plan->key_slots[made->key], slot);
-    return key_matches(made, plan->slot_names[slot]);
+    unsigned slot = from;
+    if (made->key != NULL)
+        return bit_next(made->key->slots, from, plan->slot_count);
+    while (slot < plan->slot_count && !key_matches(made, plan->slot_names[slot]))
+        slot++;
+    return slot;
 }
 
 static void add_captures(struct made *made)
@@ -228,9 +241,8 @@ static void add_captures(struct made *made)
     const struct sec_run *run = made->run;
     for (unsigned i = 0; i < REGEX_CAPTURES_MAX; i++) {
         struct span name = span_of(digits + i, 1);
-        bool chosen = made->key < PLAN_KEYS_MAX
-                          ? (run->plan->key_digits[made->key] >> i & 1) != 0
-                          : run->captures[i].p != NULL && key_matches(made, name);
+        bool chosen = made->key != NULL ? (made->key->digits >> i & 1) != 0
+                                        : run->captures[i].p != NULL && key_matches(made, name);
         if (chosen)
             add_value(made, name, run->captures[i]);
     }
@@ -240,20 +252,21 @@ static void add_collection(struct made *made, enum sec_collection collection)
 {
     struct sec_run *run = made->run;
     unsigned slots = collection == COLLECTION_TX ? run->plan->slot_count : 0, count = 0;
-    struct ordered *items =
-        arena_alloc(run->arena, (run->variable_count + slots + 1) * sizeof(*items));
+    unsigned first = slots > 0 ? next_slot(made, 0) : slots;
+    size_t most = run->variable_count + slots - first;
+    struct ordered *items = arena_alloc(run->arena, most * sizeof(*items));
     if (items == NULL) {
         made->memory = true;
         return;
     }
-    for (unsigned i = 0; i < slots; i++) {
-        if (run->slots[i].p != NULL && slot_is_chosen(made, i))
+    for (unsigned i = first; i < slots; i = next_slot(made, i + 1)) {
+        if (run->slots[i].p != NULL)
             items[count++] =
                 (struct ordered){ run->slot_order[i], run->plan->slot_shown[i], run->slots[i] };
     }
     const struct sec_variable *variable = run->variables[collection];
     for (; variable != NULL; variable = variable->next) {
-        if (variable->text.p != NULL && key_matches(made, variable->name))
+        if (variable->text.p != NULL && name_matches(made, variable->name))
             items[count++] =
                 (struct ordered){ variable->order, variable->shown, variable->text };
     }
@@ -292,14 +305,18 @@ static void add_matched(struct made *made, bool names)
 }
 
 const struct sec_list *sec_made_list(struct sec_run *run, const struct sec_target *target,
-                                     unsigned key)
+                                     const struct link_target *known)
 {
     struct sec_list *list = arena_new(run->arena, struct sec_list);
-    struct made made = { .run = run, .target = target, .key = key, .list = list };
+    struct made made = { .run = run, .target = target, .list = list };
     enum sec_collection collection = sec_collection_of(target->var);
     if (list == NULL)
         return NULL;
-    if (collection != COLLECTION_COUNT && target->key_kind == KEY_NAME)
+    if (known->key < PLAN_KEYS_MAX)
+        made.key = &run->plan->keys[known->key];
+    if (known->slot != NO_SLOT)
+        add_value(&made, run->plan->slot_shown[known->slot], run->slots[known->slot]);
+    else if (collection != COLLECTION_COUNT && target->key_kind == KEY_NAME)
         add_named(&made, collection, target->key);
     else if (collection != COLLECTION_COUNT)
         add_collection(&made, collection);
@@ -312,13 +329,6 @@ const struct sec_list *sec_made_list(struct sec_run *run, const struct sec_targe
 
 /* ---- one value ------------------------------------------------------------------------------
  */
-
-static struct span number(struct sec_run *run, int64_t value)
-{
-    struct text text = text_growing(run->arena, 24);
-    text_int(&text, value);
-    return text.overflow ? (struct span){ 0 } : text_span(&text);
-}
 
 static struct span padded(struct sec_run *run, int value)
 {
@@ -346,21 +356,21 @@ static struct span clock_text(struct sec_run *run, enum variable var)
     case VAR_TIME:
         return time_of_day(run, &tm);
     case VAR_TIME_DAY:
-        return number(run, tm.tm_mday);
+        return sec_number_text(run, tm.tm_mday);
     case VAR_TIME_EPOCH:
-        return number(run, (int64_t)run->wall_s);
+        return sec_number_text(run, (int64_t)run->wall_s);
     case VAR_TIME_HOUR:
         return padded(run, tm.tm_hour);
     case VAR_TIME_MIN:
         return padded(run, tm.tm_min);
     case VAR_TIME_MON:
-        return number(run, tm.tm_mon);
+        return sec_number_text(run, tm.tm_mon);
     case VAR_TIME_SEC:
         return padded(run, tm.tm_sec);
     case VAR_TIME_WDAY:
-        return number(run, tm.tm_wday);
+        return sec_number_text(run, tm.tm_wday);
     default:
-        return number(run, tm.tm_year + 1900);
+        return sec_number_text(run, tm.tm_year + 1900);
     }
 }
 
@@ -371,7 +381,7 @@ static struct span rule_field(struct sec_run *run, struct span key)
     if (rule == NULL)
         return none;
     if (span_equal_nocase(key, SPAN("id")))
-        return number(run, (int64_t)rule->id);
+        return sec_number_text(run, (int64_t)rule->id);
     if (span_equal_nocase(key, SPAN("msg")))
         return rule->message.source;
     if (span_equal_nocase(key, SPAN("logdata")))
@@ -381,7 +391,7 @@ static struct span rule_field(struct sec_run *run, struct span key)
     if (span_equal_nocase(key, SPAN("ver")))
         return rule->version;
     if (span_equal_nocase(key, SPAN("severity")))
-        return rule->severity < 0 ? none : number(run, rule->severity);
+        return rule->severity < 0 ? none : sec_number_text(run, rule->severity);
     return none;
 }
 
@@ -411,9 +421,9 @@ struct span sec_lookup(struct sec_run *run, enum variable var, struct span key)
     case VAR_MATCHED_VAR_NAME:
         return run->matched_name;
     case VAR_HIGHEST_SEVERITY:
-        return number(run, run->highest_severity);
+        return sec_number_text(run, run->highest_severity);
     case VAR_DURATION:
-        return number(run, (int64_t)(run->now_us - run->began_us));
+        return sec_number_text(run, (int64_t)(run->now_us - run->began_us));
     case VAR_WEBAPPID:
         return run->plan->program->settings.web_app_id;
     case VAR_SESSIONID:

@@ -1,6 +1,8 @@
 /* Spans: every edge of clamping, searching, cutting and reading numbers. */
 #include "tests/unit/check.h"
 
+#include <stdlib.h>
+
 static void sub_is_clamped(void **state)
 {
     (void)state;
@@ -96,8 +98,32 @@ static void reads_numbers(void **state)
     assert_int_equal(hex_value('F'), 15);
 }
 
+/* Every length and place around the width of a vector, against the C library. */
+static void finds_what_memmem_finds(void **state)
+{
+    unsigned seed = 7;
+    char text[96], needle[40];
+    (void)state;
+    for (unsigned round = 0; round < 40000; round++) {
+        size_t len = (seed = seed * 1103515245 + 12345) >> 16 & 63, want = 1 + (seed >> 8) % 6;
+        if (round % 4 == 0)
+            want = 1 + (seed >> 8) % 36;
+        for (size_t i = 0; i < len; i++)
+            text[i] = (char)('a' + ((seed = seed * 1103515245 + 12345) >> 20) % 2);
+        for (size_t i = 0; i < want; i++)
+            needle[i] = (char)('a' + ((seed = seed * 1103515245 + 12345) >> 20) % 2);
+        char *exact = malloc(len + 1); /* so that a read past the end is seen */
+        assert_non_null(exact);
+        memcpy(exact + 1, text, len);
+        const char *at = len < want ? NULL : memmem(exact + 1, len, needle, want);
+        assert_int_equal(span_find(span_of(exact + 1, len), span_of(needle, want)),
+                         at == NULL ? -1 : at - (exact + 1));
+        free(exact);
+    }
+}
+
 int main(void)
 {
     return RUN(TEST(sub_is_clamped), TEST(compares), TEST(finds), TEST(trims_only_ows),
-               TEST(cuts), TEST(reads_numbers));
+               TEST(cuts), TEST(finds_what_memmem_finds), TEST(reads_numbers));
 }
