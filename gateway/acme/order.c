@@ -188,7 +188,7 @@ static const char *on_info(struct acme_run *run, const struct acme_answer *answe
     const char *why = acme_read_window(answer->body, &run->window);
 
     run->window_known = why == NULL;
-    run->retry_after_s = acme_retry_after(answer->retry_after);
+    run->retry_after_s = acme_retry_after(answer->retry_after, run->now_s);
     if (why == NULL)
         run->step = ACME_STEP_DONE;
     return why;
@@ -305,7 +305,7 @@ static const char *on_validation(struct acme_run *run, const struct acme_answer 
     }
     if (said.status == ACME_PENDING || said.status == ACME_PROCESSING) {
         run->waited = false;
-        run->retry_after_s = acme_retry_after(answer->retry_after);
+        run->retry_after_s = acme_retry_after(answer->retry_after, run->now_s);
         return NULL;
     }
     char text[CHALLENGE_NAME_MAX + 32];
@@ -331,7 +331,7 @@ static const char *on_issuance(struct acme_run *run, const struct acme_answer *a
         run->step = ACME_STEP_CERTIFICATE;
         return NULL;
     }
-    run->retry_after_s = acme_retry_after(answer->retry_after);
+    run->retry_after_s = acme_retry_after(answer->retry_after, run->now_s);
     run->waited = false;
     if (run->step == ACME_STEP_FINALIZE)
         run->polls = 0;
@@ -359,9 +359,10 @@ static bool is(const struct acme_problem *problem, const char *type)
 }
 
 /* True: the same is asked once more, or an earlier step. */
-static bool try_again(struct acme_run *run, const struct acme_problem *problem)
+static bool try_again(struct acme_run *run, int status, const struct acme_problem *problem)
 {
     struct acme_account *account = run->job.account;
+    bool limited = status == 429 || status >= 500 || is(problem, "rateLimited");
 
     /* RFC 8555 section 6.5: the answer brings a nonce that is good. */
     if (is(problem, "badNonce") && run->nonce_tries < ACME_NONCE_TRIES) {
@@ -377,7 +378,7 @@ static bool try_again(struct acme_run *run, const struct acme_problem *problem)
     }
     /* RFC 9773 section 5: who renewed this one before need not have been we. */
     if (run->step == ACME_STEP_ORDER && run->job.held != NULL && !run->without_held &&
-        !is(problem, "rateLimited")) {
+        !limited) {
         run->without_held = true;
         return true;
     }
@@ -398,9 +399,9 @@ static void on_refusal(struct acme_run *run, const struct acme_answer *answer)
     struct text out = text_fixed(text, sizeof(text) - 1);
 
     acme_read_problem(answer->body, &problem);
-    if (try_again(run, &problem))
+    if (try_again(run, answer->status, &problem))
         return;
-    run->retry_after_s = acme_retry_after(answer->retry_after);
+    run->retry_after_s = acme_retry_after(answer->retry_after, run->now_s);
     text_lit(&out, "status ");
     text_uint(&out, (uint64_t)(answer->status > 0 ? answer->status : 0));
     text[out.len] = '\0';

@@ -1,6 +1,8 @@
 /* Times of renewals and of further tries: see schedule.h. */
 #include "gateway/acme/schedule.h"
 
+#include <time.h>
+
 enum { LIFE_PART = 3, SPREAD_PART = 50, LATEST_PART = 8, JITTER_PART = 10 };
 
 /* 0 to `range` - 1. */
@@ -43,12 +45,30 @@ int64_t acme_backoff(int64_t first_s, unsigned failures, int64_t retry_after_s, 
     return wait > retry_after_s ? wait : retry_after_s;
 }
 
-int64_t acme_retry_after(struct span value)
+static int64_t until_date(struct span value, int64_t now_s)
 {
-    uint64_t seconds;
+    char copy[32];
+    struct tm tm = { .tm_isdst = 0 };
 
-    if (!span_uint(value, &seconds))
+    if (value.len >= sizeof(copy))
         return 0;
+    memcpy(copy, value.p, value.len);
+    copy[value.len] = '\0';
+    const char *end = strptime(copy, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    if (end == NULL || *end != '\0')
+        return 0;
+    int64_t at = timegm(&tm);
+    return at > now_s ? at - now_s : 0;
+}
+
+int64_t acme_retry_after(struct span value, int64_t now_s)
+{
+    uint64_t seconds = 0;
+
+    if (value.len == 0)
+        return 0;
+    if (!span_uint(value, &seconds))
+        seconds = (uint64_t)until_date(value, now_s);
     return seconds < ACME_RETRY_AFTER_MOST_S ? (int64_t)seconds : ACME_RETRY_AFTER_MOST_S;
 }
 

@@ -29,8 +29,9 @@ int64_t acme_due_window(const struct acme_dates *dates, const struct acme_window
 /* After `failures` (1: the first) in a row, the first wait being `first_s`; a tenth more or
  * less. Not before `retry_after_s`, what the authority asked for. */
 int64_t acme_backoff(int64_t first_s, unsigned failures, int64_t retry_after_s, uint32_t dice);
-/* Seconds of a Retry-After field, bounded; 0: none, or not understood. */
-int64_t acme_retry_after(struct span value);
+/* Seconds from now of a Retry-After field (RFC 9110 section 10.2.3: a number, or a date),
+ * bounded; 0: none, or not understood. */
+int64_t acme_retry_after(struct span value, int64_t now_s);
 /* Until the next question for the window, by its Retry-After. */
 int64_t acme_info_wait(int64_t retry_after_s);
 

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "gateway/acme/store.h"
+#include "gateway/base/secret.h"
 #include "gateway/cli/doctor.h"
 #include "gateway/load_rows.h"
 #include "gateway/process/process.h"
@@ -179,9 +181,63 @@ static void check_certificate(struct doctor *doctor, const char *site, struct sp
     X509_free(cert);
 }
 
+/* What the gateway got by itself; its folder is for its own user, and root. */
+static void check_got(struct doctor *doctor, int folder, const struct acme_site *one)
+{
+    enum { DAY_S = 24 * 3600, LATE_PART = 4 };
+    struct acme_hosts hosts = { one->site->hosts, one->site->host_count };
+    const char *site = one->site->name;
+    char name[ACME_NAME_MAX];
+    struct acme_dates dates;
+    struct acme_tries tries;
+    struct span bundle;
+    struct arena arena;
+
+    arena_init(&arena, NULL, 0, NULL, 2 * ACME_FILE_MAX);
+    acme_store_name(name, doctor->config->acme.directory, hosts);
+    acme_tries_read(folder, name, &tries);
+    const char *why = acme_store_read(folder, name, &arena, &bundle);
+    if (why == NULL && bundle.len > 0)
+        why = acme_bundle_read(bundle, hosts, &dates);
+    int64_t left = why == NULL && bundle.len > 0 ? dates.until_s - (int64_t)time(NULL) : 0;
+    if (why != NULL)
+        doctor_say(doctor, HEALTH_BAD, "certificate", "%s: %s: %s", site, name, why);
+    else if (bundle.len == 0)
+        doctor_say(doctor, HEALTH_WARN, "certificate", "%s: none yet", site);
+    else if (left <= 0)
+        doctor_say(doctor, HEALTH_BAD, "certificate", "%s: it has run out", site);
+    else
+        doctor_say(doctor,
+                   left < (dates.until_s - dates.from_s) / LATE_PART ? HEALTH_WARN
+                                                                     : HEALTH_GOOD,
+                   "certificate", "%s: good for %lld days", site, (long long)(left / DAY_S));
+    if (tries.failures > 0)
+        doctor_say(doctor, HEALTH_WARN, "certificate", "%s: %u orders failed, the last one: %s",
+                   site, tries.failures, tries.why);
+    if (bundle.len > 0)
+        wipe((void *)(uintptr_t)bundle.p, bundle.len);
+    arena_reset(&arena);
+}
+
+static void check_all_got(struct doctor *doctor)
+{
+    const struct acme_conf *acme = &doctor->config->acme;
+    if (acme->site_count == 0)
+        return;
+    int folder = acme_store_open(acme->folder.text.p);
+    if (folder < 0)
+        doctor_say(doctor, HEALTH_WARN, "certificate", "acme.folder %s: %s",
+                   acme->folder.text.p, strerrordesc_np(errno));
+    for (size_t i = 0; folder >= 0 && i < acme->site_count; i++)
+        check_got(doctor, folder, &acme->sites[i]);
+    if (folder >= 0)
+        (void)close(folder);
+}
+
 void doctor_certificates(struct doctor *doctor)
 {
     const struct config *config = doctor->config;
+    check_all_got(doctor);
     for (size_t i = 0; i < config->site_count; i++) {
         const struct site *site = &config->sites[i];
         if (site->conf != NULL && site->conf->tls.cert.text.len > 0)

@@ -199,7 +199,7 @@ void certificates_look(struct certificates *all)
     struct certificate *one = soonest(all);
     int64_t now = certificates_now(all);
 
-    if (all->order.of != NULL || one == NULL)
+    if (all->order.of != NULL || one == NULL || all->account.key == NULL)
         return;
     int64_t wait_ms = (next_at(one) - now) * 1000;
     if (wait_ms <= 0) {
