@@ -294,15 +294,16 @@ static STACK_OF(X509) * read_chain(struct span pem)
     return NULL;
 }
 
-static bool has_names(X509 *leaf, struct acme_hosts hosts)
+static size_t names_had(X509 *leaf, struct acme_hosts hosts)
 {
+    size_t count = 0;
+
     for (size_t i = 0; i < hosts.count; i++)
-        if (X509_check_host(leaf, hosts.items[i].p, hosts.items[i].len,
-                            X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
-                                X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
-                            NULL) != 1)
-            return false;
-    return true;
+        count += X509_check_host(leaf, hosts.items[i].p, hosts.items[i].len,
+                                 X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
+                                     X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
+                                 NULL) == 1;
+    return count;
 }
 
 static bool seconds_of(const ASN1_TIME *time, int64_t *out)
@@ -324,7 +325,7 @@ static const char *check_leaf(X509 *leaf, const EVP_PKEY *key, struct acme_hosts
 
     if (X509_check_private_key(leaf, key) != 1)
         return "the certificate is for another key";
-    if (!has_names(leaf, hosts))
+    if (names_had(leaf, hosts) < hosts.count)
         return "the certificate lacks a name";
     if (!seconds_of(X509_get0_notBefore(leaf), &dates->from_s) ||
         !seconds_of(X509_get0_notAfter(leaf), &dates->until_s) ||
@@ -386,4 +387,21 @@ const char *acme_bundle_read(struct span bundle, struct acme_hosts hosts,
     sk_X509_pop_free(certs, X509_free);
     ERR_clear_error();
     return why;
+}
+
+size_t acme_bundle_covers(struct span bundle, struct acme_hosts hosts, int64_t now_s)
+{
+    static const struct acme_hosts none = { NULL, 0 };
+    STACK_OF(X509) *certs = read_chain(bundle);
+    EVP_PKEY *key = certs != NULL ? acme_key_read(bundle) : NULL;
+    struct acme_dates dates = { 0 };
+    size_t count = 0;
+
+    if (key != NULL && check_leaf(sk_X509_value(certs, 0), key, none, &dates) == NULL &&
+        dates.from_s <= now_s && now_s < dates.until_s)
+        count = names_had(sk_X509_value(certs, 0), hosts);
+    EVP_PKEY_free(key);
+    sk_X509_pop_free(certs, X509_free);
+    ERR_clear_error();
+    return count;
 }

@@ -61,4 +61,7 @@ const char *acme_bundle(struct text *bundle, struct span chain, const EVP_PKEY *
 const char *acme_bundle_read(struct span bundle, struct acme_hosts hosts,
                              struct acme_dates *dates);
 
+/* How many of the names a kept bundle is good for now; 0: none, or it is none. */
+size_t acme_bundle_covers(struct span bundle, struct acme_hosts hosts, int64_t now_s);
+
 #endif

@@ -1,6 +1,7 @@
 /* Files of accounts and certificates: see store.h. */
 #include "gateway/acme/store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -10,6 +11,7 @@
 
 #include "auth/strictjson.h"
 #include "gateway/base/json.h"
+#include "gateway/base/secret.h"
 
 enum { TAG_BYTES = 8, PASSWD_BYTES = 16 * 1024, SHOWN_MAX = 80, TRIES_MAX = 1024 };
 
@@ -219,6 +221,48 @@ const char *acme_store_write(int folder, const char *name, struct span content)
 void acme_store_remove(int folder, const char *name)
 {
     (void)unlinkat(folder, name, 0);
+}
+
+static size_t covered(int folder, const char *name, struct acme_hosts hosts, int64_t now_s)
+{
+    struct arena arena;
+    struct span bundle;
+
+    arena_init(&arena, NULL, 0, NULL, 2 * ACME_FILE_MAX);
+    const char *why = acme_store_read(folder, name, &arena, &bundle);
+    size_t count = why == NULL && bundle.len > 0 ? acme_bundle_covers(bundle, hosts, now_s) : 0;
+    if (bundle.len > 0)
+        wipe((void *)(uintptr_t)bundle.p, bundle.len);
+    arena_reset(&arena);
+    return count;
+}
+
+bool acme_store_nearest(int folder, struct acme_hosts hosts, int64_t now_s,
+                        char name[static ACME_NAME_MAX])
+{
+    size_t best = 0, seen = 0;
+    int again = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = again >= 0 ? fdopendir(again) : NULL;
+    const struct dirent *entry;
+
+    if (dir == NULL && again >= 0)
+        (void)close(again);
+    /* One thread: NOLINTNEXTLINE(concurrency-mt-unsafe) */
+    while (dir != NULL && seen < ACME_FILES_MAX && (entry = readdir(dir)) != NULL) {
+        struct span file = span_text(entry->d_name);
+        if (file.len >= ACME_NAME_MAX || file.p[0] == '.' || span_ends(file, SPAN(".json")) ||
+            span_ends(file, SPAN(".new")))
+            continue;
+        size_t count = covered(folder, entry->d_name, hosts, now_s);
+        seen++;
+        if (count <= best)
+            continue;
+        best = count;
+        memcpy(name, file.p, file.len + 1);
+    }
+    if (dir != NULL)
+        (void)closedir(dir);
+    return best > 0;
 }
 
 int64_t acme_store_time(int folder, const char *name)

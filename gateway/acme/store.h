@@ -12,6 +12,7 @@
 enum {
     ACME_NAME_MAX = 128, /* of a file */
     ACME_FILE_MAX = 256 * 1024,
+    ACME_FILES_MAX = 256,
     ACME_WHY_MAX = 256,
 };
 
@@ -34,6 +35,13 @@ const char *acme_store_read(int folder, const char *name, struct arena *arena,
 /* NULL, or why not; then what was there before is there still. */
 const char *acme_store_write(int folder, const char *name, struct span content);
 void acme_store_remove(int folder, const char *name);
+/*
+ * Of all certificates that are kept, the one that is good now for most of these names, from
+ * when a site had other hosts, say: its name, or false when there is none. No more than
+ * ACME_FILES_MAX files are looked at.
+ */
+MUST_USE bool acme_store_nearest(int folder, struct acme_hosts hosts, int64_t now_s,
+                                 char name[static ACME_NAME_MAX]);
 /* When it was written, wall clock; 0: it is not there. */
 int64_t acme_store_time(int folder, const char *name);
 

@@ -26,33 +26,55 @@ static void refuse_folder(struct home *home, struct span folder, const char *why
     refuse(home, text_span(&text));
 }
 
-static void use(struct home *home, int folder, const struct acme_site *site)
+/* What the file holds, for the site; NULL, or why not. `*there`: it is there. */
+static const char *take(struct home *home, int folder, const struct acme_site *site,
+                        const char *name, bool *there)
 {
-    const struct acme_conf *acme = &home->config->acme;
-    struct acme_hosts hosts = { site->site->hosts, site->site->host_count };
-    char name[ACME_NAME_MAX];
-    struct acme_dates dates;
     struct arena arena;
     struct span bundle;
 
-    acme_store_name(name, acme->directory, hosts);
     arena_init(&arena, NULL, 0, NULL, 2 * ACME_FILE_MAX);
     const char *why = acme_store_read(folder, name, &arena, &bundle);
-    bool there = why == NULL && bundle.len > 0;
-    if (there)
-        why = acme_bundle_read(bundle, hosts, &dates);
-    if (there && why == NULL && home->config->tls != NULL &&
+    *there = why == NULL && bundle.len > 0;
+    if (*there && home->config->tls != NULL &&
         tls_server_replace(home->config->tls, site->tls_site, bundle) != OK)
-        why = "it is not understood";
-    if (why != NULL)
-        log_error("certificate that was kept cannot be used; another one is got",
-                  F_TEXT("site", site->site->name), F_TEXT("file", name), F_TEXT("why", why));
-    else if (!there)
-        log_warn("site has no certificate yet: a self-signed one until it is got",
-                 F_TEXT("site", site->site->name));
+        why = "it is no private key with its chain of certificates";
     if (bundle.len > 0)
         wipe((void *)(uintptr_t)bundle.p, bundle.len);
     arena_reset(&arena);
+    return why;
+}
+
+/* Better one for some of the hosts than one that nobody trusts: a host was added, say. */
+static bool use_nearest(struct home *home, int folder, const struct acme_site *site)
+{
+    struct acme_hosts hosts = { site->site->hosts, site->site->host_count };
+    int64_t now_s = (int64_t)(home->loop.clock.wall_us / 1000000u);
+    char name[ACME_NAME_MAX];
+    bool there;
+
+    if (!acme_store_nearest(folder, hosts, now_s, name) ||
+        take(home, folder, site, name, &there) != NULL || !there)
+        return false;
+    log_warn("site has no certificate for just its hosts yet: another one until it is got",
+             F_TEXT("site", site->site->name), F_TEXT("file", name));
+    return true;
+}
+
+static void use(struct home *home, int folder, const struct acme_site *site)
+{
+    struct acme_hosts hosts = { site->site->hosts, site->site->host_count };
+    char name[ACME_NAME_MAX];
+    bool there;
+
+    acme_store_name(name, home->config->acme.directory, hosts);
+    const char *why = take(home, folder, site, name, &there);
+    if (why != NULL)
+        log_error("certificate that was kept cannot be used; another one is got",
+                  F_TEXT("site", site->site->name), F_TEXT("file", name), F_TEXT("why", why));
+    if ((why != NULL || !there) && !use_nearest(home, folder, site))
+        log_warn("site has no certificate yet: a self-signed one until it is got",
+                 F_TEXT("site", site->site->name));
 }
 
 void certificates_load(struct home *home)

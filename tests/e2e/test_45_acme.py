@@ -172,7 +172,14 @@ def test_obtained_served_renewed_and_kept(shelf, origin, authority):
             assert served(gateway) == second
             assert valid(gateway, 0)["got"] == 0
             assert "self-signed" not in "".join(gateway.stderr)
-        assert len(site.ca.orders()) == orders
+            assert len(site.ca.orders()) == orders
+
+            # One host more, and an authority that is away: the others keep what they have.
+            site.ca.rule = lambda asked: problem(503, "serverInternal")
+            more = site.config()
+            more["sites"][0]["host"] = ["c.test", *HOSTS]
+            assert gateway.reload(more).returncode == 0
+            assert served(gateway, "a.test") == served(gateway, "c.test") == second
 
 
 def test_tls_alpn_01_with_binding(shelf, origin, authority):

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "auth/strictjson.h"
@@ -144,6 +145,31 @@ static void test_tries(void **state)
     assert_int_equal(acme_store_time(fd, "site.tries.json"), 0);
 }
 
+static void test_nearest(void **state)
+{
+    (void)state;
+    static const struct span wanted[] = { SPAN_INIT("a.near"), SPAN_INIT("b.near"),
+                                          SPAN_INIT("c.near") };
+    static char room[8192];
+    char name[ACME_NAME_MAX];
+    struct acme_hosts hosts = { wanted, 3 };
+    int64_t now = time(NULL);
+
+    assert_false(acme_store_nearest(fd, hosts, now, name));
+    for (size_t count = 1; count <= 2; count++) {
+        struct text text = text_fixed(room, sizeof(room));
+        assert_true(acme_self_signed(&text, (struct acme_hosts){ wanted, count }));
+        assert_null(acme_store_write(fd, count == 1 ? "near-1" : "near-2", text_span(&text)));
+        assert_null(acme_store_write(fd, "near.json", text_span(&text)));
+    }
+    assert_null(acme_store_write(fd, "near-3", SPAN("broken")));
+    assert_true(acme_store_nearest(fd, hosts, now, name));
+    assert_string_equal(name, "near-2");
+    assert_false(acme_store_nearest(fd, hosts, now + 30 * 86400, name)); /* all have run out */
+    struct span other = SPAN("d.near");
+    assert_false(acme_store_nearest(fd, (struct acme_hosts){ &other, 1 }, now, name));
+}
+
 /* ---- times ---- */
 
 static void test_due(void **state)
@@ -253,8 +279,9 @@ static void test_urls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_files), TEST(test_folders), TEST(test_names),   TEST(test_tries),
-        TEST(test_due),   TEST(test_backoff), TEST(test_windows), TEST(test_urls),
+        TEST(test_files),   TEST(test_folders), TEST(test_names),
+        TEST(test_tries),   TEST(test_nearest), TEST(test_due),
+        TEST(test_backoff), TEST(test_windows), TEST(test_urls),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
