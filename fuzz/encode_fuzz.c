@@ -33,7 +33,7 @@ static void check_coder(enum coding coding, struct span pieces, struct arena *ar
     struct text whole = text_growing(arena, 256);
     size_t len = 0;
 
-    INVARIANT(encoder_open(&encoder, coding));
+    INVARIANT(encoder_open(&encoder, coding, NULL));
     while (pieces.len >= 2) {
         unsigned head = (unsigned char)pieces.p[0];
         size_t room = ENCODE_ROOM_LEAST + (size_t)(unsigned char)pieces.p[1] * 8;

@@ -284,7 +284,7 @@ static bool begin(struct flow *flow, enum coding coding, flow_compressed_fn *tak
         share->encoder_bytes + bytes > most / ENCODER_SHARE && share->encoder_bytes > 0)
         return false;
     struct flow_compress *fc = arena_new(flow->txn.arena, struct flow_compress);
-    if (fc == NULL || !encoder_open(&fc->encoder, coding))
+    if (fc == NULL || !encoder_open(&fc->encoder, coding, worker->encoders))
         return false;
     fc->flow = flow;
     fc->taken = taken;

@@ -41,6 +41,11 @@ static void gzip_close(void *state)
     free(state);
 }
 
+static bool gzip_reset(void *state)
+{
+    return deflateReset(state) == Z_OK;
+}
+
 static enum encode_result gzip_run(void *state, struct span *input, enum encode_op op,
                                    struct span room, size_t *made)
 {
@@ -65,25 +70,77 @@ static enum encode_result gzip_run(void *state, struct span *input, enum encode_
 
 /* ---- br ---- */
 
+/*
+ * The library cannot begin anew with what it has, so its memory is what is kept: a region from
+ * which it takes and into which it gives nothing back until it ends. What does not fit comes
+ * from the C library.
+ */
+enum { BR_REGION = 2304 * 1024 };
+struct br_coder {
+    BrotliEncoderState *state;
+    size_t used;
+    _Alignas(16) char region[BR_REGION];
+};
+
+static void *br_alloc(void *opaque, size_t size)
+{
+    struct br_coder *coder = opaque;
+    size_t rounded = (size + 15) & ~(size_t)15;
+
+    if (size > BR_REGION || rounded > BR_REGION - coder->used)
+        return malloc(size);
+    void *p = coder->region + coder->used;
+    coder->used += rounded;
+    return p;
+}
+
+static void br_free(void *opaque, void *p)
+{
+    struct br_coder *coder = opaque;
+    const char *at = p;
+
+    if (at < coder->region || at >= coder->region + BR_REGION)
+        free(p);
+}
+
+static bool br_begin(struct br_coder *coder)
+{
+    coder->used = 0;
+    coder->state = BrotliEncoderCreateInstance(br_alloc, br_free, coder);
+    return coder->state != NULL &&
+           BrotliEncoderSetParameter(coder->state, BROTLI_PARAM_QUALITY, BR_QUALITY) &&
+           BrotliEncoderSetParameter(coder->state, BROTLI_PARAM_LGWIN, BR_WINDOW) &&
+           BrotliEncoderSetParameter(coder->state, BROTLI_PARAM_LGBLOCK, BR_BLOCK);
+}
+
 static bool br_open(struct encoder *encoder)
 {
-    BrotliEncoderState *state = BrotliEncoderCreateInstance(NULL, NULL, NULL);
+    struct br_coder *coder = malloc(sizeof *coder);
 
-    encoder->state = state;
-    return state != NULL &&
-           BrotliEncoderSetParameter(state, BROTLI_PARAM_QUALITY, BR_QUALITY) &&
-           BrotliEncoderSetParameter(state, BROTLI_PARAM_LGWIN, BR_WINDOW) &&
-           BrotliEncoderSetParameter(state, BROTLI_PARAM_LGBLOCK, BR_BLOCK);
+    encoder->state = coder;
+    return coder != NULL && br_begin(coder);
+}
+
+static bool br_reset(void *state)
+{
+    struct br_coder *coder = state;
+
+    BrotliEncoderDestroyInstance(coder->state);
+    return br_begin(coder);
 }
 
 static void br_close(void *state)
 {
-    BrotliEncoderDestroyInstance(state);
+    struct br_coder *coder = state;
+
+    BrotliEncoderDestroyInstance(coder->state);
+    free(coder);
 }
 
-static enum encode_result br_run(void *state, struct span *input, enum encode_op op,
+static enum encode_result br_run(void *opened, struct span *input, enum encode_op op,
                                  struct span room, size_t *made)
 {
+    BrotliEncoderState *state = ((struct br_coder *)opened)->state;
     static const BrotliEncoderOperation ops[] = { [ENCODE_MORE] = BROTLI_OPERATION_PROCESS,
                                                   [ENCODE_FLUSH] = BROTLI_OPERATION_FLUSH,
                                                   [ENCODE_END] = BROTLI_OPERATION_FINISH };
@@ -119,6 +176,11 @@ static void zstd_close(void *state)
     (void)ZSTD_freeCCtx(state);
 }
 
+static bool zstd_reset(void *state)
+{
+    return !ZSTD_isError(ZSTD_CCtx_reset(state, ZSTD_reset_session_only));
+}
+
 static enum encode_result zstd_run(void *state, struct span *input, enum encode_op op,
                                    struct span room, size_t *made)
 {
@@ -142,13 +204,14 @@ static enum encode_result zstd_run(void *state, struct span *input, enum encode_
 static const struct {
     size_t bytes; /* tests/unit/http/encode_test.c measures it */
     bool (*open)(struct encoder *encoder);
+    bool (*reset)(void *state); /* as if it were new */
     void (*close)(void *state);
     enum encode_result (*run)(void *state, struct span *input, enum encode_op op,
                               struct span room, size_t *made);
 } coders[] = {
-    [CODING_GZIP] = { 288 * 1024, gzip_open, gzip_close, gzip_run },
-    [CODING_BR] = { 2560 * 1024, br_open, br_close, br_run },
-    [CODING_ZSTD] = { 2048 * 1024, zstd_open, zstd_close, zstd_run },
+    [CODING_GZIP] = { 288 * 1024, gzip_open, gzip_reset, gzip_close, gzip_run },
+    [CODING_BR] = { 2560 * 1024, br_open, br_reset, br_close, br_run },
+    [CODING_ZSTD] = { 2048 * 1024, zstd_open, zstd_reset, zstd_close, zstd_run },
 };
 
 size_t encoder_bytes(enum coding coding)
@@ -156,20 +219,78 @@ size_t encoder_bytes(enum coding coding)
     return coding < ARRAY_LEN(coders) ? coders[coding].bytes : 0;
 }
 
-bool encoder_open(struct encoder *encoder, enum coding coding)
+/* ---- those that are kept ---- */
+
+static bool take_kept(struct encoder *encoder)
+{
+    struct encoder_pool *pool = encoder->pool;
+
+    if (pool == NULL || pool->kinds[encoder->coding].count == 0)
+        return false;
+    unsigned left = --pool->kinds[encoder->coding].count;
+    if (left < pool->kinds[encoder->coding].least)
+        pool->kinds[encoder->coding].least = left;
+    encoder->state = pool->kinds[encoder->coding].states[left];
+    pool->bytes -= coders[encoder->coding].bytes;
+    return true;
+}
+
+/* Made ready before it is kept, so that nothing of what it coded stays behind. */
+static bool keep(struct encoder *encoder)
+{
+    struct encoder_pool *pool = encoder->pool;
+    size_t bytes = coders[encoder->coding].bytes;
+
+    if (pool == NULL || pool->kinds[encoder->coding].count == ENCODERS_KEPT ||
+        bytes > pool->bytes_max || pool->bytes > pool->bytes_max - bytes ||
+        !coders[encoder->coding].reset(encoder->state))
+        return false;
+    pool->kinds[encoder->coding].states[pool->kinds[encoder->coding].count++] = encoder->state;
+    pool->bytes += bytes;
+    return true;
+}
+
+static void drop_kept(struct encoder_pool *pool, enum coding coding, unsigned count)
+{
+    for (; count > 0 && pool->kinds[coding].count > 0; count--) {
+        coders[coding].close(pool->kinds[coding].states[--pool->kinds[coding].count]);
+        pool->bytes -= coders[coding].bytes;
+    }
+}
+
+void encoder_pool_trim(struct encoder_pool *pool)
+{
+    for (size_t c = 0; c < ARRAY_LEN(coders); c++) {
+        drop_kept(pool, (enum coding)c, pool->kinds[c].least);
+        pool->kinds[c].least = pool->kinds[c].count;
+    }
+}
+
+void encoder_pool_close(struct encoder_pool *pool)
+{
+    for (size_t c = 0; c < ARRAY_LEN(coders); c++)
+        drop_kept(pool, (enum coding)c, ENCODERS_KEPT);
+    INVARIANT(pool->bytes == 0);
+}
+
+/* ---- one ---- */
+
+bool encoder_open(struct encoder *encoder, enum coding coding, struct encoder_pool *pool)
 {
     *encoder = (struct encoder){ .coding = coding };
     if (coding >= ARRAY_LEN(coders) || coders[coding].open == NULL)
         return false;
-    if (coders[coding].open(encoder))
+    encoder->pool = pool;
+    if (take_kept(encoder) || coders[coding].open(encoder))
         return true;
+    encoder->pool = NULL;
     encoder_close(encoder);
     return false;
 }
 
 void encoder_close(struct encoder *encoder)
 {
-    if (encoder->state != NULL)
+    if (encoder->state != NULL && !keep(encoder))
         coders[encoder->coding].close(encoder->state);
     encoder->state = NULL;
 }

@@ -23,13 +23,32 @@ enum encode_op {
 struct encoder {
     enum coding coding;
     void *state; /* NULL: closed */
+    struct encoder_pool *pool;
 };
+
+/*
+ * Encoders are large, and to make one costs more than to code a small answer: some are kept for
+ * the next. What one has coded for somebody is nothing that it could repeat for another: a
+ * fresh start forgets its window. A zeroed pool is an empty one that keeps nothing.
+ */
+enum { ENCODERS_KEPT = 4 /* of each coding */, CODING_COUNT = CODING_ZSTD + 1 };
+struct encoder_pool {
+    struct {
+        void *states[ENCODERS_KEPT];
+        unsigned count;
+        unsigned least; /* that there were since the last trim: so many are too many */
+    } kinds[CODING_COUNT];
+    size_t bytes, bytes_max;
+};
+void encoder_pool_trim(struct encoder_pool *pool); /* now and then: lets go what is not used */
+void encoder_pool_close(struct encoder_pool *pool);
 
 /* What one of that coding takes at most, for its owner to count. */
 size_t encoder_bytes(enum coding coding);
 /* False: no memory, or none that we make. */
-MUST_USE bool encoder_open(struct encoder *encoder, enum coding coding);
-void encoder_close(struct encoder *encoder); /* idempotent */
+MUST_USE bool encoder_open(struct encoder *encoder, enum coding coding,
+                           struct encoder_pool *pool); /* NULL: none is kept */
+void encoder_close(struct encoder *encoder);           /* idempotent */
 
 enum encode_result { ENCODE_DONE, ENCODE_ROOM, ENCODE_FAILED };
 /*

@@ -19,6 +19,7 @@ enum {
 };
 
 struct channel;
+struct encoder_pool;
 
 /* What one client has (gateway/net/share.h). */
 struct client_share {
@@ -54,13 +55,14 @@ struct worker {
     size_t cork_len, wire_len;
     struct channel *cork_owner; /* NULL: empty */
 
-    struct refusals refusals;    /* gateway/connection_log.h */
-    size_t connections, streams; /* alive now */
-    size_t held_bytes;           /* request and response bodies held for inspection */
-    size_t encoder_bytes;        /* of answers being compressed */
-    struct siphash_key held_key; /* random: nobody can choose whom to share a counter with */
-    size_t share_slabs;          /* of one client; 0: no share */
-    size_t share_streams;        /* of one client, over HTTP/2; 0: no share */
+    struct refusals refusals;      /* gateway/connection_log.h */
+    size_t connections, streams;   /* alive now */
+    size_t held_bytes;             /* request and response bodies held for inspection */
+    size_t encoder_bytes;          /* of answers being compressed */
+    struct encoder_pool *encoders; /* gateway/http/encode.h; NULL: none are kept */
+    struct siphash_key held_key;   /* random: nobody can choose whom to share a counter with */
+    size_t share_slabs;            /* of one client; 0: no share */
+    size_t share_streams;          /* of one client, over HTTP/2; 0: no share */
     const struct client_share *last_share; /* whose work was done last */
     uint64_t contended_ms;                 /* when work of another one was done after it */
 

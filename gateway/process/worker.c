@@ -22,6 +22,7 @@
 #include "gateway/chain/chain.h"
 #include "gateway/connection_log.h"
 #include "gateway/flow.h"
+#include "gateway/http/encode.h"
 #include "gateway/http1/session.h"
 #include "gateway/http2/session.h"
 #include "gateway/net/certs.h"
@@ -37,6 +38,8 @@
 
 enum {
     HEARTBEAT_MS = 1000,
+    TRIM_BEATS = 10,    /* so often encoders that nobody used are let go */
+    ENCODERS_SHARE = 4, /* so much of server.limits.compress they may take */
     CUT_GRACE_MS = 500, /* for what was cut to be closed and recorded */
     SLABS_KEPT = 64,    /* free blocks held back: 1 MiB */
     SLABS_PER_CONNECTION = 4,
@@ -64,7 +67,9 @@ struct serving {
     struct snapshots snapshots;
     struct snapshot_listener certificates;
     uint32_t certificate_swaps[ACME_SITES_MAX]; /* that are in use */
-    struct arena arena;                         /* the worker's own */
+    struct encoder_pool encoders;
+    unsigned beats;
+    struct arena arena; /* the worker's own */
     struct door *doors;
     struct watch retire, signals;
     struct timer heartbeat, deadline;
@@ -233,8 +238,9 @@ static void open_shares(struct worker *worker, const struct limits_conf *limits)
     worker->share_slabs = worker->slabs.limit * percent / 100;
 }
 
-static enum err open_memory(struct worker *worker, const struct limits_conf *limits)
+static enum err open_memory(struct serving *serving, const struct limits_conf *limits)
 {
+    struct worker *worker = &serving->worker;
     worker->scratch = malloc(SCRATCH_BYTES);
     worker->cipher = malloc(CIPHER_BYTES);
     worker->cork = malloc(CORK_BYTES);
@@ -248,6 +254,8 @@ static enum err open_memory(struct worker *worker, const struct limits_conf *lim
                    connections * SLABS_PER_CONNECTION + limits->held / SLAB_BYTES +
                        SLABS_SPARE);
     open_shares(worker, limits);
+    serving->encoders.bytes_max = limits->compress / ENCODERS_SHARE;
+    worker->encoders = &serving->encoders;
     uuid_source_init(&worker->uuids);
     return OK;
 }
@@ -433,6 +441,8 @@ static void on_heartbeat(struct timer *timer)
 {
     struct serving *serving = CONTAINER(timer, struct serving, heartbeat);
     timer_set(&serving->worker.loop, timer, HEARTBEAT_MS);
+    if (++serving->beats % TRIM_BEATS == 0)
+        encoder_pool_trim(&serving->encoders);
 }
 
 static bool seal_capture(struct worker *worker, const struct capture_parts *parts)
@@ -487,7 +497,7 @@ static enum err set_up(struct serving *serving)
     TRY(loop_init(&worker->loop));
     TRY(open_signals(serving));
     TRY(open_commits(serving));
-    TRY(open_memory(worker, &config->server.limits));
+    TRY(open_memory(serving, &config->server.limits));
     TRY(open_snapshots(serving));
     fill_host(serving);
     TRY(open_http2(serving));

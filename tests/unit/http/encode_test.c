@@ -63,7 +63,7 @@ static void what_goes_in_comes_out(void **state)
         for (size_t i = 0; i < ARRAY_LEN(lengths) * ARRAY_LEN(rooms); i++) {
             size_t len = lengths[i % ARRAY_LEN(lengths)];
             struct encoder encoder;
-            assert_true(encoder_open(&encoder, all[c]));
+            assert_true(encoder_open(&encoder, all[c], NULL));
             out_len = 0;
             for (size_t at = 0; at < len; at += 7000)
                 put(&encoder, span_sub(span_of(body, len), at, 7000), ENCODE_MORE,
@@ -81,7 +81,7 @@ static void what_is_flushed_can_be_read(void **state)
     (void)state;
     for (size_t c = 0; c < ARRAY_LEN(all); c++) {
         struct encoder encoder;
-        assert_true(encoder_open(&encoder, all[c]));
+        assert_true(encoder_open(&encoder, all[c], NULL));
         out_len = 0;
         for (size_t len = 10; len <= 1000; len += 10) {
             put(&encoder, span_of(body + len - 10, 10), ENCODE_MORE, 64);
@@ -116,7 +116,7 @@ static void memory_is_what_is_said(void **state)
     for (size_t c = 0; c < ARRAY_LEN(all); c++) {
         struct encoder encoder;
         size_t most = 0, before = allocated();
-        assert_true(encoder_open(&encoder, all[c]));
+        assert_true(encoder_open(&encoder, all[c], NULL));
         for (size_t at = 0; at < WINDOWED; at += BODY) {
             out_len = 0;
             put(&encoder, span_of(body, BODY), ENCODE_MORE, OUT);
@@ -135,15 +135,91 @@ static void others_are_not_made(void **state)
     struct encoder encoder;
 
     (void)state;
-    assert_false(encoder_open(&encoder, CODING_IDENTITY));
-    assert_false(encoder_open(&encoder, CODING_DEFLATE));
+    assert_false(encoder_open(&encoder, CODING_IDENTITY, NULL));
+    assert_false(encoder_open(&encoder, CODING_DEFLATE, NULL));
     assert_int_equal(encoder_bytes(CODING_IDENTITY), 0);
     encoder_close(&encoder);
+}
+
+/* ---- those that are kept ---- */
+
+static size_t coded(enum coding coding, struct encoder_pool *pool, char *to)
+{
+    struct encoder encoder;
+
+    assert_true(encoder_open(&encoder, coding, pool));
+    out_len = 0;
+    put(&encoder, span_of(body, BODY), ENCODE_END, OUT);
+    encoder_close(&encoder);
+    memcpy(to, out, out_len);
+    return out_len;
+}
+
+static void kept_ones_code_as_new_ones_do(void **state)
+{
+    static char fresh[OUT], again[OUT];
+
+    (void)state;
+    for (size_t c = 0; c < ARRAY_LEN(all); c++) {
+        struct encoder_pool pool = { .bytes_max = (size_t)64 << 20 };
+        size_t len = coded(all[c], NULL, fresh);
+        assert_int_equal(coded(all[c], &pool, again), len);
+        assert_int_equal(pool.bytes, encoder_bytes(all[c]));
+        void *kept = pool.kinds[all[c]].states[0];
+        struct encoder half; /* one that ends in the middle */
+        assert_true(encoder_open(&half, all[c], &pool));
+        assert_ptr_equal(half.state, kept);
+        assert_int_equal(pool.bytes, 0);
+        out_len = 0;
+        put(&half, span_of(body, BODY / 2), ENCODE_MORE, OUT);
+        encoder_close(&half);
+        for (unsigned i = 0; i < 3; i++) {
+            assert_int_equal(coded(all[c], &pool, again), len);
+            assert_memory_equal(again, fresh, len);
+            assert_int_equal(pool.kinds[all[c]].count, 1);
+        }
+        encoder_pool_close(&pool);
+        assert_int_equal(pool.bytes, 0);
+    }
+}
+
+static void the_pool_has_bounds(void **state)
+{
+    struct encoder_pool pool = { .bytes_max = 3 * encoder_bytes(CODING_GZIP) };
+    struct encoder many[ENCODERS_KEPT + 2];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(many); i++)
+        assert_true(encoder_open(&many[i], CODING_GZIP, &pool));
+    for (size_t i = 0; i < ARRAY_LEN(many); i++)
+        encoder_close(&many[i]);
+    assert_int_equal(pool.kinds[CODING_GZIP].count, 3); /* bytes */
+    assert_true(encoder_open(&many[0], CODING_BR, &pool));
+    encoder_close(&many[0]);
+    assert_int_equal(pool.kinds[CODING_BR].count, 0);
+
+    pool.bytes_max = (size_t)64 << 20;
+    for (size_t i = 0; i < ARRAY_LEN(many); i++)
+        assert_true(encoder_open(&many[i], CODING_GZIP, &pool));
+    for (size_t i = 0; i < ARRAY_LEN(many); i++)
+        encoder_close(&many[i]);
+    assert_int_equal(pool.kinds[CODING_GZIP].count, ENCODERS_KEPT); /* number */
+
+    encoder_pool_trim(&pool); /* all were used since the last time */
+    assert_int_equal(pool.kinds[CODING_GZIP].count, ENCODERS_KEPT);
+    assert_true(encoder_open(&many[0], CODING_GZIP, &pool));
+    encoder_close(&many[0]);
+    encoder_pool_trim(&pool); /* one was */
+    assert_int_equal(pool.kinds[CODING_GZIP].count, 1);
+    encoder_pool_trim(&pool);
+    assert_int_equal(pool.kinds[CODING_GZIP].count, 0);
+    encoder_pool_close(&pool);
 }
 
 int main(void)
 {
     make_body();
     return finish(RUN(TEST(what_goes_in_comes_out), TEST(what_is_flushed_can_be_read),
-                      TEST(memory_is_what_is_said), TEST(others_are_not_made)));
+                      TEST(memory_is_what_is_said), TEST(others_are_not_made),
+                      TEST(kept_ones_code_as_new_ones_do), TEST(the_pool_has_bounds)));
 }
