@@ -1,6 +1,8 @@
 /* Words in a text, and the number behind one. */
 #include "auth/bots/agent.h"
 
+#include "gateway/base/text.h"
+
 enum { VERSION_MAX = 9999 };
 
 struct word {
@@ -42,21 +44,24 @@ static const struct word words[] = {
     { SPAN_INIT(" chrome/"), AGENT_CHROME },    { SPAN_INIT(" version/"), AGENT_SAFARI },
 };
 
-static ssize_t find_folded(struct span text, struct span needle)
+/* As much of it as is looked at, in small letters. */
+struct folded {
+    char bytes[AGENT_BYTES_MAX];
+    struct span text;
+};
+
+static void fold(struct folded *folded, struct span text)
 {
-    for (size_t i = 0; i + needle.len <= text.len; i++) {
-        size_t k = 0;
-        while (k < needle.len && ascii_lower(text.p[i + k]) == needle.p[k])
-            k++;
-        if (k == needle.len)
-            return (ssize_t)i;
-    }
-    return -1;
+    struct text out = text_fixed(folded->bytes, sizeof(folded->bytes));
+    text_lower(&out, span_sub(text, 0, AGENT_BYTES_MAX));
+    folded->text = text_span(&out);
 }
 
 bool agent_names(struct span user_agent, struct span needle)
 {
-    return find_folded(span_sub(user_agent, 0, AGENT_BYTES_MAX), needle) >= 0;
+    struct folded folded;
+    fold(&folded, user_agent);
+    return span_find(folded.text, needle) >= 0;
 }
 
 static unsigned number_at(struct span text)
@@ -73,21 +78,24 @@ static unsigned number_at(struct span text)
 struct agent agent_read(struct span user_agent)
 {
     struct agent agent = { .kind = AGENT_OTHER };
+    struct folded folded;
     struct span text = span_trim(span_sub(user_agent, 0, AGENT_BYTES_MAX));
     if (text.len == 0)
         return (struct agent){ .kind = AGENT_ABSENT };
+    fold(&folded, text);
     for (size_t i = 0; i < ARRAY_LEN(beginnings); i++)
-        if (span_starts_nocase(text, beginnings[i].text))
+        if (span_starts(folded.text, beginnings[i].text))
             return (struct agent){ .kind = beginnings[i].kind };
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-        ssize_t at = find_folded(text, words[i].text);
+        ssize_t at = span_find(folded.text, words[i].text);
         if (at < 0)
             continue;
         agent.kind = words[i].kind;
         /* A browser is one only as browsers have begun for thirty years. */
         if (agent_is_browser(&agent) && !span_starts(text, SPAN("Mozilla/5.0 (")))
             return (struct agent){ .kind = AGENT_OTHER };
-        if (agent_is_browser(&agent))
+        /* Others on iOS count versions of their own, which say nothing of the engine's. */
+        if (agent_is_browser(&agent) && words[i].text.p[0] == ' ')
             agent.version = number_at(span_sub(text, (size_t)at + words[i].text.len, text.len));
         return agent;
     }

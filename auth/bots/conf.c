@@ -251,5 +251,8 @@ enum err bots_open(void *base, struct setup *setup)
         .learn = conf->attack.learn,
         .hold_s = (uint64_t)conf->attack.hold.ms / 1000,
     };
+    if (conf->attack.mode != ATTACK_OFF && conf->mode == BOTS_SCORE)
+        complain(setup->complaint, SEVERITY_WARNING,
+                 "attack: in mode score nobody is challenged, so it does nothing");
     return bots_page_open(conf, setup);
 }

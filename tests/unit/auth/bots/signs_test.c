@@ -180,7 +180,7 @@ static void agents(void **state)
         { FIREFOX_AGENT, AGENT_FIREFOX, 140 },
         { SAFARI_AGENT, AGENT_SAFARI, 18 },
         { "Mozilla/5.0 (iPhone) AppleWebKit/605 CriOS/120.1 Mobile Safari/604", AGENT_SAFARI,
-          120 },
+          0 },
         { "Mozilla/5.0 (Linux; Android 14; wv) Version/4.0 Chrome/120.0 Safari/537",
           AGENT_OTHER, 0 },
         { "Mozilla/5.0 (X11) Chrome/99999999999999999999", AGENT_CHROME, 0 },
