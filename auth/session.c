@@ -392,6 +392,11 @@ const struct session *session_find(struct call *c, const struct sessions *sessio
                : NULL;
 }
 
+bool session_here(struct call *c, const struct sessions *sessions)
+{
+    return find_any(c, sessions) != NULL;
+}
+
 bool session_renew(struct call *c, const struct sessions *sessions,
                    const struct session *session, const struct session_content *content)
 {

@@ -96,6 +96,8 @@ MUST_USE bool session_begin(struct call *c, const struct sessions *sessions,
 /* The session that the request came with, if it is of this site, stage and realm; or NULL. */
 const struct session *session_find(struct call *c, const struct sessions *sessions,
                                    struct span via, struct span realm);
+/* Whether it came with a session of this site at all, whoever began it. */
+bool session_here(struct call *c, const struct sessions *sessions);
 /* Other content under the same id, for a token that was renewed. */
 MUST_USE bool session_renew(struct call *c, const struct sessions *sessions,
                             const struct session *session,

@@ -97,6 +97,9 @@ const struct option bots_options[] = {
                    "so such a clearance lasts a quarter of the time."),
     OPTION(struct bots_conf, no_js_wait, OPT_DURATION, .fallback = "5s", .min = 1000,
            .max = 60 * 1000, .help = "How long."),
+    OPTION(struct bots_conf, signed_in, OPT_BOOL, .fallback = "false",
+           .help = "Whether who is signed in on this site by `login` or `oidc` is spared the "
+                   "challenge."),
     OPTION(struct bots_conf, others, OPT_ENUM, .fallback = "pass", .choices = others_choices,
            .help = "What becomes of a request that would be challenged but can answer none: of "
                    "a script, a picture, a feed, a program, a form."),
@@ -251,6 +254,11 @@ enum err bots_open(void *base, struct setup *setup)
         .learn = conf->attack.learn,
         .hold_s = (uint64_t)conf->attack.hold.ms / 1000,
     };
+    if (conf->signed_in && conf->mode >= BOTS_CHALLENGE) {
+        conf->sessions = sessions_open(setup);
+        if (conf->sessions == NULL)
+            return ERR_CONFIG;
+    }
     if (conf->attack.mode != ATTACK_OFF && conf->mode == BOTS_SCORE)
         complain(setup->complaint, SEVERITY_WARNING,
                  "attack: in mode score nobody is challenged, so it does nothing");

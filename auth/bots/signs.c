@@ -41,7 +41,8 @@ enum visit visit_of(const struct request *req)
                                          SPAN_INIT("frame") };
     struct span mode = value_of(req, SPAN("Sec-Fetch-Mode"));
     struct span dest = value_of(req, SPAN("Sec-Fetch-Dest"));
-    if (req->method_id != METHOD_GET || req->body != BODY_NONE || req->websocket)
+    /* A body makes no difference: of a GET it means nothing (RFC 9110 section 9.3.1). */
+    if (req->method_id != METHOD_GET || req->websocket)
         return VISIT_OTHER;
     if (mode.p == NULL)
         return reply_wants_page(req) ? VISIT_PAGE : VISIT_OTHER;

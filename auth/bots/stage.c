@@ -191,6 +191,10 @@ static struct verdict judge(struct call *c, struct bots_told *told,
         return refuse(c, told, COUNT_BLOCKED, REASON_BOT_SCORE);
     if (told->cleared || (!told->noted && !told->attack))
         return pass();
+    if (conf->sessions != NULL && session_here(c, conf->sessions)) {
+        told->outcome = "signed-in";
+        return pass();
+    }
     /* Pages of other stages give what cannot be come back to, such as the end of a sign-in. */
     if (c->txn->route->handler == HANDLER_INTERNAL)
         return pass();
@@ -239,9 +243,19 @@ static enum err bots_attach(void *base, const void *conf_base, struct worker *wo
 {
     struct bots_local *local = base;
     const struct bots_conf *conf = conf_base;
-    (void)worker;
     local->keys = conf->keys;
+    local->worker = worker;
+    if (conf->sessions != NULL)
+        TRY(sessions_attach(worker, conf->sessions));
+    local->sessions = conf->sessions;
     return OK;
+}
+
+static void bots_detach(void *base)
+{
+    struct bots_local *local = base;
+    if (local->sessions != NULL)
+        sessions_detach(local->worker, local->sessions);
 }
 
 static bool bots_idle(const void *base)
@@ -281,6 +295,7 @@ const struct stage_type bots_stage = {
     .state_size = sizeof(struct bots_state),
     .open = bots_open,
     .attach = bots_attach,
+    .detach = bots_detach,
     .idle = bots_idle,
     .page = bots_page_name,
     .pages_alike = bots_pages_alike,

@@ -72,7 +72,7 @@ struct bots_conf {
     } threshold;
     int64_t difficulty;
     struct duration clearance, no_js_wait;
-    bool no_js;
+    bool no_js, signed_in;
     struct texts exempt, honeypots, lists, tor, datacentres;
     struct list weight_rows, crawler_rows;
     struct texts verify;
@@ -90,7 +90,8 @@ struct bots_conf {
     size_t crawler_count;
     uint32_t *networks;
     size_t network_count;
-    struct bot_keys keys; /* copied by each worker */
+    struct bot_keys keys;      /* copied by each worker */
+    struct sessions *sessions; /* NULL: nobody is spared for one */
     struct page_style look;
     struct span css, page_policy;
 };
@@ -99,6 +100,8 @@ struct bots_conf {
 enum { BOTS_PLACES = 64 };
 struct bots_local {
     struct bot_keys keys;
+    struct worker *worker;
+    const struct sessions *sessions;
     struct {
         const struct route *route;
         struct route_pressure *pressure;

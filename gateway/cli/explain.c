@@ -21,6 +21,10 @@ static const struct {
     { "rate-limit", "raise the limit that is named above, or exempt the client with `unless`" },
     { "address-denied", "take the address off the list, or put it on `allow`" },
     { "address-not-allowed", "add the address to `allow`" },
+    { "bot-score", "raise `bots.threshold.block`, or change what a reason weighs" },
+    { "bot-challenge", "raise `bots.threshold.challenge`, or put the path on `bots.exempt`" },
+    { "bot-uncleared", "put the path on `bots.exempt`, or set `others: pass` there" },
+    { "bot-honeypot", "take the path off `bots.honeypots`" },
     { "auth-required", "send credentials" },
     { "auth-failed", "the credentials are not right" },
     { "no-site", "add this Host to a site" },
@@ -99,6 +103,23 @@ static void print_matches(const json_t *ours)
     }
 }
 
+/* The score, and what it is the sum of. */
+static void print_bots(const json_t *ours)
+{
+    const json_t *bots = json_object_get(ours, "bots"), *reason;
+    const json_t *score = json_object_get(bots, "score");
+    size_t i;
+    if (score == NULL)
+        return;
+    (void)printf("      score %lld of 100", (long long)json_integer_value(score));
+    json_array_foreach(json_object_get(bots, "reasons"), i, reason)
+    {
+        (void)printf("%s %s %lld", i == 0 ? ":" : " +", text_at(reason, "reason"),
+                     (long long)json_integer_value(json_object_get(reason, "weight")));
+    }
+    (void)putchar('\n');
+}
+
 static void print_stages(const json_t *ours, const struct route *route)
 {
     const json_t *stage;
@@ -114,7 +135,9 @@ static void print_stages(const json_t *ours, const struct route *route)
                          : "");
         print_place(route, text_at(stage, "stage"));
         (void)putchar('\n');
-        if (objected)
+        if (strcmp(text_at(stage, "stage"), "bots") == 0)
+            print_bots(ours);
+        else if (objected)
             print_matches(ours);
     }
 }
@@ -130,7 +153,9 @@ static void print_advice(const char *reason)
 static bool is_refused(const json_t *record)
 {
     const char *action = text_at(json_object_get(record, "event"), "action");
+    const char *reason = text_at(json_object_get(record, "sallyport"), "reason");
     return strcmp(action, "block") == 0 || strcmp(action, "refuse") == 0 ||
+           (strcmp(action, "reply") == 0 && strcmp(reason, "bot-challenge") == 0) ||
            (strcmp(action, "fail") == 0 &&
             json_object_get(json_object_get(record, "sallyport"), "upstream") == NULL);
 }

@@ -171,6 +171,12 @@ def test_another_user_agent_is_no_way_around(gateway, agent):
     question(gateway, fields=[("User-Agent", agent), *HERE])
 
 
+def test_a_body_is_no_way_around(gateway):
+    for body in (b"", b"x"):
+        fields = [*HTML, *HERE, *([("Content-Length", "0")] if not body else [])]
+        assert gateway.ask(path="/", fields=fields, body=body or None).status == 403
+
+
 def test_an_answer_counts_once_on_any_worker(gateway):
     asked = question(gateway)
     proof = asked.proof()
@@ -385,3 +391,31 @@ def test_a_route_under_attack_challenges_everybody_and_stops():
             cookie = cleared(gateway)
             assert gateway.ask(fields=[*good, ("Cookie", cookie)]).status == 200
             eventually(lambda: gateway.ask(path="/later", fields=good).status == 200, 40, "the end of it")
+
+
+def test_who_is_signed_in_is_spared_where_it_says_so():
+    from test_65_login import PAGE as LOGIN, Browser, add_user
+    with Origin(says(response(200, b"inside"))) as origin:
+        config = plain(origin, TRUSTED, login="users.db", bots=merge(EVERYBODY, {"signed_in": True}),
+                       routes=[{"path": "/all/**", "bots": {"signed_in": False}}])
+        with Sallyport(config) as gateway:
+            add_user(gateway, "ann")
+            browser = Browser(gateway)
+            assert browser.get("/").status == 403  # a challenge first, whoever it is
+            browser.get(LOGIN)  # pages of the gateway's own are open to all
+            browser.follow()
+            eventually(lambda: browser.submit(user="ann", password="correct horse battery").status == 303,
+                       what="the user at all workers")
+            assert browser.get("/").status == 200
+            assert browser.get("/all/x").status == 403
+            browser.cookies["__Host-sallyport"] = "A" * 86
+            assert browser.get("/").status == 403
+
+
+def test_explain_tells_the_score():
+    from harness import command
+    with Origin(says(response(200, b"inside"))) as origin:
+        with Sallyport(plain(origin, bots="block")) as gateway:
+            done = command("explain", "curl -A HeadlessChrome -H 'Accept: text/html' http://test/", "-c", gateway.config_path)
+            assert "score 60 of 100: agent-headless 60" in done.stdout, done.stdout
+            assert "raise `bots.threshold.challenge`" in done.stdout and done.returncode == 3
