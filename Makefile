@@ -139,6 +139,10 @@ $(B)/bench-lists: $(B)/tests/bench/lists.o $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
+$(B)/bench-auth: $(B)/tests/bench/auth.o $(LIBRARY)
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+
 $(B)/bench-limits: $(B)/tests/bench/limits.o $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -lm -o $@
@@ -308,6 +312,13 @@ bench-limits: ## what a decision of a limit costs, alone and through a redis-ser
 	@$(MAKE) --no-print-directory $(BUILD)/release/bench-limits VARIANT=release
 	@tests/bench/limits.sh $(BUILD)/release/bench-limits
 
+bench-auth: ## tokens and sessions, what bad logins cost others, and whether the time of a refusal tells a name
+	@$(MAKE) --no-print-directory deps LIST="run test"
+	@$(MAKE) --no-print-directory all $(BUILD)/release/bench-auth VARIANT=release
+	@$(BUILD)/release/bench-auth
+	@SALLYPORT=$(BUILD)/release/sallyport $(PYTHON) tests/bench/logins.py flood
+	@SALLYPORT=$(BUILD)/release/sallyport $(PYTHON) tests/bench/logins.py time
+
 bench-geo: ## nanoseconds of a look-up in DATABASES="a.mmdb b.mmdb" together; without, in one made of tor-geoipdb
 	@$(MAKE) --no-print-directory all $(BUILD)/release/bench-geo VARIANT=release
 	@$(if $(DATABASES),,$(BUILD)/release/sallyport geoip build --to $(BUILD)/release/geo.mmdb)
@@ -360,6 +371,6 @@ FORCE:
 conformance_targets := conformance conformance-reference conformance-modsecurity \
 	conformance-compare differ differ-check
 .PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
-	replay-binaries fuzz fuzz-binaries e2e test-idp language-tests bench bench-audit bench-geo bench-lists bench-limits \
+	replay-binaries fuzz fuzz-binaries e2e test-idp language-tests bench bench-audit bench-geo bench-lists bench-limits bench-auth \
 	bench-bulk geo-data incident rules-micro cover layers words format-check format \
 	docs-check lint help FORCE

@@ -446,10 +446,10 @@ static const struct {
     const char *(*run)(struct stand *stand);
 } tricks[] = {
     { "session id that somebody else chose", chosen_id },
-    { "session id from before the sign-in", id_from_before },
+    { "session id from before the sign-in (fixation)", id_from_before },
     { "session of another site", other_site },
     { "session of other users or another stage", other_realm },
-    { "copy of a session that was signed out", signed_out },
+    { "copy of a session that was signed out (CVE-2026-34454)", signed_out },
     { "session that was not used for too long", unused_too_long },
     { "session that is used for ever", used_too_long },
     { "session that was ended by an operator", ended_by_hand },
@@ -458,7 +458,7 @@ static const struct {
     { "state of another step", other_step },
     { "state used twice", used_twice },
     { "state that is too old", too_old },
-    { "half a sign-in as a session", half_way_is_no_session },
+    { "half a sign-in as a session (GHSA-3q28-qjrv-qr39)", half_way_is_no_session },
     { "form with another browser's token", other_browsers_token },
     { "form with another form's token", other_forms_token },
     { "form without a token", no_token },
@@ -467,8 +467,9 @@ static const struct {
     { "code that is too old", code_too_old },
     { "recovery code used again", recovery_again },
     { "a thousand guesses at once", thousand_at_once },
-    { "guesses of the second factor over flows that start over", starting_over },
-    { "one account in several spellings", two_spellings },
+    { "guesses of the second factor over flows that start over (CVE-2024-21500)",
+      starting_over },
+    { "one account in several spellings (CVE-2025-24806)", two_spellings },
 };
 
 static const struct {
@@ -476,17 +477,18 @@ static const struct {
     bool safe;
 } targets[] = {
     { "honest target", "/a?b=//c", true },
-    { "target //host", "//evil.example", false },
+    { "target //host (CVE-2020-5233)", "//evil.example", false },
     { "target ///host", "///evil.example", false },
-    { "target /\\host", "/\\evil.example", false },
+    { "target /\\host (CVE-2020-4037)", "/\\evil.example", false },
     { "target \\\\host", "\\\\evil.example", false },
-    { "target with a scheme", "https://evil.example/", false },
-    { "target with a scheme and no slashes", "http:evil.example", false },
-    { "target javascript:", "javascript:alert(1)", false },
+    { "target with a scheme (CVE-2021-29651, GHSA-36f2-fcrx-fp4j)", "https://evil.example/",
+      false },
+    { "target with a scheme and no slashes (CVE-2019-13038)", "http:evil.example", false },
+    { "target javascript: (GHSA-cf57-c578-7jvv)", "javascript:alert(1)", false },
     { "target data:", "data:text/html,x", false },
     { "target user@host", "@evil.example", false },
     { "target behind a space", " //evil.example", false },
-    { "target with a tab", "/\t/evil.example", false },
+    { "target with a tab (CVE-2020-11053)", "/\t/evil.example", false },
     { "target with a line end", "/\n/evil.example", false },
     { "target with another field", "/a\r\nSet-Cookie: a=b", false },
     { "target beyond ASCII", "/\xe3\x80\x82/evil.example", false },

@@ -67,7 +67,12 @@ static bool read_request(struct policy_case *test, const char *method, const cha
     test->req.has_query = uri.has_query;
     test->req.scheme = uri.scheme;
     test->req.minor = 1;
-    return fields_init(&test->req.fields, arena, 4) == OK;
+    if (fields_init(&test->req.fields, arena, 4) != OK)
+        return false;
+    for (size_t i = 0; i < test->field_count; i++)
+        if (fields_add(&test->req.fields, arena, test->fields[i][0], test->fields[i][1]) != OK)
+            return false;
+    return true;
 }
 
 static const char *find_route(struct policy_case *test, const char *method, const char *url)

@@ -17,7 +17,9 @@ struct policy_case {
     struct worker *worker;
     struct snapshots snapshots;
     struct request req;
-    struct txn txn; /* `facts` and `client`: who asks */
+    struct txn txn;           /* `facts` and `client`: who asks */
+    struct span (*fields)[2]; /* that the request has: names and values */
+    size_t field_count;
     struct clock clock;
 };
 

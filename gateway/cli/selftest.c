@@ -4,6 +4,7 @@
 #include "auth/selftest.h"
 #include "gateway/base/json.h"
 #include "gateway/cli/cli.h"
+#include "gateway/cli/selftest_requests.h"
 
 struct telling {
     struct text *out;
@@ -48,9 +49,10 @@ int verb_selftest(const struct arguments *arguments)
         json_begin_array(&telling.json, "cases");
     }
     struct selftest_result result = selftest_tokens(tell, &telling),
-                           signin = selftest_signin(tell, &telling);
-    result.passed += signin.passed;
-    result.failed += signin.failed;
+                           signin = selftest_signin(tell, &telling),
+                           requests = selftest_requests(tell, &telling);
+    result.passed += signin.passed + requests.passed;
+    result.failed += signin.failed + requests.failed;
     if (json) {
         json_end_array(&telling.json);
         json_uint(&telling.json, "passed", result.passed);

@@ -1,0 +1,169 @@
+/*
+ * What it costs to know who somebody is: tokens as they come, and as they come again; sessions.
+ *
+ *     make bench-auth
+ *
+ * CPU time of one core per operation, the best of several rounds, beside the bar. Exit status 1
+ * when one is over it.
+ */
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "auth/forge.h"
+#include "auth/strictjson.h"
+#include "auth/token.h"
+#include "auth/tokencache.h"
+#include "auth/vault.h"
+
+enum { NOW = 1800000000, ROUNDS = 7, ENTRIES = 16384, VALUE = 6784 };
+
+struct bench {
+    struct forge forge;
+    struct token_issuer issuer;
+    struct tokencache *cache;
+    struct span token; /* of the row */
+    struct vault vault;
+    struct ticket ticket;
+};
+
+static double cpu_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+}
+
+static bool verify(struct bench *bench)
+{
+    static char room[64 * 1024];
+    struct arena arena;
+    struct verified *verified = NULL;
+    arena_init(&arena, room, sizeof(room), NULL, 1 << 20);
+    bool good =
+        token_verify(&bench->issuer, 1, bench->token, NOW, &arena, &verified) == JOSE_OK;
+    if (good)
+        verified_release(verified);
+    arena_reset(&arena);
+    return good;
+}
+
+/* All that the stage does with a token that it knows. */
+static bool again(struct bench *bench)
+{
+    struct token_tag tag = tokencache_tag(bench->cache, bench->token);
+    struct verified *verified = tokencache_get(bench->cache, &tag, NOW);
+    if (verified == NULL) {
+        struct arena arena;
+        arena_init(&arena, NULL, 0, NULL, 1 << 20);
+        if (token_verify(&bench->issuer, 1, bench->token, NOW, &arena, &verified) == JOSE_OK)
+            tokencache_put(bench->cache, &tag, verified, NOW);
+        arena_reset(&arena);
+    }
+    if (verified != NULL)
+        verified_release(verified);
+    return verified != NULL;
+}
+
+static bool look_up(struct bench *bench)
+{
+    struct vault_value value;
+    bool found = vault_get(&bench->vault, &bench->ticket, NOW, true, &value);
+    vault_value_wipe(&value);
+    return found;
+}
+
+static const struct row {
+    const char *name, *header;
+    enum forge_key key;
+    enum jose_alg alg;
+    bool (*once)(struct bench *bench);
+    unsigned count;
+    double bar_us; /* 0: none */
+} rows[] = {
+    { "RS256, known", "{\"alg\":\"RS256\",\"kid\":\"rsa\"}", FORGE_RSA, JOSE_RS256, again,
+      200000, 2 },
+    { "RS256", "{\"alg\":\"RS256\",\"kid\":\"rsa\"}", FORGE_RSA, JOSE_RS256, verify, 5000, 20 },
+    { "ES256", "{\"alg\":\"ES256\",\"kid\":\"p256\"}", FORGE_P256, JOSE_ES256, verify, 2000,
+      0 },
+    { "ES384", "{\"alg\":\"ES384\",\"kid\":\"p384\"}", FORGE_P384, JOSE_ES384, verify, 300, 0 },
+    { "EdDSA", "{\"alg\":\"EdDSA\",\"kid\":\"ed\"}", FORGE_ED25519, JOSE_EDDSA, verify, 2000,
+      0 },
+    { "session", NULL, FORGE_KEYS, JOSE_RS256, look_up, 20000, 0 },
+};
+
+static bool make_token(struct bench *bench, const struct row *row)
+{
+    static const char claims[] =
+        "{\"iss\":\"https://id.test\",\"aud\":\"api\",\"sub\":\"ann\",\"email\":"
+        "\"ann@example.org\",\"groups\":[\"staff\",\"ops\"],\"iat\":1799999000,\"exp\":"
+        "1800000300}";
+    struct span text = forge_signing_text(&bench->forge, row->header, claims);
+    bench->token =
+        forge_join(&bench->forge, text,
+                   forge_sign(&bench->forge, bench->forge.keys[row->key], row->alg, text));
+    return bench->token.p != NULL;
+}
+
+/* False: it was over its bar, or does not even work. */
+static bool measure(struct bench *bench, const struct row *row)
+{
+    double best = 0;
+    if (row->header != NULL && !make_token(bench, row))
+        return false;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        double began = cpu_us();
+        for (unsigned i = 0; i < row->count; i++)
+            if (!row->once(bench)) {
+                (void)printf("%-14s does not pass\n", row->name);
+                return false;
+            }
+        double each = (cpu_us() - began) / row->count;
+        best = round == 0 || each < best ? each : best;
+    }
+    (void)printf("%-14s %8.2f us %10.0f/s", row->name, best, 1e6 / best);
+    if (row->bar_us > 0)
+        (void)printf("   bar %.0f us: %s", row->bar_us, best <= row->bar_us ? "held" : "OVER");
+    (void)putchar('\n');
+    return row->bar_us <= 0 || best <= row->bar_us;
+}
+
+static bool open_bench(struct bench *bench)
+{
+    static struct span audience[] = { SPAN_INIT("api") };
+    static struct span types[] = { SPAN_INIT("JWT") };
+    static const uint8_t key[32] = "a key of this boot, for benches.";
+    char content[400] = { 'x' };
+    struct vault_facts facts = { .began_s = NOW, .until_s = NOW + 1000, .idle_s = 1000 };
+    strict_json_init();
+    if (sodium_init() < 0 || !forge_open(&bench->forge))
+        return false;
+    bench->issuer = (struct token_issuer){ .name = SPAN("https://id.test"),
+                                           .audience = { audience, 1 },
+                                           .types = { types, ARRAY_LEN(types) },
+                                           .user_claim = SPAN("sub"),
+                                           .groups_claim = SPAN("groups"),
+                                           .lifetime_s = 86400,
+                                           .skew_s = 60 };
+    void *memory = calloc(1, vault_bytes(ENTRIES, VALUE) + 64);
+    bench->cache = tokencache_new(key);
+    if (memory == NULL || bench->cache == NULL ||
+        jwks_parse(&bench->issuer.keys, bench->forge.jwks, JOSE_ALL_ALGS,
+                   &bench->forge.arena) != NULL)
+        return false;
+    vault_over(&bench->vault, (void *)(((uintptr_t)memory + 63) & ~(uintptr_t)63), ENTRIES,
+               VALUE, "bench", key);
+    ticket_make(&bench->ticket);
+    return vault_put(&bench->vault, &bench->ticket, &facts, span_of(content, sizeof(content)),
+                     NOW);
+}
+
+int main(void)
+{
+    static struct bench bench;
+    bool good = open_bench(&bench);
+    for (size_t i = 0; good && i < ARRAY_LEN(rows); i++)
+        good = measure(&bench, &rows[i]);
+    return good ? 0 : 1;
+}

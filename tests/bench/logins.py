@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Bad logins: what they cost everybody else, and what they tell.
+
+    SALLYPORT=build/release/sallyport tests/bench/logins.py flood|time
+
+flood: two clients ask an open path a hundred times a second each, with and without a thousand wrong passwords a second
+from many addresses beside them, in turns. Printed is the 99th percentile of both. Bar: 1 ms between them.
+
+time: sign-ins with wrong passwords of names that exist and of names that nobody has, in turns, each from an address of
+its own, so that no count of failures tells them apart. Printed are the medians, and how often a difference as large
+comes up by chance (permutations). Bar: less than 5 % between the medians, or a difference that chance explains.
+
+The bars are for a quiet machine; both ends run on it. Exit code 1 when one is not held.
+"""
+import base64
+import os
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
+os.environ.setdefault("SALLYPORT", "build/release/sallyport")
+
+from harness import Origin, Sallyport, plain, response, says  # noqa: E402
+
+FLOOD_PER_S, OTHERS_PER_S, TURNS, TURN_S, BAR_MS = 1000, 200, 4, 2.5, 1.0
+PAIRS, BAR_PART, BAR_CHANCE = 150, 0.05, 0.001
+
+
+def hashes(count):
+    """Names with sha512-crypt hashes: several milliseconds each, and one cost for all."""
+    made = {}
+    for i in range(count):
+        done = subprocess.run(["openssl", "passwd", "-6", "-salt", f"salt{i}", f"right{i}"], check=True,
+                              capture_output=True, text=True)
+        made[f"user{i}"] = done.stdout.strip()
+    return made
+
+
+def gateway_for(origin, users):
+    return Sallyport(plain(origin, {"workers": 1}, routes=[
+        {"path": "/gate/**", "basic": {"users": users}}, {"path": "/free/**"}]))
+
+
+def connect(gateway, source):
+    sock = socket.create_connection(gateway.address("http"), 10, source_address=(source, 0))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def answer(sock, buffer):
+    """The status of one answer with a Content-Length."""
+    while b"\r\n\r\n" not in buffer:
+        buffer += sock.recv(65536)
+    head, _, rest = bytes(buffer).partition(b"\r\n\r\n")
+    length = next((int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
+    while len(rest) < length:
+        rest += sock.recv(65536)
+    buffer[:] = rest[length:]
+    return int(head[9:12])
+
+
+def login(name, password):
+    word = base64.b64encode(f"{name}:{password}".encode()).decode()
+    return f"GET /gate/x HTTP/1.1\r\nHost: test\r\nAuthorization: Basic {word}\r\n\r\n".encode()
+
+
+# ---- flood -----------------------------------------------------------------------------------
+
+
+class Flood(threading.Thread):
+    def __init__(self, gateway, number, per_s, stop):
+        super().__init__(daemon=True)
+        self.gateway, self.number, self.per_s, self.stop, self.sent, self.seen = gateway, number, per_s, stop, 0, {}
+
+    def run(self):
+        began = time.monotonic()
+        while not self.stop.is_set():
+            # A connection for some attempts: addresses change, as in an attack.
+            source = f"127.{1 + self.number}.{random.randrange(256)}.{1 + random.randrange(250)}"
+            with connect(self.gateway, source) as sock:
+                buffer = bytearray()
+                for _ in range(20):
+                    ahead = began + self.sent / self.per_s - time.monotonic()
+                    if ahead > 0:
+                        time.sleep(ahead)
+                    if self.stop.is_set():
+                        return
+                    sock.sendall(login(f"user{random.randrange(200)}", "wrong"))
+                    status = answer(sock, buffer)
+                    self.seen[status] = self.seen.get(status, 0) + 1
+                    self.sent += 1
+
+
+def others(gateway, seconds):
+    """Open loop: the time from when a request was due."""
+    times = []
+    with connect(gateway, "127.0.0.1") as sock:
+        buffer, began = bytearray(), time.monotonic()
+        for i in range(int(seconds * OTHERS_PER_S)):
+            due = began + i / OTHERS_PER_S
+            if due > time.monotonic():
+                time.sleep(due - time.monotonic())
+            sock.sendall(b"GET /free/x HTTP/1.1\r\nHost: test\r\n\r\n")
+            assert answer(sock, buffer) == 200
+            times.append((time.monotonic() - due) * 1e3)
+    return times
+
+
+def p99(times):
+    return sorted(times)[int(len(times) * 0.99)]
+
+
+def flood():
+    quiet, loud, seen = [], [], {}
+    with Origin(says(response(200, b"inside"))) as origin, gateway_for(origin, hashes(20)) as gateway:
+        others(gateway, 1)
+        for _ in range(TURNS):
+            quiet += others(gateway, TURN_S)
+            stop = threading.Event()
+            threads = [Flood(gateway, n, FLOOD_PER_S / 8, stop) for n in range(8)]
+            for thread in threads:
+                thread.start()
+            time.sleep(0.2)
+            loud += others(gateway, TURN_S)
+            stop.set()
+            for thread in threads:
+                thread.join(10)
+                for status, count in thread.seen.items():
+                    seen[status] = seen.get(status, 0) + count
+    rate = sum(seen.values()) / (TURNS * (TURN_S + 0.2))
+    more = p99(loud) - p99(quiet)
+    print(f"bad logins {rate:.0f}/s, answers {dict(sorted(seen.items()))}")
+    print(f"others: median {statistics.median(quiet):.2f} -> {statistics.median(loud):.2f} ms, "
+          f"p99 {p99(quiet):.2f} -> {p99(loud):.2f} ms: {more:+.2f} ms, bar {BAR_MS} ms")
+    return more <= BAR_MS
+
+
+# ---- time ------------------------------------------------------------------------------------
+
+
+def one_time(gateway, number, name):
+    with connect(gateway, f"127.{100 + number // 250 // 250}.{number // 250 % 250}.{1 + number % 250}") as sock:
+        buffer = bytearray()
+        sock.sendall(b"GET /free/x HTTP/1.1\r\nHost: test\r\n\r\n")
+        answer(sock, buffer)
+        began = time.perf_counter()
+        sock.sendall(login(name, f"wrong{number}"))
+        status = answer(sock, buffer)
+        took = time.perf_counter() - began
+        assert status == 401, status
+        return took * 1e3
+
+
+def timing():
+    known, unknown = [], []
+    with Origin(says(response(200, b"inside"))) as origin, gateway_for(origin, hashes(PAIRS)) as gateway:
+        for i in range(PAIRS):
+            order = [(known, f"user{i}", 2 * i), (unknown, f"nobody{i}", 2 * i + 1)]
+            if random.random() < 0.5:
+                order.reverse()
+            for times, name, number in order:
+                times.append(one_time(gateway, number, name))
+    here, there = statistics.median(known), statistics.median(unknown)
+    apart, both, larger = abs(here - there), known + unknown, 0
+    for _ in range(2000):
+        random.shuffle(both)
+        larger += abs(statistics.median(both[:PAIRS]) - statistics.median(both[PAIRS:])) >= apart
+    chance = larger / 2000
+    print(f"wrong password {here:.3f} ms, nobody's name {there:.3f} ms: {apart / here:.1%} apart, by chance in "
+          f"{chance:.1%} of cases")
+    return apart / here < BAR_PART or chance > BAR_CHANCE
+
+
+if __name__ == "__main__":
+    ways = {"flood": flood, "time": timing}
+    if len(sys.argv) != 2 or sys.argv[1] not in ways:
+        sys.exit(__doc__)
+    sys.exit(0 if ways[sys.argv[1]]() else 1)
