@@ -419,6 +419,13 @@ static struct verdict take_second(struct call *c, const struct form *form,
     uint64_t wait_s = lockout_second_begin(&conf->lockout, user, now_of(c));
     if (wait_s > 0)
         return show_wait(c, form->flow, true, wait_s);
+    /* Each node has its own count, and there may be many (CVE-2024-21500). */
+    struct text counted = text_growing(c->txn->arena, USER_NAME_MAX + 16);
+    text_lit(&counted, "second ");
+    text_add(&counted, user);
+    if (counted.overflow || !signin_count(c, conf->sessions, text_span(&counted),
+                                          LOCKOUT_SECOND_ALL, LOCKOUT_FORGET_S))
+        return fail(REASON_MEMORY);
     const char *wrong = check_code(c, entry, form->code);
     if (wrong != NULL) {
         fact_set_auth_detail(c, wrong);
@@ -426,6 +433,7 @@ static struct verdict take_second(struct call *c, const struct form *form,
                          SPAN("The code is not right, or was used before."));
     }
     lockout_second_right(&conf->lockout, user);
+    signin_counted_right(c, text_span(&counted));
     return let_in(c, entry, true, SPAN(STEP_SECOND), form->flow);
 }
 

@@ -253,6 +253,8 @@ static struct verdict on_told(struct call *c)
     c->txn->session_told = NULL;
     if (c->error != OK)
         unbegin(c, told);
+    else if (told->counted.len > 0)
+        share_uncount(c->worker, &told->sessions->signins, told->counted);
     wipe(&told->begun, sizeof(told->begun));
     if (c->error == ERR_MISSING)
         return deny(REASON_AUTH_FORM);

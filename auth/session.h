@@ -155,6 +155,14 @@ MUST_USE bool signin_take(struct call *c, const struct sessions *sessions, struc
  */
 MUST_USE bool signin_once(struct call *c, const struct sessions *sessions, struct span what,
                           uint64_t seconds);
+/*
+ * An attempt at `what` (of the arena), counted on all nodes together: beyond `most` in
+ * `seconds` whoever makes one is refused in sessions_told, right or wrong; one that is right
+ * and is not refused ends the count.
+ */
+MUST_USE bool signin_count(struct call *c, const struct sessions *sessions, struct span what,
+                           uint64_t most, uint64_t seconds);
+void signin_counted_right(struct call *c, struct span what);
 /* Whether this node has it. */
 bool signin_here(struct call *c, const struct sessions *sessions, const struct ticket *ticket);
 /* Whether the browser sent the cookie of sign-ins at all: if not, it keeps none. */

@@ -21,6 +21,7 @@ struct session_told {
     struct verdict verdict; /* that waits for it */
     struct ticket begun;    /* a session that nobody gets if it is not taken down there */
     bool has_begun;
+    struct span counted; /* what begins to be counted anew, if all is well */
 };
 /* NULL: memory, or (then it is no failure) nothing is shared. */
 struct share_join *session_telling(struct call *c, const struct sessions *sessions);

@@ -26,6 +26,7 @@ enum expect {
     EXPECT_NOTHING,
     EXPECT_OK,    /* anything but an error */
     EXPECT_ONE,   /* 1, or OK; all else: somebody else was first */
+    EXPECT_FEW,   /* a number up to `most` */
     EXPECT_ENTRY, /* an image, or none */
 };
 
@@ -36,6 +37,7 @@ struct ask {
     struct share_join *join; /* NULL: nobody waits */
     enum expect expect;
     bool script, whole; /* whole: the script itself goes along */
+    int64_t most;       /* EXPECT_FEW */
     unsigned argc, detours;
     struct redis *asked; /* NULL: who holds the slot */
     struct span argv[ARGS_MAX];
@@ -281,6 +283,9 @@ static void on_reply(struct redis_call *call, enum err err, const struct redis_v
     }
     if (err == OK && ask->expect == EXPECT_ENTRY)
         take_entry(ask, value);
+    if (err == OK && ask->expect == EXPECT_FEW &&
+        !(value->type == REDIS_INTEGER && value->integer <= ask->most))
+        err = ERR_MISSING;
     if (err == OK && ask->expect == EXPECT_ONE &&
         !(value->type == REDIS_STATUS || (value->type == REDIS_INTEGER && value->integer == 1)))
         err = ERR_MISSING;
@@ -476,16 +481,50 @@ static void set_if_none(struct share_join *join, struct span kind, struct span n
     send_first(ask);
 }
 
-void share_once(struct share_join *join, const struct vault *vault, struct span what,
-                uint64_t seconds)
+enum { HASH_BYTES = 16 };
+
+static struct span hash_of(const struct vault *vault, struct span what,
+                           char name[2 * HASH_BYTES])
 {
-    uint8_t hash[16];
-    char name[2 * sizeof(hash)];
-    struct text text = text_fixed(name, sizeof(name));
+    uint8_t hash[HASH_BYTES];
+    struct text text = text_fixed(name, 2 * HASH_BYTES);
     (void)crypto_generichash(hash, sizeof(hash), (const uint8_t *)what.p, what.len, vault->key,
                              sizeof(vault->key));
     text_hex(&text, hash, sizeof(hash));
-    set_if_none(join, SPAN("o:"), text_span(&text), seconds);
+    return text_span(&text);
+}
+
+void share_once(struct share_join *join, const struct vault *vault, struct span what,
+                uint64_t seconds)
+{
+    char name[2 * HASH_BYTES];
+    set_if_none(join, SPAN("o:"), hash_of(vault, what, name), seconds);
+}
+
+void share_count(struct share_join *join, const struct vault *vault, struct span what,
+                 uint64_t most, uint64_t seconds)
+{
+    char name[2 * HASH_BYTES];
+    struct ask *ask = ask_new(share_of(join), join, EXPECT_FEW);
+    if (ask == NULL)
+        return;
+    ask->most = (int64_t)most;
+    put_script(ask, 1);
+    put_key(ask, SPAN("c:"), hash_of(vault, what, name));
+    put_constant(ask, SPAN("count"));
+    put_number(ask, seconds);
+    send_first(ask);
+}
+
+void share_uncount(struct worker *worker, const struct vault *vault, struct span what)
+{
+    char name[2 * HASH_BYTES];
+    struct ask *ask = ask_new(worker->session_share, NULL, EXPECT_NOTHING);
+    if (ask == NULL)
+        return;
+    put_constant(ask, SPAN("DEL"));
+    put_key(ask, SPAN("c:"), hash_of(vault, what, name));
+    send_first(ask);
 }
 
 void share_lock(struct share_join *join, const struct vault *vault, const struct ticket *ticket)

@@ -7,6 +7,7 @@
  *     PREFIX:{s}:i:NAME   a session          PREFIX:{s}:a       names of all of them
  *     PREFIX:{s}:f:NAME   a sign-in          PREFIX:{s}:t:N:TAG names of those of one user
  *     PREFIX:{s}:o:HASH   good once          PREFIX:{s}:l:NAME  who renews it now
+ *     PREFIX:{s}:c:HASH   how many attempts
  *
  * Whatever is asked or told for a transaction hangs on a join: it is sent at once, and the
  * transaction waits for all answers together, before it answers itself.
@@ -63,7 +64,12 @@ void share_end_tagged(struct share_join *join, unsigned place, uint64_t tag);
 /* ERR_MISSING for all but the first within `seconds`, on whatever node. */
 void share_once(struct share_join *join, const struct vault *vault, struct span what,
                 uint64_t seconds);
-/* The same, of who is to renew this session. */
+/* One more attempt: ERR_MISSING for each beyond `most` within `seconds` of the first. */
+void share_count(struct share_join *join, const struct vault *vault, struct span what,
+                 uint64_t most, uint64_t seconds);
+/* It begins anew. Nobody waits. */
+void share_uncount(struct worker *worker, const struct vault *vault, struct span what);
+/* The same as share_once, of who is to renew this session. */
 void share_lock(struct share_join *join, const struct vault *vault,
                 const struct ticket *ticket);
 

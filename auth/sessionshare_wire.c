@@ -6,10 +6,14 @@
 #include "gateway/store/store.h"
 
 /*
- * put:  KEYS session, all, user, others; ARGV value, px, until, name, must exist, now,
- * beginning of sessions' keys, most of one user. 1, or 0: it had to exist and does not. end:
- * KEYS the set of those to end; ARGV beginning of sessions' keys. How many. list: KEYS all;
- * ARGV beginning of sessions' keys, first, last. Name, value, milliseconds left.
+ * By its first argument:
+ *
+ *     put    KEYS session, all, user, others. ARGV value, px, until, name, must exist, now,
+ *            beginning of sessions' keys, most of one user. 1, or 0: it had to exist.
+ *     end    KEYS the set of those to end. ARGV beginning of sessions' keys. How many.
+ *     count  KEYS a counter. ARGV how long it counts. How many there are, with this one.
+ *     list   KEYS all. ARGV beginning of sessions' keys, first, last. Name, value,
+ *            milliseconds left, of each.
  */
 const char share_script[] =
     "local c=ARGV[1]\n"
@@ -36,6 +40,11 @@ const char share_script[] =
     "  n=n+redis.call('DEL',ARGV[2]..m)\n"
     " end\n"
     " redis.call('DEL',KEYS[1])\n"
+    " return n\n"
+    "end\n"
+    "if c=='count' then\n"
+    " local n=redis.call('INCR',KEYS[1])\n"
+    " if n==1 then redis.call('EXPIRE',KEYS[1],ARGV[2]) end\n"
     " return n\n"
     "end\n"
     "local out={}\n"

@@ -173,6 +173,21 @@ bool signin_once(struct call *c, const struct sessions *sessions, struct span wh
     return join != NULL || !sessions->shared;
 }
 
+bool signin_count(struct call *c, const struct sessions *sessions, struct span what,
+                  uint64_t most, uint64_t seconds)
+{
+    struct share_join *join = session_telling(c, sessions);
+    if (join != NULL)
+        share_count(join, &sessions->signins, what, most, seconds);
+    return join != NULL || !sessions->shared;
+}
+
+void signin_counted_right(struct call *c, struct span what)
+{
+    if (c->txn->session_told != NULL)
+        c->txn->session_told->counted = what;
+}
+
 bool signin_browser_known(struct call *c)
 {
     struct ticket browser;

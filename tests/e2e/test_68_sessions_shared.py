@@ -14,7 +14,7 @@ from test_65_login import PASSWORD, SESSION, Browser, add_user, enrol, fresh_ste
 
 # What docs/limits.md and docs/auth.md say is enough.
 ACL = ("--user", "sallyport", "on", ">of the store", "~sallyport:*", "+evalsha", "+eval", "+script|load", "+get", "+set",
-       "+time", "+ping", "+xadd", "+xrange", "+getex", "+del", "+exists", "+expireat", "+pexpire", "+pttl", "+zadd",
+       "+time", "+ping", "+xadd", "+xrange", "+getex", "+del", "+exists", "+incr", "+expire", "+expireat", "+pexpire", "+pttl", "+zadd",
        "+zcard", "+zrange", "+zremrangebyscore", "+zremrangebyrank")
 SECRET = "a secret of all nodes, of these tests"
 GRACE = 3
@@ -128,6 +128,39 @@ def test_a_code_is_good_once_on_all_nodes(nodes):
     assert first.submit(code=code).status == 303 and SESSION in first.cookies
     answer = second.submit(code=code)
     assert answer.status in (401, 403) and SESSION not in second.cookies, answer.start
+
+
+def test_second_factors_are_counted_on_all_nodes(nodes):
+    one, two = nodes
+    add_user(one, "cid")
+    secret = enrol(one, "cid")["secret"]
+
+    def asked_for_code(node):
+        browser = Browser(node)
+        browser.sign_in("cid")
+        return browser if browser.page.status == 303 and "flow=" in browser.page.get("location") else None
+    eventually(lambda: asked_for_code(one) and asked_for_code(two), what="the second factor at both nodes")
+    # As if twenty had been made at nodes that there are no more: no node has counted one itself.
+    before = set(one.store.ask("KEYS", "sallyport:{s}:c:*"))
+    browser = asked_for_code(one)
+    browser.follow()
+    assert browser.submit(code="000000").status == 401
+    key, = set(one.store.ask("KEYS", "sallyport:{s}:c:*")) - before
+    assert one.store.ask("GET", key) == "1"
+    for _ in range(19):
+        one.store.ask("INCR", key)
+    browser = asked_for_code(two)
+    browser.follow()
+    answer = browser.submit(code=totp(secret, fresh_step()))
+    assert answer.status == 403 and SESSION not in browser.cookies, answer.start
+    assert one.store.ask("GET", key) == "21"  # a right one that was refused ends no count
+    one.store.ask("DEL", key)
+    eventually(lambda: int(time.time()) % 30 < 20, what="another step")
+    browser = asked_for_code(two)
+    browser.follow()
+    answer = browser.submit(code=totp(secret, fresh_step() + 1))
+    assert answer.status == 303 and SESSION in browser.cookies, answer.start
+    assert one.store.ask("GET", key) is None
 
 
 def test_nothing_in_the_store_is_of_use_to_who_reads_it(nodes):
