@@ -40,6 +40,7 @@ static void on_fetched(struct fetch *f)
                                       .location = field_of(f, SPAN("Location")),
                                       .retry_after = field_of(f, SPAN("Retry-After")) };
         acme_answered(run, &answer);
+        account_keep(all);
     }
     fetch_close(f);
     drive(all);

@@ -223,8 +223,7 @@ static void look_soon(struct certificates *all)
 
 /* ---- what came of it ---- */
 
-/* It may have come, or be another one, since it was written last. */
-static void keep_account(struct certificates *all)
+void account_keep(struct certificates *all)
 {
     char buffer[4096];
     struct text out = text_fixed(buffer, sizeof(buffer));
@@ -309,7 +308,6 @@ void order_done(struct certificates *all)
         finish(all);
         return;
     }
-    keep_account(all);
     const char *why = take(all, one);
     if (why != NULL) {
         order_failed(all, why, 0);
@@ -335,7 +333,6 @@ void order_failed(struct certificates *all, const char *why, int64_t retry_after
         finish(all);
         return;
     }
-    keep_account(all);
     struct text text = text_fixed(one->tries.why, sizeof(one->tries.why) - 1);
     text_add(&text, span_sub(span_text(why), 0, text.size));
     one->tries.why[text.len] = '\0';

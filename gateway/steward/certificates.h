@@ -74,6 +74,8 @@ void order_drop(struct certificates *all);
 /* certificates.c: what came of it. Each ends the order. */
 void order_done(struct certificates *all);
 void order_failed(struct certificates *all, const char *why, int64_t retry_after_s);
+/* As soon as there is one, or another: who is killed now need not register again. */
+void account_keep(struct certificates *all);
 /* To the workers; a block without entries takes the proofs back. */
 MUST_USE bool proofs_publish(struct certificates *all, const struct challenges *block);
 /* Whether every worker has read what it was sent. */

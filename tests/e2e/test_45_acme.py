@@ -14,6 +14,7 @@ import pytest
 
 from acme import Pebble, free_port, problem
 from harness import Client, Sallyport, command, eventually, plain, request
+from nameserver import A, address
 
 HOSTS = ["a.test", "b.test"]
 
@@ -161,6 +162,7 @@ def test_obtained_served_renewed_and_kept(shelf, origin, authority):
             expires = int(re.search(r'sallyport_certificate_expiry_seconds{site="a.test"} (\d+)', metrics)[1])
             assert expires == listed(gateway)["expires"] > time.time()
             assert 'sallyport_certificate_orders_total{site="a.test",outcome="got"} 2' in metrics
+            assert 'sallyport_certificate_failures{site="a.test"} 0' in metrics
             orders = len(site.ca.orders())
 
             # A reload, and a steward that is killed: the same certificate, and no order.
@@ -264,8 +266,56 @@ def test_hostile_answers_keep_the_old_certificate(shelf, origin, authority):
                 assert done.returncode == 1 and one["why"] == why and one["state"] == "renewal failing"
                 assert served(gateway) == first
             site.ca.rule = None
+
+            # Names that lead elsewhere are not proved.
+            here, site.ca.names.how = site.ca.names.how, lambda query, _: query.answer(
+                [(None, A, 60, address("127.0.0.9"))] if query.type == A else [])
+            one = json.loads(cert(gateway, "renew", "--wait").stdout)["certificates"][0]
+            assert re.match(r"validation: [ab]\.test was not proved: \w+: ", one["why"]), one["why"]
+            site.ca.names.how = here
+
+            # What could not be kept is not ordered.
+            orders = len(site.ca.orders())
+            os.chmod(os.path.join(shelf, "acme"), 0o500)
+            one = json.loads(cert(gateway, "renew", "--wait").stdout)["certificates"][0]
+            os.chmod(os.path.join(shelf, "acme"), 0o700)
+            assert one["why"].startswith("acme.folder cannot be written to: ") and len(site.ca.orders()) == orders
+            assert served(gateway) == first
+
             assert cert(gateway, "renew", "--wait").returncode == 0
-            assert served(gateway) != first and listed(gateway)["failures"] == 0
+            second = served(gateway)
+            assert second != first and listed(gateway)["failures"] == 0
+
+            # A file that somebody has damaged: it is said, and another certificate is got.
+            path = site.files("a.test-*")[0]
+            with open(path, "r+") as file:
+                file.truncate(700)
+            assert gateway.reload().returncode == 0
+            assert "certificate that was kept cannot be used" in "".join(gateway.stderr)
+            valid(gateway)
+            assert served(gateway) not in (first, second) and os.path.getsize(path) > 1000
+            assert "PRIVATE KEY" not in "".join(gateway.stderr)
+
+
+def test_killed_in_the_middle(shelf, origin, authority):
+    """The next steward does not begin at once, and begins."""
+    with Site(shelf, origin, authority) as site:  # which refuses no nonce
+        held, go = threading.Event(), threading.Event()
+
+        def hold(asked):
+            if asked.path.startswith("/chalZ") and not go.is_set():
+                held.set()
+                go.wait(30)
+        site.ca.rule = hold
+        with Sallyport(site.config()) as gateway:
+            assert held.wait(30)
+            os.kill(gateway.one("steward"), 9)
+            tries = json.load(open(site.files("*.tries.json")[0]))
+            assert tries["failures"] == 1 and tries["why"] == "interrupted"
+            go.set()
+            valid(gateway)
+            assert not site.files("*.tries.json") and not site.files("*.new")
+            assert sum(a.path == "/sign-me-up" for a in site.ca.asked) == 1
 
 
 def test_the_authority_wishes_a_renewal(shelf, origin, authority):
