@@ -1,19 +1,43 @@
 /*
- * What somebody may have meant who asked for an option that does not exist: the nearest path,
- * or the paths that end with the word that was given.
+ * What somebody may have meant who asked for an option that does not exist: the paths that end
+ * with what was given, else the nearest path, else those that end with its last word.
  */
 #include "conf/manual_rows.h"
 #include "conf/suggest.h"
 
 enum { PATH_BYTES_MAX = 256, OFFERED_MAX = 5 };
 
+/* Paths to choose from. */
+struct offers {
+    char text[OFFERED_MAX * PATH_BYTES_MAX];
+    size_t len;
+    unsigned count;
+};
+
 struct search {
     struct suggestion nearest;
-    struct span word; /* the last one that was given */
-    struct text *offers;
-    unsigned offered;
-    char best[PATH_BYTES_MAX]; /* what nearest.best points to */
+    struct span asked, word;    /* what was given, and its last word */
+    struct offers tails, words; /* those that end with the one and the other */
+    char best[PATH_BYTES_MAX];  /* what nearest.best points to */
 };
+
+static void offer(struct offers *offers, struct span path)
+{
+    struct text out = text_fixed(offers->text, sizeof(offers->text));
+
+    if (offers->count == OFFERED_MAX)
+        return;
+    out.len = offers->len;
+    text_add(&out, offers->count++ > 0 ? SPAN(", ") : SPAN(""));
+    text_add(&out, path);
+    offers->len = out.len;
+}
+
+static bool is_tail(struct span path, struct span asked)
+{
+    return path.len > asked.len && asked.len > 0 && span_ends(path, asked) &&
+           path.p[path.len - asked.len - 1] == '.';
+}
 
 static void consider(struct search *search, struct span path, struct span name)
 {
@@ -24,10 +48,10 @@ static void consider(struct search *search, struct span path, struct span name)
         memcpy(search->best, path.p, path.len);
         search->nearest.best = span_of(search->best, path.len);
     }
-    if (!span_equal(name, search->word) || search->offered == OFFERED_MAX)
-        return;
-    text_add(search->offers, search->offered++ > 0 ? SPAN(", ") : SPAN(""));
-    text_add(search->offers, path);
+    if (is_tail(path, search->asked))
+        offer(&search->tails, path);
+    if (span_equal(name, search->word))
+        offer(&search->words, path);
 }
 
 static void walk_rows(struct search *search, const struct option *rows, struct span prefix)
@@ -63,20 +87,19 @@ static void walk_part(struct search *search, const struct manual_part *part)
 void manual_suggest(struct text *out, const struct manual_part *parts, size_t count,
                     struct span path)
 {
-    char buffer[OFFERED_MAX * PATH_BYTES_MAX];
-    struct text offers = text_fixed(buffer, sizeof(buffer));
-    struct search search = { .nearest = suggest_for(path), .offers = &offers };
+    struct search search = { .nearest = suggest_for(path), .asked = path };
     struct span rest = path;
 
     while (span_cut(&rest, '.', &search.word))
         ;
     for (size_t i = 0; i < count; i++)
         walk_part(&search, &parts[i]);
-    if (search.nearest.best.p != NULL || search.offered == 0) {
+    const struct offers *offers = search.tails.count > 0 ? &search.tails : &search.words;
+    if (offers->count == 0 || (search.tails.count == 0 && search.nearest.best.p != NULL)) {
         suggest_write(out, &search.nearest);
         return;
     }
     text_lit(out, "did you mean ");
-    text_add(out, text_span(&offers));
+    text_add(out, span_of(offers->text, offers->len));
     text_char(out, '?');
 }

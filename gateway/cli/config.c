@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "gateway/base/json.h"
+#include "gateway/chain/stage.h"
 #include "gateway/cli/cli.h"
 #include "gateway/cli/loaded.h"
+#include "gateway/http/message.h"
 #include "gateway/process/process.h"
 
 static int config_print(struct text *out, const struct arguments *arguments)
@@ -76,19 +78,56 @@ static bool explain_code(struct text *out, struct span name, bool json)
     return true;
 }
 
+static void write_answer(struct text *out, struct span name, int status, struct span sentence,
+                         bool json)
+{
+    if (!json) {
+        text_format(out, "%.*s: %d. %.*s\n", (int)name.len, name.p, status, (int)sentence.len,
+                    sentence.p);
+        return;
+    }
+    struct json j = json_writer(out);
+    json_begin_object(&j, NULL);
+    json_text(&j, "reason", name);
+    json_int(&j, "status", status);
+    json_text(&j, "text", sentence);
+    json_end_object(&j);
+    text_char(out, '\n');
+}
+
+/* What stands in records and answers as `reason` or `detail`. */
+static bool explain_reason(struct text *out, struct span name, bool json)
+{
+    for (int i = 0; i < REASON_COUNT; i++) {
+        const struct reason_row *row = reason_row((enum reason)i);
+        if (name.len == 0 || !span_equal(span_text(row->slug), name))
+            continue;
+        write_answer(out, name, row->status, span_text(row->text), json);
+        return true;
+    }
+    for (int i = 1; i < HTTP_ERROR_COUNT; i++) {
+        enum http_error error = (enum http_error)i;
+        if (!span_equal(http_error_slug(error), name))
+            continue;
+        write_answer(out, name, http_error_status(error), http_error_text(error), json);
+        return true;
+    }
+    return false;
+}
+
 static int config_explain(struct text *out, const struct arguments *arguments)
 {
     size_t count;
     const struct manual_part *parts = load_manual(&count);
     if (arguments->operand_count < 2)
         return usage_error(
-            "`config explain` needs a key, such as server.limits.body, or a code, "
-            "such as SP0103");
+            "`config explain` needs a key, such as server.limits.body, a code, such as "
+            "SP0103, or a reason, such as http-length");
     bool json;
     if (!output_is_json(arguments, &json))
         return EXIT_BAD;
     struct span name = span_text(arguments->operands[1]);
-    if (explain_code(out, name, json) ||
+    if (explain_code(out, name, json) || explain_reason(out, name, json) ||
         manual_explain(out, parts, count, name, json ? MANUAL_JSON : MANUAL_TEXT))
         return EXIT_GOOD;
     char buffer[2048];

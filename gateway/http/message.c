@@ -3,11 +3,11 @@
 
 static const struct {
     int status;
-    struct span slug;
+    struct span slug, text;
 } errors[HTTP_ERROR_COUNT] = {
-    [HTTP_OK] = { 200, SPAN_INIT("") },
+    [HTTP_OK] = { 200, SPAN_INIT(""), SPAN_INIT("") },
 #define HTTP_ERROR(name, number, short_name, sentence)                                         \
-    [HTTP_##name] = { number, SPAN_INIT(short_name) },
+    [HTTP_##name] = { number, SPAN_INIT(short_name), SPAN_INIT(sentence) },
 #include "gateway/http/http_error.def"
 #undef HTTP_ERROR
 };
@@ -20,6 +20,11 @@ int http_error_status(enum http_error error)
 struct span http_error_slug(enum http_error error)
 {
     return errors[error].slug;
+}
+
+struct span http_error_text(enum http_error error)
+{
+    return errors[error].text;
 }
 
 /* Idempotent as RFC 9110 section 9.2.2 says, so that a retry does no harm. */

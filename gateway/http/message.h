@@ -18,6 +18,7 @@ enum http_error {
 
 int http_error_status(enum http_error error);
 struct span http_error_slug(enum http_error error);
+struct span http_error_text(enum http_error error);
 
 enum method {
     METHOD_OTHER,

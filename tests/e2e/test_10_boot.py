@@ -161,9 +161,18 @@ def test_config_as_json(tmp_path):
 
 def test_explain_knows_what_was_meant():
     for asked, meant in (("server.limit.body", "server.limits.body"), ("conns_per_ip", "server.limits.conns_per_ip"),
-                         ("sites.waf.rulset", "sites.waf.ruleset")):
+                         ("sites.waf.rulset", "sites.waf.ruleset"), ("waf.mode", "mean sites.waf.mode?")):
         done = command("config", "explain", asked)
         assert done.returncode == 2 and "did you mean" in done.stderr and meant in done.stderr
+
+
+def test_explain_knows_what_answers_and_records_say():
+    for reason, said in (("http-length", "400. The Content-Length is malformed."), ("no-site", "404. No site")):
+        done = command("config", "explain", reason)
+        assert done.returncode == 0 and said in done.stdout
+        assert json.loads(command("config", "explain", reason, "-o", "json").stdout)["reason"] == reason
+    done = command("config", "explain", "http-lenght")
+    assert done.returncode == 2 and not done.stdout
 
 
 @pytest.mark.parametrize("verb", ["run", "check", "reload", "stop", "status", "config", "version", "help"])
