@@ -127,11 +127,14 @@ static void default_folder(struct site_load *sl)
                     SPAN(""));
 }
 
-void load_acme(struct site_load *sl, const struct top_conf *top, size_t sites)
+void load_acme(struct site_load *sl, struct top_conf *top, size_t sites)
 {
+    enum { MODE_SAYS_OFF = 1 };
     struct acme_conf *acme = &sl->config->acme;
 
-    if (node_child(sl->schema.root, SPAN("acme")) == NULL || top->acme.mode != 0)
+    if (node_child(sl->schema.root, SPAN("acme")) == NULL)
+        top->acme.mode = MODE_SAYS_OFF; /* what `config print` prints may be loaded again */
+    if (top->acme.mode != 0)
         return;
     *acme = (struct acme_conf){ .directory = directory_of(top->acme.directory),
                                 .email = top->acme.email,

@@ -75,7 +75,7 @@ void load_defaults(struct site_load *sl, const struct node *defaults, struct lev
 void load_sites(struct site_load *sl, const struct node *sites, const struct level *defaults);
 
 /* load_acme.c: the top-level `acme:`, for at most so many sites; what is listened on for it; */
-void load_acme(struct site_load *sl, const struct top_conf *top, size_t sites);
+void load_acme(struct site_load *sl, struct top_conf *top, size_t sites);
 void load_acme_listen(struct site_load *sl);
 /* a site without a certificate of its own: false after a complaint; and what all need. */
 MUST_USE bool load_acme_site(struct site_load *sl, struct site *site, struct place place,
