@@ -11,11 +11,12 @@ import shutil
 
 ARGUMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)', re.DOTALL)
 ID = re.compile(r"\bid:'?(\d+)'?")
-ID_LISTS = re.compile(r"(ruleRemove(?:Target)?ById=)([\d-]+)")
+ID_LISTS = re.compile(r"((?:ruleRemove(?:Target)?ById=|SecRule(?:UpdateTarget|Remove)ById )\"?)([\d-]+)")
 WORD = re.compile(r"(?<![\\?<:\w])[a-z]{4,}(?![\w>:])")
 TAGS = ["attack-sqli", "attack-xss", "attack-protocol", "paranoia-level/2", "OWASP_CRS", "attack-rce"]
 VARIABLES = ["ARGS", "ARGS:id", "ARGS:x", "ARGS_NAMES", "REQUEST_COOKIES", "REQUEST_COOKIES:sid",
-             "REQUEST_HEADERS:User-Agent", "REQUEST_HEADERS", "REQUEST_BODY", "REQUEST_FILENAME", "XML"]
+             "REQUEST_HEADERS:User-Agent", "REQUEST_HEADERS", "REQUEST_BODY", "REQUEST_FILENAME", "XML",
+             "ARGS:/^[an]/", "ARGS:a[b]", "ARGS_NAMES:/x$/", "REQUEST_COOKIES:/s/", "TX:/^seen_/"]
 SETVARS = ["setvar:'tx.mutant_%{rule.id}=+1'", "setvar:'tx.mutant_a=%{MATCHED_VAR}'",
            "setvar:'tx.mutant_%{MATCHED_VAR_NAME}=%{tx.0}'", "setvar:'!tx.mutant_a'",
            "setvar:tx.Mutant_b", "setvar:'tx.mutant_c=+%{tx.critical_anomaly_score}'",

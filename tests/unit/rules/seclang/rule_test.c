@@ -369,6 +369,22 @@ static void texts_go_over_lines_and_links_need_no_actions(void **state)
     unload(&l);
 }
 
+/* A pattern may end with a blank, and a message may have quotes. */
+static void blanks_and_quotes_inside_stay(void **state)
+{
+    (void)state;
+    load_good(&l, "SecRule RESPONSE_BODY \"@rx ^ <title>shell v[0-9.]+ \" \\\n"
+                  "    \"id:1,phase:4,msg:'It\\'s o\\'clock',logdata:'a, b'\"\n"
+                  "SecRule ARGS \"@contains  x \" id:2\n"
+                  "SecRule TX:SEEN_ARGS_NAMES:id \"!@streq %{tx.2} \" id:3\n");
+    assert_span(rule_at(&l, 0)->op.argument.source, SPAN("^ <title>shell v[0-9.]+ "));
+    assert_text(rule_at(&l, 0)->message.source, "It's o'clock");
+    assert_span(rule_at(&l, 1)->op.argument.source, SPAN("x "));
+    assert_text(rule_at(&l, 2)->targets[0].key, "SEEN_ARGS_NAMES:id");
+    assert_span(rule_at(&l, 2)->op.argument.source, SPAN("%{tx.2} "));
+    unload(&l);
+}
+
 static void a_failed_part_keeps_the_chain(void **state)
 {
     (void)state;
@@ -535,7 +551,7 @@ int main(void)
                TEST(what_is_not_said_has_defaults), TEST(disruptive_actions), TEST(logs),
                TEST(chains_are_tied), TEST(phases_have_their_rules_and_all_markers),
                TEST(texts_go_over_lines_and_links_need_no_actions),
-               TEST(a_failed_part_keeps_the_chain), TEST(sizes_are_limited),
-               TEST(blocks_are_limited), TEST(a_rule_shows_its_lines), TEST(rules_are_limited),
-               TEST(memory_ends_cleanly), TEST(settings));
+               TEST(blanks_and_quotes_inside_stay), TEST(a_failed_part_keeps_the_chain),
+               TEST(sizes_are_limited), TEST(blocks_are_limited), TEST(a_rule_shows_its_lines),
+               TEST(rules_are_limited), TEST(memory_ends_cleanly), TEST(settings));
 }
