@@ -230,7 +230,7 @@ static bool read_fields(struct call *c, struct span text, struct span *token,
 
 static struct verdict take_answer(struct call *c)
 {
-    struct answered answered;
+    struct answered answered = { .told = NULL };
     struct span token, proof;
     struct verdict said;
     if (!read_fields(c, c->body, &token, &proof))
@@ -245,7 +245,7 @@ static struct verdict take_answer(struct call *c)
 
 static struct verdict take_waiting(struct call *c)
 {
-    struct answered answered;
+    struct answered answered = { .told = NULL };
     struct span token, proof;
     struct verdict said;
     if (!read_fields(c, c->req->query, &token, &proof))

@@ -323,12 +323,15 @@ def test_reasons_stand_in_the_record_and_rules_can_ask():
     with Origin(says(response(200, b"inside"))) as origin:
         config = plain(origin, TRUSTED, bots={"mode": "block", "threshold": {"challenge": 90, "block": 95},
                                                         "weights": {"agent-tool": 33, "fields-missing": 0}},
+                       limits=[{"rate": "3/h", "per": "client.ip", "when": "bot.score == 33"}],
                        waf={"mode": "block", "ruleset": "none",
                             "rules": [{"name": "tools", "when": "bot.score == 33", "do": "block"}]})
         with Sallyport(config) as gateway:
             page, record = recorded(gateway, fields=[("User-Agent", "curl/8"), *HERE])
             assert page.status == 403 and record["reason"] == "rule"
             assert record["bots"] == {"score": 33, "reasons": [{"reason": "agent-tool", "weight": 33}], "outcome": "pass"}
+            asked = [gateway.ask(fields=[("User-Agent", "curl/8"), *HERE]).status for _ in range(3)]
+            assert asked == [403, 403, 429]  # by a limit, which asks, too
             fields = [("User-Agent", CHROME), ("Accept-Encoding", "br"), ("Accept", "text/html"), *HERE]
             page, record = recorded(gateway, fields=fields)
             assert page.status == 200 and record["bots"]["score"] == 0  # behind a proxy, without TLS: nothing to hold
@@ -341,9 +344,10 @@ def test_reasons_stand_in_the_record_and_rules_can_ask():
 def test_what_only_watches_challenges_nobody():
     with Origin(says(response(200, b"inside"))) as origin:
         with Sallyport(plain(origin, TRUSTED, mode="detect", bots=EVERYBODY)) as gateway:
-            for _ in range(12):
-                page, record = recorded(gateway, fields=[*HTML, ("User-Agent", "Reader"), *HERE])
-                assert page.status == 200 and record["action"] == "detect" and record["reason"] == "bot-challenge"
+            fields = [*HTML, ("User-Agent", "Reader"), *HERE]
+            assert all(gateway.ask(fields=fields).status == 200 for _ in range(11))
+            page, record = recorded(gateway, fields=fields)
+            assert page.status == 200 and record["action"] == "detect" and record["reason"] == "bot-challenge"
             assert record["bots"] == {"score": 0, "reasons": [], "outcome": "challenge"}  # nobody failed to answer
 
 
@@ -370,6 +374,8 @@ def test_pages_that_are_not_there():
                 _, record = recorded(gateway, path="/nothing", fields=[("User-Agent", "x"), *HERE])
                 return [r["reason"] for r in record["bots"].get("reasons", ())]
             assert reasons() == []
+            for _ in range(20):
+                gateway.ask(path="/nothing", fields=[("User-Agent", "x"), *HERE])
             eventually(lambda: reasons() == ["not-found"], what="twenty of them")
 
 
@@ -382,14 +388,16 @@ def test_a_route_under_attack_challenges_everybody_and_stops():
             good = [*HTML, ("User-Agent", "Reader"), *HERE]
             bad = [("User-Agent", "HeadlessChrome"), ("Accept", "*/*"), ("X-Forwarded-For", "198.51.100.9")]
             assert gateway.ask(fields=good).status == 200
-            for _ in range(25):
-                gateway.ask(fields=bad)
-            page, record = recorded(gateway, fields=good)
-            record = record["bots"]
-            assert page.status == 403 and record["attack"] is True and record["outcome"] == "challenge" and record["score"] == 0
+            with gateway.client() as client:
+                for _ in range(25):
+                    client.ask("GET", "/", "test", bad)
+            asked = question(gateway, fields=good[1:])
             assert gateway.ask(path="/other/x", fields=good).status == 200  # another route
-            cookie = cleared(gateway)
-            assert gateway.ask(fields=[*good, ("Cookie", cookie)]).status == 200
+            page = send_answer(gateway, asked.token, asked.proof(), fields=good[1:])
+            assert gateway.ask(fields=[*good, ("Cookie", cookie_of(page))]).status == 200
+            records = eventually(lambda: [r for r in gateway.records() if r["sallyport"].get("reason") == "bot-challenge"])
+            told = records[0]["sallyport"]["bots"]
+            assert told["attack"] is True and told["outcome"] == "challenge" and told["score"] == 0
             eventually(lambda: gateway.ask(path="/later", fields=good).status == 200, 40, "the end of it")
 
 
