@@ -181,7 +181,8 @@ static struct verdict judge(struct call *c, struct bots_told *told,
     if (conf->mode >= BOTS_CHALLENGE)
         told->cleared = bots_is_cleared(c, bits_of(conf));
     told->attack = is_attacked(c, told);
-    told->noted = told->score >= conf->threshold.challenge;
+    bool due = told->score >= conf->threshold.challenge;
+    told->noted = due && told->score > 0; /* with a threshold of 0, not everything */
     told->outcome = told->cleared ? "cleared" : "pass";
     if (is_on(&conf->honeypot_paths, c->req))
         return spring(c, told);
@@ -189,7 +190,7 @@ static struct verdict judge(struct call *c, struct bots_told *told,
         return pass();
     if (conf->mode == BOTS_BLOCK && told->score >= conf->threshold.block)
         return refuse(c, told, COUNT_BLOCKED, REASON_BOT_SCORE);
-    if (told->cleared || (!told->noted && !told->attack))
+    if (told->cleared || (!due && !told->attack))
         return pass();
     if (conf->sessions != NULL && session_here(c, conf->sessions)) {
         told->outcome = "signed-in";
