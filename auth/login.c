@@ -162,7 +162,7 @@ static enum err open_login(void *base, struct setup *setup)
         return ERR_CONFIG;
     TRY(find_store(conf, setup));
     TRY(page_style_open(&conf->look, setup, conf->brand, conf->style.text));
-    conf->sessions = sessions_open(setup);
+    conf->sessions = sessions_open(setup, &conf->session);
     void *counts = setup->shared(setup, "lockout", LOCKOUT_LAYOUT, lockout_bytes());
     if (conf->sessions == NULL || counts == NULL)
         return ERR_CONFIG;

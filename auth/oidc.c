@@ -211,7 +211,7 @@ static enum err open_oidc(void *base, struct setup *setup)
         return ERR_CONFIG;
     }
     TRY(page_style_open(&conf->look, setup, conf->brand, conf->style.text));
-    conf->sessions = sessions_open(setup);
+    conf->sessions = sessions_open(setup, &conf->session);
     if (conf->sessions == NULL)
         return ERR_CONFIG;
     conf->signed_in = (struct signed_in){ .sessions = conf->sessions,

@@ -76,7 +76,8 @@ static bool open_stand(struct stand *stand)
     lockout_over(&stand->lockout, counts, boot_key);
     stand->site.name = "shop";
     stand->clock.wall_us = UINT64_C(1000000) * NOW;
-    stand->sessions = sessions_open(&setup);
+    static const struct session_conf conf = { .idle = { 600000 }, .max = { 3600000 } };
+    stand->sessions = sessions_open(&setup, &conf);
     return stand->sessions != NULL;
 }
 
@@ -246,7 +247,7 @@ static const char *used_too_long(struct stand *stand)
 static const char *ended_by_hand(struct stand *stand)
 {
     sign_in(stand, 0);
-    (void)sessions_end_user(stand->sessions, SPAN("ann"));
+    (void)sessions_end_user(stand->sessions, SPAN("ann"), NOW);
     return is_in(stand, stand->browsers[0].session) ? "was let in" : NULL;
 }
 

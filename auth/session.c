@@ -6,6 +6,7 @@
 #include "auth/session_parts.h"
 #include "conf/schema.h"
 #include "gateway/base/secret.h"
+#include "gateway/chain/edit.h"
 #include "gateway/net/worker.h"
 #include "gateway/store/store.h"
 
@@ -15,7 +16,11 @@ enum {
     CONTENT_CLAIMS_MAX = 256,
 };
 enum { SAME_SITE_LAX, SAME_SITE_STRICT };
-enum { TAG_USER = SESSION_TAG_USER, TAG_SUBJECT, TAG_SID };
+enum {
+    TAG_USER = SESSION_TAG_USER,
+    TAG_SUBJECT = SESSION_TAG_SUBJECT,
+    TAG_SID = SESSION_TAG_SID
+};
 
 static const struct choice same_site_choices[] = {
     { "lax", SAME_SITE_LAX, "Who follows a link from elsewhere is signed in." },
@@ -33,24 +38,57 @@ const struct option session_options[] = {
     OPTION(struct session_conf, same_site, OPT_ENUM, .fallback = "lax",
            .choices = same_site_choices,
            .help = "Whether the cookie comes along when another site leads here."),
+    OPTION(struct session_conf, seal, OPT_SECRET, .example = "$(file:/etc/sallyport/seal)",
+           .help = "With it the browser carries a sealed copy of its session, good behind a "
+                   "restart and at nodes with the same secret: at least 32 random bytes."),
+    OPTION(struct session_conf, seal_before, OPT_SECRET,
+           .help = "The secret that was `seal` before: what it has sealed is opened still, and "
+                   "sealed anew."),
     OPTIONS_END,
 };
 
-struct sessions *sessions_open(struct setup *setup)
+/* Copies in cookies are for nodes that share nothing else. */
+static bool open_carry(struct sessions *sessions, struct setup *setup,
+                       const struct session_conf *conf)
 {
+    const struct secret *secrets[CARRY_KEYS] = { &conf->seal, &conf->seal_before };
+    for (size_t i = 0; i < CARRY_KEYS && secrets[i]->len > 0; i++) {
+        if (secrets[i]->len < CARRY_SECRET_MIN) {
+            complain(setup->complaint, SEVERITY_ERROR,
+                     "session.seal and seal_before have at least %d bytes", CARRY_SECRET_MIN);
+            return false;
+        }
+        carry_add(&sessions->carry, secrets[i]);
+    }
+    bool good = conf->seal.len > 0 || conf->seal_before.len == 0;
+    if (!good || (sessions->shared && sessions->carry.count > 0))
+        complain(setup->complaint, SEVERITY_ERROR,
+                 good
+                     ? "session.seal is for nodes without a store: this one shares its sessions"
+                     : "session.seal_before opens what an earlier session.seal has sealed: "
+                       "there is none");
+    return good && !(sessions->shared && sessions->carry.count > 0);
+}
+
+struct sessions *sessions_open(struct setup *setup, const struct session_conf *conf)
+{
+    static const char use[] = "sallyport forms";
     struct sessions *sessions = arena_new(setup->arena, struct sessions);
+    struct session_table table;
+    uint8_t key[32];
     if (sodium_init() < 0 || sessions == NULL) {
         complain(setup->complaint, SEVERITY_ERROR, "sessions: out of memory");
         return NULL;
     }
-    void *live = setup->shared(setup, "sessions", VAULT_LAYOUT,
-                               vault_bytes(SESSIONS_MAX, SESSION_VALUE_MAX));
+    void *live = setup->shared(setup, "sessions", VAULT_LAYOUT, session_table_bytes());
     void *signins = setup->shared(setup, "signins", VAULT_LAYOUT,
                                   vault_bytes(SIGNINS_MAX, SIGNIN_VALUE_MAX));
     if (live == NULL || signins == NULL)
         return NULL;
-    static const char use[] = "sallyport forms";
-    uint8_t key[32];
+    if (conf != NULL) {
+        sessions->max_s = (uint64_t)conf->max.ms / 1000;
+        sessions->idle_s = (uint64_t)conf->idle.ms / 1000;
+    }
     sessions->shared = sessions_key(setup->config, setup->boot_key, key);
     if (sessions->shared)
         sessions->grace_ms = setup->config->store->grace_ms;
@@ -59,7 +97,11 @@ struct sessions *sessions_open(struct setup *setup)
         complain(setup->complaint, SEVERITY_WARNING,
                  "sessions stay on this node: without store.secret or store.password they are "
                  "not put into the store");
-    sessions_vault_over(&sessions->live, live, key);
+    if (conf != NULL && !open_carry(sessions, setup, conf))
+        return NULL;
+    session_table_over(&table, live, key);
+    sessions->live = table.vault;
+    sessions->ended = table.ended;
     vault_over(&sessions->signins, signins, SIGNINS_MAX, SIGNIN_VALUE_MAX, "sallyport signins",
                key);
     (void)crypto_generichash(sessions->form_key, sizeof(sessions->form_key),
@@ -90,9 +132,45 @@ void sessions_detach(struct worker *worker, const struct sessions *sessions)
         session_share_detach(worker);
 }
 
-void sessions_vault_over(struct vault *vault, void *memory, const uint8_t boot_key[32])
+/* ---- the memory ---- */
+
+static size_t ends_at(void)
 {
-    vault_over(vault, memory, SESSIONS_MAX, SESSION_VALUE_MAX, "sallyport sessions", boot_key);
+    return (vault_bytes(SESSIONS_MAX, SESSION_VALUE_MAX) + 127) & ~(size_t)127;
+}
+
+size_t session_table_bytes(void)
+{
+    return ends_at() + cells_bytes(ENDED_CELLS);
+}
+
+void session_table_over(struct session_table *table, void *memory, const uint8_t key[32])
+{
+    *table = (struct session_table){ .ended = { .head = NULL } };
+    vault_over(&table->vault, memory, SESSIONS_MAX, SESSION_VALUE_MAX, "sallyport sessions",
+               key);
+    if (memory != NULL)
+        cells_over(&table->ended, (char *)memory + ends_at(), ENDED_CELLS);
+}
+
+size_t session_table_end_user(const struct session_table *table, struct span user,
+                              uint64_t now_s)
+{
+    uint64_t tag = sessions_user_tag(&table->vault, user);
+    ended_mark(&table->ended, &table->vault, TAG_USER, tag, now_s);
+    return vault_end_tagged(&table->vault, TAG_USER, tag);
+}
+
+bool session_table_end(const struct session_table *table,
+                       const uint8_t handle[VAULT_HANDLE_BYTES], uint64_t now_s)
+{
+    uint64_t what = 0;
+    for (size_t i = 0; i < VAULT_HANDLE_BYTES; i++)
+        what = what << 8 | handle[i];
+    bool ended = vault_end_handle(&table->vault, handle);
+    if (ended)
+        ended_mark(&table->ended, &table->vault, ENDED_HANDLE, what, now_s);
+    return ended;
 }
 
 bool session_content_write(struct text *out, struct span site,
@@ -285,8 +363,8 @@ struct verdict session_lock(struct call *c, const struct sessions *sessions,
 
 /* ---- sessions ---- */
 
-static uint64_t tag_of(const struct sessions *sessions, struct arena *arena, const char *kind,
-                       struct span realm, struct span what)
+uint64_t session_tag(const struct sessions *sessions, struct arena *arena, const char *kind,
+                     struct span realm, struct span what)
 {
     struct text both = text_growing(arena, realm.len + what.len + 16);
     if (what.len == 0)
@@ -296,9 +374,8 @@ static uint64_t tag_of(const struct sessions *sessions, struct arena *arena, con
     return both.overflow ? 0 : vault_tag(&sessions->live, kind, text_span(&both));
 }
 
-static bool put_session(struct call *c, const struct sessions *sessions,
-                        const struct ticket *ticket, struct vault_facts *facts,
-                        const struct session_content *content)
+bool session_put(struct call *c, const struct sessions *sessions, const struct ticket *ticket,
+                 struct vault_facts *facts, const struct session_content *content)
 {
     struct arena *arena = c->txn->arena;
     struct text value = text_growing(arena, 1024);
@@ -308,8 +385,8 @@ static bool put_session(struct call *c, const struct sessions *sessions,
         return false;
     facts->tags[TAG_USER] = sessions_user_tag(&sessions->live, user);
     facts->tags[TAG_SUBJECT] =
-        tag_of(sessions, arena, "subject", content->realm, content->subject);
-    facts->tags[TAG_SID] = tag_of(sessions, arena, "sid", content->realm, content->sid);
+        session_tag(sessions, arena, "subject", content->realm, content->subject);
+    facts->tags[TAG_SID] = session_tag(sessions, arena, "sid", content->realm, content->sid);
     memset(facts->label, 0, sizeof(facts->label));
     memcpy(facts->label, user.p, shown);
     bool put = session_content_write(&value, span_text(c->txn->site->name), content) &&
@@ -324,6 +401,9 @@ static void end_ticket(struct call *c, const struct sessions *sessions,
                        const struct ticket *ticket)
 {
     (void)vault_take(&sessions->live, ticket, session_now_s(c));
+    if (sessions->carry.count > 0)
+        ended_mark(&sessions->ended, &sessions->live, ENDED_HANDLE,
+                   ended_handle(&sessions->live, ticket), session_now_s(c));
     if (sessions->shared)
         share_end(c->worker, session_telling(c, sessions), &sessions->live, ticket,
                   SHARE_SESSION, false);
@@ -344,9 +424,14 @@ bool session_begin(struct call *c, const struct sessions *sessions,
     if (session_cookie_ticket(c, SPAN(SESSION_COOKIE), &old))
         end_ticket(c, sessions, &old);
     ticket_make(&ticket);
-    bool good = put_session(c, sessions, &ticket, &facts, content) &&
+    bool good = session_put(c, sessions, &ticket, &facts, content) &&
                 session_put_ticket(c, reply, SPAN(SESSION_COOKIE), &ticket,
                                    conf->same_site == SAME_SITE_STRICT);
+    struct span carried = SPAN("");
+    if (good && sessions->carry.count > 0)
+        good = session_carried_write(c, sessions, &ticket, &facts, content, &carried) &&
+               session_put_cookie(c, reply, SPAN(CARRIED_COOKIE), carried,
+                                  carried.len > 0 ? SESSION_AGE_BROWSER : 0, false);
     if (good && told != NULL) {
         told->begun = ticket;
         told->has_begun = true;
@@ -363,7 +448,9 @@ static struct session *find_any(struct call *c, const struct sessions *sessions)
     struct span site;
     uint64_t now = now_ms(c);
     if (!session_cookie_ticket(c, SPAN(SESSION_COOKIE), &ticket) ||
-        !vault_get(&sessions->live, &ticket, session_now_s(c), true, &value))
+        (!vault_get(&sessions->live, &ticket, session_now_s(c), true, &value) &&
+         (!session_carried_take(c, sessions, &ticket) ||
+          !vault_get(&sessions->live, &ticket, session_now_s(c), true, &value))))
         return NULL;
     struct arena *arena = c->txn->arena;
     struct session *session = arena_new(arena, struct session);
@@ -377,6 +464,7 @@ static struct session *find_any(struct call *c, const struct sessions *sessions)
         !session_content_read(kept, arena, &site, &session->content) ||
         !span_equal(site, span_text(c->txn->site->name)))
         return NULL;
+    session_carried_renew(c, sessions, &ticket, &value.facts, &session->content);
     session->ticket = ticket;
     session->began_s = value.facts.began_s;
     session->until_s = value.facts.until_s;
@@ -410,10 +498,11 @@ bool session_renew(struct call *c, const struct sessions *sessions,
     vault_value_wipe(&value);
     if (!there)
         return false; /* it was ended meanwhile, and stays so */
-    if (!put_session(c, sessions, &session->ticket, &value.facts, content))
+    if (!session_put(c, sessions, &session->ticket, &value.facts, content))
         return false;
     if (sessions->shared)
         share_put(join, &sessions->live, &session->ticket, false);
+    session_carry_on(c, sessions, &session->ticket, &value.facts, content);
     return true;
 }
 
@@ -422,6 +511,9 @@ bool session_end(struct call *c, const struct sessions *sessions, struct reply *
     struct ticket ticket;
     if (session_cookie_ticket(c, SPAN(SESSION_COOKIE), &ticket))
         end_ticket(c, sessions, &ticket);
+    if (sessions->carry.count > 0 &&
+        !session_put_cookie(c, reply, SPAN(CARRIED_COOKIE), SPAN(""), 0, false))
+        return false;
     return session_put_cookie(c, reply, SPAN(SESSION_COOKIE), SPAN(""), 0, false);
 }
 
@@ -430,25 +522,22 @@ uint64_t sessions_user_tag(const struct vault *vault, struct span user)
     return vault_tag(vault, "user", user);
 }
 
-size_t sessions_vault_end_user(const struct vault *vault, struct span user)
+size_t sessions_end_user(const struct sessions *sessions, struct span user, uint64_t now_s)
 {
-    return vault_end_tagged(vault, TAG_USER, sessions_user_tag(vault, user));
+    struct session_table table = { .vault = sessions->live, .ended = sessions->ended };
+    return session_table_end_user(&table, user, now_s);
 }
 
-size_t sessions_end_user(const struct sessions *sessions, struct span user)
-{
-    return sessions_vault_end_user(&sessions->live, user);
-}
-
-/* As tag_of has it. */
+/* As session_tag has it. */
 static size_t end_at_provider(struct call *c, const struct sessions *sessions, unsigned place,
                               struct span realm, struct span what)
 {
     const char *kind = place == TAG_SID ? "sid" : "subject";
-    uint64_t tag = tag_of(sessions, c->txn->arena, kind, realm, what);
+    uint64_t tag = session_tag(sessions, c->txn->arena, kind, realm, what);
     struct share_join *join = tag != 0 ? session_telling(c, sessions) : NULL;
     if (join != NULL)
         share_end_tagged(join, place, tag);
+    ended_mark(&sessions->ended, &sessions->live, place, tag, session_now_s(c));
     return vault_end_tagged(&sessions->live, place, tag);
 }
 

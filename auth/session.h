@@ -14,7 +14,7 @@
 #ifndef SALLYPORT_SESSION_H
 #define SALLYPORT_SESSION_H
 
-#include "auth/vault.h"
+#include "auth/sessioncarry.h"
 #include "gateway/chain/reply.h"
 #include "gateway/chain/txn.h"
 
@@ -35,6 +35,7 @@ enum {
 };
 
 #define SESSION_COOKIE "__Host-sallyport"
+#define CARRIED_COOKIE "__Host-sallyport-sealed"
 #define SIGNIN_COOKIE "__Host-sallyport-signin"
 #define KNOWN_COOKIE "__Host-sallyport-known"
 
@@ -42,12 +43,13 @@ enum {
 struct session_conf {
     struct duration idle, max;
     int same_site;
+    struct secret seal, seal_before; /* empty: the browser carries no copy */
 };
 extern const struct option session_options[];
 
 struct sessions;
-/* At load; NULL after a complaint. */
-struct sessions *sessions_open(struct setup *setup);
+/* At load; NULL after a complaint. `conf` NULL: for who only looks at them. */
+struct sessions *sessions_open(struct setup *setup, const struct session_conf *conf);
 /* In each worker, for each stage that has them. */
 MUST_USE enum err sessions_attach(struct worker *worker, const struct sessions *sessions);
 void sessions_detach(struct worker *worker, const struct sessions *sessions);
@@ -111,16 +113,27 @@ MUST_USE bool session_end(struct call *c, const struct sessions *sessions, struc
 
 /* Ends all that are of this user (any stage's; on this node), of this subject or session of a
  * provider. */
-size_t sessions_end_user(const struct sessions *sessions, struct span user);
+size_t sessions_end_user(const struct sessions *sessions, struct span user, uint64_t now_s);
 size_t sessions_end_subject(struct call *c, const struct sessions *sessions, struct span realm,
                             struct span subject);
 size_t sessions_end_sid(struct call *c, const struct sessions *sessions, struct span realm,
                         struct span sid);
-/* For lists in another process: the vault over the same memory ("stage.sessions"). */
-void sessions_vault_over(struct vault *vault, void *memory, const uint8_t key[32]);
-size_t sessions_vault_end_user(const struct vault *vault, struct span user);
+/*
+ * For lists in another process: what stands in that memory ("stage.sessions"). `memory` may be
+ * NULL for who needs no more than names and tags.
+ */
+struct session_table {
+    struct vault vault;
+    struct cells ended;
+};
+size_t session_table_bytes(void);
+void session_table_over(struct session_table *table, void *memory, const uint8_t key[32]);
+size_t session_table_end_user(const struct session_table *table, struct span user,
+                              uint64_t now_s);
+bool session_table_end(const struct session_table *table,
+                       const uint8_t handle[VAULT_HANDLE_BYTES], uint64_t now_s);
 /* The place of the tag of a user, and it. */
-enum { SESSION_TAG_USER };
+enum { SESSION_TAG_USER, SESSION_TAG_SUBJECT, SESSION_TAG_SID };
 uint64_t sessions_user_tag(const struct vault *vault, struct span user);
 
 /* ---- sign-ins under way ---- */

@@ -9,6 +9,9 @@
 
 struct sessions {
     struct vault live, signins;
+    struct cells ended;     /* sessions that are, though a browser may carry a copy */
+    struct carry carry;     /* .count 0: none does */
+    uint64_t max_s, idle_s; /* at the most, whatever a copy says */
     uint8_t form_key[32];
     bool shared;       /* with other nodes */
     uint64_t grace_ms; /* how long they go on when the store is silent */
@@ -27,6 +30,32 @@ struct session_told {
 struct share_join *session_telling(struct call *c, const struct sessions *sessions);
 
 uint64_t session_now_s(const struct call *c);
+
+/* ---- in the memory (session.c) ---- */
+
+uint64_t session_tag(const struct sessions *sessions, struct arena *arena, const char *kind,
+                     struct span realm, struct span what);
+bool session_put(struct call *c, const struct sessions *sessions, const struct ticket *ticket,
+                 struct vault_facts *facts, const struct session_content *content);
+
+/* ---- what the browser carries (session_carried.c) ---- */
+
+/* Its cookie, as text; empty where it has no room: then no copy is carried. False: memory. */
+MUST_USE bool session_carried_write(struct call *c, const struct sessions *sessions,
+                                    const struct ticket *ticket,
+                                    const struct vault_facts *facts,
+                                    const struct session_content *content, struct span *cookie);
+/* With the answer to this request, whoever gives it. Without memory it goes on as it was. */
+void session_carry_on(struct call *c, const struct sessions *sessions,
+                      const struct ticket *ticket, const struct vault_facts *facts,
+                      const struct session_content *content);
+/* One that this node does not know, or not any more: from the copy, into the memory. */
+bool session_carried_take(struct call *c, const struct sessions *sessions,
+                          const struct ticket *ticket);
+/* Makes the copy anew if it is due. */
+void session_carried_renew(struct call *c, const struct sessions *sessions,
+                           const struct ticket *ticket, const struct vault_facts *facts,
+                           const struct session_content *content);
 
 /* ---- what is sealed ---- */
 

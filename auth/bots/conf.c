@@ -255,7 +255,7 @@ enum err bots_open(void *base, struct setup *setup)
         .hold_s = (uint64_t)conf->attack.hold.ms / 1000,
     };
     if (conf->signed_in && conf->mode >= BOTS_CHALLENGE) {
-        conf->sessions = sessions_open(setup);
+        conf->sessions = sessions_open(setup, NULL);
         if (conf->sessions == NULL)
             return ERR_CONFIG;
     }

@@ -90,6 +90,7 @@ struct txn {
     enum action decided; /* ACTION_PASS until something decided otherwise */
     bool detected;       /* something would have been denied in block mode */
     bool ended;
+    bool session_carried;              /* a copy of the session goes out with the answer */
     struct session_told *session_told; /* NULL: nothing that other nodes have to know */
     void *flow;                        /* gateway/flow.c's own state */
 

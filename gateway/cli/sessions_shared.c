@@ -18,7 +18,7 @@ enum { SHOWN_MAX = 5000, HANDLE_DIGITS = 2 * VAULT_HANDLE_BYTES };
 struct shared {
     struct loaded loaded;
     struct storeask ask;
-    struct vault vault; /* for its key */
+    struct session_table table; /* for its key */
     char prefix[SHARE_KEY_MAX];
     struct span items; /* beginning of the sessions' keys */
     /* of a list */
@@ -52,7 +52,7 @@ static int open_shared(struct shared *shared, const struct arguments *arguments)
     } else if (!storeask_open(&shared->ask, config->store)) {
         code = usage_error("the store cannot be reached");
     } else {
-        sessions_vault_over(&shared->vault, NULL, key);
+        session_table_over(&shared->table, NULL, key);
         share_prefix(config->store, &items);
         text_lit(&items, "i:");
         shared->items = text_span(&items);
@@ -67,7 +67,7 @@ static int open_shared(struct shared *shared, const struct arguments *arguments)
 static void close_shared(struct shared *shared)
 {
     storeask_close(&shared->ask);
-    wipe(&shared->vault, sizeof(shared->vault));
+    wipe(&shared->table, sizeof(shared->table));
     loaded_close(&shared->loaded);
 }
 
@@ -103,7 +103,7 @@ static void take_one(struct shared *shared, struct span name, const struct redis
     struct vault_facts facts;
     if (value->type != REDIS_TEXT || left->type != REDIS_INTEGER || value->text.len == 0 ||
         name.len != VAULT_NAME_BYTES ||
-        !vault_image_facts(&shared->vault, name, value->text, &facts))
+        !vault_image_facts(&shared->table.vault, name, value->text, &facts))
         return; /* it was not used for too long, or is nobody's who has our key */
     struct span handle = span_sub(name, name.len - HANDLE_DIGITS, HANDLE_DIGITS);
     if (span_equal(handle, shared->handle)) {
@@ -210,7 +210,7 @@ int sessions_shared_end_user(const struct arguments *arguments, const char *user
     int code = open_shared(&shared, arguments);
     if (code != EXIT_GOOD)
         return code;
-    uint64_t hash = sessions_user_tag(&shared.vault, span_text(user));
+    uint64_t hash = sessions_user_tag(&shared.table.vault, span_text(user));
     text_uint(&number, SESSION_TAG_USER);
     text_char(&number, ':');
     text_hex(&number, &hash, sizeof(hash));

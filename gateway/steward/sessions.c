@@ -15,9 +15,9 @@ enum { SHOWN_MAX = 5000 };
 
 void sessions_map(struct steward *steward)
 {
-    static struct vault vault;
+    static struct session_table table;
     struct stat info;
-    size_t size = vault_bytes(SESSIONS_MAX, SESSION_VALUE_MAX);
+    size_t size = session_table_bytes();
     if (fstat(ROLE_FD_SESSIONS, &info) != 0)
         return; /* no site has any */
     void *memory = MAP_FAILED;
@@ -26,8 +26,8 @@ void sessions_map(struct steward *steward)
     (void)close(ROLE_FD_SESSIONS);
     if (memory == MAP_FAILED)
         return;
-    sessions_vault_over(&vault, memory, steward->settings->sessions_key);
-    steward->sessions = &vault;
+    session_table_over(&table, memory, steward->settings->sessions_key);
+    steward->sessions = &table;
 }
 
 static void write_handle(struct json *j, const uint8_t handle[VAULT_HANDLE_BYTES])
@@ -38,18 +38,23 @@ static void write_handle(struct json *j, const uint8_t handle[VAULT_HANDLE_BYTES
     json_text(j, "session", text_span(&text));
 }
 
-static void list_sessions(struct client *client, const struct vault *vault,
+static uint64_t now_s_of(const struct client *client)
+{
+    return client->steward->loop.clock.wall_us / 1000000;
+}
+
+static void list_sessions(struct client *client, const struct session_table *table,
                           const json_t *request)
 {
-    uint64_t now_s = client->steward->loop.clock.wall_us / 1000000;
+    uint64_t now_s = now_s_of(client);
     uint8_t handle[VAULT_HANDLE_BYTES];
     struct vault_facts facts;
     unsigned shown = 0;
     (void)request;
     struct json j = answer_begin(client, true);
     json_begin_array(&j, "sessions");
-    for (size_t at = 0; shown < SHOWN_MAX && vault_next(vault, &at, now_s, &facts, handle);
-         shown++) {
+    for (size_t at = 0;
+         shown < SHOWN_MAX && vault_next(&table->vault, &at, now_s, &facts, handle); shown++) {
         json_begin_object(&j, NULL);
         write_handle(&j, handle);
         json_text(&j, "user", span_text(facts.label));
@@ -85,44 +90,48 @@ static bool read_handle(const json_t *request, uint8_t handle[VAULT_HANDLE_BYTES
     return true;
 }
 
-static void end_session(struct client *client, const struct vault *vault, const json_t *request)
+static void end_session(struct client *client, const struct session_table *table,
+                        const json_t *request)
 {
     uint8_t handle[VAULT_HANDLE_BYTES];
     if (!read_handle(request, handle))
         answer_error(client, "a session is named by the 16 digits that the list shows");
-    else if (!vault_end_handle(vault, handle) && !client->steward->settings->sessions_shared)
+    else if (!session_table_end(table, handle, now_s_of(client)) &&
+             !client->steward->settings->sessions_shared)
         answer_error(client, "there is no such session");
     else
         answer_count(client, 1);
 }
 
-static void end_user(struct client *client, const struct vault *vault, const json_t *request)
+static void end_user(struct client *client, const struct session_table *table,
+                     const json_t *request)
 {
     const char *user = json_string_value(json_object_get(request, "user"));
     if (user == NULL || user[0] == '\0')
         answer_error(client, "whose?");
     else
-        answer_count(client, sessions_vault_end_user(vault, span_text(user)));
+        answer_count(client, session_table_end_user(table, span_text(user), now_s_of(client)));
 }
 
 void sessions_command(struct client *client, const json_t *request)
 {
     static const struct {
         const char *name;
-        void (*run)(struct client *client, const struct vault *vault, const json_t *request);
+        void (*run)(struct client *client, const struct session_table *table,
+                    const json_t *request);
     } actions[] = { { "list", list_sessions },
                     { "end", end_session },
                     { "end-user", end_user } };
-    const struct vault *vault = client->steward->sessions;
+    const struct session_table *table = client->steward->sessions;
     const char *name = json_string_value(json_object_get(request, "action"));
-    if (vault == NULL) {
+    if (table == NULL) {
         answer_error(client, "no site has sessions");
         return;
     }
     for (size_t i = 0; name != NULL && i < ARRAY_LEN(actions); i++) {
         if (strcmp(actions[i].name, name) != 0)
             continue;
-        actions[i].run(client, vault, request);
+        actions[i].run(client, table, request);
         return;
     }
     answer_error(client, "unknown action");

@@ -96,15 +96,15 @@ struct steward {
     struct ban_keeper *bans; /* bans.c; NULL: none */
     struct cells *quotas;    /* NULL: no site has limits */
     size_t quota_cells;
-    struct state *state;               /* state.c; NULL: nothing is kept */
-    struct checks *checks;             /* health.c; NULL: none */
-    struct sources *sources;           /* providers.c */
-    struct user_keeper *users;         /* users.c */
-    const struct vault *sessions;      /* sessions.c; NULL: no site has any */
-    struct names *names;               /* names.c; NULL: none */
-    struct feeds *feeds;               /* feeds.c; NULL: none */
-    struct certificates *certificates; /* certificates.c; NULL: none */
-    struct crawlers *crawlers;         /* crawlers.c; NULL: no site has bots */
+    struct state *state;                  /* state.c; NULL: nothing is kept */
+    struct checks *checks;                /* health.c; NULL: none */
+    struct sources *sources;              /* providers.c */
+    struct user_keeper *users;            /* users.c */
+    const struct session_table *sessions; /* sessions.c; NULL: no site has any */
+    struct names *names;                  /* names.c; NULL: none */
+    struct feeds *feeds;                  /* feeds.c; NULL: none */
+    struct certificates *certificates;    /* certificates.c; NULL: none */
+    struct crawlers *crawlers;            /* crawlers.c; NULL: no site has bots */
     struct arena arena;
     int landlock_abi; /* asked before the sandbox closed */
     bool finishing;

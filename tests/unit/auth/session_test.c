@@ -24,7 +24,7 @@ static int set_up(void **state)
     (void)state;
     kit_open(&kit, &identity_stage);
     kit.worker.loop.clock.wall_us = UINT64_C(1800000000) * 1000000;
-    sessions = sessions_open(&kit.setup);
+    sessions = sessions_open(&kit.setup, &conf);
     cookie[0] = browser[0] = '\0';
     begin();
     return sessions != NULL ? 0 : -1;
@@ -220,8 +220,8 @@ static void ends_reach_every_session(void **state)
 
     begin();
     sign_in("ann");
-    assert_int_equal(sessions_end_user(sessions, SPAN("bob")), 0);
-    assert_int_equal(sessions_end_user(sessions, SPAN("ann")), 1);
+    assert_int_equal(sessions_end_user(sessions, SPAN("bob"), 1800000000), 0);
+    assert_int_equal(sessions_end_user(sessions, SPAN("ann"), 1800000000), 1);
     assert_null(come(cookie));
     sign_in("ann");
     assert_int_equal(sessions_end_sid(&call, sessions, SPAN("users.d"), SPAN("bsid-1")), 0);
@@ -255,7 +255,7 @@ static void content_is_renewed_under_the_same_id(void **state)
     session = come(cookie);
     assert_true(span_equal(session->content.extra, SPAN("newer")));
     assert_int_equal(session->until_s, 1800000600);
-    (void)sessions_end_user(sessions, SPAN("ann"));
+    (void)sessions_end_user(sessions, SPAN("ann"), 1800000000);
     assert_false(session_renew(&call, sessions, session, &content));
     assert_null(come(cookie));
 }
