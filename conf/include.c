@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "conf/loading.h"
+#include "conf/watch.h"
 
 struct inclusion {
     struct loading *loading;
@@ -77,6 +78,7 @@ static struct node *load_file(struct loading *loading, struct span name, const s
         refuse(loading, code, by, name, why);
         return NULL;
     }
+    yaml_watch_file(loading->watch, path, &file.stat);
     *source = (struct source){
         .name = arena_copy(loading->arena, name),
         .text = file.text,
@@ -209,6 +211,8 @@ static void include_pattern(const struct inclusion *inclusion)
     if (pattern != NULL) /* no threads yet: NOLINTNEXTLINE(concurrency-mt-unsafe) */
         failed = glob(pattern, GLOB_ERR, NULL, &found);
     bool wild = is_wild(by->text);
+    if (pattern != NULL && wild)
+        yaml_watch_pattern(loading->watch, pattern);
     if (failed == GLOB_NOMATCH && wild)
         return; /* conf.d/ may be empty, but not absent */
     if (failed != 0) {
@@ -216,8 +220,11 @@ static void include_pattern(const struct inclusion *inclusion)
                failed == GLOB_NOMATCH ? "there is no such file" : "the folder cannot be read");
         return;
     }
-    for (size_t i = 0; i < found.gl_pathc; i++)
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        if (wild)
+            yaml_watch_match(loading->watch, found.gl_pathv[i]);
         include_one(inclusion, arena_copy(loading->arena, span_text(found.gl_pathv[i])));
+    }
     globfree(&found);
 }
 
@@ -264,11 +271,18 @@ static void refuse_memory(struct diags *diags)
 
 struct node *yaml_load_file(const char *path, struct arena *arena, struct diags *diags)
 {
+    return yaml_load_watched(path, arena, diags, NULL);
+}
+
+struct node *yaml_load_watched(const char *path, struct arena *arena, struct diags *diags,
+                               struct yaml_watch *watch)
+{
     struct loading *loading = new_loading(arena, diags);
     if (loading == NULL) {
         refuse_memory(diags);
         return NULL;
     }
+    loading->watch = watch;
     struct node *root = load_file(loading, span_text(path), NULL);
     if (root == NULL)
         return NULL;

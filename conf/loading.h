@@ -23,6 +23,7 @@ struct loading {
     struct diags *diags;
     unsigned nodes, files;
     struct file_id ids[YAML_FILES_MAX];
+    struct yaml_watch *watch; /* NULL: nobody wants to know the files */
 };
 
 /* The root MAP of one text, or NULL after an error. */

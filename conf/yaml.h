@@ -46,6 +46,10 @@ struct node {
  * callers look at diags->errors once, at the end.
  */
 struct node *yaml_load_file(const char *path, struct arena *arena, struct diags *diags);
+/* The same, and which files these were; `watch` may be NULL. */
+struct yaml_watch;
+struct node *yaml_load_watched(const char *path, struct arena *arena, struct diags *diags,
+                               struct yaml_watch *watch);
 /* The same from memory; `name` stands in the places. Includes and file references are refused.
  */
 struct node *yaml_load_text(struct span text, const char *name, struct arena *arena,

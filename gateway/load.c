@@ -579,7 +579,8 @@ static struct config *load_tree(struct load *load, const struct node *root, cons
 
 struct config *load_file(struct load *load, const char *path)
 {
-    return load_tree(load, yaml_load_file(path, load->arena, load->diags), path);
+    return load_tree(load, yaml_load_watched(path, load->arena, load->diags, load->watch),
+                     path);
 }
 
 struct config *load_protect(struct load *load, const char *url)

@@ -18,7 +18,8 @@ struct load {
     void *shared_owner;
     void (*progress)(struct setup *setup, unsigned done, unsigned all);
     const uint8_t *boot_key;
-    const void *ticket_keys; /* struct ticket_keys in shared memory, or NULL */
+    const void *ticket_keys;  /* struct ticket_keys in shared memory, or NULL */
+    struct yaml_watch *watch; /* filled in by load_file; may be NULL */
 };
 
 /* NULL when there is an error in load->diags. Warnings do not stop it. */

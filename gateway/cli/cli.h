@@ -21,6 +21,7 @@ enum flag_id {
     FLAG_STRICT,
     FLAG_CONTROL,
     FLAG_WAIT,
+    FLAG_WATCH,
     FLAG_FOR,
     FLAG_REASON,
     FLAG_FORCE,

@@ -36,7 +36,9 @@ const struct verb verbs[] = {
       .flags = { CONFIG,
                  { FLAG_PROTECT, 0, "protect", "URL",
                    "no file: listen on 127.0.0.1:8080 in front of URL, with every default "
-                   "on" } },
+                   "on" },
+                 { FLAG_WATCH, 0, "watch", NULL,
+                   "reload when the file, or one that it includes, changes" } },
       .run = verb_run },
     { .name = "check",
       .summary = "Check a configuration: 0 good, 2 bad, with every error at once.",

@@ -84,7 +84,8 @@ static void load(struct home *home)
                          .shared_owner = home,
                          .progress = on_progress,
                          .boot_key = home->slots->boot_key,
-                         .ticket_keys = home->tickets };
+                         .ticket_keys = home->tickets,
+                         .watch = home->watches ? &home->files : NULL };
     home->config =
         home->protect ? load_protect(&load, home->source) : load_file(&load, home->source);
     if (home->config == NULL)
@@ -283,13 +284,32 @@ static void on_report(struct watch *watch, uint32_t events)
     tell(home, &message, NULL, 0);
 }
 
+/* Who edits writes more than once: only what is alike at two looks is taken up, and each state
+ * once, for a configuration that is refused does not get better by itself. */
+static void look_at_files(struct home *home)
+{
+    struct message message = { .kind = MESSAGE_RELOAD };
+    uint64_t now = yaml_watch_now(&home->files);
+    bool settled = now == home->files_last;
+
+    home->files_last = now;
+    if (!settled || now == home->files_told)
+        return;
+    home->files_told = now;
+    log_info("a file of the configuration has changed");
+    tell(home, &message, NULL, 0);
+}
+
 static void on_tick(struct timer *timer)
 {
     struct home *home = CONTAINER(timer, struct home, tick);
     timer_set(&home->loop, timer, TICK_MS);
     crew_watch(home);
-    if (!home->retiring)
-        ticket_keys_rotate(home->tickets, home->loop.clock.wall_us / 1000000u);
+    if (home->retiring)
+        return;
+    ticket_keys_rotate(home->tickets, home->loop.clock.wall_us / 1000000u);
+    if (home->watches && home->ready)
+        look_at_files(home);
 }
 
 /* ---- life ---- */
@@ -330,8 +350,8 @@ int generation_main(int argc, char **argv)
 {
     process_open(ROLE_GENERATION);
     uint64_t number = 0;
-    if (argc != 3 || !span_uint(span_text(argv[0]), &number) || number > UINT32_MAX ||
-        fcntl(ROLE_FD_MASTER, F_SETFD, FD_CLOEXEC) != 0) {
+    if (argc < 3 || argc > 4 || !span_uint(span_text(argv[0]), &number) ||
+        number > UINT32_MAX || fcntl(ROLE_FD_MASTER, F_SETFD, FD_CLOEXEC) != 0) {
         log_error("started by somebody else than the master");
         return 2;
     }
@@ -342,6 +362,7 @@ int generation_main(int argc, char **argv)
     home->master_pid = getppid();
     home->protect = span_equal(span_text(argv[1]), SPAN("--protect"));
     home->source = argv[2];
+    home->watches = argc == 4;
     arena_init(&home->arena, NULL, 0, NULL, CONFIG_BYTES_MAX);
     diags_init(&home->diags, &home->arena);
     if (open_home(home) != OK) {
@@ -349,6 +370,7 @@ int generation_main(int argc, char **argv)
         return 1;
     }
     load(home);
+    home->files_told = home->files_last = home->files.loaded;
     feeds_load(home);
     names_load(home);
     certificates_load(home);

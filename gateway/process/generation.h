@@ -12,6 +12,7 @@
 #ifndef SALLYPORT_GENERATION_H
 #define SALLYPORT_GENERATION_H
 
+#include "conf/watch.h"
 #include "gateway/audit/ring.h"
 #include "gateway/load.h"
 #include "gateway/net/certs.h"
@@ -61,6 +62,9 @@ struct home {
     int32_t pid, master_pid;
     const char *source; /* configuration's path, or the URL to protect */
     bool protect;
+    bool watches; /* --watch */
+    struct yaml_watch files;
+    uint64_t files_told, files_last; /* states: reloaded for; seen at the last look */
 
     struct arena arena;
     struct diags diags;

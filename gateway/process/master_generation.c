@@ -75,6 +75,7 @@ void generation_start(struct master *master)
     spawn.arguments[0] = number;
     spawn.arguments[1] = options->protect != NULL ? "--protect" : "-c";
     spawn.arguments[2] = options->protect != NULL ? options->protect : options->config_path;
+    spawn.arguments[3] = options->watch ? "--watch" : NULL;
 
     int socket = -1;
     generation->pid = spawn_role(master, &spawn, &socket);
@@ -298,6 +299,10 @@ static void handle(struct generation *generation, const struct message *message,
         if (loading)
             timer_set(&generation->master->loop, &generation->deadline, LOAD_MS);
         return;
+    case MESSAGE_RELOAD:
+        if (generation->state == GENERATION_SERVING)
+            generation_reload(generation->master, 0);
+        return;
     case MESSAGE_READY:
         if (loading)
             ready(generation, message->number < INT32_MAX ? message->number : INT32_MAX);
@@ -310,7 +315,6 @@ static void handle(struct generation *generation, const struct message *message,
     case MESSAGE_NONE:
     case MESSAGE_ANSWER:
     case MESSAGE_RETIRE:
-    case MESSAGE_RELOAD:
     case MESSAGE_STOP:
     case MESSAGE_UPGRADE:
     case MESSAGE_OUTCOME:

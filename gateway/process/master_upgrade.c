@@ -153,8 +153,12 @@ static void become_next(struct master *master, int memfd)
     static struct handover_state state;
     const struct run_options *options = master->options;
     bool protect = options->protect != NULL;
-    const char *const argv[] = { "sallyport", "run", protect ? "--protect" : "-c",
-                                 protect ? options->protect : options->config_path, NULL };
+    const char *const argv[] = { "sallyport",
+                                 "run",
+                                 protect ? "--protect" : "-c",
+                                 protect ? options->protect : options->config_path,
+                                 options->watch ? "--watch" : NULL,
+                                 NULL };
     char number[FD_TEXT_BYTES];
     struct text text = text_fixed(number, sizeof(number));
 

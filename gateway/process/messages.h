@@ -33,7 +33,7 @@ enum message_kind {
     MESSAGE_ANSWER, /* `number`: errno or 0, then perhaps a descriptor beside it */
     MESSAGE_RETIRE, /* drain and exit within `number` ms; 0: cut what is left */
     /* steward -> master */
-    MESSAGE_RELOAD, /* `number`: cookie, growing */
+    MESSAGE_RELOAD, /* `number`: cookie, growing; of a generation whose files changed: 0 */
     MESSAGE_STOP,
     MESSAGE_UPGRADE, /* the same as of a reload, to the program that is there now */
     /* master -> steward: MESSAGE_WORKER and MESSAGE_WORKER_GONE too */

@@ -87,6 +87,7 @@ enum role_fd {
 struct run_options {
     const char *config_path; /* NULL with `protect` */
     const char *protect;     /* URL of --protect */
+    bool watch;              /* reload when a file of the configuration changes */
 };
 
 int master_run(const struct run_options *options);

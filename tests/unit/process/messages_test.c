@@ -155,7 +155,7 @@ static void test_senders(void **state)
         { MESSAGE_ANSWER, .master = true },
         { MESSAGE_RETIRE, .master = true },
         { MESSAGE_OUTCOME, .master = true },
-        { MESSAGE_RELOAD, .steward = true },
+        { MESSAGE_RELOAD, .generation = true, .steward = true },
         { MESSAGE_STOP, .steward = true },
         { MESSAGE_UPGRADE, .steward = true },
         { MESSAGE_WORKER, .master = true, .generation = true },
