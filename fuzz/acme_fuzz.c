@@ -4,7 +4,8 @@
  * were asked for; a certificate that is taken is one for them and for our key; what is said of
  * a failure is visible ASCII.
  *
- * The first byte chooses the job. Then answers, with a NUL behind each: a line with status,
+ * The first byte chooses the job; 8 in it: what follows is a chain of certificates, or what was
+ * kept as one. Otherwise answers, with a NUL behind each: a line with status,
  * nonce, Location and Retry-After, spaces between them, and the body.
  */
 #include "auth/strictjson.h"
@@ -103,6 +104,29 @@ static void drive(struct acme_run *run, struct span rest)
     }
 }
 
+/* What is taken of a chain is good for TLS, for all the names and now. */
+static void try_chain(struct span text, const EVP_PKEY *key)
+{
+    static const struct acme_hosts both = { hosts, ARRAY_LEN(hosts) };
+    enum { NOW = 1800000000, MEMORY = 1024 * 1024 };
+    struct acme_dates dates;
+    struct arena arena;
+
+    arena_init(&arena, NULL, 0, NULL, MEMORY);
+    struct text bundle = text_growing(&arena, 4096);
+    /* Nobody but us has the key: a chain for it cannot come by chance. */
+    INVARIANT(acme_bundle(&bundle, text, key, both, NOW) != NULL);
+    if (acme_bundle_read(text, both, &dates) == NULL) {
+        INVARIANT(tls_bundle_valid(text));
+        INVARIANT(dates.until_s - dates.from_s >= ACME_LIFE_LEAST_S);
+        INVARIANT(dates.serial_len <= sizeof(dates.serial));
+        bool now = dates.from_s <= NOW && NOW < dates.until_s;
+        INVARIANT(acme_bundle_covers(text, both, NOW) == (now ? ARRAY_LEN(hosts) : 0));
+    }
+    INVARIANT(acme_bundle_covers(text, both, NOW) <= ARRAY_LEN(hosts));
+    arena_reset(&arena);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct acme_run run;
@@ -117,6 +141,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (account.key == NULL)
         account.key = acme_key_new();
     INVARIANT(account.key != NULL);
+    if ((data[0] & 8) != 0) {
+        try_chain(span_of((const char *)data + 1, size - 1), account.key);
+        return 0;
+    }
     account.url.text[0] = '\0';
     struct acme_job job = { .directory = SPAN(DIRECTORY),
                             .challenge = (data[0] & 1) != 0 ? "tls-alpn-01" : "http-01",

@@ -133,7 +133,7 @@ static GENERAL_NAMES *names_of(struct acme_hosts hosts)
 static bool fill(X509 *cert, EVP_PKEY *key, struct acme_hosts hosts, long days)
 {
     GENERAL_NAMES *names = names_of(hosts);
-    uint8_t serial[SERIAL_BYTES];
+    uint8_t serial[SERIAL_BYTES] = { 0 };
     BIGNUM *number = NULL;
     bool good = names != NULL && RAND_bytes(serial, sizeof(serial)) == 1;
 

@@ -249,9 +249,6 @@ static void test_binding(void **state)
 }
 
 /* One row: what an answer is replaced by, and what is said of it. */
-static void test_refusals(void **state)
-{
-    (void)state;
 #define ORDER_OF(status, more)                                                                 \
     "{\"status\":\"" status "\",\"finalize\":\"https://ca.test/finalize\",\"authorizations\":" \
     "[\"https://ca.test/authz/0\"]" more "}"
@@ -262,80 +259,81 @@ static void test_refusals(void **state)
     "{\"type\":\"http-01\",\"url\":\"" url "\",\"token\":\"" token "\"}"
 #define GOOD_URL "https://ca.test/c"
 #define GOOD_TOKEN "0123456789abcdef"
-    static const struct {
-        struct replaced by;
-        const char *why;
-    } rows[] = {
-        { { "/dir", 0, 0, NULL, NULL, NULL, false }, "directory: nobody is there" },
-        { { "/dir", 0, 404, "no", NULL, NULL, false }, "directory: status 404" },
-        { { "/dir", 0, 302, "", "https://ca.test/other", NULL, false },
-          "directory: status 302" },
-        { { "/dir", 0, 200, "[]", NULL, NULL, false },
-          "directory: the directory is no JSON object" },
-        { { "/dir", 0, 200, "{}", NULL, NULL, false },
-          "directory: the directory is not one of ACME" },
-        { { "/dir", 0, 200,
-            "{\"newNonce\":\"https://ca.test:444/n\",\"newAccount\":\"https://ca.test/a\","
-            "\"newOrder\":\"https://ca.test/o\"}",
-            NULL, NULL, false },
-          "directory: the directory names another server" },
-        { { "/nonce", 0, 200, "", NULL, NULL, true }, "account: the server gives no nonce" },
-        { { "/nonce", 0, 503, "", NULL, "7", true }, "account: status 503" },
-        { { "/account", 0, 201, "{}", NULL, NULL, false },
-          "account: its Location is missing, or on another server" },
-        { { "/account", 0, 201, "{}", "http://ca.test/1", NULL, false },
-          "account: its Location is missing, or on another server" },
-        { { "/account", 0, 403, PROBLEM("unauthorized"), NULL, NULL, false },
-          "account: status 403: unauthorized: why so" },
-        { { "/order", 0, 429, PROBLEM("rateLimited"), NULL, "60", false },
-          "order: status 429: rateLimited: why so" },
-        { { "/order", 0, 201, ORDER_OF("invalid", ""), "https://ca.test/order/1", NULL, false },
-          "order: it is invalid at once" },
-        { { "/order", 0, 201, "{\"status\":\"pending\"}", "https://ca.test/order/1", NULL,
-            false },
-          "order: the order is not whole" },
-        { { "/order", 0, 201, ORDER_OF("pending", ",\"certificate\":\"https://x.test/\""),
-            "https://ca.test/order/1", NULL, false },
-          "order: the order names another server" },
-        { { "/authz/0", 0, 200, AUTHZ("pending", "c.test", CHALLENGE(GOOD_URL, GOOD_TOKEN)),
-            NULL, NULL, false },
-          "authorization: it is for a name that was not asked for" },
-        { { "/authz/0", 0, 200, AUTHZ("pending", "a.test", ""), NULL, NULL, false },
-          "authorization: the authority does not offer this challenge (acme.challenge)" },
-        { { "/authz/0", 0, 200,
-            AUTHZ("pending", "a.test", CHALLENGE(GOOD_URL, "../../etc/passwd")), NULL, NULL,
-            false },
-          "authorization: the challenge's token is not one" },
-        { { "/authz/0", 0, 200, AUTHZ("pending", "a.test", CHALLENGE(GOOD_URL, "short")), NULL,
-            NULL, false },
-          "authorization: the challenge's token is not one" },
-        { { "/authz/0", 0, 200,
-            AUTHZ("pending", "a.test", CHALLENGE("https://x.test/c", GOOD_TOKEN)), NULL, NULL,
-            false },
-          "authorization: the challenge names another server" },
-        { { "/authz/0", 0, 200, AUTHZ("deactivated", "a.test", ""), NULL, NULL, false },
-          "authorization: it is not open" },
-        { { "/authz/0", 0, 200, "{\"status\":\"pending\"}", NULL, NULL, false },
-          "authorization: the authorization is for no name" },
-        { { "/chall/0", 0, 400, "x", NULL, NULL, false }, "challenge: status 400" },
-        { { "/finalize", 0, 400, PROBLEM("badCSR"), NULL, NULL, false },
-          "finalization: status 400: badCSR: why so" },
-        { { "/finalize", 0, 200, ORDER_OF("invalid", ",\"error\":" PROBLEM("caa")), NULL, NULL,
-            false },
-          "finalization: the order has become invalid: caa: why so" },
-        { { "/finalize", 0, 200, ORDER_OF("valid", ""), NULL, NULL, false },
-          "finalization: the order is done, and has no certificate" },
-        { { "/cert", 0, 200, "", NULL, NULL, false },
-          "certificate: the answer is no chain of certificates" },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct authority ca = { .replaced = &rows[i].by, .replaced_count = 1 };
+static const struct {
+    struct replaced by;
+    const char *why;
+} refusals[] = {
+    { { "/dir", 0, 0, NULL, NULL, NULL, false }, "directory: nobody is there" },
+    { { "/dir", 0, 404, "no", NULL, NULL, false }, "directory: status 404" },
+    { { "/dir", 0, 302, "", "https://ca.test/other", NULL, false }, "directory: status 302" },
+    { { "/dir", 0, 200, "[]", NULL, NULL, false },
+      "directory: the directory is no JSON object" },
+    { { "/dir", 0, 200, "{}", NULL, NULL, false },
+      "directory: the directory is not one of ACME" },
+    { { "/dir", 0, 200,
+        "{\"newNonce\":\"https://ca.test:444/n\",\"newAccount\":\"https://ca.test/a\","
+        "\"newOrder\":\"https://ca.test/o\"}",
+        NULL, NULL, false },
+      "directory: the directory names another server" },
+    { { "/nonce", 0, 200, "", NULL, NULL, true }, "account: the server gives no nonce" },
+    { { "/nonce", 0, 503, "", NULL, "7", true }, "account: status 503" },
+    { { "/account", 0, 201, "{}", NULL, NULL, false },
+      "account: its Location is missing, or on another server" },
+    { { "/account", 0, 201, "{}", "http://ca.test/1", NULL, false },
+      "account: its Location is missing, or on another server" },
+    { { "/account", 0, 403, PROBLEM("unauthorized"), NULL, NULL, false },
+      "account: status 403: unauthorized: why so" },
+    { { "/order", 0, 429, PROBLEM("rateLimited"), NULL, "60", false },
+      "order: status 429: rateLimited: why so" },
+    { { "/order", 0, 201, ORDER_OF("invalid", ""), "https://ca.test/order/1", NULL, false },
+      "order: it is invalid at once" },
+    { { "/order", 0, 201, "{\"status\":\"pending\"}", "https://ca.test/order/1", NULL, false },
+      "order: the order is not whole" },
+    { { "/order", 0, 201, ORDER_OF("pending", ",\"certificate\":\"https://x.test/\""),
+        "https://ca.test/order/1", NULL, false },
+      "order: the order names another server" },
+    { { "/authz/0", 0, 200, AUTHZ("pending", "c.test", CHALLENGE(GOOD_URL, GOOD_TOKEN)), NULL,
+        NULL, false },
+      "authorization: it is for a name that was not asked for" },
+    { { "/authz/0", 0, 200, AUTHZ("pending", "a.test", ""), NULL, NULL, false },
+      "authorization: the authority does not offer this challenge (acme.challenge)" },
+    { { "/authz/0", 0, 200, AUTHZ("pending", "a.test", CHALLENGE(GOOD_URL, "../../etc/passwd")),
+        NULL, NULL, false },
+      "authorization: the challenge's token is not one" },
+    { { "/authz/0", 0, 200, AUTHZ("pending", "a.test", CHALLENGE(GOOD_URL, "short")), NULL,
+        NULL, false },
+      "authorization: the challenge's token is not one" },
+    { { "/authz/0", 0, 200,
+        AUTHZ("pending", "a.test", CHALLENGE("https://x.test/c", GOOD_TOKEN)), NULL, NULL,
+        false },
+      "authorization: the challenge names another server" },
+    { { "/authz/0", 0, 200, AUTHZ("deactivated", "a.test", ""), NULL, NULL, false },
+      "authorization: it is not open" },
+    { { "/authz/0", 0, 200, "{\"status\":\"pending\"}", NULL, NULL, false },
+      "authorization: the authorization is for no name" },
+    { { "/chall/0", 0, 400, "x", NULL, NULL, false }, "challenge: status 400" },
+    { { "/finalize", 0, 400, PROBLEM("badCSR"), NULL, NULL, false },
+      "finalization: status 400: badCSR: why so" },
+    { { "/finalize", 0, 200, ORDER_OF("invalid", ",\"error\":" PROBLEM("caa")), NULL, NULL,
+        false },
+      "finalization: the order has become invalid: caa: why so" },
+    { { "/finalize", 0, 200, ORDER_OF("valid", ""), NULL, NULL, false },
+      "finalization: the order is done, and has no certificate" },
+    { { "/cert", 0, 200, "", NULL, NULL, false },
+      "certificate: the answer is no chain of certificates" },
+};
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
+        struct authority ca = { .replaced = &refusals[i].by, .replaced_count = 1 };
         account.url.text[0] = '\0';
         if (go(&ca, job_of("http-01")) != ACME_FAILED)
-            fail_msg("done, in place of: %s", rows[i].why);
-        assert_string_equal(run->why, rows[i].why);
+            fail_msg("done, in place of: %s", refusals[i].why);
+        assert_string_equal(run->why, refusals[i].why);
         uint64_t seconds = 0;
-        const char *retry_after = rows[i].by.retry_after;
+        const char *retry_after = refusals[i].by.retry_after;
         assert_true(retry_after == NULL || span_uint(span_text(retry_after), &seconds));
         assert_int_equal(run->retry_after_s, (int64_t)seconds);
         acme_end(run);
