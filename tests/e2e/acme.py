@@ -7,6 +7,7 @@ import http.client
 import http.server
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -20,9 +21,15 @@ from nameserver import A, NameServer, address
 
 
 def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """One that is known before anybody listens on it: below those that the system gives to clients meanwhile."""
+    while True:
+        port = random.randrange(12000, 32000)
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def unpacked(text):
