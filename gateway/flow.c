@@ -275,14 +275,20 @@ static void admitted(struct commit_wait *wait, bool written)
     worker_flush(worker);
 }
 
-/* While records cannot be written, `audit.on_full` says what becomes of requests. */
+/*
+ * While records cannot be written, `audit.on_full` says what becomes of requests: the recorder,
+ * when the disk is full, and who is to fail closed, when nobody empties the ring.
+ */
 static void admit(struct flow *flow)
 {
     struct worker *worker = flow->txn.worker;
     enum pressure pressure =
         worker->ring != NULL ? ring_pressure(worker->ring->rings) : PRESSURE_NONE;
+    bool filling = worker->ring != NULL &&
+                   flow->txn.config->audit.on_full == ON_FULL_FAIL_CLOSED &&
+                   ring_is_filling(worker->ring);
 
-    if (pressure == PRESSURE_CLOSED) {
+    if (pressure == PRESSURE_CLOSED || filling) {
         flow_refuse(flow, REASON_AUDIT);
     } else if (pressure == PRESSURE_HOLD && worker->commits != NULL) {
         flow->commit.done = admitted;

@@ -162,6 +162,13 @@ bool ring_commit(struct ring_writer *writer, enum record_class class, struct spa
     return true;
 }
 
+bool ring_is_filling(const struct ring_writer *writer)
+{
+    const struct ring *ring = writer->ring;
+    uint64_t used = ring->head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
+    return used > RING_BYTES / 8 * 5; /* above what stands aside, below where losses begin */
+}
+
 bool ring_has_room_aside(const struct ring_writer *writer, size_t bytes)
 {
     const struct ring *ring = writer->ring;

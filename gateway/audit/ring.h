@@ -121,6 +121,9 @@ MUST_USE bool ring_has_room_aside(const struct ring_writer *writer, size_t bytes
 MUST_USE bool ring_commit_aside(struct ring_writer *writer, struct span bytes);
 /* Wakes the recorder whether it sleeps or not: somebody waits for what was committed. */
 void ring_kick(struct ring_writer *writer);
+/* So full that requests now on their way may find no room for their records: the recorder does
+ * not come along, or does not run. */
+bool ring_is_filling(const struct ring_writer *writer);
 /* What the recorder asks for; anything but its own words is PRESSURE_NONE. */
 enum pressure ring_pressure(const struct rings *rings);
 

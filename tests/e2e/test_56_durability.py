@@ -283,6 +283,25 @@ def test_full_disk_blocks(origin, small_disk):
         check_sequence(gateway.lines())
 
 
+def test_a_recorder_that_hangs_fails_closed(origin):
+    """No request passes without a record, whatever the recorder does."""
+    config = plain(origin)
+    config["audit"]["on_full"] = "fail-closed"
+    with Sallyport(config) as gateway:
+        recorder = gateway.one("recorder")
+        os.kill(recorder, signal.SIGSTOP)
+        try:
+            served = until(gateway.client, "/" + "b" * 2000, 503)
+            assert served > 100
+        finally:
+            os.kill(recorder, signal.SIGCONT)
+        until(gateway.client, "/", 200)
+        eventually(lambda: sum(r["event"]["action"] == "pass" for r in gateway.records()) >= served,
+                   what="the records of all that were served")
+        assert not any(r["sallyport"]["action"] == "gap" for r in gateway.lines())
+        assert gateway.status()["counters"]["records_lost"] == 0
+
+
 def test_full_disk_fails_closed(origin, small_disk):
     with on_small_disk(origin, small_disk, on_full="fail-closed") as gateway:
         ballast = fill(small_disk)
