@@ -52,7 +52,8 @@ const struct process_row process_table[ROLE_COUNT] = {
                        .purpose = "control socket; publishes watched and fetched lists to the "
                                   "workers; "
                                   "checks the health of servers, asks for the names that "
-                                  "they are found by; gets and renews certificates",
+                                  "they are found by, and for those of crawlers; gets and "
+                                  "renews certificates",
                        .never = "is in the way of a request",
                        .drops_user = true,
                        .filtered = true,
