@@ -176,9 +176,18 @@ static void add_values(struct sources *sources, const struct ruleset_conf *conf)
         }
     }
     text_lit(&text, "\"\n");
+    if (!any)
+        text.len = 0;
+    /* Who did not ask for the set may have an interface behind it that takes more than forms. A
+     * setup that says something of methods has the last word. */
+    if (conf->found)
+        text_lit(&text,
+                 "SecRule &TX:allowed_methods \"@eq 0\" \"id:19000002,phase:1,pass,nolog,"
+                 "t:none,setvar:'tx.allowed_methods=GET HEAD POST OPTIONS PUT PATCH "
+                 "DELETE'\"\n");
     if (text.overflow)
         sources->failed = true;
-    else if (any)
+    else if (text.len > 0)
         add(sources, SPAN("(values of the configuration)"), text_span(&text));
 }
 
@@ -306,7 +315,8 @@ static enum err add_own(struct ruleset *set, struct setup *setup, struct text *w
 static enum err load(struct ruleset *set, const struct sources *sources)
 {
     struct setup *setup = sources->setup;
-    struct seclang_options options = { .skip_unsupported = set->conf.skip_unsupported };
+    struct seclang_options options = { .unasked = set->conf.found,
+                                       .skip_unsupported = set->conf.skip_unsupported };
     char buffer[1024];
     struct text why = text_fixed(buffer, sizeof(buffer));
     TRY(seclang_load(&set->program, sources->items, sources->count, &options, setup->arena,
@@ -338,7 +348,7 @@ static bool texts_equal(const struct texts *a, const struct texts *b)
 
 bool ruleset_conf_equal(const struct ruleset_conf *a, const struct ruleset_conf *b)
 {
-    return a->base == b->base && a->paranoia == b->paranoia &&
+    return a->base == b->base && a->found == b->found && a->paranoia == b->paranoia &&
            a->detect_paranoia == b->detect_paranoia && a->inbound == b->inbound &&
            a->outbound == b->outbound && a->skip_unsupported == b->skip_unsupported &&
            span_equal(a->crs.path, b->crs.path) && texts_equal(&a->crs.setup, &b->crs.setup) &&
@@ -351,6 +361,43 @@ bool ruleset_conf_equal(const struct ruleset_conf *a, const struct ruleset_conf 
 bool ruleset_conf_empty(const struct ruleset_conf *conf)
 {
     return conf->base == RULESET_NONE && conf->rules.count == 0 && !has_files(conf);
+}
+
+/* A folder that is named has to be there; Debian's need not. */
+struct ruleset_conf ruleset_found(const struct ruleset_conf *conf)
+{
+    struct ruleset_conf found = *conf;
+    found.found = conf->base == RULESET_AUTO;
+    if (found.found)
+        found.base = conf->crs.path.len > 0 || look(DEBIAN_RULES) == FOLDER_THERE
+                         ? RULESET_CRS
+                         : RULESET_CORE;
+    return found;
+}
+
+void ruleset_describe(const struct ruleset *set, struct text *out)
+{
+    const struct ruleset_conf *conf = &set->conf;
+    struct span signature = set->program->settings.component_signature;
+    unsigned heads = 0, own = 0;
+    for (unsigned i = 0; i < set->program->rule_count; i++) {
+        heads += set->program->rules[i]->head == set->program->rules[i];
+        own += set->program->rules[i]->own != NULL;
+    }
+    if (conf->base == RULESET_CRS) {
+        text_add(out, signature.len > 0 ? signature : SPAN("OWASP Core Rule Set"));
+        text_lit(out, " (");
+        text_add(out, conf->crs.path.len > 0 ? conf->crs.path : SPAN(DEBIAN_RULES));
+        text_lit(out, ")");
+    } else if (conf->base == RULESET_CORE) {
+        text_lit(out, "the pack core");
+        if (conf->found)
+            text_lit(out, " (" DEBIAN_RULES " is not there: install modsecurity-crs)");
+        own = (unsigned)conf->rules.count;
+    } else {
+        text_lit(out, "no rule set");
+    }
+    text_format(out, ", %u rules, %u of the configuration", heads, own);
 }
 
 struct ruleset *ruleset_open(const struct ruleset_conf *conf, struct ruleset *known,

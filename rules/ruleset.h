@@ -22,10 +22,16 @@ struct ruleset_seclang {
     struct texts before, after; /* files, folders or globs */
 };
 
-enum ruleset_base { RULESET_NONE, RULESET_CORE, RULESET_CRS };
+enum ruleset_base {
+    RULESET_NONE,
+    RULESET_CORE,
+    RULESET_CRS,
+    RULESET_AUTO, /* the Core Rule Set where it is, else the pack `core` */
+};
 
 struct ruleset_conf {
-    enum ruleset_base base;
+    enum ruleset_base base; /* never AUTO in an open set */
+    bool found;             /* nobody asked for it by name */
     struct ruleset_crs crs;
     struct ruleset_seclang seclang;
     int64_t paranoia, detect_paranoia, inbound, outbound; /* 0: what the set says itself */
@@ -49,6 +55,10 @@ struct ruleset {
 struct ruleset *ruleset_open(const struct ruleset_conf *conf, struct ruleset *known,
                              struct setup *setup);
 void ruleset_close(struct ruleset *ruleset);
+/* "OWASP_CRS/3.3.4 (/usr/share/modsecurity-crs/rules), 633 rules, 2 of the configuration". */
+void ruleset_describe(const struct ruleset *set, struct text *out);
+/* With what AUTO comes to on this machine. */
+struct ruleset_conf ruleset_found(const struct ruleset_conf *conf);
 /* Whether there is nothing to ask. */
 bool ruleset_conf_empty(const struct ruleset_conf *conf);
 bool ruleset_conf_equal(const struct ruleset_conf *a, const struct ruleset_conf *b);

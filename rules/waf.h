@@ -43,5 +43,7 @@ extern const struct stage_type waf_stage;
 extern const struct option waf_options[];
 enum err waf_open(void *conf, struct setup *setup);
 void waf_close(void *conf);
+/* The different rule sets of a configuration; no more than `max`. */
+unsigned waf_sets(const struct config *config, const struct ruleset **sets, unsigned max);
 
 #endif

@@ -11,6 +11,9 @@
  */
 
 static const struct choice ruleset_choices[] = {
+    { "auto", RULESET_AUTO,
+      "The OWASP Core Rule Set where Debian's modsecurity-crs is installed or `crs.path` names "
+      "it, else `core`. `check` and the log of the start say which." },
     { "core", RULESET_CORE, "The gateway's own pack against common attacks." },
     { "crs", RULESET_CRS,
       "The OWASP Core Rule Set, as Debian's modsecurity-crs has it or `crs.path` names it." },
@@ -59,8 +62,8 @@ static const struct option budget_options[] = {
 };
 
 const struct option waf_options[] = {
-    OPTION(struct waf_conf, ruleset, OPT_ENUM, .choices = ruleset_choices, .fallback = "core",
-           .help = "The pack that is added to the site's own rules."),
+    OPTION(struct waf_conf, ruleset, OPT_ENUM, .choices = ruleset_choices, .fallback = "auto",
+           .help = "The rule set that is added to the site's own rules."),
     OPTION(struct waf_conf, crs, OPT_OBJECT, .options = crs_options,
            .help = "Where the Core Rule Set is, with `ruleset: crs`."),
     OPTION(struct waf_conf, seclang, OPT_OBJECT, .options = seclang_options,
@@ -144,7 +147,7 @@ enum err waf_open(void *opened, struct setup *setup)
     /* What is wrong in the file has been said; a plan of half of it would only repeat that. */
     if (setup->complaint->schema->diags->errors != 0)
         return OK;
-    struct ruleset_conf wanted = set_conf(conf);
+    struct ruleset_conf asked = set_conf(conf), wanted = ruleset_found(&asked);
     if (ruleset_conf_empty(&wanted))
         return OK;
     conf->set = ruleset_open(&wanted, known_set(&wanted, setup->config), setup);
@@ -156,4 +159,20 @@ void waf_close(void *opened)
     struct waf_conf *conf = opened;
     ruleset_close(conf->set);
     conf->set = NULL;
+}
+
+unsigned waf_sets(const struct config *config, const struct ruleset **sets, unsigned max)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < config->instance_count; i++) {
+        const struct waf_conf *conf = config->instances[i].conf;
+        if (config->instances[i].type != &waf_stage || conf->set == NULL)
+            continue;
+        unsigned known = 0;
+        while (known < count && sets[known] != conf->set)
+            known++;
+        if (known == count && count < max)
+            sets[count++] = conf->set;
+    }
+    return count;
 }

@@ -10,6 +10,10 @@ passed=0
 failed=0
 broken=
 
+# Rules are compiled once for all steps.
+CACHE_DIRECTORY=$(mktemp -d -t sallyport-cache.XXXXXX) && export CACHE_DIRECTORY
+trap 'rm -rf "$CACHE_DIRECTORY"' EXIT
+
 # The last "N passed" and "N failed" of a log; pytest's "N error" is a failure too.
 count() { grep -E '(passed|failed|error)' "$1" | tail -n 1 | grep -oE "[0-9]+ $2" | head -n 1 | cut -d' ' -f1; }
 

@@ -7,6 +7,20 @@
 
 #include "gateway/cli/cli.h"
 #include "gateway/cli/loaded.h"
+#include "gateway/cli/rules.h"
+#include "rules/waf.h"
+
+/* What is looked for in requests, so that nobody has to guess what `auto` came to. */
+static void print_rules(struct loaded *loaded)
+{
+    const struct ruleset *sets[RULE_SETS_MAX];
+    unsigned count = waf_sets(loaded->config, sets, RULE_SETS_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        struct text text = text_growing(&loaded->arena, 256);
+        ruleset_describe(sets[i], &text);
+        (void)printf("rules: %.*s\n", (int)text.len, text.p);
+    }
+}
 
 static int outcome(struct loaded *loaded, bool json, bool strict)
 {
@@ -17,6 +31,7 @@ static int outcome(struct loaded *loaded, bool json, bool strict)
         loaded_print(loaded, STDERR_FILENO, false);
     if (!json && good) {
         print_leases(loaded->config);
+        print_rules(loaded);
         (void)printf("good: %zu sites, %u warnings\n", loaded->config->site_count,
                      loaded->diags.warnings);
     }

@@ -58,21 +58,6 @@ struct span rule_called(const struct sec_rule *rule, char room[24])
 /* ---- the sets of a configuration ------------------------------------------------------------
  */
 
-static void find_sets(struct rule_sets *sets, const struct config *config)
-{
-    sets->count = 0;
-    for (size_t i = 0; i < config->instance_count; i++) {
-        const struct waf_conf *conf = config->instances[i].conf;
-        if (config->instances[i].type != &waf_stage || conf->set == NULL)
-            continue;
-        unsigned known = 0;
-        while (known < sets->count && sets->items[known] != conf->set)
-            known++;
-        if (known == sets->count && sets->count < RULE_SETS_MAX)
-            sets->items[sets->count++] = conf->set;
-    }
-}
-
 static int print_text(struct text *out)
 {
     return !out->overflow && print_all(STDOUT_FILENO, text_span(out)) ? EXIT_GOOD
@@ -83,7 +68,7 @@ static int list_or_show(struct loaded *loaded, const struct arguments *arguments
 {
     static struct rule_sets sets;
     struct text out = text_growing(&loaded->arena, OUTPUT_BYTES);
-    find_sets(&sets, loaded->config);
+    sets.count = waf_sets(loaded->config, sets.items, RULE_SETS_MAX);
     if (sets.count == 0)
         return usage_error("no route has rules: see `waf.ruleset` and `waf.rules`");
     if (strcmp(arguments->operands[0], "list") == 0) {

@@ -17,6 +17,7 @@
 #include "gateway/base/log.h"
 #include "gateway/store/snapshot.h"
 #include "gateway/upstream/upstream.h"
+#include "rules/waf.h"
 
 enum { DIAGNOSTICS_BYTES = 16 * 1024, PROTECT_TRIES = 100, CUT_GRACE_MS = 2000 };
 
@@ -71,6 +72,18 @@ static void on_progress(struct setup *setup, unsigned done, unsigned all)
     tell(setup->shared_owner, &message, NULL, 0);
 }
 
+static void tell_rules(struct home *home)
+{
+    enum { SETS_TOLD_MAX = 16 };
+    const struct ruleset *sets[SETS_TOLD_MAX];
+    unsigned count = waf_sets(home->config, sets, SETS_TOLD_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        struct text text = text_growing(&home->arena, 256);
+        ruleset_describe(sets[i], &text);
+        log_info("rules", F_SPAN("set", text_span(&text)));
+    }
+}
+
 static void load(struct home *home)
 {
     home->slots = need_memory(home, SPAN("slots"), SLOTS_LAYOUT, sizeof(struct slots));
@@ -91,6 +104,7 @@ static void load(struct home *home)
     if (home->config == NULL)
         refuse_diagnostics(home);
     print_warnings(home);
+    tell_rules(home);
     memcpy(home->config->boot_key, home->slots->boot_key, sizeof(home->config->boot_key));
     struct server_states *servers =
         need_memory(home, SPAN("servers"), SERVER_STATES_LAYOUT, sizeof(struct server_states));

@@ -51,15 +51,18 @@ struct draft {
 /* ---- kinds ----------------------------------------------------------------------------------
  */
 
-/* Without rare bytes it needs a text, or cannot match: then it needs one of those bytes. */
-static void sort_pattern(struct sorted *s)
+/* Without rare bytes it needs a text, or cannot match: then it needs one of those bytes.
+ * `apart`: so that the databases of the rule set do not depend on it. */
+static void sort_pattern(struct sorted *s, bool apart)
 {
     const struct pattern_need *need = &s->need;
     s->gate = need->bytes;
     s->kind = CLUSTER_UNTOLD;
     if (need->never && byte_set_share(&need->relied) < byte_set_share(&s->gate))
         s->gate = need->relied;
-    if (need->literal) {
+    if (apart) {
+        s->kind = CLUSTER_OWN;
+    } else if (need->literal) {
         s->kind = CLUSTER_LITERALS;
     } else if (need->text_count > 0) {
         s->kind = CLUSTER_TOLD;
@@ -72,9 +75,20 @@ static void sort_pattern(struct sorted *s)
     }
 }
 
+static bool is_mixed(const struct sec_plan *plan)
+{
+    bool own = false, others = false;
+    for (unsigned i = 0; i < plan->pattern_count; i++) {
+        own = own || plan->patterns[i].own;
+        others = others || !plan->patterns[i].own;
+    }
+    return own && others;
+}
+
 static enum err sort_patterns(struct sorting *s)
 {
     const struct sec_plan *plan = s->b->plan;
+    bool mixed = is_mixed(plan);
     s->patterns = arena_array(s->b->arena, struct sorted, plan->pattern_count);
     if (s->patterns == NULL)
         return ERR_MEMORY;
@@ -83,7 +97,7 @@ static enum err sort_patterns(struct sorting *s)
         if (pattern->op != NULL)
             continue;
         TRY(pattern_need(pattern->text, pattern->flags, s->b->arena, &s->patterns[i].need));
-        sort_pattern(&s->patterns[i]);
+        sort_pattern(&s->patterns[i], mixed && pattern->own);
     }
     return OK;
 }

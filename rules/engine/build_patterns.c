@@ -101,7 +101,7 @@ struct pattern_draft {
     unsigned flags;
     const struct sec_operator *op;
     uint32_t shortest;
-    bool at_start, at_end;
+    bool at_start, at_end, own;
     struct find_link *finds;
     unsigned find_count;
 };
@@ -149,6 +149,7 @@ static enum err draft_for(struct drafting *d, const struct pattern_info *info,
         .shortest = info->shortest < UINT32_MAX ? (uint32_t)info->shortest : UINT32_MAX,
         .at_start = info->at_start,
         .at_end = info->at_end,
+        .own = true,
     };
     return OK;
 }
@@ -476,6 +477,7 @@ static enum err plan_link(struct drafting *d, struct sec_link *link)
         struct pattern_draft *draft;
         unsigned form = form_for(b->plan, link, &pieces.items[i]);
         TRY(draft_for(d, &pieces.items[i], &draft));
+        draft->own = draft->own && link->rule->own != NULL;
         if (link->check)
             draft->op = &link->rule->op;
         TRY(add_finds(b, draft, link, form));
@@ -507,7 +509,8 @@ static enum err settle(struct plan_builder *b)
                                                    .find_count = count,
                                                    .shortest = draft->shortest,
                                                    .at_start = draft->at_start,
-                                                   .at_end = draft->at_end };
+                                                   .at_end = draft->at_end,
+                                                   .own = draft->own };
     }
     plan->pattern_count = b->draft_count;
     return OK;

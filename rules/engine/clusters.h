@@ -13,6 +13,7 @@ enum cluster_kind {
     CLUSTER_UNTOLD,     /* patterns for which no text is needed */
     CLUSTER_TOLD,       /* each match has one of some texts in it */
     CLUSTER_PLAIN_TOLD, /* the same of values that have none of `unless` */
+    CLUSTER_OWN,        /* of the configuration, beside a rule set that is seldom changed */
     CLUSTER_KINDS,
 };
 

@@ -111,7 +111,7 @@ enum sec_end sec_own_run(struct sec_run *run)
     while (!run->own.ended) {
         unsigned at = bit_next(live, run->at_entry, list->own_count);
         run->at_entry = at < list->own_count ? at + 1 : list->own_count;
-        if (at == list->own_count)
+        if (at >= list->own_count) /* a SecLang rule behind them */
             break;
         run->counts.entries++;
         if (run_rule(run, list->entries[at].head) < 0)

@@ -110,6 +110,7 @@ struct plan_pattern {
     unsigned find_count;
     uint32_t shortest;     /* bytes that a match has at least */
     bool at_start, at_end; /* can match nowhere but there */
+    bool own;              /* only rules of the configuration look for it */
 };
 
 /*

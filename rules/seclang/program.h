@@ -248,6 +248,7 @@ struct seclang_source {
 };
 
 struct seclang_options {
+    bool unasked; /* a set that was found by itself: what is usual to leave out needs no word */
     bool skip_unsupported; /* refused operators and directives are warnings, the rule is left
                               out */
 };

@@ -108,9 +108,11 @@ static void meet_obstacle(struct parser *parser, struct sec_rule *head)
         out_of_memory(parser);
         return;
     }
+    head->left_out = true;
+    if (obstacle->usual && parser->options.unasked)
+        return;
     (out ? note_hint : fault_hint)(parser, DIAG_SECLANG_UNSUPPORTED, obstacle->place, sentence,
                                    obstacle->what, span_text(obstacle->why));
-    head->left_out = true;
 }
 
 /* ---- building ---- */

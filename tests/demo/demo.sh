@@ -45,7 +45,7 @@ give_up() {
 # The first line of a file that matches, as soon as it is there.
 wait_line() { # file, pattern, pid
     local line
-    for _ in $(seq 600); do
+    for _ in $(seq 3600); do
         if line=$(grep -m 1 -E "$2" "$1" 2>/dev/null); then
             echo "$line"
             return 0
@@ -132,7 +132,7 @@ sites:
   - name: shop
     host: "*"
     upstream: http://127.0.0.1:$backend_port
-    waf: {mode: block, ruleset: core}
+    waf: {mode: block}
     headers: strict
     routes:
       - path: /api/**
@@ -158,10 +158,13 @@ done
 configure
 "$gateway" run -c "$folder/sallyport.yaml" > "$folder/ready" 2> "$folder/gateway.log" &
 gateway_pid=$!
+[ ! -d /usr/share/modsecurity-crs/rules ] || echo 'starting with the OWASP Core Rule Set; the first time takes some seconds, to compile its patterns'
 line=$(wait_line "$folder/ready" '^ready ' "$gateway_pid") || give_up 'the gateway did not start'
+rules=$(grep -m 1 '"message":"rules"' "$folder/gateway.log" | grep -oE '"set":"[^"]*' | sed 's/.*"//')
 
 echo
 echo "${bold}Sallyport${plain} in front of a careless shop, on ${bold}http://127.0.0.1:$port/${plain}"
+echo "Rules: $rules"
 [ "$port" = 8080 ] || echo "(port 8080 is taken by something else, so this is the next free one)"
 echo
 

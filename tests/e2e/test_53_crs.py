@@ -37,6 +37,9 @@ def gateway(origin):
             {"rules": ["941000-941999", "949110"], "fields": ["args:html"], "paths": ["/form"],
              "reason": "One field of one form."},
         ],
+        "rules": [{"name": "needle", "match": "needle-[0-9]+", "in": ["args"], "do": "score", "severity": "warning"},
+                  {"name": "trap", "match": "^/trap$", "in": ["path"], "do": "block", "status": 418},
+                  {"name": "friend", "match": "^friend$", "in": ["cookie:pass"], "do": "allow"}],
     }
     config = plain(origin, {"trusted_proxies": ["127.0.0.0/8"]}, waf=waf,
                    routes=[{"path": "/detect/**", "waf": {"mode": "detect"}}])
@@ -175,3 +178,40 @@ def test_bursts_are_cut_off_by_the_sets_own_counters(gateway, origin):
     eventually(lambda: len(blocked()) >= said.count("cut"), what="a record of each")
     cut = blocked()
     assert 912120 in rules(cut[0]) and rules(cut[-1]) == [912130]  # the set says it once a minute
+
+
+def own(record):
+    return [(m["rule"], m.get("field")) for m in record["sallyport"].get("matches", [])]
+
+
+def test_own_rules_come_first(gateway):
+    gateway.forget_records()
+    assert ask(gateway, path="/trap?q=%3Cscript%3Ealert(1)%3C/script%3E").status == 418
+    assert ask(gateway, path="/?q=%3Cscript%3Ealert(1)%3C/script%3E", fields=[("Cookie", "pass=friend")]).status == 200
+    refused, allowed = gateway.new_records(2)
+    assert own(refused) == [("trap", "path")]
+    assert own(allowed) == [("friend", "cookies:pass")]
+
+
+def test_own_rules_see_what_a_body_looks_like(gateway):
+    """SecLang has a body read by its label, and objects to that one; own rules see also what it looks like."""
+    gateway.forget_records()
+    body = b'{"deep": {"a": "needle-7"}}'
+    for sent, kind in ((body, "application/json"), (b"deep.a=needle-7", FORM), (body, "text/plain")):
+        assert ask(gateway, "POST", "/detect/", body=sent, kind=kind).status == 200
+    records = gateway.new_records(3)
+    for record in records:
+        assert own(record)[0] == ("needle", "args:deep.a")
+    assert [record["sallyport"]["score"]["inbound"] for record in records[:2]] == [3, 3]
+
+
+def test_scores_of_both_add_up(gateway):
+    """A numeric host is a warning of the set; with one of the own rules that is too much."""
+    def status(path, host):
+        fields = [("User-Agent", "Mozilla/5.0"), ("Accept", "*/*"), ("X-Forwarded-For", "198.51.99.1")]
+        return gateway.ask("GET", path, host=host, fields=fields).status
+
+    gateway.forget_records()
+    assert [status(*row) for row in (("/?q=needle-1", "test"), ("/", "192.0.2.7"), ("/?q=needle-1", "192.0.2.7"))] \
+        == [200, 200, 403]
+    assert [r["sallyport"]["score"]["inbound"] for r in gateway.new_records(3)] == [3, 3, 6]

@@ -82,7 +82,7 @@ def test_expressions_and_limits_ask(origin):
 
 
 def test_configuration_is_checked(tmp_path):
-    base = {"version": 1, "sites": [{"host": "*", "upstream": "http://127.0.0.1:1"}]}
+    base = {"version": 1, "sites": [{"host": "*", "waf": "off", "upstream": "http://127.0.0.1:1"}]}
     for name, content in FILES.items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "torn.mmdb").write_bytes(FILES["country.mmdb"][:-30])
@@ -100,7 +100,7 @@ def test_configuration_is_checked(tmp_path):
         said = command("check", "-c", tmp_path / "c.yaml")
         assert said.returncode == 2 and words in said.stdout + said.stderr, (change, said)
     (tmp_path / "c.yaml").write_text("version: 1\ngeoip: {country: country.mmdb}\nsites:\n"
-                                     "  - {host: '*', upstream: 'http://127.0.0.1:1', deny: {countries: [NO]}}\n")
+                                     "  - {host: '*', waf: off, upstream: 'http://127.0.0.1:1', deny: {countries: [NO]}}\n")
     assert command("check", "-c", tmp_path / "c.yaml").returncode == 0, "Norway is not a boolean"
 
 

@@ -270,7 +270,7 @@ def test_configuration(tmp_path):
     path = tmp_path / "sallyport.yaml"
 
     def refused(store):
-        path.write_text(f"version: 1\nstore: {json.dumps(store)}\nsites:\n  - {{host: a, upstream: 'http://127.0.0.1:1'}}\n")
+        path.write_text(f"version: 1\nstore: {json.dumps(store)}\nsites:\n  - {{host: a, waf: off, upstream: 'http://127.0.0.1:1'}}\n")
         done = command("check", "-c", str(path))
         assert done.returncode == 2
         return done.stdout + done.stderr

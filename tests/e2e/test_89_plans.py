@@ -135,7 +135,7 @@ def test_mistakes(tmp_path):
     path = tmp_path / "sallyport.yaml"
 
     def refused(limits):
-        path.write_text("version: 1\nsites:\n  - {host: a, upstream: 'http://127.0.0.1:1', limits: " + json.dumps(limits) + "}\n")
+        path.write_text("version: 1\nsites:\n  - {host: a, waf: off, upstream: 'http://127.0.0.1:1', limits: " + json.dumps(limits) + "}\n")
         done = command("check", "-c", str(path))
         assert done.returncode == 2
         return done.stdout + done.stderr

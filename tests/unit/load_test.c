@@ -99,7 +99,8 @@ static bool has_stage(const struct route *route, enum phase phase, const char *n
 static void the_smallest_file_has_safe_defaults(void **state)
 {
     (void)state;
-    const struct config *config = load_exactly("version: 1\n" SITE);
+    const struct config *config =
+        load_exactly("version: 1\ndefaults: {waf: {ruleset: core}}\n" SITE);
     assert_non_null(config);
     const struct route *route = route_of(config, "/any");
 

@@ -121,6 +121,27 @@ static void order_of_files(void **state)
     check_order("{ruleset: crs, crs: %/bare/rules}", "1 5");
 }
 
+/* Of a set that nobody asked for by name. */
+static void found_by_itself(void **state)
+{
+    (void)state;
+    check_order("{crs: %/crs/rules}", "1 19000002 2 4 5 6 7");
+    check_order("{ruleset: auto, crs: %/crs/rules, paranoia: 2}",
+                "1 19000001 19000002 2 4 5 6 7");
+    assert_true(configure("{crs: %/crs/rules, rules: [{name: a, match: x}]}"));
+    const struct waf_conf *conf = kit.instance.conf;
+    struct text text = text_growing(&kit.config_arena, 128);
+    assert_int_equal(conf->set->conf.base, RULESET_CRS);
+    assert_true(conf->set->seclang);
+    ruleset_describe(conf->set, &text);
+    assert_true(span_starts(text_span(&text), SPAN("OWASP Core Rule Set (/tmp/ruleset-test.")));
+    assert_true(span_ends(text_span(&text), SPAN(", 8 rules, 1 of the configuration")));
+    kit_close(&kit);
+    if (configure("{crs: %/nowhere}"))
+        fail_msg("a set that is named has to be there");
+    kit_close(&kit);
+}
+
 static void without_the_core_rule_set(void **state)
 {
     (void)state;
@@ -198,8 +219,11 @@ static void equal_ones_are_shared(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(order_of_files),        TEST(without_the_core_rule_set),
-        TEST(what_is_missing),       TEST(values_of_the_configuration),
+        TEST(found_by_itself),
+        TEST(order_of_files),
+        TEST(without_the_core_rule_set),
+        TEST(what_is_missing),
+        TEST(values_of_the_configuration),
         TEST(equal_ones_are_shared),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);

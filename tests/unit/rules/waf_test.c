@@ -466,10 +466,11 @@ static void memory_runs_out(void **state)
 
 /* ---- the pack ---- */
 
-static void the_pack_is_the_default(void **state)
+static void the_pack(void **state)
 {
     (void)state;
-    open_with("{rules: [{name: own, match: \"^friend$\", in: \"cookie:pass\", do: allow}]}");
+    open_with("{ruleset: core, rules: [{name: own, match: \"^friend$\", in: \"cookie:pass\", "
+              "do: allow}]}");
     static const char *const attacks[] = {
         "id=1+union+select+1,2",
         "q=%3Cscript%3Ealert(1)%3C/script%3E",
@@ -504,5 +505,5 @@ int main(void)
                TEST(forms_and_other_bodies), TEST(head_and_body_together),
                TEST(what_is_allowed_stays_so), TEST(detecting_says_it_once),
                TEST(budget_of_values), TEST(budget_of_bytes), TEST(long_bodies_take_turns),
-               TEST(memory_runs_out), TEST(the_pack_is_the_default));
+               TEST(memory_runs_out), TEST(the_pack));
 }
