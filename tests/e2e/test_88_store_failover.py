@@ -4,6 +4,7 @@ Which server answers is up to them and takes them seconds; what must hold is tha
 count goes on where it was (but for what the old master had not passed on), and that the store is used again.
 """
 import json
+import os
 import signal
 import socket
 import threading
@@ -11,8 +12,9 @@ import time
 
 import pytest
 
-from harness import Sallyport, command, eventually, plain
+from harness import Origin, Sallyport, command, eventually, plain, response, says
 from redis_server import Cluster, Redis, Sentinels, free_port, talk
+from test_65_login import Browser, add_user
 
 SECRET = {"secret": "$(env:STORE_SECRET)"}
 ENV = {"STORE_SECRET": "of the tests"}
@@ -248,6 +250,41 @@ def test_bans_are_shared_through_a_cluster(cluster):
             node.ask("CLUSTER", "SETSLOT", slot, "NODE", away.id)
         assert status(b, "192.0.2.6", "/.env") == 403
         eventually(lambda: status(a, "192.0.2.6") == 403, what="the ban on the other node after the move")
+
+
+def test_sessions_are_shared_through_a_cluster(cluster):
+    """All of them in one slot, for a script goes from one to another; found again behind a move, and asked in between."""
+    users = os.path.join(cluster.nodes[0].folder, "users.db")
+    with Origin(says(response(200, b"inside"))) as origin:
+        config = plain(origin, {"workers": 1}, login={"users": users})
+        config["store"] = {"cluster": cluster.urls(), "timeout": "500ms", "secret": "of the tests"}
+        with Sallyport(config) as a, Sallyport(config) as b:
+            add_user(a, "ann")
+            for node in (a, b):
+                eventually(lambda at=node: Browser(at).sign_in().status == 303, what="the user at both nodes")
+            browser, there = Browser(a), Browser(b)
+            assert browser.sign_in().status == 303
+            there.cookies = browser.cookies
+            assert there.get("/").status == 200
+            slot = cluster.nodes[0].ask("CLUSTER", "KEYSLOT", "sallyport:{s}:")
+            home = next(node for node in cluster.nodes[:3] if "sallyport:{s}:a" in node.ask("KEYS", "sallyport:{s}:*"))
+            away = next(node for node in cluster.nodes[:3] if node is not home)
+            away.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", home.id)
+            home.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", away.id)
+            for key in home.ask("KEYS", "sallyport:{s}:*"):
+                home.ask("MIGRATE", "127.0.0.1", away.port, key, 0, 5000)
+            time.sleep(1.2)  # known no longer without a word of the store
+            assert there.get("/").status == 200  # ASK
+            for node in (away, home):
+                node.ask("CLUSTER", "SETSLOT", slot, "NODE", away.id)
+            assert Browser(a).sign_in().status == 303  # MOVED, also for the script
+            there.get("/.sallyport/login/out")
+            kept = dict(browser.cookies)
+            assert there.submit().status == 200
+            browser.cookies = kept
+            eventually(lambda: browser.get("/").status == 302, what="the end at the other node")
+            done = command("sessions", "end-user", "ann", "-c", b.config_path, cwd=b.folder)
+            assert done.returncode == 0 and done.stdout.strip().endswith("ended"), done.stderr
 
 
 def test_cluster_fails_over(cluster):
