@@ -8,7 +8,10 @@
  */
 #include "gateway/audit/record.h"
 
-enum { NAME_BYTES_MAX = 256 }; /* a longer name counts as secret: it cannot be compared */
+enum {
+    NAME_BYTES_MAX = 256,   /* a longer name counts as secret: it cannot be compared */
+    FOLDED_BYTES_MAX = 4096 /* longer texts are compared byte by byte alone */
+};
 
 static const struct span secret_fields[] = {
     SPAN_INIT("authorization"),
@@ -276,6 +279,26 @@ static bool is_secret(const struct redaction *redaction, struct span kind, struc
            redaction_covers(redaction, name);
 }
 
+static bool is_edge(char c)
+{
+    return memchr("./:;,|-_=#", c, 10) != NULL;
+}
+
+/* Rules put dots and slashes around a piece, and take it in lower case. */
+static bool stands_in(struct span value, struct span text)
+{
+    struct span piece = text;
+    while (piece.len > 0 && is_edge(piece.p[0]))
+        piece = span_sub(piece, 1, piece.len);
+    while (piece.len > 0 && is_edge(piece.p[piece.len - 1]))
+        piece.len--;
+    if (piece.len == 0)
+        piece = text;
+    if (span_find(value, piece) >= 0)
+        return true;
+    return value.len <= FOLDED_BYTES_MAX && found_nocase(value, piece);
+}
+
 /*
  * Whether a text that rules made is a piece of a field that the chain met, as a capture is, and
  * what matched before. Such a piece tells no more than that field, which is looked at by
@@ -288,7 +311,7 @@ static bool stands_in_source(const struct finding *finding, struct span text)
         struct span name = source->field, kind;
         if (source->value.p != NULL && span_cut(&name, ':', &kind) &&
             !listed(derived_kinds, ARRAY_LEN(derived_kinds), kind) &&
-            span_find(source->value, text) >= 0)
+            stands_in(source->value, text))
             return true;
     }
     return false;

@@ -204,6 +204,8 @@ static void log_data(void **state)
         { SPAN_INIT("ARGS:q"), SPAN_INIT("a piece=1") },
         { SPAN_INIT("TX:1"), SPAN_INIT("piece") }
     };
+    static const struct finding_source named[] = { { SPAN_INIT("ARGS:q"),
+                                                     SPAN_INIT("http://Piece-1:80") } };
     static const struct finding_source foreign[] = {
         { SPAN_INIT("ARGS:q"), SPAN_INIT("a piece=1") },
         { SPAN_INIT("TX:1"), SPAN_INIT("other") }
@@ -277,6 +279,24 @@ static void log_data(void **state)
             .sources = capture,
             .source_count = 1 },
           false },
+        { "a capture with a rule's punctuation around it, in lower case",
+          { .field = SPAN_INIT("TX:host_ARGS:q"),
+            .value = SPAN_INIT("/.piece-1/"),
+            .sources = named,
+            .source_count = 1 },
+          false },
+        { "nothing but punctuation that was not met",
+          { .field = SPAN_INIT("TX:host_ARGS:q"),
+            .value = SPAN_INIT(";;"),
+            .sources = named,
+            .source_count = 1 },
+          true },
+        { "a capture with more around it",
+          { .field = SPAN_INIT("TX:host_ARGS:q"),
+            .value = SPAN_INIT("piece-1x"),
+            .sources = named,
+            .source_count = 1 },
+          true },
         { "a capture that is of something else",
           { .field = SPAN_INIT("TX:1"),
             .value = SPAN_INIT("other"),
