@@ -8,6 +8,7 @@
 #include "gateway/chain/pattern.h"
 #include "gateway/chain/template.h"
 #include "gateway/http/chars.h"
+#include "gateway/http/idn.h"
 #include "gateway/http/uri.h"
 #include "gateway/net/certs.h"
 #include "gateway/stages.h"
@@ -372,8 +373,13 @@ static void load_routes(struct site_load *sl, const struct node *node, struct si
  * In the one spelling that requests have (authority_parse): under any other no request would
  * ever get there, but to the site for any host, which may ask for less.
  */
-static bool host_read(struct arena *arena, struct span text, struct span *host)
+static bool host_read(struct arena *arena, struct span text, struct span *host,
+                      const char **why)
 {
+    *why = idn_to_ascii(text, arena, &text);
+    if (*why != NULL)
+        return false;
+    *why = "a host is a name, *.name or an address, without a port";
     bool wildcard = span_starts(text, SPAN("*."));
     struct span name = wildcard ? span_sub(text, 2, text.len) : text, parsed;
     uint16_t port;
@@ -402,11 +408,9 @@ static void set_hosts(struct site_load *sl, struct site *site, const struct site
         if (said == NULL)
             return;
         bool any = span_equal(host, SPAN("*"));
-        if (!any && !host_read(arena, host, &host)) {
-            complain(&complaint, SEVERITY_ERROR,
-                     "\"%s\" is no host: a name (xn-- for other alphabets), *.name or an "
-                     "address, without a port",
-                     said);
+        const char *why = NULL;
+        if (!any && !host_read(arena, host, &host, &why)) {
+            complain(&complaint, SEVERITY_ERROR, "\"%s\" is no host: %s", said, why);
             continue;
         }
         site->hosts[site->host_count++] = host;

@@ -1,4 +1,6 @@
 """Routing and change: conditions, expressions, shares, rewrites, redirects, HTTPS only."""
+import json
+
 import pytest
 
 from harness import Origin, Sallyport, command, merge, plain
@@ -101,3 +103,19 @@ def test_bad_routes(tmp_path, route, word):
     path.write_text(json.dumps(config))
     said = command("check", "-c", path)
     assert said.returncode == 2 and word in said.stdout + said.stderr, said
+
+
+def test_names_in_other_alphabets(origin):
+    """Written as people read them, asked for as the DNS has them."""
+    config = plain(origin, host=["b\u00fccher.test", "*.m\u00fcnchen.test"])
+    with Sallyport(config) as gateway:
+        assert gateway.ask(host="xn--bcher-kva.test").status == 200
+        assert gateway.ask(host="www.xn--mnchen-3ya.test").status == 200
+        assert gateway.ask(host="bucher.test").status == 404
+
+
+def test_names_that_are_none(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps(plain("http://127.0.0.1:9", host="bu\u0308cher.test")))
+    said = command("check", "-c", path)
+    assert said.returncode == 2 and "may not stand in a name" in said.stdout + said.stderr
