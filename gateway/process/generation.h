@@ -110,6 +110,8 @@ void feeds_load(struct home *home);
 
 /* generation_certs.c: certificates that the steward keeps, in place of self-signed ones. */
 void certificates_load(struct home *home);
+/* Those that were got since: for workers that are forked later. */
+void certificates_again(struct home *home);
 /* What it needs to get them; false: something is too long. */
 struct acme_settings;
 MUST_USE bool certificates_put(struct acme_settings *to, const struct config *config);

@@ -95,6 +95,25 @@ void certificates_load(struct home *home)
     (void)close(folder);
 }
 
+/* The steward tells a new worker, too, but its first handshakes may come before. What cannot be
+ * read is no trouble: the one of before stays. */
+void certificates_again(struct home *home)
+{
+    const struct acme_conf *acme = &home->config->acme;
+    int folder = acme->site_count > 0 ? acme_store_open(acme->folder.text.p) : -1;
+    char name[ACME_NAME_MAX];
+    bool there;
+
+    for (size_t i = 0; folder >= 0 && i < acme->site_count; i++) {
+        const struct site *site = acme->sites[i].site;
+        acme_store_name(name, acme->directory,
+                        (struct acme_hosts){ site->hosts, site->host_count });
+        (void)take(home, folder, &acme->sites[i], name, &there);
+    }
+    if (folder >= 0)
+        (void)close(folder);
+}
+
 /* ---- what the steward is told ---- */
 
 bool certificates_put(struct acme_settings *to, const struct config *config)

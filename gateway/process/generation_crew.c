@@ -128,6 +128,7 @@ static void on_refork(struct timer *timer)
     struct crew *crew = CONTAINER(timer, struct crew, refork);
     if (crew->pid != 0 || crew->home->retiring)
         return;
+    certificates_again(crew->home);
     enum err err = fork_worker(crew);
     if (err != OK) {
         log_error("cannot start a worker; trying again", F_ERR(err));

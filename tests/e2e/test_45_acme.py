@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import ssl
 import stat
 import tempfile
@@ -164,6 +165,14 @@ def test_obtained_served_renewed_and_kept(shelf, origin, authority):
             assert 'sallyport_certificate_orders_total{site="a.test",outcome="got"} 2' in metrics
             assert 'sallyport_certificate_failures{site="a.test"} 0' in metrics
             orders = len(site.ca.orders())
+
+            # Workers that are forked anew begin with it, and not with what was there at the load.
+            os.kill(gateway.one("steward"), signal.SIGSTOP)
+            for pid in gateway.role("worker"):
+                os.kill(pid, signal.SIGKILL)
+            eventually(lambda: len(gateway.role("worker")) == 2, what="two other workers")
+            assert {served(gateway) for _ in range(10)} == {second}
+            os.kill(gateway.one("steward"), signal.SIGCONT)
 
             # A reload, and a steward that is killed: the same certificate, and no order.
             assert gateway.reload().returncode == 0
