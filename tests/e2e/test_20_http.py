@@ -1,4 +1,5 @@
 """HTTP/1.1 that is right goes through, both ways, whatever the pieces it comes in."""
+import contextlib
 import hashlib
 import json
 import os
@@ -574,4 +575,19 @@ def test_proxy_protocol(origin):
         with gateway.client() as client:
             client.send(request())
             assert client.closed()
+        told = eventually(gateway.refusals, what="a record of the connection without a PROXY head")
+        assert [line["event"]["reason"] for line in told] == ["proxy-head"]
     assert [e.message.get("x-real-ip") for e in origin.wait(2)] == ["192.0.2.77", "192.0.2.78"]
+
+
+def test_connect_is_asked_of_clients_beside_the_proxies(origin):
+    """Who comes directly to a listener for PROXY heads is a client as any other."""
+    config = plain(origin, server={"trusted_proxies": ["192.0.2.0/24"], "proxy_protocol": True})
+    config["connect"] = {"deny": ["127.0.0.1"]}
+    with Sallyport(config) as gateway:
+        with gateway.client() as client, contextlib.suppress(ConnectionError):
+            client.send(request())
+            assert client.closed()
+        told = eventually(gateway.refusals, what="a record of the refused connection")
+        assert [line["event"]["reason"] for line in told] == ["address-denied"]
+    assert not origin.exchanges
