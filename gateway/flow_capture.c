@@ -8,6 +8,7 @@
  */
 #include "gateway/audit/capture.h"
 
+#include "gateway/audit/record_bots.h"
 #include "gateway/chain/chain.h"
 #include "gateway/chain/geo.h"
 #include "gateway/flow_state.h"
@@ -102,6 +103,19 @@ static void put_geo(struct json *j, struct txn *txn)
     json_text(j, "city", geo->city);
     json_text(j, "as_org", geo->as_org);
     json_uint(j, "asn", geo->asn);
+    json_end_object(j);
+}
+
+/* What conditions may have asked for. */
+static void put_bots(struct json *j, const struct bots_told *bots)
+{
+    if (bots == NULL || !bots->scored)
+        return;
+    json_begin_object(j, "bots");
+    json_int(j, "score", bots->score);
+    put_short(j, "verified", bots->verified);
+    json_bool(j, "cleared", bots->cleared);
+    json_bool(j, "attack", bots->attack);
     json_end_object(j);
 }
 
@@ -215,6 +229,7 @@ static struct span write_facts(struct flow *flow, struct text *out, struct span 
     json_text(&j, "config", txn->config->hash);
     put_tls(&j, flow->stream->tls);
     put_geo(&j, txn);
+    put_bots(&j, txn->facts.bots);
     put_words(&j, flow, trail);
     put_decision(&j, flow);
     *body = put_body(&j, flow);

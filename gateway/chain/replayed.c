@@ -12,6 +12,8 @@ struct verdict replayed_word(struct txn *txn, const struct stage_type *stage, en
         txn->facts.user = replayed->user;
         txn->facts.auth = replayed->auth;
     }
+    if (replayed->has_bots && strcmp(stage->name, "bots") == 0)
+        txn->facts.bots = &replayed->bots;
     for (unsigned i = 0; i < replayed->word_count; i++) {
         const struct replayed_stage *word = &replayed->words[i];
         if (strcmp(word->stage, stage->name) != 0 ||

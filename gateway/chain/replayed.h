@@ -6,6 +6,7 @@
 #ifndef SALLYPORT_CHAIN_REPLAYED_H
 #define SALLYPORT_CHAIN_REPLAYED_H
 
+#include "gateway/audit/record_bots.h"
 #include "gateway/chain/geo.h"
 #include "gateway/chain/stage.h"
 
@@ -20,8 +21,9 @@ struct replayed {
     unsigned word_count;
     const char *route;      /* name, or "" */
     struct span user, auth; /* who, and which stage said so; empty: nobody */
-    bool has_geo;
+    bool has_geo, has_bots;
     struct geo geo;
+    struct bots_told bots;
 };
 
 /* What the stage said then; one that was not asked passes. The user is known again, when it was

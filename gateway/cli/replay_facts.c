@@ -64,6 +64,18 @@ static void read_geo(struct replayed *replayed, const json_t *from, struct arena
     copy_code(replayed->geo.continent, text_at(from, "continent"));
 }
 
+static void read_bots(struct replayed *replayed, const json_t *from, struct arena *arena)
+{
+    json_int_t score = json_integer_value(json_object_get(from, "score"));
+    replayed->has_bots = json_is_object(from);
+    replayed->bots =
+        (struct bots_told){ .scored = true,
+                            .score = score >= 0 && score <= 100 ? (int32_t)score : 0,
+                            .verified = span_at(from, "verified", arena),
+                            .cleared = json_is_true(json_object_get(from, "cleared")),
+                            .attack = json_is_true(json_object_get(from, "attack")) };
+}
+
 static bool read_word(struct replayed_stage *word, const json_t *from, int status)
 {
     static const struct {
@@ -126,6 +138,7 @@ bool replay_facts_read(struct replay_facts *facts, const json_t *from,
     if (tls != NULL)
         facts->tls = read_tls(tls, config, facts->same_config, arena);
     read_geo(&facts->replayed, json_object_get(from, "geo"), arena);
+    read_bots(&facts->replayed, json_object_get(from, "bots"), arena);
     int status = (int)json_integer_value(json_object_get(decision, "status"));
     return (tls == NULL || facts->tls != NULL) &&
            read_words(&facts->replayed, json_object_get(from, "words"), status);
