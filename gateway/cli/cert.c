@@ -1,6 +1,7 @@
 /* `sallyport cert list|renew [NAME]`: certificates that the gateway gets by ACME. */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "gateway/cli/control.h"
@@ -38,35 +39,48 @@ static json_t *request_of(const char *action, const char *name)
     return request;
 }
 
-static bool open_still(const json_t *answer)
+/* By its site or a host, as the gateway has it; NULL: all of them. */
+static bool is_named(const json_t *one, const char *name)
+{
+    const json_t *host;
+    size_t i;
+
+    if (name == NULL || strcmp(text_of(one, "site"), name) == 0)
+        return true;
+    json_array_foreach(json_object_get(one, "hosts"), i, host)
+    {
+        if (strcasecmp(json_string_value(host), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_open(const json_t *one)
+{
+    const char *state = text_of(one, "state");
+    return strcmp(state, "ordering") == 0 || strcmp(state, "queued") == 0;
+}
+
+static bool is_failing(const json_t *one)
+{
+    return json_integer_value(json_object_get(one, "failures")) > 0;
+}
+
+static bool any_named(const json_t *answer, const char *name, bool (*is)(const json_t *one))
 {
     const json_t *one;
     size_t i;
 
     json_array_foreach(json_object_get(answer, "certificates"), i, one)
     {
-        const char *state = text_of(one, "state");
-        if (strcmp(state, "ordering") == 0 || strcmp(state, "queued") == 0)
+        if (is_named(one, name) && is(one))
             return true;
     }
     return false;
 }
 
-static bool failing(const json_t *answer)
-{
-    const json_t *one;
-    size_t i;
-
-    json_array_foreach(json_object_get(answer, "certificates"), i, one)
-    {
-        if (json_integer_value(json_object_get(one, "failures")) > 0)
-            return true;
-    }
-    return false;
-}
-
-/* Until nothing is under way; `*answer` is then the list. */
-static int wait_for_orders(const struct arguments *arguments, json_t **answer)
+/* Until none of that name is under way; `*answer` is then the list. */
+static int wait_for_orders(const struct arguments *arguments, const char *name, json_t **answer)
 {
     for (int i = 0; i < WAIT_POLLS; i++) {
         json_decref(*answer);
@@ -74,8 +88,8 @@ static int wait_for_orders(const struct arguments *arguments, json_t **answer)
         int code = control_ask(arguments, request_of("list", NULL), answer);
         if (code != EXIT_GOOD)
             return code;
-        if (!open_still(*answer))
-            return failing(*answer) ? EXIT_TROUBLE : EXIT_GOOD;
+        if (!any_named(*answer, name, is_open))
+            return any_named(*answer, name, is_failing) ? EXIT_TROUBLE : EXIT_GOOD;
         (void)usleep(POLL_US);
     }
     return EXIT_TROUBLE;
@@ -104,7 +118,7 @@ int verb_cert(const struct arguments *arguments)
     }
     bool waited = renew && arguments->values[FLAG_WAIT] != NULL;
     if (waited)
-        code = wait_for_orders(arguments, &answer);
+        code = wait_for_orders(arguments, name, &answer);
     if (answer != NULL && json) {
         (void)json_dumpf(answer, stdout, JSON_COMPACT);
         (void)putchar('\n');
