@@ -313,7 +313,7 @@ bench-limits: ## what a decision of a limit costs, alone and through a redis-ser
 	@tests/bench/limits.sh $(BUILD)/release/bench-limits
 
 bench-auth: ## tokens and sessions, what bad logins cost others, and whether the time of a refusal tells a name
-	@$(MAKE) --no-print-directory deps LIST="run test"
+	@$(MAKE) --no-print-directory deps LIST="run test bench"
 	@$(MAKE) --no-print-directory all $(BUILD)/release/bench-auth VARIANT=release
 	@$(BUILD)/release/bench-auth
 	@SALLYPORT=$(BUILD)/release/sallyport $(PYTHON) tests/bench/logins.py flood
