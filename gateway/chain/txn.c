@@ -45,14 +45,42 @@ void txn_abort(struct txn *txn)
     timer_remove(&txn->worker->loop, &txn->await.deadline);
 }
 
+static bool found_before(const struct txn *txn, struct span rule, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (span_equal(txn->findings[i].rule, rule))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Makes room for the first finding of a rule: the last one of a rule that has others goes. A
+ * hundred odd arguments cannot keep an attack out of the record.
+ */
+static bool make_room(struct txn *txn, struct span rule)
+{
+    if (found_before(txn, rule, txn->finding_count))
+        return false;
+    unsigned i = txn->finding_count;
+    while (i > 0 && !found_before(txn, txn->findings[i - 1].rule, i - 1))
+        i--;
+    if (i == 0)
+        return false;
+    memmove(&txn->findings[i - 1], &txn->findings[i],
+            (txn->finding_count - i) * sizeof(*txn->findings));
+    txn->finding_count--;
+    return true;
+}
+
 void txn_find(struct txn *txn, const struct finding *finding)
 {
     if (txn->findings == NULL)
         txn->findings = arena_alloc(txn->arena, FINDINGS_MAX * sizeof(*txn->findings));
-    if (txn->findings == NULL || txn->finding_count == FINDINGS_MAX) {
-        txn->findings_dropped++;
+    bool full = txn->findings == NULL || txn->finding_count == FINDINGS_MAX;
+    txn->findings_dropped += full;
+    if (txn->findings == NULL || (full && !make_room(txn, finding->rule)))
         return;
-    }
     txn->findings[txn->finding_count++] = *finding;
 }
 

@@ -324,6 +324,19 @@ static void test_facts_and_findings(void **state)
         txn_find(&txn, &finding);
     assert_int_equal(txn.finding_count, FINDINGS_MAX);
     assert_int_equal(txn.findings_dropped, 3);
+    /* Each rule has a place, whatever others fill the record with. */
+    static char names[FINDINGS_MAX][8];
+    for (unsigned i = 0; i < FINDINGS_MAX; i++) {
+        snprintf(names[i], sizeof(names[i]), "%u", i + 2);
+        finding.rule = span_text(names[i]);
+        txn_find(&txn, &finding);
+        txn_find(&txn, &finding);
+    }
+    assert_int_equal(txn.finding_count, FINDINGS_MAX);
+    assert_int_equal(txn.findings_dropped, 3 + 2 * FINDINGS_MAX);
+    for (unsigned i = 0; i < FINDINGS_MAX; i++)
+        assert_true(
+            span_equal(txn.findings[i].rule, i == 0 ? SPAN("1") : span_text(names[i - 1])));
     assert_int_equal(txn_id(&txn).len, 36);
 }
 
