@@ -93,7 +93,7 @@ static bool add_file(const struct reference *ref, const char *path)
     if (why == NULL && span_index(file.text, '\0') >= 0)
         why = "it holds a NUL byte";
     if (why != NULL)
-        return fail(ref, DIAG_FILE, "cannot read ", span_text(path), ": ", why);
+        return fail(ref, DIAG_FILE, "cannot read ", span_text(path), "", why);
     if ((file.stat.st_mode & S_IROTH) != 0)
         ref->node->exposed = true;
     text_add(ref->out, without_newline(file.text));
