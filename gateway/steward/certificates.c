@@ -338,7 +338,7 @@ void order_failed(struct certificates *all, const char *why, int64_t retry_after
     one->tries.why[text.len] = '\0';
     int64_t wait =
         acme_backoff(all->settings->retry_s, one->tries.failures, retry_after_s, dice());
-    one->tries.next_s = now + wait;
+    one->tries.next_s = now + wait + (retry_after_s > 0); /* `now` is rounded down */
     one->asked = false;
     one->failed++;
     (void)acme_tries_write(all->folder, one->file, &one->tries);
