@@ -208,6 +208,21 @@ void circuit_leave(struct circuit_pass *owed, uint64_t now_ms, enum circuit_outc
         open_it(pass.circuit, CIRCUIT_CLOSED, now_ms);
 }
 
+void circuit_answered(struct circuit_pass *pass, uint64_t now_ms, int status)
+{
+    bool bad = pass->conf != NULL && status >= (int)pass->conf->bad_from &&
+               status <= (int)pass->conf->bad_to;
+
+    circuit_leave(pass, now_ms, bad ? CIRCUIT_BAD : CIRCUIT_GOOD);
+}
+
+void circuit_failed(struct circuit_pass *pass, uint64_t now_ms, enum err err)
+{
+    bool asked = err != ERR_BUSY && err != ERR_MEMORY && err != ERR_LIMIT;
+
+    circuit_leave(pass, now_ms, asked ? CIRCUIT_BAD : CIRCUIT_NOTHING);
+}
+
 uint64_t circuit_wait_s(const struct circuit_conf *conf, const struct circuit *circuit,
                         uint64_t now_ms)
 {

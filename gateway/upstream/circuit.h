@@ -58,6 +58,9 @@ MUST_USE bool circuit_enter(const struct circuit_conf *conf, struct circuit *cir
                             uint64_t now_ms, struct circuit_pass *pass);
 /* How it ended, once; further calls do nothing. */
 void circuit_leave(struct circuit_pass *pass, uint64_t now_ms, enum circuit_outcome outcome);
+void circuit_answered(struct circuit_pass *pass, uint64_t now_ms, int status);
+/* Who had no room or no memory has not asked: that says nothing. */
+void circuit_failed(struct circuit_pass *pass, uint64_t now_ms, enum err err);
 /* Until it is tried again, in seconds and at least 1. */
 uint64_t circuit_wait_s(const struct circuit_conf *conf, const struct circuit *circuit,
                         uint64_t now_ms);

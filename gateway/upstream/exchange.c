@@ -113,15 +113,9 @@ void exchanges_wake(struct upstream_local *upstream)
     loop_post(&upstream->worker->loop, &upstream->wake);
 }
 
-static void owe(struct exchange *x, enum circuit_outcome outcome)
-{
-    if (x->pass.circuit != NULL)
-        circuit_leave(&x->pass, clock_ms(&x->worker->loop.clock), outcome);
-}
-
 static void let_go(struct exchange *x)
 {
-    owe(x, CIRCUIT_NOTHING); /* unless it has been told before how it ended */
+    circuit_leave(&x->pass, clock_ms(&x->worker->loop.clock), CIRCUIT_NOTHING);
     unqueue(x);
     timer_remove(&x->worker->loop, &x->timer);
     task_cancel(&x->task);
@@ -138,9 +132,7 @@ static void fail_with(struct exchange *x, enum err err)
     if (x->conn != NULL)
         pool_close(x->conn);
     x->conn = NULL;
-    /* Who had no room or no memory has not asked. */
-    bool asked = err != ERR_BUSY && err != ERR_MEMORY && err != ERR_LIMIT;
-    owe(x, asked ? CIRCUIT_BAD : CIRCUIT_NOTHING);
+    circuit_failed(&x->pass, clock_ms(&x->worker->loop.clock), err);
     let_go(x);
     x->events->error(x, err);
 }
@@ -306,14 +298,6 @@ static bool answer_is_bad(const struct exchange *x)
     return conf->bad_from > 0 && status >= conf->bad_from && status <= conf->bad_to;
 }
 
-static bool circuit_is_hit(const struct exchange *x)
-{
-    const struct circuit_conf *conf = x->pass.conf;
-    uint32_t status = (uint32_t)x->rsp.status;
-
-    return conf != NULL && status >= conf->bad_from && status <= conf->bad_to;
-}
-
 /* The answer is complete. What follows it on the connection, nobody asked for. */
 static void finish(struct exchange *x, bool more)
 {
@@ -371,7 +355,7 @@ static bool take_head(struct exchange *x, struct span *input)
     }
     if (!answer_is_bad(x))
         server_answers(x->server);
-    owe(x, circuit_is_hit(x) ? CIRCUIT_BAD : CIRCUIT_GOOD);
+    circuit_answered(&x->pass, clock_ms(&x->worker->loop.clock), x->rsp.status);
     x->events->head(x);
     return true;
 }

@@ -38,14 +38,14 @@ def gateway():
 def test_files_come_change_and_go(gateway):
     assert says(gateway, "a.test") == "one"
     put(gateway, "conf.d/b.yaml", {"sites": [site("b.test", "two")]})
-    eventually(lambda: says(gateway, "b.test") == "two", what="a file that has come")
+    eventually(lambda: says(gateway, "b.test") == "two", 60, "a file that has come")
     put(gateway, "conf.d/b.yaml", {"sites": [site("b.test", "three")]})
-    eventually(lambda: says(gateway, "b.test") == "three", what="a file that has changed")
+    eventually(lambda: says(gateway, "b.test") == "three", 60, "a file that has changed")
     assert says(gateway, "a.test") == "one"
     os.unlink(os.path.join(gateway.folder, "conf.d/b.yaml"))
-    eventually(lambda: "no-site" in (says(gateway, "b.test") or "no-site"), what="a file that is gone")
+    eventually(lambda: "no-site" in (says(gateway, "b.test") or "no-site"), 60, "a file that is gone")
     gateway.configure({**plain(None), "include": "conf.d/*.yaml", "sites": [site("a.test", "four")]})
-    eventually(lambda: says(gateway, "a.test") == "four", what="the main file")
+    eventually(lambda: says(gateway, "a.test") == "four", 60, "the main file")
 
 
 def test_a_bad_state_is_tried_once_and_left_behind(gateway):
@@ -53,13 +53,13 @@ def test_a_bad_state_is_tried_once_and_left_behind(gateway):
 
     def refused():
         return sum("configuration refused" in line for line in gateway.stderr)
-    eventually(lambda: refused() == 1, what="the refusal")
+    eventually(lambda: refused() == 1, 60, "the refusal")
     looks = len(gateway.stderr)
     put(gateway, "conf.d/c.yaml", {"sites": [site("c.test", "c")]})  # still bad, but another state
-    eventually(lambda: refused() == 2, what="another refusal")
+    eventually(lambda: refused() == 2, 60, "another refusal")
     assert looks and says(gateway, "a.test") == "one"
     put(gateway, "conf.d/b.yaml", {"sites": [site("b.test", "good")]})
-    eventually(lambda: says(gateway, "b.test") == "good" and says(gateway, "c.test") == "c", what="the good one")
+    eventually(lambda: says(gateway, "b.test") == "good" and says(gateway, "c.test") == "c", 60, "the good one")
     assert refused() == 2
 
 

@@ -169,6 +169,30 @@ static void what_was_begun_before_says_nothing(void **state)
     assert_int_equal(circuit.state, CIRCUIT_OPEN);
 }
 
+static void answers_and_errors_are_told_apart(void **state)
+{
+    struct circuit circuit = { .key = 1 };
+    struct circuit_pass pass;
+
+    (void)state;
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        assert_true(lets_through(&circuit, begin_ms, &pass));
+        circuit_failed(&pass, begin_ms, ERR_BUSY);
+        assert_true(lets_through(&circuit, begin_ms, &pass));
+        circuit_answered(&pass, begin_ms, i % 2 == 0 ? 499 : 600);
+    }
+    assert_int_equal(circuit.state, CIRCUIT_CLOSED);
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        assert_int_equal(circuit.state, CIRCUIT_CLOSED);
+        assert_true(lets_through(&circuit, begin_ms, &pass));
+        if (i % 2 == 0)
+            circuit_failed(&pass, begin_ms, ERR_TIMEOUT);
+        else
+            circuit_answered(&pass, begin_ms, i % 4 == 1 ? 500 : 599);
+    }
+    assert_int_equal(circuit.state, CIRCUIT_OPEN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +204,7 @@ int main(void)
         cmocka_unit_test(a_trial_that_fails_opens_it_again),
         cmocka_unit_test(trials_that_never_end_are_not_waited_for),
         cmocka_unit_test(what_was_begun_before_says_nothing),
+        cmocka_unit_test(answers_and_errors_are_told_apart),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
