@@ -59,7 +59,7 @@ const struct verb verbs[] = {
                    "how far back the audit log is read for that: 7d if not given" } },
       .run = verb_reload },
     { .name = "upgrade",
-      .summary = "Become the version of the program that is installed now; the old one serves "
+      .summary = "Become the program that is installed now; the old one serves "
                  "on if that cannot take over.",
       .flags = { CONFIG,
                  CONTROL,
