@@ -417,7 +417,8 @@ enum err upstream_open(struct upstream *upstream, const struct upstream_conf *co
         .health = conf->health,
         .breaker = conf->breaker,
     };
-    if (!health_status_parse(conf->breaker.status, &upstream->breaker.bad_from,
+    if (conf->breaker.status.len > 0 &&
+        !health_status_parse(conf->breaker.status, &upstream->breaker.bad_from,
                              &upstream->breaker.bad_to))
         return ERR_CONFIG; /* complained about already */
     if (conf->passive.status.len > 0 &&
