@@ -220,9 +220,8 @@ const struct verb verbs[] = {
       .run = verb_sessions },
     { .name = "cert",
       .operands = "list|renew [NAME]",
-      .summary =
-          "Certificates that are got by ACME: how they stand; gets them anew now, all or "
-          "those of a site or host.",
+      .summary = "Certificates that are got by ACME: how they stand; gets them anew now, all "
+                 "or those of a name.",
       .flags = { CONFIG,
                  CONTROL,
                  OUTPUT,

@@ -4,6 +4,7 @@ A behaviour is bytes (sent as the answer as they are), or a function (exchange) 
 connection what it likes. Behaviours queued by `script` are used up first, then `default`.
 """
 import os
+import select
 import socket
 import ssl
 import threading
@@ -94,7 +95,21 @@ class Origin:
             self.queue.extend(behaviours)
         return self
 
+    def _behind(self):
+        """Whether something that was sent to us is still unread."""
+        with self.lock:
+            files = [self.listener, *self.open]
+        try:
+            return bool(select.select(files, [], [], 0)[0])
+        except (OSError, ValueError):
+            return True  # one was closed just now
+
     def forget(self):
+        """What comes later belongs to the next test; what was sent by now does not."""
+        end, quiet = time.monotonic() + 0.2, 0
+        while quiet < 2 and time.monotonic() < end:
+            quiet = 0 if self._behind() else quiet + 1
+            time.sleep(0.001)
         with self.lock:
             self.exchanges, self.heads, self.queue = [], [], []
             self.bytes_seen = self.garbled = 0
