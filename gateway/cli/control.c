@@ -88,9 +88,8 @@ static json_t *ask_once(const struct sockaddr_un *name, const char *line)
 }
 
 /* A steward that was just replaced by another generation's. */
-static bool ask_again(const json_t *answer)
+static bool is_again(const char *error)
 {
-    const char *error = json_string_value(json_object_get(answer, "error"));
     return error != NULL && strcmp(error, "again") == 0;
 }
 
@@ -106,7 +105,7 @@ int control_ask(const struct arguments *arguments, json_t *request, json_t **ans
     }
     for (int i = 0; i < TRIES; i++) {
         *answer = ask_once(&name, line);
-        if (*answer == NULL || !ask_again(*answer))
+        if (*answer == NULL || !is_again(json_string_value(json_object_get(*answer, "error"))))
             break;
         json_decref(*answer);
         *answer = NULL;
@@ -126,7 +125,9 @@ int control_tell(json_t *answer, bool json, void (*print)(const json_t *answer))
     } else if (good) {
         print(answer);
     } else {
-        (void)usage_error("%s", error != NULL ? error : "refused");
+        (void)usage_error("%s", is_again(error) ? "the master does not answer"
+                                : error != NULL ? error
+                                                : "refused");
     }
     json_decref(answer);
     return good ? EXIT_GOOD : EXIT_TROUBLE;

@@ -115,7 +115,7 @@ static void ask_and_wait(struct client *client, const json_t *request, enum mess
     struct steward *steward = client->steward;
     uint32_t cookie = ++steward->last_cookie;
     if (!steward_ask_master(steward, kind, cookie)) {
-        answer_error(client, "the master does not answer");
+        answer_error(client, "again"); /* another generation's steward has taken over */
         return;
     }
     if (!json_is_true(json_object_get(request, "wait"))) {
@@ -143,7 +143,7 @@ static void do_stop(struct client *client, const json_t *request)
     if (steward_ask_master(client->steward, MESSAGE_STOP, 0))
         answer_ok(client);
     else
-        answer_error(client, "the master does not answer");
+        answer_error(client, "again");
 }
 
 /* Watched files are looked at now, and not when the next event tells of them. */
