@@ -199,6 +199,22 @@ class Sallyport:
     # ---- life ------------------------------------------------------------------------------------
 
     def start(self):
+        """A port that was chosen beforehand may be somebody else's for a moment."""
+        for attempt in range(5):
+            if self._start():
+                break
+            said = "".join(self.stderr[-60:])
+            assert "Address already in use" in said and attempt < 4, "no ready line; standard error:\n" + said
+            self.process.wait(20)
+            self.stderr.clear()
+            time.sleep(1)
+        self.said = [word.split("=", 1) for word in self.ready_line.split()[1:]]
+        for key, value in self.said:
+            if key in ("http", "https"):
+                self.ports.setdefault(key, []).extend(int(one.rsplit(":", 1)[1]) for one in value.split(","))
+        self.pid = int(dict(self.said)["pid"])
+
+    def _start(self):
         self.began = time.time()
         lent = [sys.executable, "-c", ACTIVATE, *[str(s.fileno()) for s in self.sockets], "--"] if self.sockets else []
         self.process = subprocess.Popen([*lent, self.binary, *self.arguments], cwd=self.folder, env=self.environment,
@@ -221,13 +237,7 @@ class Sallyport:
 
         for target in (read_out, read_err):
             threading.Thread(target=target, daemon=True).start()
-        assert ready.wait(START_SECONDS) and self.ready_line, \
-            "no ready line; standard error:\n" + "".join(self.stderr[-60:])
-        self.said = [word.split("=", 1) for word in self.ready_line.split()[1:]]
-        for key, value in self.said:
-            if key in ("http", "https"):
-                self.ports.setdefault(key, []).extend(int(one.rsplit(":", 1)[1]) for one in value.split(","))
-        self.pid = int(dict(self.said)["pid"])
+        return ready.wait(START_SECONDS) and self.ready_line
 
     def stop(self, seconds=10.0):
         if self.process is None:
