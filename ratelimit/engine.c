@@ -15,6 +15,7 @@
 #include "gateway/chain/reply.h"
 #include "gateway/store/slots.h"
 #include "ratelimit/exact.h"
+#include "ratelimit/holds.h"
 #include "ratelimit/lease.h"
 #include "ratelimit/limit.h"
 
@@ -38,6 +39,7 @@ static struct gcra share_of(const struct limit_item *item, unsigned nodes)
     if (__builtin_mul_overflow(share.interval_ns, nodes, &share.interval_ns) ||
         __builtin_mul_overflow(share.interval_ns, burst, &span) || span > GCRA_SPAN_MAX_NS)
         return limit->gcra;
+    share.most_ns += span - share.tolerance_ns;
     share.tolerance_ns = span;
     return share;
 }
@@ -47,11 +49,20 @@ struct counting {
     const struct rate_limits *conf;
     struct call *c;
     unsigned nodes; /* above 1: the store is gone, and exact ones are shares */
+    bool asking;    /* the store is to be asked */
 };
 
 static struct gcra gcra_of(const struct counting *by, const struct limit_item *item)
 {
     return item->limit->exact ? share_of(item, by->nodes) : item->limit->gcra;
+}
+
+static uint64_t slots_of(const struct counting *by, const struct limit_item *item)
+{
+    uint64_t share = item->limit->burst / by->nodes;
+    if (!item->limit->exact || by->nodes <= 1)
+        return item->limit->burst;
+    return share > 0 ? share : 1;
 }
 
 /* Until the same would pass: of a quota, the end of its window. */
@@ -110,8 +121,27 @@ static struct lease *lease_for(const struct counting *by, const struct limit_ite
 /* Of a leased key that has just been refused, while the store counts. */
 static uint64_t pause_of(const struct counting *by, const struct limit_item *item)
 {
-    const struct lease *lease = by->nodes == 1 ? lease_for(by, item) : NULL;
+    const struct lease *lease = by->asking ? lease_for(by, item) : NULL;
     return lease != NULL ? lease_pause_ns(lease, item->now) : 0;
+}
+
+/*
+ * What refuses without a question to the store. Not a penalty, which is the store's to take;
+ * and now and then a spent quota is asked for, for it may have been reset.
+ */
+static bool is_known(const struct limit_item *item)
+{
+    const struct limit *limit = item->limit;
+    if (limit->shadow || item->covered)
+        return false;
+    return !limit->exact || limit->rule->penalty == 0;
+}
+
+static bool asks_again(const struct counting *by, const struct limit_item *item)
+{
+    struct exact *exact = by->c->txn->worker->exact;
+    return item->limit->exact && item->limit->kind == KIND_QUOTA && by->asking &&
+           exact_recheck(exact, &item->key, by->c->txn->clock->mono_ns);
 }
 
 /* The limits that would refuse, as far as is known here. Takes nothing. */
@@ -121,19 +151,17 @@ static struct limit_answer look(const struct counting *by, const struct limits_s
     for (unsigned i = 0; i < state->count; i++) {
         const struct limit_item *item = &state->items[i];
         struct gcra gcra = gcra_of(by, item);
-        /* A penalty is the store's to take, so it is asked in any case. */
-        if (item->limit->shadow || item->covered ||
-            (item->limit->exact && item->limit->rule->penalty > 0))
+        if (!is_known(item))
             continue;
         if (item->limit->kind == KIND_SLOTS) {
-            if (!slots_free(by->conf, item))
+            if (!slots_free(by->conf, item, slots_of(by, item)))
                 worst(by, &answer, item, 0, 0);
             continue;
         }
         uint64_t tat = tats_get(limit_table(by->conf, item->limit), item->key);
         struct gcra_answer said = gcra_ask(&gcra, tat, item->now, cost_ns(item, &gcra));
         uint64_t pause_ns = pause_of(by, item);
-        if (!said.allowed || pause_ns > 0)
+        if ((!said.allowed && !asks_again(by, item)) || pause_ns > 0)
             worst(by, &answer, item, said.wait_ns > pause_ns ? said.wait_ns : pause_ns,
                   said.remaining);
     }
@@ -146,8 +174,8 @@ static void punish(const struct counting *by, const struct limits_state *state,
     for (unsigned i = 0; i < state->count; i++) {
         const struct limit_item *item = &state->items[i];
         if (item->limit == denier && denier->rule->penalty > 0)
-            tats_charge(limit_table(by->conf, denier), item->key, &denier->gcra, item->now,
-                        (uint64_t)denier->rule->penalty * denier->gcra.interval_ns);
+            tats_charge(limit_table(by->conf, denier), item->key, denier->gcra.tolerance_ns,
+                        item->now, (uint64_t)denier->rule->penalty * denier->gcra.interval_ns);
     }
 }
 
@@ -164,12 +192,31 @@ static void refund(const struct counting *by, const struct limits_state *state, 
     }
 }
 
+/*
+ * What a shared key's requests hold stands on this node, too: it is what the node goes on from
+ * when the store is gone, and what the store is told of when it is back.
+ */
+static enum err take_slot(const struct counting *by, const struct limit_item *item)
+{
+    struct txn *txn = by->c->txn;
+    TRY(slots_take(by->c->local, by->conf, item, slots_of(by, item), txn));
+    if (!item->limit->exact || txn->worker->exact == NULL)
+        return OK;
+    struct hold *hold =
+        hold_use(exact_holds(txn->worker->exact), item->lane, item->shared, item->limit->burst);
+    if (hold == NULL)
+        return OK;
+    hold_take(hold, txn->arena);
+    hold_leave(hold);
+    return OK;
+}
+
 /* OK with `said` filled in, or an error: then it cannot be told. */
 static enum err take_one(const struct counting *by, const struct limit_item *item,
                          struct gcra_answer *said)
 {
     if (item->limit->kind == KIND_SLOTS) {
-        enum err err = slots_take(by->c->local, by->conf, item, by->c->txn);
+        enum err err = take_slot(by, item);
         *said = (struct gcra_answer){ .allowed = err == OK };
         return err == ERR_LIMIT ? OK : err;
     }
@@ -182,6 +229,15 @@ static enum err take_one(const struct counting *by, const struct limit_item *ite
     return err;
 }
 
+/* The store has granted it; that none seems to be free here is no objection. */
+static void note_slot(const struct counting *by, const struct limit_item *item)
+{
+    if (item->limit->kind != KIND_SLOTS || item->limit->shadow)
+        return;
+    enum err err = slots_take(by->c->local, by->conf, item, item->limit->burst, by->c->txn);
+    (void)err;
+}
+
 /*
  * Takes of every limit that counts here. `exact`: the shared ones too, for the store is gone.
  */
@@ -191,8 +247,10 @@ static struct verdict take(const struct counting *by, const struct limits_state 
     for (unsigned i = 0; i < state->count; i++) {
         const struct limit_item *item = &state->items[i];
         struct gcra_answer said;
-        if (item->limit->exact && !exact)
+        if (item->limit->exact && !exact) {
+            note_slot(by, item);
             continue;
+        }
         enum err err = take_one(by, item, &said);
         if (err == OK && said.allowed)
             continue;
@@ -260,21 +318,36 @@ static struct verdict decide_without_store(struct call *c, struct limits_state *
     return noted(&by, state, decide_here(&by, state), COUNTED_FALLBACK);
 }
 
-/* The store's word on one key: what is left, as the limit has it. */
-static uint64_t left_units(const struct limit *limit, uint64_t ahead)
+/* The store's word on one key: what is taken, as the limit has it. */
+static uint64_t used_units(const struct limit *limit, uint64_t ahead)
+{
+    return limit->kind == KIND_QUOTA ? ahead & ((UINT64_C(1) << TURN_BITS) - 1) : ahead;
+}
+
+static uint64_t left_units(const struct limit *limit, uint64_t used)
 {
     uint64_t tolerance = limit->burst * limit->interval_units;
-    return ahead < tolerance ? tolerance - ahead : 0;
+    return used < tolerance ? tolerance - used : 0;
+}
+
+static uint64_t owed_units(const struct limit *limit, uint64_t used)
+{
+    uint64_t tolerance = limit->burst * limit->interval_units;
+    return used > tolerance ? used - tolerance : 0;
 }
 
 static void remember(const struct counting *by, const struct limit_item *item, uint64_t sent_ns,
                      uint64_t ahead)
 {
     const struct limit *limit = item->limit;
-    uint64_t taken = ahead * limit->unit;
-    uint64_t from = limit->kind == KIND_QUOTA ? item->now : sent_ns;
-    if (taken > limit->gcra.tolerance_ns)
-        taken = limit->gcra.tolerance_ns;
+    uint64_t taken = used_units(limit, ahead) * limit->unit, from = sent_ns;
+    if (limit->kind == KIND_SLOTS)
+        return; /* who holds them stands there */
+    if (limit->kind == KIND_QUOTA)
+        from = quota_clock(item->ends_s) +
+               ((ahead >> TURN_BITS & QUOTA_TURN_MAX) << QUOTA_USED_BITS);
+    if (taken > limit->gcra.most_ns)
+        taken = limit->gcra.most_ns;
     tats_store(limit_table(by->conf, limit), item->key, from + taken, item->now);
 }
 
@@ -292,6 +365,12 @@ static void keep_lease(const struct counting *by, const struct limit_item *item,
         lease_refused(lease, item->limit->gcra.tolerance_ns, now_ns);
 }
 
+/* A request takes one slot, whatever it costs. */
+static uint64_t step_of(const struct limit_item *item)
+{
+    return item->limit->kind == KIND_SLOTS ? 1 : item->cost * item->limit->interval_units;
+}
+
 static struct limit_answer read_answer(const struct counting *by,
                                        const struct limits_state *state,
                                        const struct exact_answer *said)
@@ -304,8 +383,8 @@ static struct limit_answer read_answer(const struct counting *by,
         const struct limit *limit = item->limit;
         if (!limit->exact || item->covered)
             continue;
-        uint64_t ahead = said->items[at].ahead, left = left_units(limit, ahead);
-        uint64_t step = item->cost * limit->interval_units;
+        uint64_t ahead = said->items[at].ahead, used = used_units(limit, ahead);
+        uint64_t step = step_of(item), left = left_units(limit, used);
         bool taken = said->items[at++].taken;
         remember(by, item, said->sent_ns, ahead);
         keep_lease(by, item, said);
@@ -317,7 +396,8 @@ static struct limit_answer read_answer(const struct counting *by,
         if (first == NULL)
             first = item;
         if (!said->granted && left < step)
-            worst(by, &answer, item, (step - left) * limit->unit, left / limit->interval_units);
+            worst(by, &answer, item, (step + owed_units(limit, used) - left) * limit->unit,
+                  left / limit->interval_units);
     }
     if (!said->granted && answer.limit == NULL && first != NULL)
         worst(by, &answer, first, first->limit->gcra.interval_ns, 0); /* just free again */
@@ -378,32 +458,39 @@ static struct verdict on_answer(struct call *c)
  * older by the time of the way, and each question would take that much of the limit. A window
  * has no clock, and loses nothing.
  */
-static bool tells_floor(const struct counting *by, const struct limit_item *item)
+static uint64_t floor_of(const struct counting *by, const struct limit_item *item)
 {
     const struct limit *limit = item->limit;
     uint64_t back_ns = exact_back_ns(by->c->txn->worker->exact, item->lane);
-    return limit->kind == KIND_QUOTA ||
-           (back_ns > 0 && item->now < back_ns + limit->gcra.tolerance_ns);
+    if (limit->kind == KIND_RATE &&
+        (back_ns == 0 || item->now >= back_ns + limit->gcra.most_ns))
+        return 0;
+    uint64_t tat = tats_get(limit_table(by->conf, limit), item->key);
+    uint64_t ahead = tat > item->now ? tat - item->now : 0;
+    if (ahead > limit->gcra.most_ns)
+        ahead = limit->gcra.most_ns;
+    if (limit->kind == KIND_QUOTA)
+        ahead += (item->now >> QUOTA_USED_BITS & QUOTA_TURN_MAX) << TURN_BITS;
+    return ahead / limit->unit;
 }
 
 static void fill_exact(const struct counting *by, const struct limit_item *item,
                        struct exact_item *into)
 {
     const struct limit *limit = item->limit;
-    uint64_t tat = tats_get(limit_table(by->conf, limit), item->key);
-    uint64_t floor = 0;
-    if (tells_floor(by, item) && tat > item->now)
-        floor = (tat - item->now) / limit->unit;
     int64_t wall_s = (int64_t)(by->c->txn->clock->wall_us / 1000000);
-    *into =
-        (struct exact_item){ .step = item->cost * limit->interval_units,
-                             .tolerance = limit->burst * limit->interval_units,
-                             .penalty = (uint64_t)limit->rule->penalty * limit->interval_units,
-                             .shadow = limit->shadow };
+    *into = (struct exact_item){ .step = step_of(item),
+                                 .tolerance = limit->burst * limit->interval_units,
+                                 .shadow = limit->shadow };
     memcpy(into->name, item->shared, sizeof(into->name));
-    into->floor = floor < into->tolerance ? floor : into->tolerance;
+    into->slots = limit->kind == KIND_SLOTS;
+    if (into->slots)
+        return;
+    into->most = (limit->burst + limit->debt) * limit->interval_units;
+    into->penalty = (uint64_t)limit->rule->penalty * limit->interval_units;
+    into->floor = floor_of(by, item);
     if (limit->kind == KIND_QUOTA)
-        into->expires_s = (uint64_t)(item->ends_s - wall_s) + 60;
+        into->expires_s = (uint64_t)(item->ends_s > wall_s ? item->ends_s - wall_s : 0) + 60;
 }
 
 /* Tokens in advance are asked for only where they are of every key in the question. */
@@ -448,16 +535,16 @@ static void remember_later(struct call *c, const struct limits_state *state)
     }
 }
 
-/* More than a full burst or quota is not owed: who was let in once comes in again some day. */
+/* More than `debt` is not owed: who was let in once comes in again some day. */
 static void charge(const struct counting *by, const struct limit_item *item, uint64_t cost)
 {
     const struct limit *limit = item->limit;
     struct exact *exact = by->c->txn->worker->exact;
     struct exact_item shared;
-    uint64_t most = limit->burst;
+    uint64_t most = limit->burst + limit->debt;
     cost = cost < most ? cost : most;
     if (!limit->exact || !exact_usable(exact, item->lane)) {
-        tats_charge(limit_table(by->conf, limit), item->key, &limit->gcra, item->now,
+        tats_charge(limit_table(by->conf, limit), item->key, limit->gcra.most_ns, item->now,
                     cost * limit->gcra.interval_ns);
         return;
     }
@@ -506,6 +593,7 @@ struct verdict limits_ask(struct call *c, enum key_stage stage)
         return noted(&by, state, decide_here(&by, state), COUNTED_LOCAL);
     if (!exact_usable(c->txn->worker->exact, state->lane))
         return decide_without_store(c, state);
+    by.asking = true;
     cover(&by, state);
     struct limit_answer known = look(&by, state);
     if (known.limit != NULL) {

@@ -6,12 +6,12 @@
 #include "ratelimit/exact.h"
 
 #include <openssl/evp.h>
-#include <sodium.h>
 #include <stdlib.h>
 
 #include "gateway/base/siphash.h"
 #include "gateway/chain/txn.h"
 #include "gateway/store/keyspace.h"
+#include "ratelimit/holds.h"
 #include "ratelimit/lease.h"
 
 enum {
@@ -21,8 +21,8 @@ enum {
     GROUPS_MAX = 256,
     KEYS_MAX = 1024,
     HASH_SLOTS = 1024,
-    KEY_TEXT_MAX = 64,
     NAMED_SLOTS = 8192,
+    RECHECKS = 1024,
 };
 
 struct ask {
@@ -67,18 +67,18 @@ struct exact {
     struct ask *free;
     unsigned asks;
     struct lane lanes[EXACT_LANES];
-    unsigned lane_count;
-    struct siphash_key lane_key; /* the same on all nodes */
-    crypto_auth_hmacsha256_state hmac;
+    struct exact_names names;
     struct named {
         struct cell_key local;
         char name[EXACT_NAME_BYTES];
     } named[NAMED_SLOTS]; /* of the last keys, for a MAC takes most of a question's time */
+    uint64_t rechecked_ns[RECHECKS];
     struct leases leases;
+    struct holds holds;
     char sha[41];
     /* what a call is put together from */
     struct span argv[3 + KEYS_MAX + GROUPS_MAX];
-    char names[KEYS_MAX][KEY_TEXT_MAX];
+    char texts[KEYS_MAX][EXACT_KEY_TEXT_MAX];
     char packed[GROUPS_MAX * EXACT_PACKED_HEAD + KEYS_MAX * EXACT_PACKED_ITEM];
     struct exact_group shape[GROUPS_MAX];
 };
@@ -115,8 +115,9 @@ static bool same_question(const struct ask *ask, const struct exact_item *items,
     for (unsigned i = 0; i < count; i++) {
         const struct exact_item *a = &ask->items[i], *b = &items[i];
         if (memcmp(a->name, b->name, sizeof(a->name)) != 0 || a->step != b->step ||
-            a->tolerance != b->tolerance || a->penalty != b->penalty ||
-            a->expires_s != b->expires_s || a->shadow != b->shadow || a->charge != b->charge)
+            a->tolerance != b->tolerance || a->penalty != b->penalty || a->most != b->most ||
+            a->expires_s != b->expires_s || a->shadow != b->shadow || a->charge != b->charge ||
+            a->slots != b->slots || a->tell != b->tell)
             return false;
     }
     return true;
@@ -167,11 +168,28 @@ static void follow(struct ask *leader, struct ask *ask)
 
 /* ---- answers ---- */
 
+static void leave_holds(const struct ask *ask)
+{
+    for (unsigned i = 0; i < ask->count; i++)
+        if (ask->items[i].hold != NULL)
+            hold_leave(ask->items[i].hold);
+}
+
+/* What was on its way has an answer, or will have none. */
+static void land(const struct batch *batch)
+{
+    for (const struct ask *ask = batch->groups; ask != NULL; ask = ask->next)
+        for (unsigned i = 0; i < ask->count; i++)
+            if (ask->items[i].hold != NULL)
+                hold_landed(ask->items[i].hold);
+}
+
 static void fail_group(struct ask *leader, enum err err)
 {
     struct worker *worker = leader->exact->worker;
     for (struct ask *ask = leader, *next; ask != NULL; ask = next) {
         next = ask->peers;
+        leave_holds(ask);
         op_finish(&ask->op, worker, err, NULL);
     }
 }
@@ -188,11 +206,25 @@ struct advance {
     uint64_t extra, sent_ns;
 };
 
+/* Slots are the waiter's from here on, also when it is gone before it reads of them. */
+static void take_slots(const struct ask *ask, uint64_t rank, const struct redis_value *group,
+                       struct arena *arena)
+{
+    for (unsigned i = 0; i < ask->count; i++) {
+        const struct exact_item *item = &ask->items[i];
+        uint64_t passed = (uint64_t)(item->shadow ? group[1 + 2 * i] : group[0]).integer;
+        if (item->slots && !item->tell && rank < passed)
+            hold_take(item->hold, arena);
+    }
+    leave_holds(ask);
+}
+
 static void answer_one(struct ask *ask, uint64_t rank, const struct redis_value *group,
                        struct advance advance)
 {
     struct arena *arena = op_arena(&ask->op);
     struct exact_answer *answer = NULL;
+    take_slots(ask, rank, group, arena);
     size_t size = sizeof(*answer) + ask->count * sizeof(answer->items[0]);
     if (arena != NULL)
         answer = arena_zero(arena, 1, size);
@@ -285,6 +317,7 @@ static void on_reply(struct redis_call *call, enum err err, const struct redis_v
     struct exact *exact = batch->exact;
     struct lane *lane = batch->lane;
     bool fits = err == OK && reply_fits(exact, batch, value);
+    land(batch);
     if (err == OK && !fits && detour(batch, value)) {
         send_batch(batch);
         if (!batch->busy && lane->waiting != NULL)
@@ -311,25 +344,20 @@ static void on_asking(struct redis_call *call, enum err err, const struct redis_
     (void)value;
 }
 
-/* sallyport:l:NAME, and in a Cluster sallyport:l:{LANE}NAME */
-static void write_prefix(struct text *text, const struct exact *exact, unsigned lane)
-{
-    text_add(text, exact->store->prefix);
-    text_lit(text, ":l:");
-    if (exact->lane_count == 1)
-        return;
-    text_char(text, '{');
-    text_uint(text, lane);
-    text_char(text, '}');
-}
-
 static struct span write_name(struct exact *exact, unsigned slot, unsigned lane,
                               const char *name)
 {
-    struct text text = text_fixed(exact->names[slot], KEY_TEXT_MAX);
-    write_prefix(&text, exact, lane);
-    text_hex(&text, name, EXACT_NAME_BYTES);
+    struct text text = text_fixed(exact->texts[slot], EXACT_KEY_TEXT_MAX);
+    exact_names_write(&exact->names, lane, name, &text);
     return text_span(&text);
+}
+
+static char *pack_item(const struct exact *exact, const struct exact_item *item, char *at)
+{
+    if (!item->slots)
+        return exact_pack_item(at, item);
+    struct hold_word word = hold_tell(item->hold);
+    return exact_pack_slots(at, item, exact->holds.holder, &word);
 }
 
 static char *pack_group(struct exact *exact, const struct ask *ask, unsigned *slot, char *at)
@@ -338,7 +366,7 @@ static char *pack_group(struct exact *exact, const struct ask *ask, unsigned *sl
     for (unsigned i = 0; i < ask->count; i++) {
         exact->argv[3 + *slot] = write_name(exact, *slot, ask->lane, ask->items[i].name);
         (*slot)++;
-        at = exact_pack_item(at, &ask->items[i]);
+        at = pack_item(exact, &ask->items[i], at);
     }
     return at;
 }
@@ -378,6 +406,7 @@ static void send_batch(struct batch *batch)
     enum err err = pass_on(batch, 3 + slot + group);
     if (err == OK)
         return;
+    land(batch);
     struct ask *leaders = batch->groups;
     batch->groups = NULL;
     batch->busy = false;
@@ -386,7 +415,7 @@ static void send_batch(struct batch *batch)
 
 static struct batch *free_batch(struct exact *exact, struct lane *lane)
 {
-    unsigned most = exact->lane_count > 1 ? CALLS_SPREAD : CALLS_MAX;
+    unsigned most = exact->names.lane_count > 1 ? CALLS_SPREAD : CALLS_MAX;
     for (unsigned i = 0; i < most; i++)
         if (!lane->batches[i].busy)
             return &lane->batches[i];
@@ -416,7 +445,7 @@ static void fill_batch(struct exact *exact, struct lane *lane, struct batch *bat
 static void on_flush(struct task *task)
 {
     struct exact *exact = CONTAINER(task, struct exact, flush);
-    for (unsigned i = 0; i < exact->lane_count; i++) {
+    for (unsigned i = 0; i < exact->names.lane_count; i++) {
         struct lane *lane = &exact->lanes[i];
         struct batch *batch;
         while (lane->waiting != NULL && (batch = free_batch(exact, lane)) != NULL) {
@@ -428,20 +457,13 @@ static void on_flush(struct task *task)
 
 /* ---- the worker's side ---- */
 
-/* Where a key is told apart from others of its node by its tag alone. */
 static void open_lanes(struct exact *exact)
 {
-    _Static_assert(STORE_KEY_BYTES >= sizeof(struct siphash_key), "a part of it is a key");
-    struct siphash_key store_key;
-    memcpy(&store_key, exact->store->key, sizeof(store_key));
-    exact->lane_key = (struct siphash_key){ .k0 = siphash(&store_key, "lanes 0", 7),
-                                            .k1 = siphash(&store_key, "lanes 1", 7) };
-    exact->lane_count = keyspace_spread(exact->keys) ? EXACT_LANES : 1;
-    for (unsigned i = 0; i < exact->lane_count; i++) {
+    for (unsigned i = 0; i < exact->names.lane_count; i++) {
         struct lane *lane = &exact->lanes[i];
-        char name[KEY_TEXT_MAX];
+        char name[EXACT_KEY_TEXT_MAX];
         struct text text = text_fixed(name, sizeof(name));
-        write_prefix(&text, exact, i);
+        exact_names_tag(&exact->names, i, &text);
         lane->slot = keyspace_slot(exact->keys, text_span(&text));
         lane->waiting_end = &lane->waiting;
     }
@@ -457,8 +479,8 @@ struct exact *exact_attach(struct worker *worker, const struct store *store)
     exact->store = store;
     exact->keys = worker->keys;
     exact->flush.run = on_flush;
+    exact_names_open(&exact->names, store);
     open_lanes(exact);
-    (void)crypto_auth_hmacsha256_init(&exact->hmac, store->key, sizeof(store->key));
     if (EVP_Digest(exact_script, strlen(exact_script), digest, NULL, EVP_sha1(), NULL) != 1) {
         free(exact);
         return NULL;
@@ -466,19 +488,27 @@ struct exact *exact_attach(struct worker *worker, const struct store *store)
     struct text sha = text_fixed(exact->sha, sizeof(exact->sha) - 1);
     text_hex(&sha, digest, sizeof(digest));
     keyspace_keep_script(worker->keys, span_text(exact_script));
+    holds_open(&exact->holds, exact, worker);
     return exact;
 }
 
 bool exact_spread(const struct exact *exact)
 {
-    return exact->lane_count > 1;
+    return exact->names.lane_count > 1;
 }
 
 unsigned exact_lane(const struct exact *exact, struct span subject)
 {
-    if (exact->lane_count == 1)
-        return 0;
-    return (unsigned)(siphash(&exact->lane_key, subject.p, subject.len) % exact->lane_count);
+    return exact_names_lane(&exact->names, subject);
+}
+
+bool exact_recheck(struct exact *exact, const struct cell_key *key, uint64_t now_ns)
+{
+    uint64_t *at = &exact->rechecked_ns[key->place % RECHECKS];
+    if (*at != 0 && now_ns - *at < (uint64_t)RECHECK_MS * 1000000)
+        return false;
+    *at = now_ns;
+    return true;
 }
 
 bool exact_usable(const struct exact *exact, unsigned lane)
@@ -496,25 +526,40 @@ struct leases *exact_leases(struct exact *exact)
     return &exact->leases;
 }
 
+struct holds *exact_holds(struct exact *exact)
+{
+    return &exact->holds;
+}
+
 void exact_name(struct exact *exact, const struct cell_key *local, struct span key,
                 char name[EXACT_NAME_BYTES])
 {
     struct named *named = &exact->named[local->place % NAMED_SLOTS];
     if (named->local.place != local->place || named->local.fingerprint != local->fingerprint) {
-        unsigned char mac[crypto_auth_hmacsha256_BYTES];
-        crypto_auth_hmacsha256_state state = exact->hmac;
-        (void)crypto_auth_hmacsha256_update(&state, (const unsigned char *)key.p, key.len);
-        (void)crypto_auth_hmacsha256_final(&state, mac);
+        exact_names_mac(&exact->names, key, named->name);
         named->local = *local;
-        memcpy(named->name, mac, EXACT_NAME_BYTES);
     }
     memcpy(name, named->name, EXACT_NAME_BYTES);
+}
+
+static bool use_holds(struct exact *exact, struct ask *ask)
+{
+    for (unsigned i = 0; i < ask->count; i++) {
+        struct exact_item *item = &ask->items[i];
+        item->hold = NULL;
+        if (item->slots && (item->hold = hold_use(&exact->holds, ask->lane, item->name,
+                                                  item->tolerance)) == NULL) {
+            leave_holds(ask);
+            return false;
+        }
+    }
+    return true;
 }
 
 static struct ask *put_ask(struct exact *exact, unsigned lane, const struct exact_item *items,
                            unsigned count, unsigned extra)
 {
-    INVARIANT(count > 0 && count <= ASK_ITEMS_MAX && lane < exact->lane_count);
+    INVARIANT(count > 0 && count <= ASK_ITEMS_MAX && lane < exact->names.lane_count);
     struct ask *ask = take_ask(exact);
     if (ask == NULL)
         return NULL;
@@ -526,6 +571,10 @@ static struct ask *put_ask(struct exact *exact, unsigned lane, const struct exac
     ask->extra = extra;
     ask->count = count;
     memcpy(ask->items, items, count * sizeof(*items));
+    if (!use_holds(exact, ask)) {
+        release_ask(&ask->op);
+        return NULL;
+    }
     /* The names are MACs, so the first eight bytes of one are a hash already. */
     memcpy(&ask->hash, items[0].name, sizeof(ask->hash));
     ask->hash += count;
@@ -550,6 +599,15 @@ void exact_charge(struct exact *exact, unsigned lane, const struct exact_item *i
     struct exact_item charge = *item;
     charge.charge = true;
     struct ask *ask = put_ask(exact, lane, &charge, 1, 0);
+    if (ask != NULL)
+        ask->op.abandoned = true;
+}
+
+void exact_tell(struct exact *exact, struct hold *hold)
+{
+    struct exact_item word = { .tolerance = hold->limit, .slots = true, .tell = true };
+    memcpy(word.name, hold->name, sizeof(word.name));
+    struct ask *ask = put_ask(exact, hold->lane, &word, 1, 0);
     if (ask != NULL)
         ask->op.abandoned = true;
 }

@@ -14,18 +14,19 @@
 #include "gateway/chain/op.h"
 #include "gateway/store/cells.h"
 #include "gateway/store/store.h"
+#include "ratelimit/exact_name.h"
 
 /*
  * In a Cluster all keys of a question have the same hash tag, one of EXACT_LANES; questions of
  * one tag go out in one call. Elsewhere there is one lane.
  */
 enum {
-    EXACT_LANES = 128,
     UNIT_NS = 125,
     STORE_EPOCH_S = 1760000000,
     ASK_ITEMS_MAX = 48,
     ASKS_MAX = 8192, /* requests that wait at a time, in one worker */
-    EXACT_NAME_BYTES = 16,
+    RECHECK_MS = 1000,
+    TURN_BITS = 40, /* of a counter: what is used; above it stands how often it was reset */
 };
 #define EXACT_UNITS_MAX (UINT64_C(1) << 51) /* nine years: sums stay below 2^53 */
 
@@ -33,11 +34,15 @@ struct exact_item {
     char name[EXACT_NAME_BYTES]; /* HMAC of the key */
     uint64_t step;               /* units: cost * interval */
     uint64_t tolerance;
+    uint64_t most;      /* of what is taken, debts included: the tolerance, or more */
     uint64_t penalty;   /* taken by one that is refused */
     uint64_t floor;     /* ahead of now, at the least: what this node knows of it */
     uint64_t expires_s; /* not 0: a counter that ends by then, in place of a clock */
     bool shadow;        /* refuses nothing */
     bool charge;        /* taken as far as it goes, nothing is asked */
+    bool slots;         /* so many at a time as the tolerance says */
+    bool tell;          /* of slots: nothing is asked, only what is held is told */
+    struct hold *hold;  /* of slots: filled in by exact_ask */
 };
 
 /* In the waiter's arena. */
@@ -47,24 +52,32 @@ struct exact_answer {
     uint64_t sent_ns; /* mono: not after the script ran */
     unsigned count;
     struct {
-        uint64_t ahead; /* units: what is taken, after this */
+        uint64_t ahead; /* units: what is taken, after this; of slots how many are */
         bool taken;     /* for shadows: whether it would have passed */
     } items[];
 };
 
 struct exact;
 struct leases;
+struct hold;
+struct holds;
 
 /* For the worker, once: the script is kept on its connection. NULL: out of memory. */
 struct exact *exact_attach(struct worker *worker, const struct store *store);
 /* Whether it matters in which lane a key is: then it is for ever in the lane of its subject. */
 bool exact_spread(const struct exact *exact);
 unsigned exact_lane(const struct exact *exact, struct span subject);
+/*
+ * A counter that is known to be spent may have been reset by an operator elsewhere: true once
+ * in RECHECK_MS, for who then asks the store all the same.
+ */
+bool exact_recheck(struct exact *exact, const struct cell_key *key, uint64_t now_ns);
 bool exact_usable(const struct exact *exact, unsigned lane);
 /* When it was last usable again after it had not been; 0: it has been all the time. */
 uint64_t exact_back_ns(const struct exact *exact, unsigned lane);
 /* What the worker holds in advance. */
 struct leases *exact_leases(struct exact *exact);
+struct holds *exact_holds(struct exact *exact);
 /* The store's name of a key; `local` is what it is known by on this node. */
 void exact_name(struct exact *exact, const struct cell_key *local, struct span key,
                 char name[EXACT_NAME_BYTES]);
@@ -80,11 +93,17 @@ struct op *exact_ask(struct exact *exact, unsigned lane, const struct exact_item
  */
 void exact_charge(struct exact *exact, unsigned lane, const struct exact_item *item);
 
+/* Tells the store what is held of a key's slots; nobody waits. */
+void exact_tell(struct exact *exact, struct hold *hold);
+
 /* exact_wire.c: the script, and one group of its arguments after the other. */
 extern const char exact_script[];
-enum { EXACT_PACKED_HEAD = 3 * 8, EXACT_PACKED_ITEM = 6 * 8 };
+enum { EXACT_PACKED_HEAD = 3 * 8, EXACT_PACKED_ITEM = 7 * 8 };
 char *exact_pack_head(char *at, uint64_t want, unsigned count, uint64_t extra);
 char *exact_pack_item(char *at, const struct exact_item *item);
+struct hold_word;
+char *exact_pack_slots(char *at, const struct exact_item *item, uint64_t holder,
+                       const struct hold_word *word);
 /*
  * Whether it is a reply to these groups: as many integers as they have, each in its bounds.
  */

@@ -4,6 +4,8 @@
 #include "ratelimit/exact.h"
 #include "ratelimit/limit.h"
 
+enum { CLOCK_STEP_S = 600 };
+
 static bool holds(struct txn *txn, const struct expr *when, bool undecided)
 {
     if (when == NULL)
@@ -40,15 +42,34 @@ static bool is_asked(const struct limit *limit, enum key_stage stage,
 }
 
 /*
- * The clock of a quota stands still within a window, and jumps further than any quota goes to
- * the next. In the store a window is a key of its own, which ends with it.
+ * In the store a window is a key of its own, which ends with it. Here the window is a part of
+ * the number, and so is how often that was reset (table.h).
+ *
+ * A number of a later window than this stands there when the clock was set back. By a little,
+ * at the end of a window: then the next one has begun already, and stays begun, or there would
+ * be a whole quota more. By more: the clock was wrong before, and what was counted by it is
+ * void, or nobody could pass until it is that time again.
  */
-static void set_window(struct limit_item *item, const struct clock *clock)
+static void set_window(const struct rate_limits *conf, struct limit_item *item,
+                       const struct clock *clock)
 {
-    int64_t begin_s;
-    calendar_window(item->limit->calendar, (int64_t)(clock->wall_us / 1000000), &begin_s,
-                    &item->ends_s);
-    item->now = (uint64_t)(item->ends_s / 60) << QUOTA_SHIFT;
+    const struct calendar *calendar = item->limit->calendar;
+    const uint64_t turns = QUOTA_TURN_MAX << QUOTA_USED_BITS;
+    int64_t begin_s, now_s = (int64_t)(clock->wall_us / 1000000);
+    calendar_window(calendar, now_s, &begin_s, &item->ends_s);
+    item->now = quota_clock(item->ends_s);
+    uint64_t number = tats_get(&conf->quotas, item->key), later = number >> QUOTA_SHIFT;
+    if (later > item->now >> QUOTA_SHIFT) {
+        int64_t next_s;
+        calendar_window(calendar, item->ends_s, &begin_s, &next_s);
+        if (item->ends_s - now_s <= CLOCK_STEP_S && later == quota_clock(next_s) >> QUOTA_SHIFT)
+            item->ends_s = next_s;
+        else
+            tats_store(&conf->quotas, item->key, 0, item->now);
+        item->now = quota_clock(item->ends_s);
+    }
+    if (later == item->now >> QUOTA_SHIFT)
+        item->now |= number & turns;
 }
 
 /*
@@ -71,6 +92,32 @@ static unsigned find_lane(const struct rate_limits *conf, const struct limit *li
     return exact_lane(exact, span_of(key.bytes, key.len));
 }
 
+/* A key for each window. */
+static void add_window(struct key *key, int64_t ends_s)
+{
+    memcpy(key->bytes + key->len, &ends_s, sizeof(ends_s));
+    key->len += sizeof(ends_s);
+}
+
+bool limit_shared_name(const struct rate_limits *conf, const struct limit *limit,
+                       const struct exact_names *names, struct span values, int64_t ends_s,
+                       struct text *text)
+{
+    struct key key, subject;
+    char name[EXACT_NAME_BYTES];
+    const uint8_t *list = conf->limits[0].id;
+    if (!key_of_text(&key, &limit->plan, limit->id, limit->v6_bits, values) ||
+        !key_of_text(&subject, &limit->plan, list, KEY_WIDEST_BITS, values))
+        return false;
+    struct span of = conf->same_subject[limit->plan.stage]
+                         ? span_of(subject.bytes, subject.len)
+                         : span_of((const char *)list, KEY_ID_BYTES);
+    add_window(&key, ends_s);
+    exact_names_mac(names, span_of(key.bytes, key.len), name);
+    exact_names_write(names, exact_names_lane(names, of), name, text);
+    return true;
+}
+
 static enum key_found add_item(const struct rate_limits *conf, const struct limit *limit,
                                struct call *c, struct limits_state *state)
 {
@@ -86,19 +133,18 @@ static enum key_found add_item(const struct rate_limits *conf, const struct limi
                                               : (uint64_t)limit->rule->cost;
     if (item->cost == 0 && limit->rule->response_cost.len == 0)
         return KEY_SKIPPED;
-    if (limit->kind == KIND_QUOTA)
-        set_window(item, c->txn->clock);
     bool kept = limit->kind == KIND_QUOTA;
     const struct siphash_key *place = kept ? &conf->kept_place : &conf->place;
     const struct siphash_key *fingerprint = kept ? &conf->kept_fingerprint : &conf->fingerprint;
     item->key.place = siphash(place, key.bytes, key.len);
     cells_soon(&limit_table(conf, limit)->cells, item->key.place);
     item->key.fingerprint = siphash(fingerprint, key.bytes, key.len);
+    if (kept)
+        set_window(conf, item, c->txn->clock);
     if (limit->exact) {
         struct cell_key local = item->key;
-        if (limit->kind == KIND_QUOTA) { /* a key for each window */
-            memcpy(key.bytes + key.len, &item->ends_s, sizeof(item->ends_s));
-            key.len += sizeof(item->ends_s);
+        if (limit->kind == KIND_QUOTA) {
+            add_window(&key, item->ends_s);
             local.place ^= (uint64_t)item->ends_s;
         }
         exact_name(c->txn->worker->exact, &local, span_of(key.bytes, key.len), item->shared);

@@ -15,6 +15,7 @@
 struct gcra {
     uint64_t interval_ns;  /* between two requests at the rate */
     uint64_t tolerance_ns; /* what may be taken at once: burst * interval */
+    uint64_t most_ns;      /* what may be taken and owed together: at least the tolerance */
 };
 
 struct gcra_answer {
@@ -25,14 +26,14 @@ struct gcra_answer {
     bool evicted;       /* allowed: another key that still counted was forgotten for it */
 };
 
-/* `count` requests in `per_ms`, `burst` at once; none may be 0. ERR_RANGE: not representable.
- */
+/* `count` requests in `per_ms`, `burst` at once; none may be 0. Nothing is owed. ERR_RANGE: not
+ * representable. */
 MUST_USE enum err gcra_make(struct gcra *limit, uint64_t count, uint64_t per_ms,
                             uint64_t burst);
 /*
  * Whether `cost_ns` (cost * interval) may be taken now; `tat` is what is stored, 0 for nothing.
- * A TAT further ahead than a full burst stands there because the limit was smaller before, or
- * because somebody forged it: it counts as a full burst.
+ * A TAT further ahead than may be owed stands there because the limit was smaller before, or
+ * because somebody forged it: it counts as the most that may be.
  */
 struct gcra_answer gcra_ask(const struct gcra *limit, uint64_t tat, uint64_t now_ns,
                             uint64_t cost_ns);

@@ -322,7 +322,7 @@ enum key_found key_write(struct key *key, const struct key_plan *plan,
 }
 
 bool key_of_text(struct key *key, const struct key_plan *plan, const uint8_t id[KEY_ID_BYTES],
-                 struct span values)
+                 unsigned v6_bits, struct span values)
 {
     struct span value;
     memcpy(key->bytes, id, KEY_ID_BYTES);
@@ -337,7 +337,7 @@ bool key_of_text(struct key *key, const struct key_plan *plan, const uint8_t id[
         }
         if (!addr_parse(value, &addr))
             return false;
-        add_address(key, &addr, KEY_NETWORK_BITS);
+        add_address(key, &addr, v6_bits);
     }
     return values.len == 0;
 }

@@ -69,6 +69,6 @@ enum key_found key_write(struct key *key, const struct key_plan *plan,
  * False when there are more or fewer, or one is no address.
  */
 MUST_USE bool key_of_text(struct key *key, const struct key_plan *plan,
-                          const uint8_t id[KEY_ID_BYTES], struct span values);
+                          const uint8_t id[KEY_ID_BYTES], unsigned v6_bits, struct span values);
 
 #endif

@@ -11,6 +11,7 @@
  *   slots.c    requests at a time
  *   calendar.c windows of quotas
  *   exact.c    limits that nodes share, asked in batches
+ *   holds.c    requests at a time, of all nodes
  *   lease.c    tokens of those that were given in advance
  */
 #ifndef SALLYPORT_RATELIMIT_LIMIT_H
@@ -19,6 +20,7 @@
 #include "gateway/chain/meter.h"
 #include "gateway/store/store.h"
 #include "ratelimit/calendar.h"
+#include "ratelimit/exact_name.h"
 #include "ratelimit/key.h"
 #include "ratelimit/table.h"
 
@@ -28,6 +30,7 @@ enum {
     LIMITS_NETS = 3,          /* an address limit, and the two for wider IPv6 networks */
     COSTS_MAX = 16,
     SLOTS_PER_KEY_MAX = 256,
+    DEBT_BURSTS = 10,     /* may be owed when nothing else is said */
     SLOT_LEASE_MS = 2000, /* a slot whose worker is gone is free after this */
     SLOT_RENEW_MS = 500,
     LIMIT_NAME_BYTES = 64,
@@ -61,6 +64,7 @@ struct limit_rule {
     struct span zone;
     int64_t concurrency;
     struct span response_cost; /* field of the answer */
+    int64_t debt;
 };
 
 /* An item of `plans`. */
@@ -79,6 +83,7 @@ struct limit {
     struct calendar *calendar; /* QUOTA */
     uint64_t unit;             /* of the local table's numbers in one of the store's */
     uint64_t burst, scale;     /* scale: times the rule's rate and burst */
+    uint64_t debt;             /* may be owed beyond the burst, for what answers cost */
     uint64_t interval_units;   /* for the store: exact.h */
     struct key_plan plan;
     uint8_t id[KEY_ID_BYTES]; /* of where the rule stands, never of what it says */
@@ -167,6 +172,13 @@ enum limit_counter limit_counted(const struct limit_item *item, enum limit_count
 /* With the answer's head. */
 MUST_USE bool limits_tell(struct call *c);
 
+/*
+ * The store's key of what a quota's window counts by `values` (key_of_text), for the command
+ * line: `name` and in which lane. False when the values are none of the limit's.
+ */
+MUST_USE bool limit_shared_name(const struct rate_limits *conf, const struct limit *limit,
+                                const struct exact_names *names, struct span values,
+                                int64_t ends_s, struct text *text);
 /* gather.c: what is to be asked of a request here. */
 enum key_found limits_gather(struct call *c, enum key_stage stage, struct limits_state *state);
 const struct tats *limit_table(const struct rate_limits *conf, const struct limit *limit);
@@ -189,9 +201,9 @@ struct slots_held {
 void slots_attach(struct slots_held *held, struct worker *worker);
 void slots_detach(struct slots_held *held);
 /* Whether one of `limit`'s slots is free, as far as can be seen. */
-bool slots_free(const struct rate_limits *conf, const struct limit_item *item);
-/* Takes one, until the transaction's arena goes. ERR_LIMIT: all are taken. */
+bool slots_free(const struct rate_limits *conf, const struct limit_item *item, uint64_t most);
+/* Takes one, until the transaction's arena goes. ERR_LIMIT: `most` are taken. */
 MUST_USE enum err slots_take(struct slots_held *held, const struct rate_limits *conf,
-                             const struct limit_item *item, struct txn *txn);
+                             const struct limit_item *item, uint64_t most, struct txn *txn);
 
 #endif

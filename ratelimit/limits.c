@@ -83,7 +83,8 @@ static const struct option rule_options[] = {
     OPTION(struct limit_rule, zone, OPT_TEXT, .example = "Europe/Berlin",
            .help = "Whose midnight, for `quota`. Without it: UTC."),
     OPTION(struct limit_rule, concurrency, OPT_INT, .max = SLOTS_PER_KEY_MAX,
-           .help = "How many requests at a time, on this node."),
+           .help = "How many requests at a time: on all nodes together where they share limits "
+                   "(`store`), else on this one."),
     OPTION(struct limit_rule, per, OPT_TEXT, .example = "header:X-Tenant+route",
            .help = "What is counted, joined by + when several: client.ip (the default; IPv6 by "
                    "/64), client.country, client.asn, client.ja4, client.field_order, site, "
@@ -99,8 +100,12 @@ static const struct option rule_options[] = {
            .item_size = sizeof(struct limit_cost), .max = COSTS_MAX,
            .help = "Requests that count as more or less; the first that fits holds."),
     OPTION(struct limit_rule, response_cost, OPT_TEXT, .example = "X-Request-Cost",
-           .help = "Field of the application's answer whose number is charged in addition, up "
-                   "to a full burst or quota. Clients do not see it."),
+           .help = "Field of the application's answer whose number is charged in addition, as "
+                   "a debt if need be: who owes is refused until it is worked off. Clients do "
+                   "not see it."),
+    OPTION(struct limit_rule, debt, OPT_INT, .max = COUNT_MAX,
+           .help = "How much may be owed beyond the burst or quota, at the most; 0 for ten "
+                   "times as much as that."),
     OPTION(struct limit_rule, penalty, OPT_INT, .max = COUNT_MAX,
            .help = "What a refused request counts as: with one, who does not slow down stays "
                    "out."),
@@ -217,6 +222,32 @@ static const char *rate_arithmetic(struct limit *limit, const struct limit_rule 
     return NULL;
 }
 
+/*
+ * What answers charge may be owed. A debt that is not given is cut to what can be counted: the
+ * limit itself can.
+ */
+static const char *debt_arithmetic(struct limit *limit, const struct limit_rule *rule)
+{
+    uint64_t most =
+        limit->kind == KIND_QUOTA ? QUOTA_USED_MAX : GCRA_SPAN_MAX_NS / limit->gcra.interval_ns;
+    uint64_t shared = EXACT_UNITS_MAX / limit->interval_units;
+    uint64_t debt = (uint64_t)rule->debt * limit->scale;
+    if (rule->response_cost.len == 0)
+        return rule->debt > 0 ? "what is owed is what answers cost: set response_cost" : NULL;
+    if (limit->kind == KIND_SLOTS)
+        return "what answers cost is charged to a rate or a quota";
+    if (limit->exact && shared < most)
+        most = shared;
+    if (debt == 0)
+        debt = limit->burst * DEBT_BURSTS < most - limit->burst ? limit->burst * DEBT_BURSTS
+                                                                : most - limit->burst;
+    if (debt > most - limit->burst)
+        return "such a debt cannot be counted: it would take decades";
+    limit->debt = debt;
+    limit->gcra.most_ns += debt * limit->gcra.interval_ns;
+    return NULL;
+}
+
 static const char *quota_arithmetic(struct limit *limit, const struct limit_rule *rule,
                                     struct arena *arena)
 {
@@ -226,7 +257,9 @@ static const char *quota_arithmetic(struct limit *limit, const struct limit_rule
     if (limit->calendar == NULL)
         return "out of memory";
     limit->burst = (uint64_t)rule->quota * limit->scale;
-    limit->gcra = (struct gcra){ .interval_ns = 1, .tolerance_ns = limit->burst };
+    limit->gcra = (struct gcra){ .interval_ns = 1,
+                                 .tolerance_ns = limit->burst,
+                                 .most_ns = limit->burst };
     limit->unit = 1;
     return calendar_open(limit->calendar, (enum window)rule->window, (unsigned)rule->anchor,
                          rule->zone, (int64_t)(now.wall_us / 1000000));
@@ -248,7 +281,6 @@ static const char *arithmetic(struct limit *limit, const struct limit_rule *rule
         limit->burst = (uint64_t)rule->concurrency;
         limit->unit = 1;
         limit->gcra.interval_ns = 1;
-        limit->exact = false; /* slots are this node's */
     } else {
         wrong = rate_arithmetic(limit, rule);
     }
@@ -260,7 +292,7 @@ static const char *arithmetic(struct limit *limit, const struct limit_rule *rule
     if (__builtin_mul_overflow(limit->interval_units, limit->burst, &units) ||
         (limit->exact && units > EXACT_UNITS_MAX))
         return "a shared limit's burst takes at most eight years";
-    return NULL;
+    return debt_arithmetic(limit, rule);
 }
 
 static const char *choose_store(struct limit *limit, const struct limit_rule *rule,

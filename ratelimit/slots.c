@@ -1,7 +1,8 @@
 /*
- * Requests at a time. A limit of N has N slots for each key, entries of the table that all
- * workers share; who holds one renews it, and one that nobody renews is free after
- * SLOT_LEASE_MS: so a worker, or a whole gateway, that is killed gives back what it held.
+ * Requests at a time, on this node. A limit of N has N slots for each key, entries of the table
+ * that all workers share; who holds one renews it, and one that nobody renews is free after
+ * SLOT_LEASE_MS: so a worker that is killed gives back what it held. Those that nodes share are
+ * counted in the store (holds.h), and stand here, too.
  */
 #include "ratelimit/limit.h"
 
@@ -18,6 +19,7 @@ struct slot_held {
 static const struct gcra lease = {
     .interval_ns = (uint64_t)SLOT_LEASE_MS * NS_PER_MS,
     .tolerance_ns = (uint64_t)SLOT_LEASE_MS * NS_PER_MS,
+    .most_ns = (uint64_t)SLOT_LEASE_MS * NS_PER_MS,
 };
 
 static struct cell_key key_of(struct cell_key key, unsigned slot)
@@ -32,12 +34,22 @@ static uint64_t now_of(const struct worker *worker)
     return worker->loop.clock.mono_ns;
 }
 
-bool slots_free(const struct rate_limits *conf, const struct limit_item *item)
+static bool is_free(const struct rate_limits *conf, const struct limit_item *item, unsigned i)
 {
-    for (unsigned i = 0; i < item->limit->burst; i++)
-        if (tats_get(&conf->table, key_of(item->key, i)) <= item->now)
+    return tats_get(&conf->table, key_of(item->key, i)) <= item->now;
+}
+
+/* `most` is fewer than there are where a node has a share only. */
+bool slots_free(const struct rate_limits *conf, const struct limit_item *item, uint64_t most)
+{
+    uint64_t taken = 0;
+    for (unsigned i = 0; i < item->limit->burst; i++) {
+        bool gone = !is_free(conf, item, i);
+        if (!gone && most == item->limit->burst)
             return true;
-    return false;
+        taken += gone;
+    }
+    return taken < most;
 }
 
 static void unlink_slot(struct slot_held *slot)
@@ -76,12 +88,14 @@ static enum err hold(struct slots_held *held, const struct rate_limits *conf,
 }
 
 enum err slots_take(struct slots_held *held, const struct rate_limits *conf,
-                    const struct limit_item *item, struct txn *txn)
+                    const struct limit_item *item, uint64_t most, struct txn *txn)
 {
+    if (most < item->limit->burst && !slots_free(conf, item, most))
+        return ERR_LIMIT;
     for (unsigned i = 0; i < item->limit->burst; i++) {
         struct gcra_answer said;
         struct cell_key key = key_of(item->key, i);
-        if (tats_get(&conf->table, key) > item->now)
+        if (!is_free(conf, item, i))
             continue;
         TRY(tats_take(&conf->table, key, &lease, item->now, lease.interval_ns, &said));
         if (!said.allowed)

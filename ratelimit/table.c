@@ -24,13 +24,14 @@ struct taking {
     const struct gcra *limit;
     uint64_t now_ns, cost_ns;
     struct gcra_answer *answer;
+    uint64_t most_ns; /* a charge goes so far */
 };
 
 /* A TAT that no request can have set is put right, or it would lock a client out for years. */
 static bool step_take(void *ctx, uint64_t seen, uint64_t *next)
 {
     const struct taking *taking = ctx;
-    uint64_t full = taking->now_ns + taking->limit->tolerance_ns;
+    uint64_t full = taking->now_ns + taking->limit->most_ns;
     *taking->answer = gcra_ask(taking->limit, seen, taking->now_ns, taking->cost_ns);
     *next = taking->answer->allowed ? taking->answer->tat : full;
     return taking->answer->allowed || seen > full + FORGIVEN_NS;
@@ -39,7 +40,9 @@ static bool step_take(void *ctx, uint64_t seen, uint64_t *next)
 enum err tats_take(const struct tats *tats, struct cell_key key, const struct gcra *limit,
                    uint64_t now_ns, uint64_t cost_ns, struct gcra_answer *answer)
 {
-    struct taking taking = { limit, now_ns, cost_ns, answer };
+    struct taking taking = {
+        .limit = limit, .now_ns = now_ns, .cost_ns = cost_ns, .answer = answer
+    };
     bool evicted;
     enum err err = cells_change(&tats->cells, key, now_ns, step_take, &taking, &evicted);
     answer->evicted = evicted;
@@ -54,7 +57,7 @@ void tats_store(const struct tats *tats, struct cell_key key, uint64_t tat, uint
 static bool step_charge(void *ctx, uint64_t seen, uint64_t *next)
 {
     const struct taking *taking = ctx;
-    uint64_t full = taking->now_ns + taking->limit->tolerance_ns;
+    uint64_t full = taking->now_ns + taking->most_ns;
     uint64_t from = seen > taking->now_ns ? seen : taking->now_ns;
     if (from >= full)
         return false;
@@ -63,10 +66,10 @@ static bool step_charge(void *ctx, uint64_t seen, uint64_t *next)
 }
 
 /* One that is lost in a storm of changes is a penalty less. */
-void tats_charge(const struct tats *tats, struct cell_key key, const struct gcra *limit,
+void tats_charge(const struct tats *tats, struct cell_key key, uint64_t most_ns,
                  uint64_t now_ns, uint64_t cost_ns)
 {
-    struct taking taking = { limit, now_ns, cost_ns, NULL };
+    struct taking taking = { .now_ns = now_ns, .cost_ns = cost_ns, .most_ns = most_ns };
     enum err err = cells_change(&tats->cells, key, now_ns, step_charge, &taking, NULL);
     (void)err;
 }

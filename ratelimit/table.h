@@ -11,8 +11,22 @@
 enum {
     TATS_LAYOUT = CELLS_LAYOUT,
     QUOTA_ENTRIES = 1 << 18,
-    QUOTA_SHIFT = 34, /* what is used, below the minute in which the window ends */
+    /* Numbers of quotas, from below: what is used, how often that was reset, and in which
+     * quarter of an hour the window ends (civil times are whole quarters away from UTC). */
+    QUOTA_USED_BITS = 34,
+    QUOTA_TURN_BITS = 8,
+    QUOTA_SHIFT = QUOTA_USED_BITS + QUOTA_TURN_BITS,
+    QUOTA_STEP_S = 900,
 };
+#define QUOTA_USED_MAX ((UINT64_C(1) << QUOTA_USED_BITS) - 1)
+#define QUOTA_TURN_MAX ((UINT64_C(1) << QUOTA_TURN_BITS) - 1)
+
+/* The clock of a quota stands still within a window, and jumps further than any quota goes to
+ * the next. */
+static inline uint64_t quota_clock(int64_t ends_s)
+{
+    return (uint64_t)((ends_s + QUOTA_STEP_S - 1) / QUOTA_STEP_S) << QUOTA_SHIFT;
+}
 
 struct tats {
     struct cells cells;
@@ -30,8 +44,8 @@ uint64_t tats_get(const struct tats *tats, struct cell_key key);
 MUST_USE enum err tats_take(const struct tats *tats, struct cell_key key,
                             const struct gcra *limit, uint64_t now_ns, uint64_t cost_ns,
                             struct gcra_answer *answer);
-/* A refused request's penalty: taken as far as a full burst goes, and no further. */
-void tats_charge(const struct tats *tats, struct cell_key key, const struct gcra *limit,
+/* A penalty, or what an answer has cost: taken until `most_ns` are, and no further. */
+void tats_charge(const struct tats *tats, struct cell_key key, uint64_t most_ns,
                  uint64_t now_ns, uint64_t cost_ns);
 /* What is known of a key from elsewhere, in place of what stands here. */
 void tats_store(const struct tats *tats, struct cell_key key, uint64_t tat, uint64_t now_ns);

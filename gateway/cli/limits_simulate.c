@@ -146,7 +146,7 @@ static bool ask_one(struct simulation *s, const struct limit *limit, struct span
     struct tally *tally = tally_of(s, limit);
     struct key key;
     if (tally == NULL || tally->why_not != NULL ||
-        !key_of_text(&key, &limit->plan, limit->id, address))
+        !key_of_text(&key, &limit->plan, limit->id, KEY_NETWORK_BITS, address))
         return false;
     asked->tally = tally;
     asked->client = client_of(s, tally, &key);

@@ -53,28 +53,29 @@ static bool read_hex(const char *text, struct key *key)
     return key->len > 0;
 }
 
-/* {"command":"quota","key":"hex","window":N,"reset":false} */
+/* {"command":"quota","key":"hex","ends":S,"reset":false} */
 void quota_command(struct client *client, const json_t *request)
 {
     struct steward *steward = client->steward;
     struct key key;
     struct siphash_key place, fingerprint;
-    json_int_t window = json_integer_value(json_object_get(request, "window"));
+    json_int_t ends_s = json_integer_value(json_object_get(request, "ends"));
     if (steward->quotas == NULL) {
         answer_error(client, "no site has limits");
         return;
     }
-    if (!read_hex(json_string_value(json_object_get(request, "key")), &key) || window <= 0) {
+    if (!read_hex(json_string_value(json_object_get(request, "key")), &key) || ends_s <= 0) {
         answer_error(client, "not a quota's key");
         return;
     }
     limits_keys(&place, &fingerprint, steward->settings->kept_key);
     struct cell_key cell = { .place = siphash(&place, key.bytes, key.len),
                              .fingerprint = siphash(&fingerprint, key.bytes, key.len) };
-    uint64_t now = (uint64_t)window << QUOTA_SHIFT, used = cells_get(steward->quotas, cell);
+    uint64_t number = cells_get(steward->quotas, cell);
+    bool holds = number >> QUOTA_SHIFT == quota_clock(ends_s) >> QUOTA_SHIFT;
     if (json_is_true(json_object_get(request, "reset")))
         cells_store(steward->quotas, cell, 0, 0);
     struct json j = answer_begin(client, true);
-    json_uint(&j, "used", used > now ? used - now : 0);
+    json_uint(&j, "used", holds ? number & QUOTA_USED_MAX : 0);
     answer_end(client, &j);
 }

@@ -144,7 +144,9 @@ static bool ask_one(void)
 {
     struct asker *asker = free_askers;
     uint32_t key = random32() % keys;
-    struct exact_item item = { .step = 8000, .tolerance = 8000ull * 1000000 };
+    struct exact_item item = { .step = 8000,
+                               .tolerance = 8000ull * 1000000,
+                               .most = 8000ull * 1000000 };
     if (asker == NULL)
         return false;
     struct cell_key local = { key, key + 1 };

@@ -353,7 +353,21 @@ def test_quota_is_shared_and_charged_by_the_answer():
             assert all(answer.get("x-cost") is None for answer in answers)
             assert int(answers[3].get("retry-after")) > 0
             (key,) = redis.ask("KEYS", "*")
-            assert redis.ask("GET", key) == "10"
+            assert redis.ask("GET", key) == "12", "what is owed counts, too"
+
+            def quota(word, gateway=a):
+                done = command("quota", word, "month", "*", "-c", gateway.config_path, "-o", "json", env=ENV)
+                assert done.returncode == 0, done.stderr
+                return json.loads(done.stdout)
+
+            assert quota("show") | {"ends": 0} == {"ok": True, "used": 12, "quota": 10, "ends": 0, "store": True}
+            # Both nodes know that it is spent, and would tell the store; neither has the last word.
+            assert quota("reset")["used"] == 12
+            assert quota("show", b)["used"] == 0
+            for gateway in (a, b):
+                eventually(lambda: gateway.ask().status == 200, what="what was given back")
+                time.sleep(0.05)
+            assert 8 <= quota("show")["used"] <= 12
 
 
 def test_requests_at_a_time():
@@ -393,6 +407,86 @@ def test_requests_at_a_time():
             eventually(lambda: attempt() == 200, soon(10), "a free slot")
             assert time.monotonic() - began < soon(4)
             assert [attempt() for _ in range(3)] == [200] * 3
+
+
+class Slow:
+    """Requests that stay under way until the gate opens, or their gateway is gone."""
+
+    def __init__(self):
+        self.gate, self.results, self.threads = threading.Event(), [], []
+        self.lock, self.inside = threading.Lock(), 0
+
+    def exchange(self, exchange):
+        with self.lock:
+            self.inside += 1
+        self.gate.wait(30)
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    def start(self, gateway):
+        before = self.inside
+        thread = threading.Thread(target=lambda: self.results.append(self.status(gateway)))
+        thread.start()
+        self.threads.append(thread)
+        eventually(lambda: self.inside > before, what="a request at the origin")
+
+    def start_when_free(self, gateway, began):
+        before = self.inside
+
+        def ask():
+            while self.inside == before and not self.gate.is_set():
+                self.results.append(self.status(gateway))
+                time.sleep(0.02)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        self.threads.append(thread)
+        eventually(lambda: self.inside > before, what="a slot of the killed gateway")
+        assert time.monotonic() - began < soon(3)
+
+    @staticmethod
+    def status(gateway):
+        try:
+            return gateway.ask().status
+        except Exception:
+            return None
+
+    def end(self):
+        self.gate.set()
+        for thread in self.threads:
+            thread.join(20)
+
+
+def test_requests_at_a_time_of_all_nodes():
+    """Slots are the fleet's: those of a killed gateway are free again, those of the living survive a store that forgets."""
+    slow = Slow()
+    with Redis() as redis, Origin(slow.exchange) as origin:
+        config = plain(origin, {"workers": 1}, limits=[{"concurrency": 3, "per": "site", "name": "three"},
+                                                       {"rate": "1/hour", "burst": 50, "per": "site", "name": "fifty"}])
+        config["store"] = {"redis": f"unix:{redis.socket}", "timeout": "2s", "nodes": 3, **SECRET}
+        with Sallyport(config, ENV) as a, Sallyport(config, ENV) as b:
+            connected(redis, 2)
+            try:
+                for gateway in (a, a, b):
+                    slow.start(gateway)
+                for gateway in (a, b):
+                    refused = gateway.ask()
+                    assert refused.status == 429
+                    assert refused.get("ratelimit-policy") == '"three";q=3;qu="concurrent-requests"'
+                # They are told anew to a store that has lost them, and renewed for longer than they last.
+                redis.ask("FLUSHALL")
+                time.sleep(2.3)
+                assert [a.ask().status, b.ask().status] == [429, 429]
+                # Nobody gives back what a killed gateway held.
+                began = time.monotonic()
+                for row in a.tree():
+                    os.kill(row.pid, signal.SIGKILL)
+                slow.start_when_free(b, began)
+            finally:
+                slow.end()
+            eventually(lambda: b.ask().status == 200, what="free slots")
+            # Without the store: a share of what the limit says, and at least one.
+            redis.kill()
+            eventually(lambda: b.ask().status == 200, what="service")
 
 
 def test_what_limits_decide_is_counted(tmp_path):

@@ -245,6 +245,9 @@ static void complains_of_what_cannot_be(void **state)
         { "[{name: n}]", "one of rate, quota" },
         { "[{quota: 5, zone: Mars/Olympus}]", "no such time zone" },
         { "[{quota: 5, window: week, anchor: 8}]", "a week begins" },
+        { "[{rate: 5/min, debt: 8}]", "set response_cost" },
+        { "[{concurrency: 5, response_cost: X}]", "to a rate or a quota" },
+        { "[{rate: 1/day, response_cost: X, debt: 1000000000}]", "take decades" },
         { "[{rate: \"5/min per site\", per: client.ip}]", "two different things" },
         { "[{rate: \"5/min burst 3\", burst: 4}]", "two different bursts" },
         { "[{rate: 5/min, cost: 6}]", "cost is above burst" },
@@ -649,6 +652,57 @@ static void quotas_know_their_zone(void **state)
     kit_close(&kit);
 }
 
+/* A clock that was wrong, or is put right, neither locks anybody out nor gives a quota twice.
+ */
+static void quotas_bear_a_clock_that_is_set(void **state)
+{
+    (void)state;
+    configure("[{quota: 3, per: site}]");
+    assert_int_equal(admitted_at(MIDNIGHT + 400 * 86400, 9), 3);
+    assert_int_equal(admitted_at(AFTERNOON, 9), 3);
+    assert_int_equal(admitted_at(MIDNIGHT, 2), 2);
+    assert_int_equal(admitted_at(MIDNIGHT - 2, 9), 1);
+    assert_int_equal(admitted_at(MIDNIGHT - 1, 9), 0);
+    assert_int_equal(admitted_at(MIDNIGHT, 9), 0);
+    assert_int_equal(admitted_at(MIDNIGHT + 86400, 9), 3);
+    kit_close(&kit);
+}
+
+/* What answers cost is owed, and keeps out for as long as it takes. */
+static void debts_are_worked_off(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml;
+        uint64_t charged, until_s; /* from when on one passes again */
+    } rows[] = {
+        { "[{rate: 60/min, burst: 5, response_cost: X-Cost}]", 20, 17 },
+        { "[{rate: 60/min, burst: 5, response_cost: X-Cost}]", 1000, 51 },
+        { "[{rate: 60/min, burst: 5, response_cost: X-Cost, debt: 7}]", 1000, 8 },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        configure(rows[i].yaml);
+        const struct rate_limits *conf = kit.instance.conf;
+        const struct limit *limit = &conf->limits[0];
+        assert_int_equal(admitted("192.0.2.1", 1), 1);
+        const struct limit_later *later = kit.txn.facts.limit_later;
+        assert_int_equal(later->count, 1);
+        tats_charge(&conf->table, later->items[0].key, limit->gcra.most_ns, now_ns,
+                    rows[i].charged * limit->gcra.interval_ns);
+        struct verdict verdict = ask_from("192.0.2.1");
+        assert_int_equal(verdict.action, ACTION_DENY);
+        struct span after = kit_reply_field(&verdict, "Retry-After");
+        uint64_t seconds;
+        assert_true(span_uint(after, &seconds));
+        assert_int_equal(seconds, rows[i].until_s);
+        pass_time((rows[i].until_s - 1) * 1000 + 999);
+        assert_int_equal(admitted("192.0.2.1", 1), 0);
+        pass_time(1);
+        assert_int_equal(admitted("192.0.2.1", 2), 1);
+        kit_close(&kit);
+    }
+}
+
 static void a_refusal_uses_no_quota(void **state)
 {
     (void)state;
@@ -675,24 +729,24 @@ static void slots_are_held_and_given_back(void **state)
     struct slots_held *held = kit.worker.locals[0];
     const struct rate_limits *conf = kit.instance.conf;
     struct limit_item item = { .limit = conf->limits, .now = now_ns, .key = { 1, 99 } };
-    assert_true(slots_free(conf, &item));
-    assert_int_equal(slots_take(held, conf, &item, &other), OK);
-    assert_false(slots_free(conf, &item));
-    assert_int_equal(slots_take(held, conf, &item, &other), ERR_LIMIT);
+    assert_true(slots_free(conf, &item, 1));
+    assert_int_equal(slots_take(held, conf, &item, 1, &other), OK);
+    assert_false(slots_free(conf, &item, 1));
+    assert_int_equal(slots_take(held, conf, &item, 1, &other), ERR_LIMIT);
     /* Renewed it stays; the request's end gives it back. */
     item.now += (uint64_t)1900 * 1000000;
     kit.worker.loop.clock.mono_ns = item.now;
     held->renew.fire(&held->renew);
     item.now += (uint64_t)1900 * 1000000;
-    assert_false(slots_free(conf, &item));
+    assert_false(slots_free(conf, &item, 1));
     arena_reset(&arena);
-    assert_true(slots_free(conf, &item));
+    assert_true(slots_free(conf, &item, 1));
     /* What nobody renews is free after two seconds. */
-    assert_int_equal(slots_take(held, conf, &item, &kit.txn), OK);
+    assert_int_equal(slots_take(held, conf, &item, 1, &kit.txn), OK);
     item.now += (uint64_t)1999 * 1000000;
-    assert_false(slots_free(conf, &item));
+    assert_false(slots_free(conf, &item, 1));
     item.now += (uint64_t)1000000;
-    assert_true(slots_free(conf, &item));
+    assert_true(slots_free(conf, &item, 1));
     kit_close(&kit);
 }
 
@@ -723,5 +777,6 @@ int main(void)
                TEST(older_fields_can_be_had), TEST(form_fields_are_counted_with_the_body),
                TEST(users_are_counted_after_authentication), TEST(quotas_hold_for_a_window),
                TEST(quotas_know_their_zone), TEST(a_refusal_uses_no_quota),
+               TEST(quotas_bear_a_clock_that_is_set), TEST(debts_are_worked_off),
                TEST(slots_are_held_and_given_back), TEST(none_is_idle));
 }
