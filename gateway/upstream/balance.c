@@ -103,8 +103,20 @@ static unsigned stuck_to(const struct upstream_local *upstream, const struct txn
     return 0;
 }
 
+/* Of no other worker, and of no other start: nobody can choose with whom to share a turn. */
+static uint64_t waits_as(const struct txn *txn)
+{
+    struct addr client;
+
+    if (!addr_subscriber(&txn->client, &client))
+        return 0;
+    return siphash(&txn->worker->held_key, client.bytes, sizeof client.bytes) ^ client.family;
+}
+
 void balance_pick(const struct upstream *upstream, struct txn *txn, struct pick *pick)
 {
+    if (upstream->max_active > 0)
+        pick->client = waits_as(txn);
     if (upstream->balance == BALANCE_HASH) {
         struct span part = hashed_part(&upstream->hash, txn);
         pick->hash = siphash(&public_key, part.p, part.len);

@@ -15,7 +15,8 @@ struct upstream_local;
 /* What of a request counts for the choice. Zeroed: nothing. */
 struct pick {
     uint64_t hash;
-    unsigned stuck; /* index of the server that the cookie names, and 1; 0: none */
+    unsigned stuck;  /* index of the server that the cookie names, and 1; 0: none */
+    uint64_t client; /* for a fair queue; 0: the gateway itself */
 };
 
 /* Parses `upstream.hash`; false: it is none of client.ip, host, path, header:NAME, cookie:NAME.

@@ -7,7 +7,8 @@
 
 #include <stdlib.h>
 
-static void start_try(struct exchange *x);
+#include "gateway/upstream/exchange_state.h"
+
 static void on_readable(struct channel *channel);
 static void on_drained(struct channel *channel);
 static void on_broken(struct channel *channel);
@@ -37,7 +38,7 @@ static int64_t idle_of(const struct exchange *x)
 }
 
 /* The next deadline, never later than the total one. */
-static void set_deadline(struct exchange *x, int64_t ms)
+void exchange_deadline(struct exchange *x, int64_t ms)
 {
     uint64_t in = (uint64_t)ms;
     int64_t total = upstream_of(x)->total.ms;
@@ -50,73 +51,10 @@ static void set_deadline(struct exchange *x, int64_t ms)
     timer_set(&x->worker->loop, &x->timer, in);
 }
 
-/* ---- the queue ---- */
-
-static void unqueue(struct exchange *x)
-{
-    struct upstream_local *upstream = x->upstream;
-    struct exchange **link = &upstream->queue;
-
-    if (x->state != EXCHANGE_QUEUED)
-        return;
-    while (*link != x)
-        link = &(*link)->queue_next;
-    *link = x->queue_next;
-    if (upstream->queue_tail == &x->queue_next)
-        upstream->queue_tail = link;
-    x->queue_next = NULL;
-    upstream->queued--;
-    x->state = EXCHANGE_IDLE;
-}
-
-/* False: there is no room, or no use in waiting. */
-static bool wait_in_queue(struct exchange *x)
-{
-    struct upstream_local *upstream = x->upstream;
-
-    if (!balance_waits(upstream, x->tried) ||
-        upstream->queued >= (uint64_t)upstream_of(x)->queue_limit)
-        return false;
-    if (upstream->queue == NULL)
-        upstream->queue_tail = &upstream->queue;
-    *upstream->queue_tail = x;
-    upstream->queue_tail = &x->queue_next;
-    upstream->queued++;
-    x->state = EXCHANGE_QUEUED;
-    set_deadline(x, upstream_of(x)->queue_wait.ms);
-    return true;
-}
-
-static void on_wake(struct task *task)
-{
-    struct upstream_local *upstream = CONTAINER(task, struct upstream_local, wake);
-
-    /* Each once: who cannot go yet is back at the end. */
-    for (unsigned n = upstream->queued; n > 0 && upstream->queue != NULL; n--) {
-        struct exchange *x = upstream->queue;
-        if (!balance_has_room(upstream, x->tried))
-            break;
-        unqueue(x);
-        start_try(x);
-        /* As after exchange_start: on a kept connection the body may follow at once. */
-        if (x->streamed && x->state == EXCHANGE_WAITING)
-            x->events->drained(x);
-    }
-    worker_flush(upstream->worker);
-}
-
-void exchanges_wake(struct upstream_local *upstream)
-{
-    if (upstream->queue == NULL)
-        return;
-    upstream->wake.run = on_wake;
-    loop_post(&upstream->worker->loop, &upstream->wake);
-}
-
 static void let_go(struct exchange *x)
 {
     circuit_leave(&x->pass, clock_ms(&x->worker->loop.clock), CIRCUIT_NOTHING);
-    unqueue(x);
+    exchange_unqueue(x);
     timer_remove(&x->worker->loop, &x->timer);
     task_cancel(&x->task);
     stash_free(&x->stash, slabs_of(x));
@@ -151,7 +89,7 @@ static void tell_failure(struct task *task)
 }
 
 /* From inside a call of the owner: told by the task. */
-static void fail_later(struct exchange *x, enum err err)
+void exchange_fail_later(struct exchange *x, enum err err)
 {
     x->failure = err;
     loop_post(&x->worker->loop, &x->task);
@@ -199,7 +137,7 @@ static void try_failed(struct exchange *x, enum err err)
     stash_free(&x->stash, slabs_of(x));
     if (!stale && !gone)
         x->tried |= (uint64_t)1 << (x->server - x->upstream->servers);
-    start_try(x);
+    exchange_try(x);
 }
 
 /* ---- the request ---- */
@@ -219,7 +157,7 @@ static void pump_body(struct exchange *x)
         return;
     x->finished = true;
     if (x->state == EXCHANGE_WAITING)
-        set_deadline(x, upstream_of(x)->response.ms);
+        exchange_deadline(x, upstream_of(x)->response.ms);
 }
 
 static void send_request(struct exchange *x)
@@ -231,7 +169,7 @@ static void send_request(struct exchange *x)
     x->mark = channel->sent;
     write_request_head(&out, x->req, x->framing);
     if (out.overflow) {
-        fail_later(x, ERR_LIMIT);
+        exchange_fail_later(x, ERR_LIMIT);
         return;
     }
     channel_wrote(channel, out.len);
@@ -239,17 +177,17 @@ static void send_request(struct exchange *x)
         pump_body(x);
     else
         x->finished = !x->streamed;
-    set_deadline(x, upstream_of(x)->response.ms);
+    exchange_deadline(x, upstream_of(x)->response.ms);
 }
 
-static void start_try(struct exchange *x)
+void exchange_try(struct exchange *x)
 {
     for (;;) {
         x->server = balance_choose(x->upstream, x->tried, &x->pick);
-        if (x->server == NULL && wait_in_queue(x))
+        if (x->server == NULL && exchange_wait(x))
             return;
         if (x->server == NULL) {
-            fail_later(x, x->tries == 0 ? ERR_BUSY : x->last);
+            exchange_fail_later(x, exchange_why_refused(x));
             return;
         }
         x->tries++;
@@ -274,14 +212,14 @@ static void start_try(struct exchange *x)
         x->conn = pool_connect(x->server, x, &exchange_channel_events);
         if (x->conn != NULL) {
             x->conn->channel.slabs = slabs_of(x);
-            set_deadline(x, upstream_of(x)->connect.ms);
+            exchange_deadline(x, upstream_of(x)->connect.ms);
             return;
         }
         x->last = ERR_CONNECT;
         server_failed(x->server);
         x->tried |= (uint64_t)1 << (x->server - x->upstream->servers);
         if (!may_retry(x, true) || !pay_for_retry(x)) {
-            fail_later(x, x->last);
+            exchange_fail_later(x, x->last);
             return;
         }
     }
@@ -347,11 +285,11 @@ static bool take_head(struct exchange *x, struct span *input)
     }
     if (x->rsp.websocket) {
         x->state = EXCHANGE_TUNNEL;
-        set_deadline(x, upstream_of(x)->tunnel.ms);
+        exchange_deadline(x, upstream_of(x)->tunnel.ms);
     } else {
         x->state = EXCHANGE_BODY;
         body_begin(&x->reader, x->rsp.body, x->rsp.length, x->arena);
-        set_deadline(x, upstream_of(x)->idle.ms);
+        exchange_deadline(x, upstream_of(x)->idle.ms);
     }
     if (!answer_is_bad(x))
         server_answers(x->server);
@@ -444,7 +382,7 @@ static void on_readable(struct channel *channel)
     if (n > 0) {
         x->answered = true;
         if (x->state != EXCHANGE_WAITING)
-            set_deadline(x, idle_of(x));
+            exchange_deadline(x, idle_of(x));
     }
     if (had > 0)
         memcpy(worker->scratch, x->stash.p, had);
@@ -484,7 +422,7 @@ static void on_timer(struct timer *timer)
     struct worker *worker = x->worker;
 
     if (x->state == EXCHANGE_QUEUED) {
-        fail_with(x, x->tries == 0 ? ERR_BUSY : x->last);
+        fail_with(x, exchange_why_refused(x));
         worker_flush(worker);
         return;
     }
@@ -501,7 +439,7 @@ static void on_timer(struct timer *timer)
     if (!overall && x->state == EXCHANGE_WAITING && !x->finished &&
         (channel->unsent == 0 || channel->sent != x->mark)) {
         x->mark = x->conn->channel.sent;
-        set_deadline(x, upstream_of(x)->response.ms);
+        exchange_deadline(x, upstream_of(x)->response.ms);
         return;
     }
     try_failed(x, ERR_TIMEOUT);
@@ -522,7 +460,7 @@ void exchange_start_at(struct exchange *x, struct worker *worker,
     x->task.run = tell_failure;
     x->began_ms = clock_ms(&worker->loop.clock);
     x->upstream->retry_credit += x->upstream->retry_credit < RETRY_CREDIT_MAX;
-    start_try(x);
+    exchange_try(x);
 }
 
 void exchange_start(struct exchange *x, struct worker *worker, const struct upstream *upstream,
@@ -548,7 +486,7 @@ void exchange_send(struct exchange *x, struct span bytes)
     if (chunked)
         channel_write(channel, SPAN("\r\n"));
     if (x->state == EXCHANGE_TUNNEL && !x->paused)
-        set_deadline(x, upstream_of(x)->tunnel.ms);
+        exchange_deadline(x, upstream_of(x)->tunnel.ms);
 }
 
 void exchange_finish(struct exchange *x, const struct fields *trailers)
@@ -566,14 +504,14 @@ void exchange_finish(struct exchange *x, const struct fields *trailers)
         struct text last = text_fixed(lines, sizeof lines);
         write_last_chunk(&last, trailers);
         if (last.overflow) {
-            fail_later(x, ERR_LIMIT);
+            exchange_fail_later(x, ERR_LIMIT);
             return;
         }
         channel_write(&x->conn->channel, text_span(&last));
     }
     x->finished = true;
     if (x->state == EXCHANGE_WAITING)
-        set_deadline(x, upstream_of(x)->response.ms);
+        exchange_deadline(x, upstream_of(x)->response.ms);
 }
 
 void exchange_pause(struct exchange *x, bool paused)
@@ -585,10 +523,10 @@ void exchange_pause(struct exchange *x, bool paused)
         /* Whoever makes it wait has deadlines of its own; the total one goes on. */
         timer_clear(&x->timer);
         if (upstream_of(x)->total.ms > 0 && x->state != EXCHANGE_TUNNEL)
-            set_deadline(x, INT64_MAX);
+            exchange_deadline(x, INT64_MAX);
         return;
     }
-    set_deadline(x, idle_of(x));
+    exchange_deadline(x, idle_of(x));
     channel_reading(&x->conn->channel, true);
     loop_post(&x->worker->loop, &x->task);
 }

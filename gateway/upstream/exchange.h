@@ -77,7 +77,7 @@ struct exchange {
     struct pick pick;         /* set before exchange_start, if at all */
     struct circuit_pass pass; /* the same */
     unsigned tries, interim;
-    struct exchange *queue_next;
+    struct waiter waiter; /* while it is queued */
     uint64_t began_ms, mark;
 };
 

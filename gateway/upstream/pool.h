@@ -7,6 +7,7 @@
 #define SALLYPORT_POOL_H
 
 #include "gateway/upstream/balance.h"
+#include "gateway/upstream/queue.h"
 
 enum {
     SERVER_NAME_BYTES = 64,
@@ -56,10 +57,9 @@ struct upstream_local {
     struct server_conn *free_conns;
     uint64_t random;
     unsigned retry_credit;
-    struct exchange *queue, **queue_tail; /* those that wait, the first one first */
-    unsigned queued;
-    struct task wake;    /* a server may take another one */
-    uint32_t found_turn; /* of what was found, when it was last looked at */
+    struct wait_queue queue; /* exchanges that wait for a server */
+    struct task wake;        /* one may take another */
+    uint32_t found_turn;     /* of what was found, when it was last looked at */
 };
 
 static inline bool server_is_found(const struct server_local *server)

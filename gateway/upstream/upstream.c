@@ -115,8 +115,10 @@ static void check_bad_status(const void *field, struct complaint *complaint)
 
 static const struct option queue_options[] = {
     OPTION_NAMED("limit", struct upstream_conf, queue.limit, OPT_INT, .fallback = "128",
-                 .min = 0, .max = 100000, .flags = OPTION_SHORTHAND,
-                 .help = "Requests that wait in one worker; over it 503."),
+                 .min = 0, .max = 10000, .flags = OPTION_SHORTHAND,
+                 .help =
+                     "Requests that wait in one worker; over it 503. Clients take turns, so "
+                     "that one with many waits behind one with few."),
     OPTION_NAMED("timeout", struct upstream_conf, queue.timeout, OPT_DURATION, .fallback = "5s",
                  .min = 1, .max = 3600000, .help = "How long one waits; then 503."),
     OPTIONS_END,

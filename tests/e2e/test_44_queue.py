@@ -32,8 +32,8 @@ def queued(origin, **more):
     return plain({"servers": [origin.url], "max_active": 1, **more})
 
 
-def send(gateway, head=b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"):
-    client = gateway.client(timeout=20)
+def send(gateway, head=b"GET / HTTP/1.1\r\nHost: test\r\n\r\n", **how):
+    client = gateway.client(timeout=20, **how)
     client.send(head)
     return client
 
@@ -76,6 +76,26 @@ def test_the_queue_has_a_limit_and_a_time():
         assert gateway.ask().status == 503
         gate.let(1)
         assert first.answer().status == 200
+
+
+def test_one_client_does_not_fill_the_queue():
+    """Its last request gives way to another client's first, which also goes before the rest."""
+    gate = Gate()
+    with Origin(default=gate) as origin, Sallyport(queued(origin, queue={"limit": 4, "timeout": "60s"})) as gateway:
+        greedy = [send(gateway, source="127.0.0.9")]
+        eventually(lambda: gate.now == 1, what="one at the server")
+        greedy += [send(gateway, source="127.0.0.9") for _ in range(5)]
+        eventually(lambda: len(gateway.records()) == 1, what="a refusal")  # five, and room for four
+        other = send(gateway, b"GET /other HTTP/1.1\r\nHost: test\r\n\r\n", source="127.0.0.10")
+        eventually(lambda: len(gateway.records()) == 2, what="one that gives way")
+        assert {r["http"]["response"]["status_code"] for r in gateway.records()} == {503}
+        for count in range(3, 6):
+            gate.let(1)
+            eventually(lambda: len(gateway.records()) == count, what="the next one's turn")
+        assert [h.target for h in origin.heads].index("/other") <= 2
+        gate.let(2)
+        assert other.answer().status == 200
+        assert sorted(client.answer().status for client in greedy) == [200] * 4 + [503] * 2
 
 
 def test_who_leaves_the_queue_holds_nobody_up():
