@@ -1,10 +1,15 @@
-/* The jobs live in one mapping; they wander between four lists, each with one owner at a time.
+/*
+ * The jobs live in one mapping. The loop hands them over in a ring, whose places a semaphore
+ * counts, and takes them back from a stack, all of it at once. There is no lock: a thread of
+ * low priority that is interrupted while it holds one would stop the loop for as long as others
+ * have work.
  */
 #include "auth/hashpool.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -25,15 +30,11 @@ struct job {
     struct password_hash hash;
     bool taken;         /* the loop's alone */
     struct addr client; /* the same */
-    bool cancelled;     /* under the lock */
+    bool cancelled;     /* written by the loop alone, read by a thread before it begins */
     enum err error;
     bool right;
     size_t password_len;
     char password[PASSWORD_BYTES_MAX];
-};
-
-struct queue {
-    struct job *first, **tail;
 };
 
 struct hashpool {
@@ -43,11 +44,12 @@ struct hashpool {
     size_t load;     /* jobs that are not free; the loop's alone */
     unsigned shares; /* stages that have it by hashpool_share */
 
-    pthread_mutex_t lock;
-    pthread_cond_t work, started;
-    struct queue waiting, done; /* under the lock */
-    bool stopping;              /* under the lock */
-    unsigned running;           /* threads that have settled in; under the lock */
+    struct job *ring[HASHPOOL_JOBS]; /* no more jobs than places: none is written to too soon */
+    uint64_t put, taken;             /* jobs so far: by the loop; by the threads, atomic */
+    sem_t waiting;                   /* jobs that are put and not taken */
+    struct job *done;                /* a stack; atomic */
+    bool stopping;                   /* atomic */
+    sem_t running;                   /* threads that have settled in */
 
     struct password_scratch *scratch[HASHPOOL_THREADS];
     pthread_t threads[HASHPOOL_THREADS];
@@ -59,60 +61,48 @@ struct thread_start {
     struct password_scratch *scratch;
 };
 
-static void queue_init(struct queue *queue)
-{
-    *queue = (struct queue){ .tail = &queue->first };
-}
-
-static void queue_put(struct queue *queue, struct job *job)
-{
-    job->next = NULL;
-    *queue->tail = job;
-    queue->tail = &job->next;
-}
-
-static struct job *queue_take(struct queue *queue)
-{
-    struct job *job = queue->first;
-    if (job == NULL)
-        return NULL;
-    queue->first = job->next;
-    if (queue->first == NULL)
-        queue->tail = &queue->first;
-    return job;
-}
-
 /* ---- the threads --------------------------------------------------------------------------
  */
 
-static struct job *next_job(struct hashpool *pool, bool *cancelled)
+static void wait_for_one(sem_t *semaphore)
 {
-    struct job *job = NULL;
-    pthread_mutex_lock(&pool->lock);
-    while (!pool->stopping && (job = queue_take(&pool->waiting)) == NULL)
-        pthread_cond_wait(&pool->work, &pool->lock);
-    *cancelled = job != NULL && job->cancelled;
-    pthread_mutex_unlock(&pool->lock);
-    return job;
+    while (sem_wait(semaphore) != 0)
+        INVARIANT(errno == EINTR);
+}
+
+/* NULL: the pool is closed. */
+static struct job *next_job(struct hashpool *pool)
+{
+    wait_for_one(&pool->waiting);
+    if (__atomic_load_n(&pool->stopping, __ATOMIC_ACQUIRE))
+        return NULL;
+    uint64_t place = __atomic_fetch_add(&pool->taken, 1, __ATOMIC_ACQ_REL);
+    return pool->ring[place % HASHPOOL_JOBS];
 }
 
 static void hand_back(struct hashpool *pool, struct job *job)
 {
     static const uint64_t one = 1;
-    pthread_mutex_lock(&pool->lock);
-    queue_put(&pool->done, job);
-    pthread_mutex_unlock(&pool->lock);
+
+    job->next = __atomic_load_n(&pool->done, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&pool->done, &job->next, job, true, __ATOMIC_RELEASE,
+                                        __ATOMIC_RELAXED))
+        continue;
     /* A full counter means that the loop is told already. */
     ssize_t written = write(pool->watch.fd, &one, sizeof(one));
     INVARIANT(written == (ssize_t)sizeof(one) || errno == EAGAIN);
 }
 
-/* The loop comes first: these threads take what it leaves. What the kernel refuses, goes on. */
+/*
+ * The loop comes first: these threads take what it leaves. Being nice is not enough: since
+ * Linux 6.6 whoever runs may finish its slice of some milliseconds, however low it stands; only
+ * SCHED_IDLE gives way at once to everybody else. What the kernel refuses, goes on.
+ */
 static void step_back(void)
 {
     struct sched_param none = { .sched_priority = 0 };
-    (void)sched_setscheduler(0, SCHED_BATCH, &none);
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), HASHPOOL_NICE);
+    (void)sched_setscheduler(0, SCHED_IDLE, &none);
 }
 
 static void *run_thread(void *start)
@@ -121,16 +111,12 @@ static void *run_thread(void *start)
     struct password_scratch *scratch = ((struct thread_start *)start)->scratch;
     free(start);
     step_back();
-    pthread_mutex_lock(&pool->lock);
-    pool->running++;
-    pthread_mutex_unlock(&pool->lock);
-    pthread_cond_signal(&pool->started);
+    (void)sem_post(&pool->running);
 
-    bool cancelled;
-    for (struct job *job; (job = next_job(pool, &cancelled)) != NULL;) {
+    for (struct job *job; (job = next_job(pool)) != NULL;) {
         job->right = false;
         job->error = ERR_ABORTED;
-        if (!cancelled)
+        if (!__atomic_load_n(&job->cancelled, __ATOMIC_RELAXED))
             job->error = password_verify(&job->hash, span_of(job->password, job->password_len),
                                          scratch, &job->right);
         wipe(job->password, sizeof(job->password));
@@ -163,10 +149,8 @@ static enum err start_thread(struct hashpool *pool, const pthread_attr_t *attrib
  */
 static void wait_until_running(struct hashpool *pool)
 {
-    pthread_mutex_lock(&pool->lock);
-    while (pool->running < pool->thread_count)
-        pthread_cond_wait(&pool->started, &pool->lock);
-    pthread_mutex_unlock(&pool->lock);
+    for (unsigned i = 0; i < pool->thread_count; i++)
+        wait_for_one(&pool->running);
 }
 
 /* Signals are the loop's business. */
@@ -209,18 +193,21 @@ static void release_job(struct op *op)
 /* Nobody waits any more: if its turn has not come, it is passed over. */
 static void abandon_job(struct op *op)
 {
-    struct job *job = job_of(op);
-    pthread_mutex_lock(&job->pool->lock);
-    job->cancelled = true;
-    pthread_mutex_unlock(&job->pool->lock);
+    __atomic_store_n(&job_of(op)->cancelled, true, __ATOMIC_RELAXED);
 }
 
+/* In the order in which they were done. */
 static struct job *take_done(struct hashpool *pool)
 {
-    pthread_mutex_lock(&pool->lock);
-    struct job *job = queue_take(&pool->done);
-    pthread_mutex_unlock(&pool->lock);
-    return job;
+    struct job *job = __atomic_exchange_n(&pool->done, NULL, __ATOMIC_ACQUIRE), *first = NULL;
+
+    while (job != NULL) {
+        struct job *next = job->next;
+        job->next = first;
+        first = job;
+        job = next;
+    }
+    return first;
 }
 
 static void collect(struct watch *watch, uint32_t events)
@@ -231,8 +218,10 @@ static void collect(struct watch *watch, uint32_t events)
     (void)events;
     ssize_t got = read(watch->fd, &count, sizeof(count));
     INVARIANT(got == (ssize_t)sizeof(count) || errno == EAGAIN || errno == EINTR);
-    for (struct job *job; (job = take_done(pool)) != NULL;)
+    for (struct job *job = take_done(pool), *next; job != NULL; job = next) {
+        next = job->next; /* it may be released, and then is on another list */
         op_finish(&job->op, pool->worker, job->error, job->right ? &right : &wrong);
+    }
 }
 
 /* Whether this client has all the jobs that one client may have. */
@@ -266,10 +255,8 @@ struct op *hashpool_verify(struct hashpool *pool, const struct password_hash *ha
     if (password.len > 0)
         memcpy(job->password, password.p, password.len);
 
-    pthread_mutex_lock(&pool->lock);
-    queue_put(&pool->waiting, job);
-    pthread_mutex_unlock(&pool->lock);
-    pthread_cond_signal(&pool->work);
+    pool->ring[pool->put++ % HASHPOOL_JOBS] = job;
+    (void)sem_post(&pool->waiting);
     return &job->op;
 }
 
@@ -323,11 +310,7 @@ enum err hashpool_open(struct hashpool **out, struct worker *worker)
         return ERR_MEMORY;
     pool->worker = worker;
     pool->watch.fd = -1;
-    queue_init(&pool->waiting);
-    queue_init(&pool->done);
-    INVARIANT(pthread_mutex_init(&pool->lock, NULL) == 0);
-    INVARIANT(pthread_cond_init(&pool->work, NULL) == 0);
-    INVARIANT(pthread_cond_init(&pool->started, NULL) == 0);
+    INVARIANT(sem_init(&pool->waiting, 0, 0) == 0 && sem_init(&pool->running, 0, 0) == 0);
 
     enum err err = open_parts(pool);
     if (err != OK) {
@@ -343,10 +326,9 @@ enum err hashpool_open(struct hashpool **out, struct worker *worker)
 
 void hashpool_close(struct hashpool *pool)
 {
-    pthread_mutex_lock(&pool->lock);
-    pool->stopping = true;
-    pthread_mutex_unlock(&pool->lock);
-    pthread_cond_broadcast(&pool->work);
+    __atomic_store_n(&pool->stopping, true, __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < pool->thread_count; i++)
+        (void)sem_post(&pool->waiting);
     for (unsigned i = 0; i < pool->thread_count; i++) {
         pthread_join(pool->threads[i], NULL);
         password_scratch_free(pool->scratch[i]);
@@ -361,9 +343,8 @@ void hashpool_close(struct hashpool *pool)
         wipe(pool->jobs, HASHPOOL_JOBS * sizeof(struct job));
         munmap(pool->jobs, HASHPOOL_JOBS * sizeof(struct job));
     }
-    pthread_cond_destroy(&pool->started);
-    pthread_cond_destroy(&pool->work);
-    pthread_mutex_destroy(&pool->lock);
+    sem_destroy(&pool->running);
+    sem_destroy(&pool->waiting);
     free(pool);
 }
 

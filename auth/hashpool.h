@@ -1,10 +1,11 @@
 /*
- * Password checks off the loop: two threads of low priority in each worker, and a queue that is
- * full at HASHPOOL_JOBS. Hashing is dear by intent (1 to 200 ms), so whoever can order it
- * without bound can stop a server; here more logins only make logins slow.
+ * Password checks off the loop: two threads in each worker that run when nobody else wants to,
+ * and a queue that is full at HASHPOOL_JOBS. Hashing is dear by intent (1 to 200 ms), so
+ * whoever can order it without bound can stop a server; here more logins only make logins slow.
  *
  * The threads must be started before the sandbox closes. They share nothing with the worker but
- * the jobs, under one lock; all that is the chain's (struct op) stays on the loop's side.
+ * the jobs, each with one owner at a time; all that is the chain's (struct op) stays on the
+ * loop's side.
  */
 #ifndef SALLYPORT_HASHPOOL_H
 #define SALLYPORT_HASHPOOL_H
@@ -16,7 +17,7 @@ enum {
     HASHPOOL_THREADS = 2,
     HASHPOOL_JOBS = 64,
     HASHPOOL_SHARE = HASHPOOL_JOBS / 4, /* of one client, so that others can still sign in */
-    HASHPOOL_NICE = 10
+    HASHPOOL_NICE = 10                  /* where the kernel refuses better */
 };
 
 struct hashpool;
