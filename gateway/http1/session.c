@@ -139,7 +139,9 @@ static bool is_shaking_hands(const struct session *s)
 /* Who connects and says nothing, as monitors do, has failed at nothing. */
 static void tell_failed_handshake(const struct session *s, const char *late)
 {
-    if (!is_shaking_hands(s) || (late == NULL && s->channel.received == 0))
+    bool flooded = s->channel.tls != NULL && tls_flooded(s->channel.tls);
+
+    if (!flooded && (!is_shaking_hands(s) || (late == NULL && s->channel.received == 0)))
         return;
     struct connection_fault fault = { .kind = CONNECTION_TLS_FAILED,
                                       .peer = s->peer,

@@ -148,6 +148,7 @@ int h2_flooded(struct h2_session *s, enum flood flood)
 static void cut_off(struct h2_session *s)
 {
     s->host->floods[s->flood]++;
+    client_offended(s->channel.worker, s->share);
     h2_session_confess(s, flood_error(s->flood));
     say_goaway(s, NGHTTP2_ENHANCE_YOUR_CALM);
     close_down(s);
@@ -402,6 +403,22 @@ static void linger_read(struct h2_session *s, ssize_t n)
         session_end(s, STREAM_GONE);
 }
 
+/* The connection is gone; what TLS has against it is told. */
+static void lose(struct h2_session *s)
+{
+    struct tls *tls = s->channel.tls;
+
+    if (tls != NULL && tls_flooded(tls)) {
+        struct connection_fault fault = { .kind = CONNECTION_TLS_FAILED,
+                                          .peer = s->peer,
+                                          .reason = "tls-failed",
+                                          .detail = tls_failure(tls),
+                                          .sni = tls_info(tls)->sni };
+        s->host->fault(s->channel.worker, &fault);
+    }
+    session_end(s, STREAM_GONE);
+}
+
 static void on_readable(struct channel *channel)
 {
     struct h2_session *s = CONTAINER(channel, struct h2_session, channel);
@@ -415,7 +432,7 @@ static void on_readable(struct channel *channel)
     else if (n > 0)
         feed(s, span_of(worker->scratch, (size_t)n));
     else if (n != CHANNEL_AGAIN)
-        session_end(s, STREAM_GONE);
+        lose(s);
     worker_flush(worker);
     worker->current = NULL;
 }
@@ -429,7 +446,7 @@ static void on_drained(struct channel *channel)
 
 static void on_broken(struct channel *channel)
 {
-    session_end(CONTAINER(channel, struct h2_session, channel), STREAM_GONE);
+    lose(CONTAINER(channel, struct h2_session, channel));
 }
 
 static const struct channel_events session_events = {

@@ -24,6 +24,8 @@ struct h2_host {
     const struct cidrs *trusted; /* these have no share; NULL: nobody */
     uint64_t *sessions_begun;    /* counters; the second one FLOOD_COUNT long */
     uint64_t *floods;
+    /* Told of sessions of TLS that had to be ended. */
+    void (*fault)(struct worker *worker, const struct connection_fault *fault);
     struct head_limits limits;
     uint64_t head_ms, body_ms, send_ms, idle_ms;
     uint64_t body_min_rate;

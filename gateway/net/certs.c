@@ -52,6 +52,7 @@ static SSL_CTX *context_new(const SSL_METHOD *method, enum tls_profile profile)
     /* No chain is built from the store at each handshake: what the file has is what is sent. */
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_read_ahead(ctx, 0);
+    SSL_CTX_set_msg_callback(ctx, tls_count);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_verify_depth(ctx, CHAIN_DEPTH_MAX);
     int least = profile == TLS_MODERN ? TLS1_3_VERSION : TLS1_2_VERSION;

@@ -18,6 +18,11 @@
 /* Above this many bytes a write goes to the kernel at once, beside the cork, instead of through
  * it. */
 enum { CORK_COPY_MAX = 16 * 1024 };
+/*
+ * A record costs as much as many bytes, however small it is: a read full of the smallest would
+ * take milliseconds. Much is read at once only after records that were large.
+ */
+enum { READ_RECORDS = 4096, READ_CONTENDED = 17 * 1024, BULKY_RECORD = 1024 };
 
 static void on_event(struct watch *watch, uint32_t events);
 
@@ -281,10 +286,21 @@ static ssize_t receive(struct channel *ch, char *buffer, size_t size)
     return CHANNEL_FAILED;
 }
 
+/* Of ciphertext, in one read. */
+static size_t most_of(const struct channel *ch, size_t wire)
+{
+    size_t most = !ch->bulky                     ? READ_RECORDS
+                  : worker_contended(ch->worker) ? READ_CONTENDED
+                                                 : CIPHER_BYTES;
+
+    return wire < most ? wire : most;
+}
+
 static ssize_t receive_tls(struct channel *ch, char *buffer, size_t size, size_t wire)
 {
     INVARIANT(size >= CHANNEL_READ_MIN);
-    ssize_t n = receive(ch, ch->worker->cipher, wire < CIPHER_BYTES ? wire : CIPHER_BYTES);
+    uint64_t records = tls_records(ch->tls);
+    ssize_t n = receive(ch, ch->worker->cipher, most_of(ch, wire));
     if (n == 0) {
         /* No close_notify: an attacker may have cut the stream here, so it is no clean end. */
         ch->failed = true;
@@ -302,10 +318,15 @@ static ssize_t receive_tls(struct channel *ch, char *buffer, size_t size, size_t
      * left of one. */
     INVARIANT(plain <= 0);
     send_wire(ch);
+    records = tls_records(ch->tls) - records;
+    ch->bulky = (size_t)n >= READ_RECORDS && (size_t)n >= records * BULKY_RECORD;
     if (plain == 0)
         ch->eof = true;
-    if (plain == TLS_FAILED)
+    if (plain == TLS_FAILED) {
+        if (tls_flooded(ch->tls))
+            client_offended(ch->worker, client_of_slabs(ch->worker, ch->slabs));
         give_up(ch);
+    }
     if (got > 0)
         return (ssize_t)got;
     if (ch->eof)

@@ -41,6 +41,7 @@ struct channel {
     size_t unsent;           /* bytes in the slabs */
     uint64_t sent, received; /* wire bytes */
     bool reading;            /* EPOLLIN is asked for */
+    bool bulky;              /* TLS: what came last were large records */
     bool connecting;
     bool eof;  /* the other side has ended its direction */
     bool hung; /* it ended both directions while we were not reading */

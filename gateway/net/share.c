@@ -55,3 +55,28 @@ void client_turn_leave(struct client_share *share, uint64_t began_ns)
     if (began_ns != 0)
         share->turn_ns += now_ns() - began_ns;
 }
+
+enum { FREE_MS = OFFENCES_FREE * OFFENCE_MS };
+
+void client_offended(struct worker *worker, struct client_share *share)
+{
+    uint64_t now = clock_ms(&worker->loop.clock);
+
+    if (share == NULL)
+        return;
+    uint64_t calm = (share->calm_ms > now ? share->calm_ms : now) + OFFENCE_MS;
+    /* However many were open at once, the end is near. */
+    share->calm_ms = calm - now < 2 * FREE_MS ? calm : now + 2 * FREE_MS;
+    if (share->calm_ms - now >= FREE_MS && share->calm_ms - FREE_MS > worker->barred_ms)
+        worker->barred_ms = share->calm_ms - FREE_MS;
+}
+
+bool client_barred(struct worker *worker, const struct addr *client)
+{
+    uint64_t now = clock_ms(&worker->loop.clock);
+
+    if (now >= worker->barred_ms)
+        return false;
+    const struct client_share *share = client_share_of(worker, client);
+    return share != NULL && share->calm_ms > now + FREE_MS;
+}

@@ -38,6 +38,15 @@ static inline bool worker_contended(const struct worker *worker)
 /* False: it has had its time in this turn. Else `*began_ns` is for client_turn_leave. */
 bool client_turn_enter(struct worker *worker, struct client_share *share, uint64_t *began_ns);
 void client_turn_leave(struct client_share *share, uint64_t began_ns);
+/*
+ * A connection that had to be cut off for a flood cost more than one that is not let in: whose
+ * connections did so OFFENCES_FREE times, and more often than once in OFFENCE_MS, opens no new
+ * ones for a while. Those that are open go on.
+ */
+enum { OFFENCES_FREE = 32, OFFENCE_MS = 1000 };
+void client_offended(struct worker *worker, struct client_share *share); /* NULL: nobody did */
+bool client_barred(struct worker *worker, const struct addr *client);
+
 /* Whose pool that is; NULL: nobody's in particular. */
 static inline struct client_share *client_of_slabs(struct worker *worker,
                                                    struct slab_pool *slabs)

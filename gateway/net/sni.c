@@ -181,14 +181,13 @@ static int on_client_hello(SSL *ssl, int *alert, void *unused)
 static void on_message(int sent, int version, int content, const void *bytes, size_t len,
                        SSL *ssl, void *unused)
 {
-    (void)version;
-    (void)unused;
+    tls_count(sent, version, content, bytes, len, ssl, unused);
     if (sent != 0 || content != SSL3_RT_HANDSHAKE)
         return;
     struct tls *tls = tls_of(ssl);
     if (ja4_write(span_of(bytes, len), tls->ja4))
         tls->info.ja4 = span_of(tls->ja4, JA4_BYTES);
-    SSL_set_msg_callback(ssl, NULL);
+    SSL_set_msg_callback(ssl, tls_count);
 }
 
 void sni_attach(SSL_CTX *ctx)

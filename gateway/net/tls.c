@@ -29,6 +29,8 @@ static int bio_read(BIO *bio, char *out, size_t size, size_t *taken)
     struct tls *tls = BIO_get_data(bio);
     INVARIANT(tls != NULL);
     BIO_clear_retry_flags(bio);
+    if (tls->flooded)
+        return 0; /* as if the connection had ended: it is how OpenSSL can be stopped */
     size_t n = size < tls->input.len ? size : tls->input.len;
     if (n == 0) {
         BIO_set_retry_read(bio);
@@ -37,6 +39,7 @@ static int bio_read(BIO *bio, char *out, size_t size, size_t *taken)
     memcpy(out, tls->input.p, n);
     tls->input.p += n;
     tls->input.len -= n;
+    tls->received += n;
     *taken = n;
     return 1;
 }
@@ -72,6 +75,27 @@ void window_close(struct tls_window *window)
 struct tls *tls_of(const SSL *ssl)
 {
     return BIO_get_data(SSL_get_rbio(ssl));
+}
+
+void tls_count(int sent, int version, int content, const void *bytes, size_t len, SSL *ssl,
+               void *unused)
+{
+    struct tls *tls = tls_of(ssl);
+    (void)version;
+    (void)bytes;
+    (void)len;
+    (void)unused;
+    if (content == SSL3_RT_HEADER) {
+        tls->records += sent == 0;
+        return;
+    }
+    /* An attempt to renegotiate is no message to OpenSSL, but the alert that refuses it is. */
+    if (content != (sent == 0 ? SSL3_RT_HANDSHAKE : SSL3_RT_ALERT))
+        return;
+    if (++tls->messages > TLS_MESSAGES_FREE + tls->received / TLS_MESSAGE_BYTES) {
+        tls->flooded = true;
+        tls->failure = "too many messages of handshakes";
+    }
 }
 
 /* Around every call into OpenSSL that may read or write. */
@@ -116,6 +140,16 @@ static void failed(struct tls *tls)
 const char *tls_failure(const struct tls *tls)
 {
     return tls->failure;
+}
+
+bool tls_flooded(const struct tls *tls)
+{
+    return tls->flooded;
+}
+
+uint64_t tls_records(const struct tls *tls)
+{
+    return tls->records;
 }
 
 /* ---- making and freeing ---- */

@@ -57,6 +57,14 @@ ssize_t tls_read(struct tls *tls, char *plain, size_t size);
 MUST_USE enum err tls_write(struct tls *tls, struct span plain);
 void tls_shutdown(struct tls *tls); /* close_notify */
 const struct tls_info *tls_info(struct tls *tls);
+/*
+ * Messages that change nothing for whoever reads (KeyUpdate, attempts to renegotiate) cost us a
+ * key derivation or an answer each, and OpenSSL takes any number of them: TLS_MESSAGES_FREE and
+ * one more for each TLS_MESSAGE_BYTES received, then the session has failed.
+ */
+enum { TLS_MESSAGES_FREE = 32, TLS_MESSAGE_BYTES = 1024 * 1024 };
+bool tls_flooded(const struct tls *tls);
+uint64_t tls_records(const struct tls *tls); /* received so far */
 /* Why it failed, as constant text for the log: "no shared cipher", "hostname mismatch"; NULL:
  * it did not. */
 const char *tls_failure(const struct tls *tls);

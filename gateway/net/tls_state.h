@@ -95,6 +95,10 @@ struct tls {
     bool established, ended, failed, shut;
     bool info_done;
     bool proving;       /* CHALLENGE_PROTOCOL: over when the handshake is */
+    bool flooded;       /* more messages than anybody has use for: no more is read */
+    unsigned messages;  /* of handshakes, and alerts that they were answered with */
+    uint64_t received;  /* bytes of ciphertext */
+    uint64_t records;   /* received */
     char *sni, *client; /* owned; `client` is fingerprint, serial, subject and issuer */
     char ja4[JA4_BYTES];
     struct tls_info info;
@@ -102,6 +106,9 @@ struct tls {
 
 /* The session behind a callback of OpenSSL: the one that has the window. */
 struct tls *tls_of(const SSL *ssl);
+/* Counts records and messages: the message callback of all sessions. */
+void tls_count(int sent, int version, int content, const void *bytes, size_t len, SSL *ssl,
+               void *unused);
 MUST_USE bool window_open(struct tls_window *window);
 void window_close(struct tls_window *window);
 /* OpenSSL's first reason as constant text; empties its queue. */

@@ -29,6 +29,7 @@ struct client_share {
     size_t streams;       /* of HTTP/2 */
     uint64_t turn;        /* of the loop in which ... */
     uint64_t turn_ns;     /* ... so much time went to it */
+    uint64_t calm_ms;     /* when its offences will be forgotten */
 };
 
 /* What was not let in, in this second: its records have a rate. */
@@ -65,6 +66,7 @@ struct worker {
     size_t share_streams;          /* of one client, over HTTP/2; 0: no share */
     const struct client_share *last_share; /* whose work was done last */
     uint64_t contended_ms;                 /* when work of another one was done after it */
+    uint64_t barred_ms;                    /* until then somebody is */
 
     const struct config *config; /* gateway/chain/config.h */
     struct slots *slots;         /* gateway/store/slots.h: the whole, for queries of death */

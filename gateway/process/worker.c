@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "auth/apikeys.h"
@@ -27,6 +28,7 @@
 #include "gateway/http2/session.h"
 #include "gateway/net/certs.h"
 #include "gateway/net/challenge.h"
+#include "gateway/net/share.h"
 #include "gateway/process/process.h"
 #include "gateway/process/settings.h"
 #include "gateway/store/slots.h"
@@ -84,10 +86,23 @@ static bool refused_at_the_door(struct serving *serving, struct connection_fault
     /* Behind a proxy the peer is the proxy: lists are asked again when the client is known. */
     if (cidrs_contain(&config->server.trusted_proxies, &fault->peer))
         return false;
+    if (client_barred(&serving->worker, &fault->peer)) {
+        fault->reason = "floods";
+        return true;
+    }
     struct verdict said = chain_connect(config, &serving->worker, &fault->peer, &fault->list);
     if (said.action == ACTION_DENY)
         fault->reason = reason_row(said.reason)->slug;
     return said.action == ACTION_DENY;
+}
+
+/* With RST: nothing of it stays behind, not even in the kernel. */
+static void turn_away(int fd)
+{
+    const struct linger none = { .l_onoff = 1 };
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    (void)close(fd);
 }
 
 static void on_accepted(struct listener *listener, int fd, const struct addr *peer)
@@ -102,7 +117,7 @@ static void on_accepted(struct listener *listener, int fd, const struct addr *pe
         fault.reason = "memory";
     if (fault.reason != NULL) {
         connection_log(&serving->worker, &fault);
-        (void)close(fd);
+        turn_away(fd);
         return;
     }
     session_accept(&serving->worker, &serving->host, fd, peer, tls, listener->proxy_protocol);
@@ -305,6 +320,7 @@ static enum err open_http2(struct serving *serving)
         .trusted = host->trusted,
         .sessions_begun = &counters->h2_connections,
         .floods = counters->h2_floods,
+        .fault = connection_log,
         .limits = { .head_bytes = host->head_bytes,
                     .uri_bytes = host->uri_bytes,
                     .fields = host->fields,

@@ -1,6 +1,8 @@
 """TLS towards clients: versions, names, client certificates, resumption, and nothing served to the wrong name."""
+import contextlib
 import socket
 import ssl
+import subprocess
 import time
 
 import pytest
@@ -137,6 +139,38 @@ def test_garbage_on_the_tls_port(gateway):
                 pass
     with gateway.tls_client(context(), "a.test") as client:
         assert client.ask(host="a.test").status == 200
+
+
+def key_updates(gateway, name, alpn):
+    """openssl s_client sends one for each K that it reads by itself, until the gateway has had enough."""
+    asker = subprocess.Popen(["openssl", "s_client", "-connect", "%s:%d" % gateway.address("https"), "-servername", name,
+                              "-alpn", alpn], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(1000):
+            if asker.poll() is not None:
+                break
+            asker.stdin.write(b"K\n")
+            asker.stdin.flush()
+            time.sleep(0.02)
+    except BrokenPipeError:
+        pass
+    finally:
+        asker.kill()
+        asker.wait()
+        with contextlib.suppress(BrokenPipeError):
+            asker.stdin.close()
+
+
+@pytest.mark.parametrize("alpn", ["http/1.1", "h2"])
+def test_key_updates_without_end(config, alpn):
+    """Each costs a derivation of keys and an answer: there is an end, a record, and others are served."""
+    with Sallyport(merge(config, {"server": {"workers": 1}})) as gateway:
+        key_updates(gateway, "a.test", alpn)
+        record = eventually(lambda: gateway.refusals(), what="the record")[0]
+        assert record["event"]["reason"] == "tls-failed"
+        assert record["sallyport"]["detail"] == "too many messages of handshakes"
+        with gateway.tls_client(context(), "a.test") as client:
+            assert client.ask(host="a.test").status == 200
 
 
 def test_failed_handshakes_are_on_record(config, authority, other_authority):

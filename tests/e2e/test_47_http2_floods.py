@@ -252,7 +252,7 @@ def test_zero_windows(gateway, origin):
         origin.default = response(200, b"origin")
         time.sleep(0.5)
         assert rss_bytes(worker) - before < (400 << 20 if has_faults() else 150 << 20)
-        with Client2(gateway.address()) as other:
+        with Client2(gateway.address(), source="127.0.0.10") as other:
             assert other.ask().status == 200
         for client in clients:
             client.answering = False
@@ -305,6 +305,25 @@ def test_bodies_that_nobody_reads(gateway, origin, count):
     finally:
         stop.set()
         origin.default = response(200, b"origin")
+
+
+def test_who_floods_again_and_again_is_not_let_in(origin):
+    """The 33rd time in a row; others are, and the record says why."""
+    with Sallyport(plain(origin)) as gateway:
+        begun = 0
+        try:
+            for begun in range(60):
+                with Client2(gateway.address(), source="127.0.0.8") as client:
+                    client.answering = False
+                    client.try_send(frame(SETTINGS, ACK) * 200)
+                    client.until(lambda: client.over, soon(20))
+        except OSError:
+            pass
+        assert 32 <= begun < 60
+        with Client2(gateway.address(), source="127.0.0.10") as other:
+            assert other.ask().status == 200
+        refused = eventually(lambda: [r for r in gateway.refusals() if r["event"]["reason"] == "floods"], what="records")
+        assert refused[0]["source"]["ip"] == "127.0.0.8"
 
 
 # ---- what one address may take of the whole ------------------------------------------------------

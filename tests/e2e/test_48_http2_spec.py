@@ -53,8 +53,16 @@ def huffman(name, value):
     return hpack.Encoder().encode([(name, value)], huffman=True)
 
 
+HUFFMAN_X = b"\x81\xf3"  # "x"
+
+
 SERVED = {
     "generic/2 half-closed": [frame(HEADERS, CLOSED, 1, head())],
+    "generic/2 PRIORITY on an idle stream": [frame(PRIORITY, 0, 1, dependency(0)), frame(HEADERS, CLOSED, 3, head())],
+    "generic/2 WINDOW_UPDATE when half-closed": [frame(HEADERS, CLOSED, 1, head()), window(1, 100)],
+    "generic/2 PRIORITY when half-closed": [frame(HEADERS, CLOSED, 1, head()), frame(PRIORITY, 0, 1, dependency(0))],
+    "generic/2 RST_STREAM when half-closed": [frame(HEADERS, CLOSED, 1, head()), reset(1, 8),
+                                              frame(HEADERS, CLOSED, 3, head())],
     "generic/3.1 DATA": [frame(HEADERS, OPEN, 1, head("POST")), frame(DATA, END_STREAM, 1, b"abc")],
     "generic/3.1 DATA in pieces": [frame(HEADERS, OPEN, 1, head("POST")), frame(DATA, 0, 1, b"abc"),
                                    frame(DATA, END_STREAM, 1, b"def")],
@@ -63,9 +71,14 @@ SERVED = {
     "generic/3.2 HEADERS padded": [frame(HEADERS, CLOSED | PADDED, 1, b"\5" + head() + bytes(5))],
     "generic/3.2 HEADERS with priority": [frame(HEADERS, CLOSED | PRIORITIZED, 1, dependency(0) + head())],
     "generic/3.3 PRIORITY before": [frame(PRIORITY, 0, 1, dependency(0)), frame(HEADERS, CLOSED, 1, head())],
+    "generic/3.3 PRIORITY of the greatest weight": [frame(PRIORITY, 0, 1, dependency(0, 255)),
+                                                    frame(HEADERS, CLOSED, 1, head())],
+    "generic/3.3 PRIORITY on another stream": [frame(PRIORITY, 0, 3, dependency(1)), frame(HEADERS, CLOSED, 3, head())],
     "generic/3.3 PRIORITY exclusive": [frame(PRIORITY, 0, 1, dependency(0, 16, True)),
                                        frame(HEADERS, CLOSED, 1, head())],
     "generic/3.3 PRIORITY on an idle one": [frame(PRIORITY, 0, 3, dependency(5)), frame(HEADERS, CLOSED, 1, head())],
+    "generic/3.4 RST_STREAM": [frame(HEADERS, OPEN, 1, head("POST")), reset(1), frame(HEADERS, CLOSED, 3, head())],
+    "generic/3.8 GOAWAY": [frame(HEADERS, CLOSED, 1, head()), frame(GOAWAY, 0, 0, struct.pack(">II", 0, 0) + b"h2spec")],
     "generic/3.5 SETTINGS": [settings((3, 100)), frame(HEADERS, CLOSED, 1, head())],
     "generic/3.7 PING": [frame(PING, 0, 0, b"h2spec!!"), frame(HEADERS, CLOSED, 1, head())],
     "generic/3.9 WINDOW_UPDATE of the connection": [window(0, 1), frame(HEADERS, CLOSED, 1, head())],
@@ -81,10 +94,21 @@ SERVED = {
     "generic/5 indexed": [frame(HEADERS, CLOSED, 1, b"\x82\x86\x84" + literal(":authority", "test"))],
     "generic/5 literal with indexing": [frame(HEADERS, CLOSED, 1, head() + b"\x40\1x\1y")],
     "generic/5 literal with an indexed name": [frame(HEADERS, CLOSED, 1, head() + b"\x7a\1y")],
+    "generic/5 with indexing, an indexed name in Huffman": [frame(HEADERS, CLOSED, 1, head() + b"\x7a" + HUFFMAN_X)],
+    "generic/5 with indexing, a new name in Huffman": [frame(HEADERS, CLOSED, 1, head() + b"\x40" + HUFFMAN_X + HUFFMAN_X)],
+    "generic/5 without indexing": [frame(HEADERS, CLOSED, 1, head() + b"\0\1x\1y")],
+    "generic/5 without indexing, an indexed name": [frame(HEADERS, CLOSED, 1, head() + b"\x0f\x2b\1y")],
+    "generic/5 without indexing, an indexed name in Huffman": [frame(HEADERS, CLOSED, 1, head() + b"\x0f\x2b" + HUFFMAN_X)],
+    "generic/5 without indexing, a new name in Huffman": [frame(HEADERS, CLOSED, 1, head() + b"\0" + HUFFMAN_X + HUFFMAN_X)],
+    "generic/5 never indexed, an indexed name": [frame(HEADERS, CLOSED, 1, head() + b"\x1f\x2b\1y")],
+    "generic/5 never indexed, an indexed name in Huffman": [frame(HEADERS, CLOSED, 1, head() + b"\x1f\x2b" + HUFFMAN_X)],
+    "generic/5 never indexed, a new name in Huffman": [frame(HEADERS, CLOSED, 1, head() + b"\x10" + HUFFMAN_X + HUFFMAN_X)],
     "generic/5 never indexed": [frame(HEADERS, CLOSED, 1, head() + b"\x10\1x\1y")],
     "generic/5 Huffman": [frame(HEADERS, CLOSED, 1, head() + huffman("x-huffman", "some value"))],
     "generic/5 from the dynamic table": [frame(HEADERS, CLOSED, 1, head() + b"\x40\1x\1y\xbe")],
     "generic/5 table size update": [frame(HEADERS, CLOSED, 1, b"\x3f\xe1\x1e" + head())],
+    # RFC 9113 sections 5.3.2 and 6.3 have no dependencies any more, and so no error in them.
+    "http2/5.3.1 PRIORITY on itself": [frame(PRIORITY, 0, 1, dependency(1)), frame(HEADERS, CLOSED, 1, head())],
     "http2/4.1 unknown type": [frame(0xbe, 0, 0, b"any"), frame(HEADERS, CLOSED, 1, head())],
     "http2/4.1 undefined flags": [frame(PING, 0x16, 0, b"h2spec!!"), frame(HEADERS, CLOSED, 1, head())],
     "http2/4.1 reserved bit": [frame(PING, 0, 1 << 31, b"h2spec!!"), frame(HEADERS, CLOSED | 0x80, 1 | 1 << 31, head())],
@@ -169,6 +193,13 @@ CONNECTION = {
                                             frame(CONTINUATION, END_HEADERS, 3, b"")], PROTOCOL_ERROR),
     "http2/6.10 CONTINUATION after DATA": ([frame(HEADERS, OPEN, 1, head("POST")), frame(DATA, END_STREAM, 1, b"x"),
                                             frame(CONTINUATION, END_HEADERS, 1, b"")], PROTOCOL_ERROR),
+    "http2/6.10 CONTINUATION behind the last one": ([frame(HEADERS, 0, 1, head("POST")),
+                                                     frame(CONTINUATION, END_HEADERS, 1, literal("x", "y")),
+                                                     frame(CONTINUATION, END_HEADERS, 1, literal("z", "y"))],
+                                                    PROTOCOL_ERROR),
+    "http2/5.1 CONTINUATION after RST_STREAM": ([frame(HEADERS, OPEN, 1, head("POST")), reset(1),
+                                                 frame(CONTINUATION, END_HEADERS, 1, literal("x", "y"))],
+                                                PROTOCOL_ERROR, STREAM_CLOSED),
     "http2/8.2 PUSH_PROMISE of a client": ([frame(HEADERS, OPEN, 1, head("POST")),
                                             frame(PUSH_PROMISE, END_HEADERS, 1, bytes((0, 0, 0, 2)) + head())],
                                            PROTOCOL_ERROR),
@@ -275,6 +306,28 @@ def test_5_1_closed_by_an_answer(client):
     assert client.goaway in (None, STREAM_CLOSED, PROTOCOL_ERROR)
 
 
+def test_5_1_DATA_after_RST_STREAM(origin, client):
+    """RFC 9113 section 5.1 leaves it to us: an error, or nothing at all; upstream never sees it."""
+    client.send(frame(HEADERS, OPEN, 1, head("POST", "/taken-back")), reset(1), frame(DATA, END_STREAM, 1, b"x"))
+    assert client.ping() or client.goaway == STREAM_CLOSED
+    assert client.answers[1].status is None and "/taken-back" not in [h.target for h in origin.heads]
+
+
+@pytest.mark.parametrize("what", ["HEADERS", "CONTINUATION"])
+def test_5_1_closed_on_both_sides(client, what):
+    assert client.ask().status == 200
+    client.send(frame(HEADERS if what == "HEADERS" else CONTINUATION, CLOSED, 1, head()))
+    client.connection_error(STREAM_CLOSED, PROTOCOL_ERROR)
+
+
+def test_5_4_1_the_last_stream_is_named(client):
+    """An error of the connection says which requests were looked at."""
+    assert client.ask().status == 200 and client.ask().status == 200
+    client.send(frame(PING, 0, 3, b"h2spec!!"))
+    client.connection_error(PROTOCOL_ERROR)
+    assert [int.from_bytes(f.payload[:4], "big") for f in client.frames if f.type == GOAWAY] == [3]
+
+
 def test_5_1_2_more_streams_than_agreed(gateway, client):
     limit = client.theirs[3]
     for i in range(limit + 1):
@@ -313,6 +366,16 @@ def test_6_9_1_one_octet_at_a_time(gateway, origin):
             client.send(window(stream, 1))
             assert client.until(lambda: len(client.answers[stream].body) == count)
         assert client.answers[stream].body == b"origin"
+
+
+def test_6_9_2_window_that_grows_later(gateway, origin):
+    """A stream that waits for its window goes on when SETTINGS open it."""
+    with Client2(gateway.address(), own=[(4, 0)]) as client:
+        client.answering = False
+        stream = client.open()
+        assert client.until(lambda: client.answers[stream].status == 200) and not client.answers[stream].body
+        client.send(settings((4, 1)))
+        assert client.until(lambda: client.answers[stream].body == b"o")
 
 
 def test_6_9_2_window_that_becomes_negative(gateway, origin):

@@ -134,6 +134,63 @@ static void shares_end_at_the_whole(void **state)
     worker_free(worker);
 }
 
+/* ---- offences ---- */
+
+static void after_ms(struct worker *worker, uint64_t ms)
+{
+    worker->loop.clock.mono_ns += ms * 1000000;
+}
+
+static bool is_barred(struct worker *worker, const char *text)
+{
+    struct addr addr;
+
+    assert_true(addr_parse(span_text(text), &addr));
+    return client_barred(worker, &addr);
+}
+
+static void whoever_offends_too_often_opens_no_connections(void **state)
+{
+    struct worker *worker = worker_new();
+    struct client_share *one = of(worker, "192.0.2.1");
+
+    (void)state;
+    after_ms(worker, 5000);
+    client_offended(worker, NULL);
+    for (unsigned i = 0; i < OFFENCES_FREE; i++) {
+        client_offended(worker, one);
+        assert_false(is_barred(worker, "192.0.2.1"));
+    }
+    client_offended(worker, one);
+    assert_true(is_barred(worker, "192.0.2.1"));
+    assert_false(client_barred(worker, &(struct addr){ .family = ADDR_UNIX }));
+    struct client_share *other = another(worker, one);
+    assert_true(other->calm_ms == 0);
+
+    after_ms(worker, OFFENCE_MS);
+    assert_false(is_barred(worker, "192.0.2.1"));
+    client_offended(worker, one);
+    assert_true(is_barred(worker, "192.0.2.1"));
+    worker_free(worker);
+}
+
+/* However many connections were open at once. */
+static void no_bar_lasts(void **state)
+{
+    struct worker *worker = worker_new();
+    struct client_share *one = of(worker, "192.0.2.1");
+
+    (void)state;
+    for (unsigned i = 0; i < 10000; i++)
+        client_offended(worker, one);
+    assert_true(is_barred(worker, "192.0.2.1"));
+    after_ms(worker, OFFENCES_FREE * OFFENCE_MS - 1);
+    assert_true(is_barred(worker, "192.0.2.1"));
+    after_ms(worker, 1);
+    assert_false(is_barred(worker, "192.0.2.1"));
+    worker_free(worker);
+}
+
 /* ---- time ---- */
 
 static void spend(struct client_share *share, uint64_t ns)
@@ -199,6 +256,8 @@ int main(void)
         cmocka_unit_test(a_network_of_ipv6_is_one_client),
         cmocka_unit_test(large_memory_counts),
         cmocka_unit_test(shares_end_at_the_whole),
+        cmocka_unit_test(whoever_offends_too_often_opens_no_connections),
+        cmocka_unit_test(no_bar_lasts),
         cmocka_unit_test(who_is_alone_has_all_the_time),
         cmocka_unit_test(among_several_each_has_its_turn),
     };

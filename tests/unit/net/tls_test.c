@@ -289,6 +289,71 @@ static void test_no_renegotiation(void **state)
     tls_server_free(server);
 }
 
+/* Messages that nobody has use for cost a derivation each, and an answer when they ask for one.
+ */
+static void test_key_updates_have_an_end(void **state)
+{
+    (void)state;
+    enum { HANDSHAKE = 2 }; /* the client's hello, and that it is finished */
+    struct tls_server *server = server_new(false, NULL);
+    struct tls_client *client = client_new("ca", NULL, NULL);
+    assert_true(meet(server, client, "a.example", &usual));
+    for (int i = 0; i < TLS_MESSAGES_FREE - HANDSHAKE; i++) {
+        assert_int_equal(SSL_key_update(client_end.tls->ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        assert_int_equal(tls_write(client_end.tls, SPAN("x")), OK);
+    }
+    size_t records = tls_records(server_end.tls);
+    pump(WHOLE);
+    assert_int_equal(tls_records(server_end.tls) - records,
+                     2 * (TLS_MESSAGES_FREE - HANDSHAKE));
+    assert_int_equal(server_end.plain_len, TLS_MESSAGES_FREE - HANDSHAKE);
+    assert_false(tls_flooded(server_end.tls));
+
+    /* One more, with the records behind it in the same read. */
+    assert_int_equal(SSL_key_update(client_end.tls->ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+    assert_int_equal(tls_write(client_end.tls, SPAN("y")), OK);
+    deliver(&client_end, &server_end, WHOLE);
+    assert_int_equal(server_end.last, TLS_FAILED);
+    assert_true(tls_flooded(server_end.tls));
+    assert_string_equal(tls_failure(server_end.tls), "too many messages of handshakes");
+    assert_int_equal(server_end.plain_len, TLS_MESSAGES_FREE - HANDSHAKE);
+    part();
+    tls_client_free(client);
+    tls_server_free(server);
+}
+
+/* The same of hostile servers, and of attempts to renegotiate, each answered with an alert. */
+static void test_floods_of_both_ends(void **state)
+{
+    (void)state;
+    struct tls_server *server = server_new(false, NULL);
+    struct tls_client *client = client_new("ca", NULL, NULL);
+    assert_true(meet(server, client, "a.example", &usual));
+    for (int i = 0; i < TLS_MESSAGES_FREE + 1; i++) {
+        assert_int_equal(SSL_key_update(server_end.tls->ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        assert_int_equal(tls_write(server_end.tls, SPAN("x")), OK);
+    }
+    deliver(&server_end, &client_end, WHOLE);
+    assert_int_equal(client_end.last, TLS_FAILED);
+    assert_true(tls_flooded(client_end.tls));
+    part();
+
+    struct how how = { .version = TLS1_2_VERSION };
+    assert_true(meet(server, client, "a.example", &how));
+    SSL *ssl = client_end.tls->ssl;
+    SSL_clear_options(ssl, SSL_OP_NO_RENEGOTIATION);
+    assert_int_equal(SSL_renegotiate(ssl), 1);
+    assert_int_equal(tls_start(client_end.tls), OK);
+    /* A client that takes no for no answer: the same record again is no valid one, so what is
+     * counted stands in for it. */
+    server_end.tls->messages = TLS_MESSAGES_FREE;
+    deliver(&client_end, &server_end, WHOLE);
+    assert_true(tls_flooded(server_end.tls));
+    part();
+    tls_client_free(client);
+    tls_server_free(server);
+}
+
 static bool has_key_material(EVP_PKEY *key)
 {
     unsigned char bytes[256];
@@ -367,6 +432,8 @@ int main(void)
         cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_staple),
         cmocka_unit_test(test_no_renegotiation),
+        cmocka_unit_test(test_key_updates_have_an_end),
+        cmocka_unit_test(test_floods_of_both_ends),
         cmocka_unit_test(test_exchange_is_forgotten),
         cmocka_unit_test(test_cipher_order),
     };
