@@ -131,6 +131,10 @@ $(B)/audit-bench: $(B)/tests/bench/audit.o $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
+$(B)/asker: $(B)/tests/bench/asker.o $(LIBRARY)
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+
 $(B)/bench-geo: $(B)/tests/bench/geo.o $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
@@ -252,6 +256,9 @@ test-idp: ## sign-in against npm's oidc-provider, which npm fetches: flow, renew
 e2e-replay: ## the same, and every decision of every gateway has to come out alike once more
 	@SALLYPORT_REPLAY=1 $(MAKE) --no-print-directory e2e
 
+e2e-explain: ## the same, and `explain` of the bytes of every request has to say what was decided
+	@SALLYPORT_EXPLAIN=1 $(MAKE) --no-print-directory e2e
+
 language-tests: ## SecLang's operator and transformation cases in DATA=folder (outside of the tree)
 	@$(MAKE) --no-print-directory $(BUILD)/debug/language-tests VARIANT=debug
 	@$(BUILD)/debug/language-tests "$(DATA)"
@@ -306,6 +313,20 @@ bench-audit: ## CPU of one audit record in the worker and in the recorder
 incident: ## what one address did among R=1000000 mixed records: found in order, and exported as evidence
 	@$(MAKE) --no-print-directory all $(BUILD)/release/audit-bench VARIANT=release
 	@$(PYTHON) tests/bench/incident.py $(BUILD)/release $(or $(R),1000000)
+
+soak-audit: ## KILLS=20 processes killed under load: every answer on record, the chain whole, losses told
+	@$(MAKE) --no-print-directory deps LIST="run test bench"
+	@$(MAKE) --no-print-directory all $(BUILD)/release/asker VARIANT=release
+	@SALLYPORT=$(BUILD)/release/sallyport $(PYTHON) tests/bench/kills.py --kills $(or $(KILLS),20)
+
+bench-flood: ## what a flood of 100,000 blocked requests costs good ones
+	@$(MAKE) --no-print-directory deps LIST="run test bench"
+	@$(MAKE) --no-print-directory all $(BUILD)/release/asker VARIANT=release
+	@SALLYPORT=$(BUILD)/release/sallyport $(PYTHON) tests/bench/flood_cost.py
+
+bench-search: ## searches in a log of GB=10 gigabytes, which needs 12 on the disk while it is made
+	@$(MAKE) --no-print-directory all $(BUILD)/release/audit-bench VARIANT=release
+	@$(PYTHON) tests/bench/search_big.py $(BUILD)/release $(or $(GB),10)
 
 bench-limits: ## what a decision of a limit costs, alone and through a redis-server of its own
 	@$(MAKE) --no-print-directory deps LIST="run test"
@@ -372,5 +393,5 @@ conformance_targets := conformance conformance-reference conformance-modsecurity
 	conformance-compare differ differ-check
 .PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
 	replay-binaries fuzz fuzz-binaries e2e test-idp language-tests bench bench-audit bench-geo bench-lists bench-limits bench-auth \
-	bench-bulk geo-data incident rules-micro cover layers words format-check format \
+	bench-bulk bench-flood bench-search soak-audit e2e-explain geo-data incident rules-micro cover layers words format-check format \
 	docs-check lint help FORCE

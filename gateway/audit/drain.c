@@ -4,7 +4,9 @@
 #include "gateway/audit/drain.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "gateway/base/log.h"
@@ -290,9 +292,17 @@ void drain_pressure(struct drain *drain)
 
 /* ---- turns ---- */
 
+/* One that has ended but has nobody to ask for its status is gone, too; kill() finds it. */
 static bool process_gone(int32_t pid)
 {
-    return pid <= 0 || (kill(pid, 0) != 0 && errno == ESRCH);
+    if (pid <= 0)
+        return true;
+    struct pollfd ended = { .fd = pidfd_open(pid, 0), .events = POLLIN };
+    if (ended.fd < 0)
+        return errno == ESRCH || (kill(pid, 0) != 0 && errno == ESRCH);
+    bool gone = poll(&ended, 1, 0) == 1;
+    (void)close(ended.fd);
+    return gone;
 }
 
 struct drain_turn drain_turn(struct drain *drain, uint64_t now_us, bool look_for_dead)

@@ -265,7 +265,11 @@ enum err journal_open(struct journal *journal, const struct journal_conf *conf,
         journal->conf.path = NULL;
         return OK;
     }
-    TRY(seal_open(&journal->seal, conf->path, memory, now_us));
+    enum err err = seal_open(&journal->seal, conf->path, memory, now_us);
+    if (err != OK) {
+        sink_close(&journal->sink);
+        return err;
+    }
     journal->recovered = calloc(RECOVERED_MAX, CHAIN_BYTES);
     if (journal->recovered == NULL)
         return ERR_MEMORY;

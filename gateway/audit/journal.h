@@ -42,6 +42,7 @@ struct journal {
     char line[RECORD_BYTES_MAX];
 };
 
+/* ERR_BUSY: somebody else writes this log. */
 MUST_USE enum err journal_open(struct journal *journal, const struct journal_conf *conf,
                                struct seal_memory *memory, uint64_t now_us);
 /* ERR_LIMIT: flush first. ERR_SYNTAX: not a line of ours. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -233,6 +234,10 @@ enum err seal_open(struct seal *seal, const char *path, struct seal_memory *memo
     enum err err = open_one(path, ".seal", SEAL_MODE, &seal->fd);
     if (err == OK)
         err = open_one(path, ".state", STATE_MODE, &seal->state_fd);
+    /* Two that write one log would break its chain: a gateway that is started anew may be here
+     * before the last recorder has ended. */
+    if (err == OK && flock(seal->state_fd, LOCK_EX | LOCK_NB) != 0)
+        err = errno == EWOULDBLOCK ? ERR_BUSY : ERR_SYSTEM;
     if (err == OK && !find_state(seal, path))
         err = begin(seal, path, now_us);
     struct stat info;

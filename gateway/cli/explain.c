@@ -1,215 +1,28 @@
 /*
- * What the gateway decides about one request, and why: each stage, each match with the bytes
- * that matched, the line of the configuration that is behind it, and what would let it through.
+ * `sallyport explain`: what the gateway decides about a request, and why. Requests come as what
+ * people have at hand, or as the id of one that was answered: that one stands in the log, and
+ * where it was captured it is decided once more.
  */
 #include "gateway/cli/explain.h"
 
-#include <jansson.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "conf/source.h"
-#include "gateway/audit/segments.h"
+#include "gateway/audit/search.h"
 #include "gateway/base/file.h"
+#include "gateway/cli/replay.h"
 
 enum { REQUEST_BYTES_MAX = 64 * 1024 * 1024 };
 
-static const struct {
-    const char *reason, *advice;
-} advice_rows[] = {
-    { "rule", "exclude the rule for this path, or set `mode: detect` on this route's waf" },
-    { "rate-limit", "raise the limit that is named above, or exempt the client with `unless`" },
-    { "address-denied", "take the address off the list, or put it on `allow`" },
-    { "address-not-allowed", "add the address to `allow`" },
-    { "bot-score", "raise `bots.threshold.block`, or change what a reason weighs" },
-    { "bot-challenge", "raise `bots.threshold.challenge`, or put the path on `bots.exempt`" },
-    { "bot-uncleared", "put the path on `bots.exempt`, or set `others: pass` there" },
-    { "bot-honeypot", "take the path off `bots.honeypots`" },
-    { "auth-required", "send credentials" },
-    { "auth-failed", "the credentials are not right" },
-    { "no-site", "add this Host to a site" },
-    { "no-route", "add a route for this path, or an upstream" },
-    { "body-limit", "raise `server.limits.body`, or the body limit of the stage" },
-    { "http", "the request itself is not acceptable HTTP: the client has to change" },
+struct explaining {
+    struct loaded loaded;
+    struct captured_list captures;
+    const struct arguments *arguments;
+    struct addr from;
+    bool json, https;
 };
-
-static const char *text_at(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
-
-void print_clean(const char *text, size_t max)
-{
-    for (size_t i = 0; text[i] != '\0' && i < max; i++) {
-        unsigned char c = (unsigned char)text[i];
-        (void)putchar(c >= 0x20 && c < 0x7f ? (int)c : '.');
-    }
-}
-
-/* ---- places ---- */
-
-static const struct route *route_named(const struct config *config, const char *site,
-                                       const char *route)
-{
-    for (size_t s = 0; s < config->site_count; s++)
-        for (size_t r = 0; r < config->sites[s].route_count; r++)
-            if (strcmp(config->sites[s].name, site) == 0 &&
-                strcmp(config->sites[s].routes[r].name, route) == 0)
-                return &config->sites[s].routes[r];
-    return NULL;
-}
-
-/* " (file:line)" of a stage on this route, where the file says anything of it. */
-static void print_place(const struct route *route, const char *stage)
-{
-    for (unsigned phase = 0; route != NULL && phase < PHASE_COUNT; phase++)
-        for (unsigned i = 0; i < route->chain_count[phase]; i++) {
-            const struct stage_instance *instance = &route->chain[phase][i];
-            if (strcmp(instance->type->name, stage) != 0)
-                continue;
-            if (instance->source != NULL)
-                (void)printf("  %.*s:%u", (int)instance->source->name.len,
-                             instance->source->name.p, instance->line);
-            else
-                (void)printf("  (default)");
-            return;
-        }
-}
-
-/* ---- parts ---- */
-
-static void print_matches(const json_t *ours)
-{
-    const json_t *match;
-    size_t i;
-    json_array_foreach(json_object_get(ours, "matches"), i, match)
-    {
-        const char *sample = text_at(match, "sample");
-        size_t shown = strlen(sample) < 72 ? strlen(sample) : 72;
-        (void)printf("      %s", text_at(match, "rule"));
-        if (json_integer_value(json_object_get(match, "score")) != 0)
-            (void)printf(" %+lld",
-                         (long long)json_integer_value(json_object_get(match, "score")));
-        (void)printf("  %s at %lld  ", text_at(match, "field"),
-                     (long long)json_integer_value(json_object_get(match, "offset")));
-        print_clean(text_at(match, "msg"), 100);
-        (void)printf("\n          ");
-        print_clean(sample, shown);
-        (void)printf("\n          ");
-        for (size_t k = 0; k < shown; k++)
-            (void)putchar('^');
-        (void)putchar('\n');
-    }
-}
-
-/* The score, and what it is the sum of. */
-static void print_bots(const json_t *ours)
-{
-    const json_t *bots = json_object_get(ours, "bots"), *reason;
-    const json_t *score = json_object_get(bots, "score");
-    size_t i;
-    if (score == NULL)
-        return;
-    (void)printf("      score %lld of 100", (long long)json_integer_value(score));
-    json_array_foreach(json_object_get(bots, "reasons"), i, reason)
-    {
-        (void)printf("%s %s %lld", i == 0 ? ":" : " +", text_at(reason, "reason"),
-                     (long long)json_integer_value(json_object_get(reason, "weight")));
-    }
-    (void)putchar('\n');
-}
-
-static void print_stages(const json_t *ours, const struct route *route)
-{
-    const json_t *stage;
-    size_t i;
-    json_array_foreach(json_object_get(ours, "stages"), i, stage)
-    {
-        const char *action = text_at(stage, "action"), *reason = text_at(stage, "reason");
-        bool objected = strcmp(action, "pass") != 0;
-        (void)printf("  %-14s %-13s %-6s %s%s", text_at(stage, "stage"),
-                     text_at(stage, "phase"), objected ? action : "pass", reason,
-                     objected && json_is_false(json_object_get(stage, "enforced"))
-                         ? " (not enforced)"
-                         : "");
-        print_place(route, text_at(stage, "stage"));
-        (void)putchar('\n');
-        if (strcmp(text_at(stage, "stage"), "bots") == 0)
-            print_bots(ours);
-        else if (objected)
-            print_matches(ours);
-    }
-}
-
-static void print_advice(const char *reason)
-{
-    for (size_t i = 0; i < ARRAY_LEN(advice_rows); i++)
-        if (strcmp(advice_rows[i].reason, reason) == 0)
-            (void)printf("To let it through: %s.\n", advice_rows[i].advice);
-}
-
-/* The upstream is not there in this process: having come so far means having passed. */
-static bool is_refused(const json_t *record)
-{
-    const char *action = text_at(json_object_get(record, "event"), "action");
-    const char *reason = text_at(json_object_get(record, "sallyport"), "reason");
-    return strcmp(action, "block") == 0 || strcmp(action, "refuse") == 0 ||
-           (strcmp(action, "reply") == 0 && strcmp(reason, "bot-challenge") == 0) ||
-           (strcmp(action, "fail") == 0 &&
-            json_object_get(json_object_get(record, "sallyport"), "upstream") == NULL);
-}
-
-static void print_human(const json_t *record, const struct config *config)
-{
-    const json_t *ours = json_object_get(record, "sallyport"),
-                 *url = json_object_get(record, "url");
-    const json_t *request = json_object_get(json_object_get(record, "http"), "request");
-    const json_t *answer = json_object_get(json_object_get(record, "http"), "response");
-    const char *reason = text_at(ours, "reason");
-    print_clean(text_at(request, "method"), 32);
-    (void)putchar(' ');
-    print_clean(text_at(url, "domain"), 200);
-    print_clean(text_at(url, "path"), 500);
-    if (*text_at(url, "query") != '\0')
-        (void)putchar('?');
-    print_clean(text_at(url, "query"), 500);
-    (void)printf("   from %s\n", text_at(json_object_get(record, "client"), "ip"));
-    (void)printf("  site %s, route %s\n",
-                 *text_at(ours, "site") != '\0' ? text_at(ours, "site") : "-",
-                 *text_at(ours, "route") != '\0' ? text_at(ours, "route") : "-");
-    print_stages(ours, config != NULL
-                           ? route_named(config, text_at(ours, "site"), text_at(ours, "route"))
-                           : NULL);
-    if (!is_refused(record)) {
-        (void)printf("PASS%s\n", strcmp(text_at(ours, "action"), "reply") == 0
-                                     ? ": answered by the gateway itself"
-                                     : "");
-        return;
-    }
-    (void)printf("REFUSED with %lld: %s",
-                 (long long)json_integer_value(json_object_get(answer, "status_code")), reason);
-    if (*text_at(ours, "detail") != '\0')
-        (void)printf(" (%s)", text_at(ours, "detail"));
-    (void)putchar('\n');
-    print_advice(reason);
-}
-
-static int show(const struct loaded *loaded, struct span line, bool json)
-{
-    json_t *record = json_loadb(line.p, line.len, 0, NULL);
-    if (record == NULL)
-        return EXIT_TROUBLE;
-    if (json) {
-        (void)fwrite(line.p, 1, line.len, stdout);
-        (void)putchar('\n');
-    } else {
-        print_human(record, loaded->config);
-    }
-    int code = is_refused(record) ? EXIT_REFUSED : EXIT_GOOD;
-    json_decref(record);
-    return code;
-}
+static struct explaining explaining;
 
 /* ---- what is asked ---- */
 
@@ -229,47 +42,180 @@ static const char *read_input(const char *name, struct arena *arena, struct span
     return in.len > REQUEST_BYTES_MAX ? "longer than 64 MiB" : NULL;
 }
 
-const char *request_named(const char *what, struct arena *arena, struct span *request)
+static const char *requests_named(const char *what, struct arena *arena,
+                                  struct asked_list *list)
 {
     struct span text = span_text(what);
     const char *wrong = NULL;
     bool itself = span_starts(text, SPAN("curl ")) || span_starts(text, SPAN("http://")) ||
                   span_starts(text, SPAN("https://")) || span_starts(text, SPAN("{"));
+    *list = (struct asked_list){ .count = 0 };
     if (!itself)
         wrong = read_input(what, arena, &text);
-    return wrong != NULL ? wrong : request_from(text, arena, request);
+    return wrong != NULL ? wrong : requests_from(text, arena, list);
 }
 
-static int explain(struct loaded *loaded, const char *what, const struct addr *from, bool json)
+const char *request_named(const char *what, struct arena *arena, struct asked *asked)
 {
-    struct span request;
-    const char *wrong = request_named(what, &loaded->arena, &request);
+    struct asked_list list;
+    const char *wrong = requests_named(what, arena, &list);
+    if (wrong == NULL)
+        *asked = list.items[0];
+    return wrong;
+}
+
+/* ---- one that was answered ---- */
+
+static bool is_id(const char *what)
+{
+    static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+    if (strlen(what) != sizeof(form) - 1)
+        return false;
+    for (size_t i = 0; i < sizeof(form) - 1; i++)
+        if (form[i] == 'x' ? hex_value(what[i]) < 0 : what[i] != form[i])
+            return false;
+    return true;
+}
+
+static const char *log_path(struct explaining *e)
+{
+    const char *file = e->arguments->values[FLAG_FILE];
+    struct span named = e->loaded.config->audit.file.text;
+    if (file != NULL || named.len == 0)
+        return file;
+    return arena_cstring(&e->loaded.arena, named);
+}
+
+struct found {
+    struct arena *arena;
+    struct span line;
+};
+
+static bool keep_line(void *context, struct span line)
+{
+    struct found *found = context;
+    found->line = arena_copy(found->arena, line);
+    return false;
+}
+
+/* As it was decided then; which may have been by another configuration. */
+static int explain_recorded(struct explaining *e, const char *id)
+{
+    struct found found = { .arena = &e->loaded.arena };
+    struct query query = { .limit = 1 };
+    struct search_stats stats;
+    const char *path = log_path(e);
+    query.values[KEY_ID] = span_text(id);
+    if (path == NULL)
+        return usage_error("the configuration has no audit.file: say which by --file");
+    enum err err = search(path, &query, &e->loaded.arena, keep_line, &found, &stats);
+    if (err != OK || found.line.len == 0) {
+        (void)usage_error("no record of %s in %s", id, path);
+        return EXIT_TROUBLE;
+    }
+    if (!e->json)
+        (void)printf("As it was recorded. --key FILE decides a captured request once more.\n");
+    return explain_show(e->loaded.config, found.line, e->json);
+}
+
+static int explain_captured(struct explaining *e, const struct captured *captured)
+{
+    const char *why = NULL;
+    struct span line = replay_record(&e->loaded, captured, &why);
+    if (line.len == 0)
+        return usage_error("it cannot be decided once more: %s", why);
+    if (!e->json)
+        (void)printf("Decided once more, with what was known of it then.\n");
+    return explain_show(e->loaded.config, line, e->json);
+}
+
+static int explain_id(struct explaining *e, const char *id)
+{
+    const char *path = log_path(e), *key = e->arguments->values[FLAG_KEY];
+    if (key == NULL || path == NULL)
+        return explain_recorded(e, id);
+    const char *wrong = captured_read(&e->captures, path, key, &e->loaded.arena);
+    if (wrong != NULL)
+        return usage_error("captures of %s: %s", path, wrong);
+    for (size_t i = 0; i < e->captures.count; i++) {
+        const json_t *facts = e->captures.items[i].facts;
+        const char *kept = json_string_value(json_object_get(facts, "id"));
+        if (kept != NULL && strcmp(kept, id) == 0)
+            return explain_captured(e, &e->captures.items[i]);
+    }
+    return explain_recorded(e, id);
+}
+
+/* ---- all that is asked ---- */
+
+static int explain_request(struct explaining *e, const struct asked *asked)
+{
+    const struct explain_client client = { .from = e->from, .https = e->https || asked->https };
+    struct span line = explain_record(&e->loaded, asked->bytes, &client);
+    return line.len > 0 ? explain_show(e->loaded.config, line, e->json) : EXIT_TROUBLE;
+}
+
+/* Each in a process of its own, beginning anew: none counts for another. */
+static int in_child(struct explaining *e, const char *id, const struct asked *asked)
+{
+    int status = 0;
+    (void)fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int code = id != NULL ? explain_id(e, id) : explain_request(e, asked);
+        (void)fflush(stdout);
+        _exit(code);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+        return EXIT_TROUBLE;
+    return WEXITSTATUS(status);
+}
+
+/* What went wrong outweighs what was refused. */
+static int worse(int a, int b)
+{
+    if (a == EXIT_GOOD || b == EXIT_GOOD)
+        return a == EXIT_GOOD ? b : a;
+    return a == EXIT_REFUSED ? b : a;
+}
+
+static int explain_one(struct explaining *e, const char *what)
+{
+    struct asked_list list;
+    if (is_id(what))
+        return in_child(e, what, NULL);
+    const char *wrong = requests_named(what, &e->loaded.arena, &list);
     if (wrong != NULL)
         return usage_error("cannot make a request of %s: %s", what, wrong);
-    struct span line = explain_record(loaded, request, from);
-    return line.len > 0 ? show(loaded, line, json) : EXIT_TROUBLE;
+    int code = EXIT_GOOD;
+    for (size_t i = 0; i < list.count; i++)
+        code = worse(code, in_child(e, NULL, &list.items[i]));
+    return code;
 }
 
 int verb_explain(const struct arguments *arguments)
 {
-    const char *from_text = arguments->values[FLAG_FROM];
-    struct addr from = { .family = ADDR_V4, .bytes = { 192, 0, 2, 1 } };
-    bool json;
-    if (!output_is_json(arguments, &json))
+    struct explaining *e = &explaining;
+    const char *from = arguments->values[FLAG_FROM];
+    e->arguments = arguments;
+    e->https = arguments->values[FLAG_HTTPS] != NULL;
+    e->from = (struct addr){ .family = ADDR_V4, .bytes = { 192, 0, 2, 1 } };
+    if (!output_is_json(arguments, &e->json))
         return EXIT_BAD;
-    if (arguments->operand_count != 1 || arguments->values[FLAG_CONFIG] == NULL)
-        return usage_error("`explain` takes -c FILE and one request: a curl command line in "
-                           "quotes, a URL, or a file (- for standard input) with a HAR or the "
-                           "bytes");
-    if (from_text != NULL && !addr_parse(span_text(from_text), &from))
-        return usage_error("--from takes an address, not \"%s\"", from_text);
-    struct loaded loaded;
-    loaded_open(&loaded, arguments->values[FLAG_CONFIG]);
-    int code = EXIT_BAD;
-    if (loaded.config != NULL)
-        code = explain(&loaded, arguments->operands[0], &from, json);
-    else
-        loaded_print(&loaded, STDERR_FILENO, false);
+    if (arguments->operand_count == 0 || arguments->values[FLAG_CONFIG] == NULL)
+        return usage_error("`explain` takes -c FILE and requests: a curl command line in "
+                           "quotes, a URL, a file (- for standard input) with a HAR or the "
+                           "bytes, or the id of one that was answered");
+    if (from != NULL && !addr_parse(span_text(from), &e->from))
+        return usage_error("--from takes an address, not \"%s\"", from);
+    loaded_open(&e->loaded, arguments->values[FLAG_CONFIG]);
+    int code = EXIT_GOOD;
+    if (e->loaded.config == NULL) {
+        loaded_print(&e->loaded, STDERR_FILENO, false);
+        code = EXIT_BAD;
+    }
+    for (unsigned i = 0; e->loaded.config != NULL && i < arguments->operand_count; i++)
+        code = worse(code, explain_one(e, arguments->operands[i]));
     (void)fflush(stdout);
     /* Threads of stages may run still: there is nothing to clear up for them. */
     _exit(code);

@@ -70,7 +70,7 @@ struct parts {
     struct arena *arena;
     struct span method, url, body;
     struct text fields; /* complete lines */
-    bool has_host;
+    bool has_host, https;
 };
 
 static void add_field(struct parts *parts, struct span name, struct span value)
@@ -100,6 +100,7 @@ static const char *write_parts(struct parts *parts, struct span *request)
     ssize_t scheme = span_find(rest, SPAN("://"));
     if (rest.len == 0)
         return "it has no URL";
+    parts->https = span_starts(rest, SPAN("https://"));
     if (scheme >= 0)
         rest = span_sub(rest, (size_t)scheme + 3, rest.len);
     size_t slash = 0;
@@ -267,39 +268,75 @@ static struct span text_of(struct arena *arena, const json_t *object, const char
     return arena_copy(arena, span_of(json_string_value(value), json_string_length(value)));
 }
 
-static const char *from_har(struct span text, struct parts *parts, struct span *request)
+static const char *from_entry(const json_t *entry, struct parts *parts, struct span *request)
 {
-    json_t *root = json_loadb(text.p, text.len, JSON_ALLOW_NUL, NULL);
-    const json_t *entries = json_object_get(json_object_get(root, "log"), "entries");
-    const json_t *entry = json_is_array(entries) ? json_array_get(entries, 0) : root;
     const json_t *asked = json_object_get(entry, "request");
     const json_t *post = json_object_get(asked, "postData"), *field;
     size_t i;
-    if (!json_is_object(asked)) {
-        json_decref(root);
+    if (!json_is_object(asked))
         return "it is no HAR: there is no request in it";
-    }
     parts->method = text_of(parts->arena, asked, "method");
     parts->url = text_of(parts->arena, asked, "url");
     json_array_foreach(json_object_get(asked, "headers"), i, field) add_field(
         parts, text_of(parts->arena, field, "name"), text_of(parts->arena, field, "value"));
     if (json_is_object(post))
         add_body(parts, text_of(parts->arena, post, "text"));
-    json_decref(root);
     return write_parts(parts, request);
+}
+
+/* A document has many entries; an entry alone is one. */
+static const char *from_har(struct span text, struct arena *arena, struct asked_list *list)
+{
+    json_t *root = json_loadb(text.p, text.len, JSON_ALLOW_NUL, NULL);
+    const json_t *entries = json_object_get(json_object_get(root, "log"), "entries");
+    size_t count = json_is_array(entries) ? json_array_size(entries) : 1;
+    const char *wrong = NULL;
+    list->items = arena_array(arena, struct asked, count + 1);
+    if (list->items == NULL || count > ASKED_MAX)
+        wrong = "it has too many entries";
+    else if (count == 0)
+        wrong = "it is no HAR: there is no request in it";
+    for (size_t i = 0; i < count && wrong == NULL; i++) {
+        struct parts parts = { .arena = arena, .fields = text_growing(arena, 1024) };
+        struct asked *asked = &list->items[list->count];
+        wrong = from_entry(json_is_array(entries) ? json_array_get(entries, i) : root, &parts,
+                           &asked->bytes);
+        asked->https = parts.https;
+        list->count++;
+    }
+    json_decref(root);
+    return wrong;
+}
+
+const char *requests_from(struct span text, struct arena *arena, struct asked_list *list)
+{
+    struct parts parts = { .arena = arena, .fields = text_growing(arena, 1024) };
+    const char *wrong = NULL;
+    *list = (struct asked_list){ .count = 0 };
+    if (text.len > 0 && text.p[0] == '{')
+        return from_har(text, arena, list);
+    list->items = arena_new(arena, struct asked);
+    if (list->items == NULL)
+        return "out of memory";
+    list->count = 1;
+    struct asked *asked = &list->items[0];
+    if (span_starts(text, SPAN("curl "))) {
+        wrong = from_curl(text, &parts, &asked->bytes);
+    } else if (span_starts(text, SPAN("http://")) || span_starts(text, SPAN("https://"))) {
+        parts.url = span_trim(text);
+        wrong = write_parts(&parts, &asked->bytes);
+    } else {
+        asked->bytes = text; /* as it is: what is wrong with it is what is asked */
+        wrong = text.len > 0 ? NULL : "it is empty";
+    }
+    asked->https = parts.https;
+    return wrong;
 }
 
 const char *request_from(struct span text, struct arena *arena, struct span *request)
 {
-    struct parts parts = { .arena = arena, .fields = text_growing(arena, 1024) };
-    if (span_starts(text, SPAN("curl ")))
-        return from_curl(text, &parts, request);
-    if (text.len > 0 && text.p[0] == '{')
-        return from_har(text, &parts, request);
-    if (span_starts(text, SPAN("http://")) || span_starts(text, SPAN("https://"))) {
-        parts.url = span_trim(text);
-        return write_parts(&parts, request);
-    }
-    *request = text; /* as it is: what is wrong with it is what is asked */
-    return text.len > 0 ? NULL : "it is empty";
+    struct asked_list list;
+    const char *wrong = requests_from(text, arena, &list);
+    *request = list.count > 0 ? list.items[0].bytes : span_of(NULL, 0);
+    return wrong;
 }

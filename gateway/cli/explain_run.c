@@ -8,23 +8,56 @@
 #include "gateway/cli/explain.h"
 #include "gateway/cli/stand.h"
 
-/* The client's end: sends, and throws away what comes. */
-static bool push(int fd, struct span *request)
+/* Turns that a record may come after its connection has ended. */
+enum { LAST_TURNS = 10 };
+
+struct client {
+    int fd;
+    struct span rest;
+    bool sent, ended; /* all that there is; by the other end */
+};
+
+/* The client's end: sends, and throws away what comes. What does not come any more is not
+ * waited for. */
+static void push(struct client *client)
 {
     char answer[16 * 1024];
-    while (request->len > 0) {
-        ssize_t sent = send(fd, request->p, request->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t got;
+    while (client->rest.len > 0) {
+        ssize_t sent =
+            send(client->fd, client->rest.p, client->rest.len, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent <= 0)
             break;
-        *request = span_sub(*request, (size_t)sent, request->len);
+        client->rest = span_sub(client->rest, (size_t)sent, client->rest.len);
     }
-    while (recv(fd, answer, sizeof(answer), MSG_DONTWAIT) > 0)
+    while ((got = recv(client->fd, answer, sizeof(answer), MSG_DONTWAIT)) > 0)
         continue;
-    return request->len > 0;
+    client->ended = client->ended || got == 0;
 }
 
-struct span explain_record(struct loaded *loaded, struct span request, const struct addr *from)
+/* TLS without a handshake: what the client would have asked for by the Host that it names. */
+static void pretend_tls(struct stand *stand, struct span request, struct tls_info *tls)
 {
+    struct span rest = request, line, host = { NULL, 0 };
+    while (host.p == NULL && span_cut(&rest, '\n', &line) && line.len > 1)
+        if (line.len > 5 && span_equal_nocase(span_sub(line, 0, 5), SPAN("Host:")))
+            host = span_trim(span_sub(line, 5, line.len - 6));
+    ssize_t port = span_index(host, ':');
+    if (port >= 0)
+        host = span_sub(host, 0, (size_t)port);
+    const struct site *site = host.len > 0 ? site_find(stand->worker.config, host) : NULL;
+    *tls = (struct tls_info){ .established = true,
+                              .version = SPAN("TLSv1.3"),
+                              .cipher = SPAN("TLS_AES_256_GCM_SHA384"),
+                              .sni = host,
+                              .site = site != NULL ? site->tls_site : -1 };
+    stand->host.pretended_tls = tls;
+}
+
+struct span explain_record(struct loaded *loaded, struct span request,
+                           const struct explain_client *client)
+{
+    static struct tls_info tls;
     static char scratch[RECORD_BYTES_MAX];
     static struct stand only; /* of one request: the process ends with it */
     struct ring_record record;
@@ -38,17 +71,20 @@ struct span explain_record(struct loaded *loaded, struct span request, const str
         (void)usage_error("cannot set up a worker: %s", err_text(err));
         return span_of(NULL, 0);
     }
-    session_accept(&stand->worker, &stand->host, pair[1], from, NULL, false);
+    if (client->https)
+        pretend_tls(stand, request, &tls);
+    session_accept(&stand->worker, &stand->host, pair[1], &client->from, NULL, false);
     uint64_t end = clock_mono_ns() + (uint64_t)STAND_SECONDS * 1000000000u;
-    bool found = false, ended = false;
-    while (!found && clock_mono_ns() < end) {
-        bool more = push(pair[0], &request);
-        loop_turn(&stand->worker.loop, STAND_TURN_MS);
+    struct client far = { .fd = pair[0], .rest = request };
+    bool found = false;
+    for (int last = 0; !found && last < LAST_TURNS && clock_mono_ns() < end;
+         last += far.ended) {
+        push(&far);
+        loop_turn(&stand->worker.loop, far.ended ? 0 : STAND_TURN_MS);
         found = ring_peek(stand->ring.ring, &cursor, &record, scratch);
-        /* What does not come any more is not waited for. */
-        if (!more && !ended && !found) {
-            ended = true;
-            (void)shutdown(pair[0], SHUT_WR);
+        if (far.rest.len == 0 && !far.sent && !found) {
+            far.sent = true;
+            (void)shutdown(far.fd, SHUT_WR);
         }
     }
     (void)close(pair[0]);

@@ -166,6 +166,80 @@ static int list_captures(const struct arguments *arguments, bool json)
     return code;
 }
 
+static bool is_chunked(struct span head)
+{
+    struct span line;
+    while (span_cut(&head, '\n', &line))
+        if (span_starts_nocase(line, SPAN("transfer-encoding:")))
+            return true;
+    return false;
+}
+
+/* As the client sent it, but that a chunked body is one chunk now. */
+static bool write_request(int fd, const struct captured *captured)
+{
+    char size[32];
+    struct text chunk = text_fixed(size, sizeof(size));
+    struct span head = captured->parts.head, body = captured->parts.body;
+    if (!print_all(fd, head))
+        return false;
+    if (!is_chunked(head))
+        return print_all(fd, body);
+    text_format(&chunk, "%zx\r\n", body.len);
+    if (body.len > 0 && !(print_all(fd, text_span(&chunk)) && print_all(fd, body) &&
+                          print_all(fd, SPAN("\r\n"))))
+        return false;
+    return print_all(fd, SPAN("0\r\n\r\n"));
+}
+
+/* ID.http in the folder. What was not kept whole would be another request: it is left out. */
+static int export_one(int folder, const struct captured *captured)
+{
+    char name[64];
+    struct text text = text_fixed(name, sizeof(name));
+    const char *id = json_string_value(json_object_get(captured->facts, "id"));
+    for (const char *p = id; p != NULL && *p != '\0'; p++)
+        if (hex_value(*p) < 0 && *p != '-')
+            id = NULL;
+    text_format(&text, "%s.http", id != NULL ? id : "");
+    if (id == NULL || text_cstring(&text) == NULL ||
+        !json_is_true(json_object_get(captured->facts, "whole")))
+        return 0;
+    int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool good = fd >= 0 && write_request(fd, captured);
+    int reason = errno;
+    if (fd >= 0)
+        (void)close(fd);
+    if (!good)
+        (void)usage_error("%s: %s", name, strerrordesc_np(reason));
+    return good ? 1 : -1;
+}
+
+static int export_captures(const struct arguments *arguments, bool json)
+{
+    static struct run run;
+    const char *to = arguments->values[FLAG_TO];
+    size_t done = 0;
+    if (to == NULL)
+        return usage_error("`capture export` takes --to FOLDER, where the requests go");
+    int folder = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return usage_error("%s: %s", to, strerrordesc_np(errno));
+    int code = open_run(&run, arguments->values[FLAG_CONFIG]);
+    if (code == EXIT_GOOD)
+        code = read_captures(arguments, run.loaded.config);
+    for (size_t i = 0; code == EXIT_GOOD && i < replaying.captures.count; i++) {
+        int wrote = export_one(folder, &replaying.captures.items[i]);
+        done += wrote > 0;
+        code = wrote < 0 ? EXIT_TROUBLE : EXIT_GOOD;
+    }
+    (void)close(folder);
+    if (code == EXIT_GOOD)
+        (void)printf(json ? "{\"written\":%zu,\"captured\":%zu}\n" : "%zu of %zu\n", done,
+                     replaying.captures.count);
+    return code;
+}
+
 int verb_capture(const struct arguments *arguments)
 {
     bool json;
@@ -176,5 +250,8 @@ int verb_capture(const struct arguments *arguments)
         return make_key(arguments->values[FLAG_TO]);
     if (strcmp(what, "list") == 0 && arguments->values[FLAG_CONFIG] != NULL)
         return list_captures(arguments, json);
-    return usage_error("`capture` takes `key --to FILE`, or `list -c FILE --key FILE`");
+    if (strcmp(what, "export") == 0 && arguments->values[FLAG_CONFIG] != NULL)
+        return export_captures(arguments, json);
+    return usage_error("`capture` takes `key --to FILE`, `list -c FILE --key FILE`, or "
+                       "`export -c FILE --key FILE --to FOLDER`");
 }

@@ -53,6 +53,10 @@ MUST_USE bool replay_run(struct loaded *loaded, const struct captured_list *list
                                       const struct replay_told *told),
                          void *owner);
 
+/* One of them: the record that it leaves now; empty, and why. */
+MUST_USE struct span replay_record(struct loaded *loaded, const struct captured *captured,
+                                   const char **why);
+
 /* replay_answers.c. The same in a process of its own; the answers live in the arena. */
 struct replay_answers {
     json_t **decisions; /* NULL: not decided */

@@ -211,29 +211,53 @@ static void run_one(struct player *player, const struct captured *captured,
                                           : "it rests on the gateway's state then";
 }
 
-bool replay_run(struct loaded *loaded, const struct captured_list *list,
-                void (*told)(void *owner, size_t index, const struct replay_told *told),
-                void *owner)
+static enum err open_player(struct loaded *loaded, struct player *player)
 {
-    struct player *player = &only;
-    enum err err = stand_open(&player->stand, loaded);
-    if (err != OK) {
-        (void)usage_error("cannot set up a worker: %s", err_text(err));
-        return false;
-    }
-    struct audit_conf *audit = &loaded->config->audit;
-    audit->record = 0; /* nobody reads the records */
-    audit->capture = (struct capture_conf){
+    TRY(stand_open(&player->stand, loaded));
+    loaded->config->audit.capture = (struct capture_conf){
         .on = true, .of = AUDIT_ALL, .rate = INT64_MAX, .body = CAPTURE_BODY_MAX
     };
     player->arena = &loaded->arena;
     player->task.run = on_task;
     player->capturing.take = keep_facts;
     player->stand.worker.capturing = &player->capturing;
+    return OK;
+}
+
+bool replay_run(struct loaded *loaded, const struct captured_list *list,
+                void (*told)(void *owner, size_t index, const struct replay_told *told),
+                void *owner)
+{
+    struct player *player = &only;
+    enum err err = open_player(loaded, player);
+    if (err != OK) {
+        (void)usage_error("cannot set up a worker: %s", err_text(err));
+        return false;
+    }
+    loaded->config->audit.record = 0; /* nobody reads the records */
     for (size_t i = 0; i < list->count; i++) {
         struct replay_told one = { .why = NULL };
         run_one(player, &list->items[i], &one);
         told(owner, i, &one);
     }
     return true;
+}
+
+struct span replay_record(struct loaded *loaded, const struct captured *captured,
+                          const char **why)
+{
+    static char scratch[RECORD_BYTES_MAX];
+    struct player *player = &only;
+    struct replay_told told = { .why = "no worker can be set up" };
+    struct ring_record record = { .aside = true };
+    uint64_t cursor = 0;
+    if (open_player(loaded, player) == OK) {
+        told.why = NULL;
+        run_one(player, captured, &told);
+    }
+    *why = told.why;
+    if (told.why != NULL || !ring_peek(player->stand.ring.ring, &cursor, &record, scratch) ||
+        record.aside)
+        return span_of(NULL, 0);
+    return arena_copy(&loaded->arena, record.line);
 }

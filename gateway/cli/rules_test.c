@@ -82,10 +82,11 @@ static int show(struct span line, bool json)
 
 int rules_test(struct loaded *loaded, const char *what, const struct addr *from, bool json)
 {
-    struct span request;
-    const char *wrong = request_named(what, &loaded->arena, &request);
+    struct asked asked;
+    const char *wrong = request_named(what, &loaded->arena, &asked);
     if (wrong != NULL)
         return usage_error("cannot make a request of %s: %s", what, wrong);
-    struct span line = explain_record(loaded, request, from);
+    const struct explain_client client = { .from = *from, .https = asked.https };
+    struct span line = explain_record(loaded, asked.bytes, &client);
     return line.len > 0 ? show(line, json) : EXIT_TROUBLE;
 }

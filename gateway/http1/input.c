@@ -26,7 +26,7 @@ static struct stream *stream_new(struct session *s)
     stream->worker = worker;
     stream->connection = s;
     stream->peer = s->peer;
-    stream->tls = s->channel.tls != NULL ? tls_info(s->channel.tls) : NULL;
+    stream->tls = s->channel.tls != NULL ? tls_info(s->channel.tls) : s->host->pretended_tls;
     worker->streams++;
     return stream;
 }

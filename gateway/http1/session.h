@@ -28,6 +28,8 @@ struct session_host {
     bool preserve_encoded; /* some route keeps encoded slashes: see uri.h */
     size_t
         connections; /* per worker; over it the oldest idle one is closed, else the new one */
+    /* What a plain connection is taken for; NULL, but where a request is explained. */
+    const struct tls_info *pretended_tls;
 };
 
 /* Takes `fd` in any case. `tls` NULL: plain. */

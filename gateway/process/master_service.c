@@ -17,6 +17,16 @@ static int32_t *shown_pid(struct service *service)
     return service->role == ROLE_RECORDER ? &ids->recorder : &ids->steward;
 }
 
+enum { RECORDER_BACKOFF_MAX_MS = 1000 }; /* answers and rings wait for it */
+
+static void try_again_later(struct service *service)
+{
+    uint64_t ms = backoff_ms(service->failures++);
+    if (service->role == ROLE_RECORDER && ms > RECORDER_BACKOFF_MAX_MS)
+        ms = RECORDER_BACKOFF_MAX_MS;
+    timer_set(&service->master->loop, &service->restart, ms);
+}
+
 static void start(struct service *service)
 {
     struct master *master = service->master;
@@ -52,7 +62,7 @@ static void start(struct service *service)
         service->pid = 0;
         log_error("cannot start a process; trying again",
                   F_TEXT("start", process_table[service->role].name), F_ERRNO(errno));
-        timer_set(&master->loop, &service->restart, backoff_ms(service->failures++));
+        try_again_later(service);
         return;
     }
     service->finishing = false;
@@ -75,14 +85,29 @@ static void hang_up(struct service *service)
         (void)close(fd);
 }
 
+/* A recorder whose channel ends without a word takes its master for dead, and itself for the
+ * last. */
+static void part(struct service *service)
+{
+    const struct message message = { .kind = MESSAGE_STOP };
+    if (service->role == ROLE_RECORDER && service->watch.fd >= 0 &&
+        message_send(service->watch.fd, &message, NULL, 0) != OK)
+        log_warn("the recorder does not take its messages");
+    hang_up(service);
+}
+
 void service_finish(struct service *service)
 {
+    timer_clear(&service->restart);
+    /* One that waits for its next try: what is in the rings is still to be written. */
+    if (service->role == ROLE_RECORDER && service->pid == 0 && service->settings_fd >= 0)
+        start(service);
     timer_clear(&service->restart);
     if (service->settings_fd >= 0)
         (void)close(service->settings_fd);
     service->settings_fd = -1;
     service->finishing = true;
-    hang_up(service);
+    part(service);
 }
 
 void service_apply(struct service *service, int settings_fd)
@@ -97,7 +122,7 @@ void service_apply(struct service *service, int settings_fd)
         return;
     }
     service->finishing = true;
-    hang_up(service);
+    part(service);
 }
 
 static bool reaped(struct service *service, int32_t pid, int status)
@@ -121,7 +146,7 @@ static bool reaped(struct service *service, int32_t pid, int status)
              F_TEXT("ended", process_table[service->role].name),
              F_INT("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0),
              F_INT("exit", WIFEXITED(status) ? WEXITSTATUS(status) : 0));
-    timer_set(&master->loop, &service->restart, backoff_ms(service->failures++));
+    try_again_later(service);
     return true;
 }
 

@@ -29,8 +29,9 @@ enum {
     IDLE_TURNS = 40,   /* without a record before it sleeps */
     SLEEP_MS = 1000,   /* then it looks for rings of the dead */
     RETRY_MS = 200,    /* between turns while the file takes nothing */
-    FINISH_MS = 2000,  /* for workers to end, once the master is gone */
+    FINISH_MS = 8000,  /* for workers to end, once the master is gone */
     LAST_SECONDS = 10, /* a file that blocks cannot keep it alive without a master for longer */
+    TAKEN_MS = 50,     /* between looks whether a log is free that another recorder writes */
 };
 
 struct recorder {
@@ -42,6 +43,7 @@ struct recorder {
     uint64_t now_us;
     int signals_fd;
     bool again; /* the next one may open what this one may not */
+    bool last;  /* the master is dead: nobody comes after this one */
 };
 
 /* ---- one turn ---- */
@@ -81,6 +83,13 @@ static void reopen(struct recorder *recorder)
         log_info("audit file opened anew");
 }
 
+/* The master says so when it wants an end; one that dies says nothing. */
+static bool is_master_dead(void)
+{
+    char message[1024];
+    return read(ROLE_FD_MASTER, message, sizeof(message)) <= 0;
+}
+
 /* False when the master has gone, or wants an end. */
 static bool wait_for_work(struct recorder *recorder, int wait_ms)
 {
@@ -96,6 +105,8 @@ static bool wait_for_work(struct recorder *recorder, int wait_ms)
     }
     if (fds[1].revents != 0)
         reopen(recorder);
+    if (fds[0].revents != 0)
+        recorder->last = is_master_dead();
     return fds[0].revents == 0 && !recorder->again;
 }
 
@@ -139,18 +150,18 @@ static void run(struct recorder *recorder)
  * when the master is dead is this the last one: then the workers are on their way out, and what
  * they still say is written.
  */
-static void finish(struct recorder *recorder, int32_t master)
+static void finish(struct recorder *recorder)
 {
     (void)alarm(LAST_SECONDS);
     for (int waited = 0;
-         getppid() != master && drain_workers_left(&recorder->drain) && waited < FINISH_MS;
+         recorder->last && drain_workers_left(&recorder->drain) && waited < FINISH_MS;
          waited += ACTIVE_MS) {
         (void)turn(recorder, true);
         struct timespec pause = { .tv_nsec = ACTIVE_MS * 1000000L };
         (void)nanosleep(&pause, NULL);
     }
     while (turn(recorder, true) && !recorder->journal.stuck &&
-           !drain_workers_left(&recorder->drain))
+           (recorder->last || !drain_workers_left(&recorder->drain)))
         continue;
     archive_close(&recorder->archive);
     captures_close(&recorder->captures);
@@ -181,6 +192,23 @@ static enum err map(int fd, size_t size, void **out)
     return *out != MAP_FAILED ? OK : ERR_MEMORY;
 }
 
+/* The recorder of a master that was killed may still be writing its last records. */
+static enum err wait_for_log(struct recorder *recorder, const struct journal_conf *conf,
+                             struct seal_memory *seal)
+{
+    enum err err = ERR_BUSY;
+    for (int waited = 0; err == ERR_BUSY && waited < (LAST_SECONDS + 2) * 1000;
+         waited += TAKEN_MS) {
+        struct timespec pause = { .tv_nsec = TAKEN_MS * 1000000L };
+        if (waited > 0)
+            (void)nanosleep(&pause, NULL);
+        err = journal_open(&recorder->journal, conf, seal, recorder->now_us);
+    }
+    if (err == ERR_BUSY)
+        log_error("another gateway writes this audit file", F_TEXT("file", conf->path));
+    return err;
+}
+
 static enum err open_journal(struct recorder *recorder)
 {
     const struct recorder_settings *settings = recorder->settings;
@@ -197,7 +225,7 @@ static enum err open_journal(struct recorder *recorder)
     struct clock clock;
     clock_read(&clock);
     recorder->now_us = clock.wall_us;
-    enum err err = journal_open(&recorder->journal, &conf, seal, clock.wall_us);
+    enum err err = wait_for_log(recorder, &conf, seal);
     recorder->drain.on_full = (enum on_full)settings->on_full;
     recorder->drain.written_fd = ROLE_FD_WRITTEN;
     captures_open(&recorder->captures, err == OK ? recorder->journal.conf.path : NULL,
@@ -233,7 +261,6 @@ static enum err close_sandbox(const struct recorder_settings *settings)
 
 int recorder_main(void)
 {
-    int32_t master = getppid();
     process_open(ROLE_RECORDER);
     const struct recorder_settings *settings = NULL;
     enum err err = recorder_settings_open(ROLE_FD_SETTINGS, &settings);
@@ -257,7 +284,7 @@ int recorder_main(void)
     }
     sandbox_probe(ROLE_RECORDER);
     run(recorder);
-    finish(recorder, master);
+    finish(recorder);
     int code = recorder->again ? EXIT_AGAIN : 0;
     free(recorder);
     return code;

@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 
+import explained
 import schema
 from origin import Origin, echo, says, silent  # noqa: F401 (tests take them from here)
 from wire import Client, Cut, Fault, chunked, request, response  # noqa: F401
@@ -46,6 +47,8 @@ os.execv(sys.argv[at + 1], sys.argv[at + 1:])
 """
 # With SALLYPORT_REPLAY=1 every gateway keeps its requests, and each decision has to come out alike once more.
 REPLAY = os.environ.get("SALLYPORT_REPLAY") == "1"
+# With SALLYPORT_EXPLAIN=1 the same, and `explain` has to decide about the bytes of each as the gateway did.
+EXPLAIN = os.environ.get("SALLYPORT_EXPLAIN") == "1"
 
 
 def has_faults():
@@ -63,7 +66,7 @@ def command(*arguments, timeout=30, **more):
 @functools.lru_cache
 def capture_keys():
     """(public key, path of the private one) of this run."""
-    path = os.path.join(CACHE, "capture.key")
+    path = os.path.join(CACHE, f"capture.{os.getpid()}.key")
     return command("capture", "key", "--to", path).stdout.strip(), path
 
 
@@ -155,7 +158,7 @@ class Sallyport:
         self.arguments = arguments or ["run", "-c", self.config_path]
         self.stderr, self.ports, self.process = [], {}, None
         self.seen = self.marks = self.checked = self.configured = 0
-        self.replays = REPLAY
+        self.replays = REPLAY or EXPLAIN
         for name, content in (files or {}).items():
             self.write(name, content)
         if config is not None:
@@ -261,18 +264,25 @@ class Sallyport:
                     pass
         self.process.wait(5)
         try:
-            self.check_replay()
+            self.check_explain() if EXPLAIN else self.check_replay()
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.check_sanitizers()
 
+    def can_decide_anew(self):
+        """Whether requests were kept, and what decisions rest on is as it was: lists, keys and others."""
+        return self.replays and self.configured == 1 and os.path.exists(self.audit_path + ".capture") and \
+            not any(os.stat(path).st_mtime > self.began for path in glob.glob(os.path.join(self.folder, "*"))
+                    if os.path.isfile(path) and not os.path.basename(path).startswith(("audit.jsonl", "state")))
+
+    def check_explain(self):
+        if self.can_decide_anew():
+            explained.check(self, capture_keys()[1], os.path.join(CACHE, "explained"))
+
     def check_replay(self):
         """What was decided is decided alike by the same configuration, without a gateway."""
-        if not self.replays or self.configured != 1 or not os.path.exists(self.audit_path + ".capture"):
+        if not self.can_decide_anew():
             return
-        if any(os.stat(path).st_mtime > self.began for path in glob.glob(os.path.join(self.folder, "*"))
-               if os.path.isfile(path) and not os.path.basename(path).startswith(("audit.jsonl", "state"))):
-            return  # lists, keys or others that decisions rest on have changed since
         done = command("replay", "-c", self.config_path, "--key", capture_keys()[1], "-o", "json", cwd=self.folder,
                        env=self.environment, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -81,6 +81,29 @@ def test_takes_what_people_have(gateway):
     assert explain(gateway, "http://shop.test/", "--from", "203.0.113.9", code=3).stdout.count("address-denied")
 
 
+def test_takes_many_at_once(gateway):
+    good, evil, nul = ("http://shop.test/?q=" + q for q in ("good", "evil", "%00"))
+    lines = explain(gateway, good, evil, nul, "-o", "json", code=3).stdout.splitlines()
+    assert [json.loads(line)["sallyport"]["action"] for line in lines] == ["fail", "block", "fail"]
+    entries = [{"request": {"method": "GET", "url": url, "headers": []}} for url in (good, evil)]
+    har = gateway.write("two.har", json.dumps({"log": {"entries": entries}}))
+    assert len(explain(gateway, har, "-o", "json", code=3).stdout.splitlines()) == 2
+    assert json.loads(explain(gateway, good, "-o", "json").stdout)["url"]["scheme"] == "http"
+    assert json.loads(explain(gateway, good, "--https", "-o", "json").stdout)["url"]["scheme"] == "https"
+    assert json.loads(explain(gateway, "https://shop.test/", "-o", "json").stdout)["tls"]["version"] == "1.3"
+
+
+def test_takes_the_id_of_one_that_was_answered(gateway):
+    gateway.forget_records()
+    gateway.ask(path="/?q=evil")
+    live = gateway.new_records()[0]
+    one = live["http"]["request"]["id"]
+    assert json.loads(explain(gateway, one, "-o", "json", code=3).stdout) == live
+    text = explain(gateway, one, code=3).stdout
+    assert "As it was recorded" in text and "no-evil" in text and "sallyport.yaml:" in text
+    assert "no record" in explain(gateway, one[:-1] + ("0" if one[-1] != "0" else "1"), code=1).stderr
+
+
 def test_says_what_is_wrong(gateway):
     explain(gateway, "curl --proxy x http://shop.test/", code=2)
     explain(gateway, '{"log": {}}', code=2)

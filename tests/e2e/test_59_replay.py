@@ -229,3 +229,26 @@ def test_needs_a_file_and_a_good_key(origin, pair, tmp_path):
         path.write_text(json.dumps({**config, "audit": {**config["audit"], **change}}))
         done = command("check", "-c", str(path))
         assert done.returncode == 2 and word in done.stdout + done.stderr
+
+
+def test_one_is_explained_and_exported(origin, pair, tmp_path):
+    with Sallyport(capturing(origin, pair[0])) as gateway:
+        raw = b"POST /x HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n" \
+            b"Content-Type: application/x-www-form-urlencoded\r\n\r\n" + chunked(b"a=ev", b"il")
+        with gateway.client() as client:
+            assert client.send(raw).answer("POST").status == 403
+        live = gateway.new_records()[0]
+        one = live["http"]["request"]["id"]
+        eventually(lambda: captures(gateway), what="a capture")
+        arguments = ["-c", gateway.config_path, "--key", pair[1]]
+        told = run(gateway, "explain", one, *arguments, code=3)
+        assert told["sallyport"]["matches"] == live["sallyport"]["matches"]
+        assert told["client"] == live["client"] and told["@timestamp"] == live["@timestamp"]
+        said = run(gateway, "capture", "export", "--to", str(tmp_path), *arguments, code=0)
+        assert said == {"written": 1, "captured": 1}
+        path = tmp_path / (one + ".http")
+        assert path.read_bytes() == raw.replace(chunked(b"a=ev", b"il"), chunked(b"a=evil"))
+        assert path.stat().st_mode & 0o777 == 0o600
+        again = run(gateway, "explain", str(path), "-c", gateway.config_path, code=3)
+        assert again["sallyport"]["matches"] == live["sallyport"]["matches"]
+        assert command("capture", "export", "--to", str(tmp_path), *arguments, cwd=gateway.folder).returncode == 1

@@ -439,6 +439,18 @@ static void test_checkpoints(void **state)
     assert_int_equal(lines, 4);
 }
 
+/* A second writer would break the chain. */
+static void test_one_at_a_time(void **state)
+{
+    static struct journal other;
+    (void)state;
+    start(NULL);
+    assert_int_equal(journal_open(&other, &conf, NULL, start_us), ERR_BUSY);
+    kill_it();
+    start(NULL);
+    journal_close(&journal, start_us);
+}
+
 int main(void)
 {
 #define EACH(test) cmocka_unit_test_setup_teardown(test, open_folder, close_folder)
@@ -454,6 +466,7 @@ int main(void)
         EACH(test_a_spill_that_is_full_holds),
         EACH(test_lines_that_are_refused),
         EACH(test_checkpoints),
+        EACH(test_one_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
