@@ -240,6 +240,7 @@ fuzz-binaries: $(HARNESSES:%=$(B)/fuzz/%_fuzz)
 
 e2e: ## end-to-end tests against the debug build (K=expression for pytest -k)
 	@$(MAKE) --no-print-directory demo-binaries VARIANT=debug
+	@packaging/deps/unpack crowdsec
 	@folder=$$(mktemp -d -t sallyport-test.XXXXXX) && chmod 755 "$$folder" && status=0; \
 	TMPDIR=$$folder SALLYPORT=$(BUILD)/debug/sallyport $(PYTHON) -m pytest -q -p no:cacheprovider \
 		-W 'ignore:ssl.TLSVersion:DeprecationWarning' $(if $(K),-k '$(K)') tests/e2e || status=$$?; \

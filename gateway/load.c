@@ -22,6 +22,7 @@
 #include "geoip/geofile.h"
 #include "geoip/listfile.h"
 #include "geoip/listguard.h"
+#include "geoip/lists.h"
 
 #define LIST_SCRATCH_MAX ((size_t)1 << 30)
 
@@ -242,13 +243,9 @@ static bool list_why(const struct config *config, struct worker *worker, int lis
     const struct snapshots *snapshots = worker->snapshots;
     struct span block =
         snapshots != NULL ? snapshot_get(snapshots, (uint32_t)list) : config->lists[list].built;
-    uint32_t place;
 
-    if (!addrlist_find(block, addr, (uint32_t)(worker->loop.clock.wall_us / 1000000u), &place))
-        return false;
     hit->list = config->lists[list].name;
-    addrlist_tell(block, addr, place, &hit->what);
-    return true;
+    return list_find(block, worker, addr, &hit->what);
 }
 
 static bool list_contains(const struct config *config, struct worker *worker, int list,
@@ -312,7 +309,8 @@ static void load_lists(struct site_load *sl, const struct top_conf *top,
     size_t watched = 0, feeds = 0;
     config->list_contains = list_contains;
     config->list_why = list_why;
-    config->lists = arena_array(sl->load->arena, struct list_conf, top->lists.count + 1);
+    config->lists =
+        arena_array(sl->load->arena, struct list_conf, top->lists.count + CROWDSEC_LISTS + 1);
     if (config->lists == NULL)
         return;
     for (size_t i = 0; i < top->lists.count; i++) {
@@ -517,6 +515,7 @@ static void load_root(struct site_load *sl, const struct node *root, const char 
     load_audit(sl, top);
     load_store(sl, top, root);
     load_lists(sl, top, root);
+    load_crowdsec(sl, top);
     load_geo(sl, top, root);
     if (sites != NULL && sites->kind != NODE_LIST) {
         diag_add(sl->load->diags, SEVERITY_ERROR, DIAG_TYPE, sites->place,

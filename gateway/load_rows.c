@@ -506,6 +506,10 @@ const struct option top_rows[] = {
       .options = acme_rows,
       .help = "Certificates are got, and renewed, for every site without its own "
               "(docs/acme.md). server.listen is then :80 and :443, unless it says otherwise." },
+    { .name = "crowdsec",
+      .kind = OPT_OBJECT,
+      .options = crowdsec_rows,
+      .help = "A CrowdSec's local API whose decisions become lists (docs/crowdsec.md)." },
     OPTIONS_END,
 };
 

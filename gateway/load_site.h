@@ -85,4 +85,8 @@ void load_acme_end(struct site_load *sl);
 /* load_feed.c: whether the list is fetched; complains of what is wrong with it. */
 bool load_feed(struct site_load *sl, const struct list_conf *list, struct place place);
 
+/* load_crowdsec.c: the top-level `crowdsec:` and its lists, behind those of `lists:`. */
+enum { CROWDSEC_LISTS = 2 };
+void load_crowdsec(struct site_load *sl, const struct top_conf *top);
+
 #endif

@@ -20,7 +20,7 @@ static void digest_of(const char *name, const struct feed_facts *facts, struct s
 
 static int slot_of(const struct feeds_kept *kept, const char *name)
 {
-    for (int i = 0; i < FEEDS_MAX; i++)
+    for (int i = 0; i < FEEDS_KEPT; i++)
         if (strncmp(kept->slots[i].name, name, FEED_NAME_BYTES) == 0)
             return i;
     return -1;
@@ -52,9 +52,9 @@ static bool copy_bank(const struct feed_bank *bank, const char *name, struct are
 static bool leave_out(const struct cidrs *without, uint32_t now_s, struct arena *arena,
                       struct feed_known *known)
 {
-    size_t count = addrlist_count(known->block);
+    size_t count = addrlist_count(known->block), places = addrlist_places(known->block);
     struct addrlist_entries entries = {
-        .items = arena_array(arena, struct addrlist_entry, count + 1),
+        .items = arena_array(arena, struct addrlist_entry, count + places + 1),
     };
     struct addrlist_hit hit;
     bool nested;
@@ -67,6 +67,11 @@ static bool leave_out(const struct cidrs *without, uint32_t now_s, struct arena 
                                                                   .reason = hit.reason,
                                                                   .expires_s = hit.expires_s };
     listguard_without(&entries, without);
+    for (size_t i = 0; i < places && addrlist_place_at(known->block, i, &hit); i++)
+        entries.items[entries.count++] = (struct addrlist_entry){ .place = hit.place,
+                                                                  .source = hit.source,
+                                                                  .reason = hit.reason,
+                                                                  .expires_s = hit.expires_s };
     return addrlist_build(entries.items, entries.count, now_s, arena, &known->block) == OK;
 }
 
@@ -91,10 +96,10 @@ static int slot_for(struct feeds_kept *kept, const char *name,
 {
     int slot = slot_of(kept, name);
 
-    for (int i = 0; i < FEEDS_MAX && slot < 0; i++)
+    for (int i = 0; i < FEEDS_KEPT && slot < 0; i++)
         if (kept->slots[i].name[0] == '\0')
             slot = i;
-    for (int i = 0; i < FEEDS_MAX && slot < 0; i++)
+    for (int i = 0; i < FEEDS_KEPT && slot < 0; i++)
         if (!in_use(ctx, kept->slots[i].name))
             slot = i;
     return slot;

@@ -12,12 +12,13 @@
 #include "gateway/base/addrlist.h"
 
 enum {
-    FEEDS_MAX = 16,
+    FEEDS_MAX = 16,             /* lists with a URL */
+    FEEDS_KEPT = FEEDS_MAX + 2, /* and those of a CrowdSec */
     FEED_NAME_BYTES = 256,
     FEED_ETAG_BYTES = 257,
     FEED_HASH_BYTES = 32,
     FEED_BYTES_MAX = 64 * 1024 * 1024, /* of a block; longer ones are not taken */
-    FEEDS_LAYOUT = 1,
+    FEEDS_LAYOUT = 2,
 };
 
 /* What is known of a set besides its addresses. */
@@ -42,7 +43,7 @@ struct feed_slot {
 };
 
 struct feeds_kept {
-    struct feed_slot slots[FEEDS_MAX];
+    struct feed_slot slots[FEEDS_KEPT];
 };
 
 struct feed_known {

@@ -34,6 +34,15 @@ static uint64_t sixty_fours(unsigned bits)
     return bits == 0 ? UINT64_MAX : bits < 64 ? UINT64_C(1) << (64 - bits) : 1;
 }
 
+unsigned listguard_share(const struct cidr *cidr)
+{
+    if (is_private(cidr))
+        return 0;
+    if (cidr->addr.family == ADDR_V4)
+        return percent(UINT64_C(1) << (32 - cidr->bits), PUBLIC_V4);
+    return percent(sixty_fours(cidr->bits), PUBLIC_V6);
+}
+
 unsigned listguard_cover(struct span block)
 {
     uint64_t v4 = 0, v6 = 0;

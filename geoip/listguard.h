@@ -25,5 +25,7 @@ void listguard_without(struct addrlist_entries *entries, const struct cidrs *wit
 
 /* Percent of the public addresses, the family of which it covers more; rounded up. */
 unsigned listguard_cover(struct span block);
+/* The same of one prefix; 0: it is not on the Internet. */
+unsigned listguard_share(const struct cidr *cidr);
 
 #endif

@@ -210,12 +210,33 @@ struct lookup {
         hit; /* INSIDE: by what; no name for addresses of the configuration itself */
 };
 
+static bool find_place(struct span block, struct worker *worker, const struct addr *addr,
+                       uint32_t now_s, struct addrlist_hit *hit)
+{
+    struct geo geo;
+    if (worker->config->geo_lookup == NULL)
+        return false;
+    worker->config->geo_lookup(worker, addr, &geo, NULL);
+    return addrlist_find_place(block, addrlist_country(geo.country), now_s, hit) ||
+           (geo.asn != 0 && addrlist_find_place(block, addrlist_network(geo.asn), now_s, hit));
+}
+
+bool list_find(struct span block, struct worker *worker, const struct addr *addr,
+               struct addrlist_hit *hit)
+{
+    uint32_t now_s = (uint32_t)(worker->loop.clock.wall_us / 1000000u), place;
+    if (addrlist_find(block, addr, now_s, &place)) {
+        addrlist_tell(block, addr, place, hit);
+        return true;
+    }
+    return addrlist_places(block) > 0 && find_place(block, worker, addr, now_s, hit);
+}
+
 /* A list without a block, which a snapshot never is, answers nothing about anybody. */
-static struct lookup look_up(const struct sources *sources, const struct worker *worker,
+static struct lookup look_up(const struct sources *sources, struct worker *worker,
                              const struct addr *addr)
 {
     struct lookup lookup = { .membership = OUTSIDE };
-    uint32_t now_s = (uint32_t)(worker->loop.clock.wall_us / 1000000u);
     if (cidrset_contains(sources->block, addr))
         return (struct lookup){ .membership = INSIDE };
     for (size_t i = 0; i < sources->id_count; i++) {
@@ -223,12 +244,10 @@ static struct lookup look_up(const struct sources *sources, const struct worker 
         struct span block = snapshot_get(worker->snapshots, id);
         if (block.len == 0)
             lookup.membership = UNKNOWN;
-        uint32_t place;
-        if (!addrlist_find(block, addr, now_s, &place))
+        if (!list_find(block, worker, addr, &lookup.hit.what))
             continue;
         lookup.membership = INSIDE;
         lookup.hit.list = worker->config->lists[id].name;
-        addrlist_tell(block, addr, place, &lookup.hit.what);
         return lookup;
     }
     return lookup;
@@ -297,7 +316,7 @@ static struct verdict deny_head(struct call *c)
     struct verdict verdict = judge(c, &c->txn->client, &hit);
     if (verdict.action == ACTION_DENY)
         fact_set_denied_by(c, hit.list);
-    if (hit.what.prefix.addr.family != ADDR_NONE)
+    if (list_hit_named(&hit))
         txn_list_hit(c->txn, &hit);
     return verdict;
 }

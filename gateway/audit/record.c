@@ -505,6 +505,10 @@ static void put_list_hit(struct line *line, const struct list_hit *hit)
         text_lit(out, "\"prefix\":\"");
         cidr_write(out, &hit->what.prefix);
         text_lit(out, "\",");
+    } else if (hit->what.place != 0) {
+        text_lit(out, "\"place\":\"");
+        addrlist_place_write(out, hit->what.place);
+        text_lit(out, "\",");
     }
     if (hit->what.source.len > 0) {
         MEMBER(out, "source");

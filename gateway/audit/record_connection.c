@@ -55,13 +55,18 @@ static void write_hit(struct json *j, const struct list_hit *hit)
     char buffer[64];
     struct text text = text_fixed(buffer, sizeof buffer);
 
-    if (hit->what.prefix.addr.family == ADDR_NONE)
+    bool place = hit->what.place != 0;
+
+    if (!list_hit_named(hit))
         return;
     json_begin_array(j, "lists");
     json_begin_object(j, NULL);
     json_text(j, "list", hit->list);
-    cidr_write(&text, &hit->what.prefix);
-    json_text(j, "prefix", text_span(&text));
+    if (place)
+        addrlist_place_write(&text, hit->what.place);
+    else
+        cidr_write(&text, &hit->what.prefix);
+    json_text(j, place ? "place" : "prefix", text_span(&text));
     write_text(j, "source", hit->what.source);
     write_text(j, "reason", hit->what.reason);
     if (hit->what.expires_s != 0) {

@@ -32,7 +32,7 @@ static bool counts_good(const struct addrlist_head *head)
 {
     return head->v4.count <= ADDRLIST_ENTRIES_MAX && head->v6.count <= ADDRLIST_ENTRIES_MAX &&
            head->v4.nested <= head->v4.count && head->v6.nested <= head->v6.count &&
-           head->info_count <= ADDRLIST_INFOS_MAX;
+           head->place_count <= ADDRLIST_PLACES_MAX && head->info_count <= ADDRLIST_INFOS_MAX;
 }
 
 bool addrlist_lay_out(struct addrlist_head *head)
@@ -52,6 +52,7 @@ bool addrlist_lay_out(struct addrlist_head *head)
         head->level[head->levels++] = part(&bytes, keys, sizeof(uint64_t));
     }
     lay_out_family(&head->v6, sizeof(uint64_t), sizeof(uint64_t), &bytes);
+    head->places = part(&bytes, head->place_count, sizeof(struct addrlist_place));
     head->infos = part(&bytes, head->info_count, sizeof(struct addrlist_info));
     head->texts = part(&bytes, head->text_bytes, 1);
     head->bytes = (uint32_t)bytes;
@@ -68,6 +69,7 @@ bool addrlist_valid(struct span block)
         .magic = ADDRLIST_MAGIC,
         .v4 = { .count = head.v4.count, .nested = head.v4.nested },
         .v6 = { .count = head.v6.count, .nested = head.v6.nested },
+        .place_count = head.place_count,
         .info_count = head.info_count,
         .text_bytes = head.text_bytes
     };
@@ -314,16 +316,9 @@ static void put_address(struct addr *addr, key128 number, unsigned width)
     }
 }
 
-/* `inside` is any address of the prefix. */
-static void tell(const struct reader *reader, size_t i, key128 inside, struct addrlist_hit *hit)
+static void tell_what(const struct addrlist_head *head, struct addrlist_what what,
+                      struct addrlist_hit *hit)
 {
-    const struct addrlist_head *head = reader->head;
-    const struct addrlist_what *whats = at(head, reader->family->what);
-    unsigned bits = ((const uint8_t *)at(head, reader->family->bits))[i];
-    struct addrlist_what what = whats[i];
-    hit->prefix.bits = (uint8_t)(bits <= reader->width ? bits : reader->width);
-    put_address(&hit->prefix.addr, inside, reader->width);
-    addr_mask(&hit->prefix.addr, hit->prefix.bits);
     hit->expires_s = what.expires_s;
     hit->source = hit->reason = SPAN("");
     if (what.info >= head->info_count)
@@ -332,6 +327,19 @@ static void tell(const struct reader *reader, size_t i, key128 inside, struct ad
         ((const struct addrlist_info *)at(head, head->infos))[what.info];
     hit->source = text_at(head, info.source);
     hit->reason = text_at(head, info.reason);
+}
+
+/* `inside` is any address of the prefix. */
+static void tell(const struct reader *reader, size_t i, key128 inside, struct addrlist_hit *hit)
+{
+    const struct addrlist_head *head = reader->head;
+    const struct addrlist_what *whats = at(head, reader->family->what);
+    unsigned bits = ((const uint8_t *)at(head, reader->family->bits))[i];
+    hit->place = 0;
+    hit->prefix.bits = (uint8_t)(bits <= reader->width ? bits : reader->width);
+    put_address(&hit->prefix.addr, inside, reader->width);
+    addr_mask(&hit->prefix.addr, hit->prefix.bits);
+    tell_what(head, whats[i], hit);
 }
 
 bool addrlist_find(struct span block, const struct addr *addr, uint32_t now_s, uint32_t *found)
@@ -424,4 +432,56 @@ bool addrlist_at(struct span block, size_t i, struct addrlist_hit *hit, bool *ne
     tell(&reader, i, first_of(&reader, i), hit);
     *nested = parent_of(&reader, ranks[i / ADDRLIST_RANK_BITS], i, &parent);
     return true;
+}
+
+/* ---- places ----------------------------------------------------------------------------- */
+
+size_t addrlist_places(struct span block)
+{
+    const struct addrlist_head *head = head_of(block);
+    return head != NULL ? head->place_count : 0;
+}
+
+bool addrlist_place_at(struct span block, size_t i, struct addrlist_hit *hit)
+{
+    const struct addrlist_head *head = head_of(block);
+    if (i >= addrlist_places(block))
+        return false;
+    const struct addrlist_place *place =
+        (const struct addrlist_place *)at(head, head->places) + i;
+    *hit = (struct addrlist_hit){ .place = place->place };
+    tell_what(head, place->what, hit);
+    return true;
+}
+
+bool addrlist_find_place(struct span block, uint64_t place, uint32_t now_s,
+                         struct addrlist_hit *hit)
+{
+    size_t low = 0, high = addrlist_places(block);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (!addrlist_place_at(block, middle, hit))
+            return false;
+        if (hit->place == place)
+            return hit->expires_s == 0 || hit->expires_s > now_s;
+        if (hit->place < place)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
+void addrlist_place_write(struct text *out, uint64_t place)
+{
+    if (place >> 32 == 2) {
+        text_lit(out, "asn:");
+        text_uint(out, place & UINT32_MAX);
+        return;
+    }
+    text_lit(out, "country:");
+    for (unsigned shift = 8; shift <= 8; shift -= 8) {
+        char c = (char)(place >> shift);
+        text_char(out, c >= 'A' && c <= 'Z' ? c : '?'); /* a forged block may hold anything */
+    }
 }

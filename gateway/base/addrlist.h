@@ -7,6 +7,9 @@
  * Lookups trust nothing in the block but the lengths that addrlist_valid has checked: a forged
  * block can answer wrongly, which whoever sends lists can anyway, but never make a lookup read
  * outside or go round. So a worker takes a list of a million prefixes without walking it.
+ *
+ * A list may also hold places: countries and networks (AS), which somebody else has to know of
+ * an address.
  */
 #ifndef SALLYPORT_ADDRLIST_H
 #define SALLYPORT_ADDRLIST_H
@@ -16,12 +19,28 @@
 
 enum {
     ADDRLIST_ENTRIES_MAX = 2 * 1000 * 1000,
+    ADDRLIST_PLACES_MAX = 65536,
     ADDRLIST_TEXT_MAX = 120, /* bytes of a source or a reason; longer ones are cut */
 };
+
+/* A country or a network as one number; 0 is none. */
+static inline uint64_t addrlist_country(const char code[2])
+{
+    return UINT64_C(1) << 32 | (uint64_t)(unsigned char)code[0] << 8 | (unsigned char)code[1];
+}
+
+static inline uint64_t addrlist_network(uint32_t asn)
+{
+    return UINT64_C(2) << 32 | asn;
+}
+
+/* "country:DE" or "asn:3320". */
+void addrlist_place_write(struct text *out, uint64_t place);
 
 /* What a list is built of. */
 struct addrlist_entry {
     struct cidr cidr;
+    uint64_t place;             /* not 0: this, and no prefix */
     struct span source, reason; /* may be empty */
     uint32_t expires_s;         /* wall clock; 0: never */
 };
@@ -33,16 +52,23 @@ struct addrlist_entries {
 
 /* What a lookup tells. The spans are in the block. */
 struct addrlist_hit {
-    struct cidr prefix;
+    struct cidr prefix; /* no family: it is a place */
+    uint64_t place;
     struct span source, reason;
     uint32_t expires_s;
 };
 
-/* One that is on record. No family: the address stands in the configuration itself. */
+/* One that is on record. Neither prefix nor place: the address stands in the configuration
+ * itself. */
 struct list_hit {
     struct span list; /* its name */
     struct addrlist_hit what;
 };
+
+static inline bool list_hit_named(const struct list_hit *hit)
+{
+    return hit->what.prefix.addr.family != ADDR_NONE || hit->what.place != 0;
+}
 
 /*
  * Of equal prefixes the one that lives longest is taken, then the first; what has expired at
@@ -52,7 +78,8 @@ MUST_USE enum err addrlist_build(const struct addrlist_entry *entries, size_t co
                                  uint32_t now_s, struct arena *arena, struct span *out);
 /* Constant time: lengths and counts only. */
 bool addrlist_valid(struct span block);
-size_t addrlist_count(struct span block);
+size_t addrlist_count(struct span block); /* of prefixes */
+size_t addrlist_places(struct span block);
 
 /* Whether the address is on the list, and by which of its prefixes. The block is empty or
  * valid, and so below. */
@@ -65,7 +92,12 @@ void addrlist_tell(struct span block, const struct addr *addr, uint32_t place,
 bool addrlist_overlaps(struct span block, const struct cidr *cidr, uint32_t now_s,
                        struct addrlist_hit *hit);
 
+/* Whether a place is on the list; `hit` tells about it. */
+bool addrlist_find_place(struct span block, uint64_t place, uint32_t now_s,
+                         struct addrlist_hit *hit);
+
 /* Each prefix in the order of addresses, families one after the other. */
 bool addrlist_at(struct span block, size_t i, struct addrlist_hit *hit, bool *nested);
+bool addrlist_place_at(struct span block, size_t i, struct addrlist_hit *hit);
 
 #endif

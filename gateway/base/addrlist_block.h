@@ -16,7 +16,7 @@
 #include "gateway/base/addrlist.h"
 
 enum {
-    ADDRLIST_MAGIC = 0x3254534c, /* "LST2" */
+    ADDRLIST_MAGIC = 0x3354534c, /* "LST3" */
     ADDRLIST_ALIGN = 8,          /* of the block, and of every part of it */
     ADDRLIST_INDEXED_FROM = 256, /* IPv4 prefixes; fewer are searched without an index */
     ADDRLIST_INDEX_ENTRIES = 65536 + 1,
@@ -47,6 +47,12 @@ struct addrlist_info {
     uint32_t source, reason; /* where in the texts: a byte of length, then the text */
 };
 
+/* In the order of their numbers. */
+struct addrlist_place {
+    uint64_t place;
+    struct addrlist_what what;
+};
+
 struct addrlist_family {
     uint32_t count, nested;
     uint32_t first; /* IPv4: 16 bits each, 32 without index. IPv6: the upper halves */
@@ -61,6 +67,7 @@ struct addrlist_head {
     struct addrlist_family v4, v6;
     uint32_t index; /* 0: there is none */
     uint32_t levels, level[ADDRLIST_LEVELS_MAX], level_keys[ADDRLIST_LEVELS_MAX];
+    uint32_t place_count, places;
     uint32_t info_count, infos;
     uint32_t text_bytes, texts;
 };

@@ -33,7 +33,7 @@ struct pair {
 
 struct building {
     const struct addrlist_entry *entries;
-    struct keys v4, v6;
+    struct keys v4, v6, places;
     struct pair *pairs; /* each (source, reason) once */
     uint32_t *slots;    /* their numbers plus one, by hash */
     size_t pair_count, pair_room, slot_mask;
@@ -211,27 +211,39 @@ static bool sort(struct keys *keys)
     return true;
 }
 
+/* NULL: it is none of the three. */
+static struct keys *keys_of(struct building *building, const struct addrlist_entry *entry)
+{
+    const struct cidr *cidr = &entry->cidr;
+    if (entry->place != 0)
+        return &building->places;
+    if (cidr->addr.family == ADDR_V4 && cidr->bits <= 32)
+        return &building->v4;
+    return cidr->addr.family == ADDR_V6 && cidr->bits <= 128 ? &building->v6 : NULL;
+}
+
 static enum err gather(struct building *building, size_t count, uint32_t now_s)
 {
     for (size_t i = 0; i < count; i++) {
         const struct addrlist_entry *entry = &building->entries[i];
         const struct cidr *cidr = &entry->cidr;
-        bool v4 = cidr->addr.family == ADDR_V4;
-        if (!(v4 && cidr->bits <= 32) && !(cidr->addr.family == ADDR_V6 && cidr->bits <= 128))
+        struct keys *keys = keys_of(building, entry);
+        struct addr first = cidr->addr;
+        uint32_t info;
+        if (keys == NULL)
             return ERR_RANGE;
         if (entry->expires_s != 0 && entry->expires_s <= now_s)
             continue;
-        struct keys *keys = v4 ? &building->v4 : &building->v6;
-        struct addr first = cidr->addr;
-        uint32_t info;
         if (!intern(building, bounded(entry->source), bounded(entry->reason), &info))
             return ERR_MEMORY;
         addr_mask(&first, cidr->bits);
-        keys->items[keys->count++] = (struct key){ .first = number_of(&first),
-                                                   .order = (uint32_t)i,
-                                                   .expires_s = entry->expires_s,
-                                                   .info = info & 0xffffff,
-                                                   .bits = cidr->bits };
+        bool place = entry->place != 0;
+        keys->items[keys->count++] =
+            (struct key){ .first = place ? entry->place : number_of(&first),
+                          .order = (uint32_t)i,
+                          .expires_s = entry->expires_s,
+                          .info = info & 0xffffff,
+                          .bits = place ? 0 : cidr->bits };
     }
     return OK;
 }
@@ -269,11 +281,18 @@ static void find_parents(struct keys *keys)
     }
 }
 
-static bool order(struct keys *keys)
+static bool order_places(struct keys *keys)
 {
     if (!sort(keys))
         return false;
     drop_equal(keys);
+    return true;
+}
+
+static bool order(struct keys *keys)
+{
+    if (!order_places(keys))
+        return false;
     keys->parents = malloc((keys->count + 1) * sizeof(uint32_t));
     if (keys->parents == NULL)
         return false;
@@ -358,6 +377,15 @@ static void put_ranks(char *block, const struct addrlist_family *family,
     }
 }
 
+static void put_places(char *block, const struct addrlist_head *head, const struct keys *keys)
+{
+    struct addrlist_place *places = (void *)(block + head->places);
+    for (size_t i = 0; i < keys->count; i++)
+        places[i] =
+            (struct addrlist_place){ (uint64_t)keys->items[i].first,
+                                     { keys->items[i].info, keys->items[i].expires_s } };
+}
+
 static enum err write_block(const struct building *building, struct arena *arena,
                             struct span *out)
 {
@@ -367,6 +395,7 @@ static enum err write_block(const struct building *building, struct arena *arena
                 .nested = (uint32_t)building->v4.nested },
         .v6 = { .count = (uint32_t)building->v6.count,
                 .nested = (uint32_t)building->v6.nested },
+        .place_count = (uint32_t)building->places.count,
         .info_count = (uint32_t)building->pair_count,
         .text_bytes = (uint32_t)building->text_len,
     };
@@ -385,6 +414,7 @@ static enum err write_block(const struct building *building, struct arena *arena
     put_whats(block, &head.v6, &building->v6);
     put_ranks(block, &head.v4, &building->v4);
     put_ranks(block, &head.v6, &building->v6);
+    put_places(block, &head, &building->places);
     for (size_t i = 0; i < building->pair_count; i++)
         memcpy(block + head.infos + i * sizeof(struct addrlist_info), &building->pairs[i].info,
                sizeof(struct addrlist_info));
@@ -394,12 +424,14 @@ static enum err write_block(const struct building *building, struct arena *arena
     return OK;
 }
 
-static size_t count_v4(const struct addrlist_entry *entries, size_t count)
+static void count_kinds(const struct addrlist_entry *entries, size_t count, size_t *v4,
+                        size_t *places)
 {
-    size_t v4 = 0;
-    for (size_t i = 0; i < count; i++)
-        v4 += entries[i].cidr.addr.family == ADDR_V4;
-    return v4;
+    *v4 = *places = 0;
+    for (size_t i = 0; i < count; i++) {
+        *places += entries[i].place != 0;
+        *v4 += entries[i].place == 0 && entries[i].cidr.addr.family == ADDR_V4;
+    }
 }
 
 enum err addrlist_build(const struct addrlist_entry *entries, size_t count, uint32_t now_s,
@@ -408,22 +440,29 @@ enum err addrlist_build(const struct addrlist_entry *entries, size_t count, uint
     if (count > ADDRLIST_ENTRIES_MAX)
         return ERR_LIMIT;
 
-    size_t v4 = count_v4(entries, count);
+    size_t v4, places;
+    count_kinds(entries, count, &v4, &places);
+    if (places > ADDRLIST_PLACES_MAX)
+        return ERR_LIMIT;
     struct building building = {
         .entries = entries,
         .v4 = { .items = malloc((v4 + 1) * sizeof(struct key)), .width = 32 },
-        .v6 = { .items = malloc((count - v4 + 1) * sizeof(struct key)), .width = 128 },
+        .v6 = { .items = malloc((count - v4 - places + 1) * sizeof(struct key)), .width = 128 },
+        .places = { .items = malloc((places + 1) * sizeof(struct key)) },
     };
     random_bytes(&building.seed, sizeof(building.seed));
-    enum err err = building.v4.items == NULL || building.v6.items == NULL ? ERR_MEMORY : OK;
-    err = err == OK ? gather(&building, count, now_s) : err;
-    if (err == OK && (!order(&building.v4) || !order(&building.v6)))
+    bool room =
+        building.v4.items != NULL && building.v6.items != NULL && building.places.items != NULL;
+    enum err err = room ? gather(&building, count, now_s) : ERR_MEMORY;
+    if (err == OK &&
+        (!order(&building.v4) || !order(&building.v6) || !order_places(&building.places)))
         err = ERR_MEMORY;
     err = err == OK ? write_block(&building, arena, out) : err;
     free(building.v4.parents);
     free(building.v6.parents);
     free(building.v4.items);
     free(building.v6.items);
+    free(building.places.items);
     free(building.pairs);
     free(building.slots);
     free(building.texts);

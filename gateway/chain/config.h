@@ -107,7 +107,8 @@ struct list_conf {
     struct span reason;   /* of entries that say none */
     struct cidrs without; /* left out of what the file says */
     int64_t max_cover, max_shrink;
-    bool denies;       /* some stage refuses who is on it */
+    bool denies; /* some stage refuses who is on it */
+    int remedy;  /* of a CrowdSec's decisions: enum decision_kind + 1; 0: it is no such list */
     struct span built; /* the block made at load (gateway/base/addrlist.h); snapshots replace
                           it */
 };
@@ -182,6 +183,29 @@ struct acme_conf {
     size_t site_count; /* 0: none is asked for */
 };
 
+/*
+ * A CrowdSec's local API (top-level `crowdsec:`), asked by the steward. What it has decided
+ * stands in two lists of these names.
+ */
+#define CROWDSEC_BANS "crowdsec"
+#define CROWDSEC_CHALLENGES "crowdsec-challenge"
+enum crowdsec_as { CROWDSEC_DECISIONS, CROWDSEC_SIGNALS };
+struct crowdsec_conf {
+    int mode; /* 0 on, 1 off */
+    struct url lapi;
+    struct secret key;
+    struct duration refresh, resync, max_age;
+    struct cidrs without;
+    int64_t max_cover;
+    uint64_t max_bytes;
+    struct path ca;
+    struct {
+        struct span machine; /* empty: nothing is told */
+        struct secret password;
+        int as; /* enum crowdsec_as */
+    } alerts;
+};
+
 struct top_conf;
 struct store;
 struct discovery;
@@ -208,6 +232,7 @@ struct config {
     struct key_file user_files[USER_FILES_MAX];
     size_t user_file_count;
     struct acme_conf acme;
+    const struct crowdsec_conf *crowdsec; /* NULL: none is asked */
     struct site *sites;
     size_t site_count;
     struct table hosts;     /* exact host -> struct site */

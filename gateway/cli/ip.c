@@ -25,6 +25,8 @@ struct known {
     const struct config *config;
     struct arena *arena;
     struct addr addr;
+    struct geo geo;
+    bool silent;  /* no gateway answers, which has been said */
     json_t *said; /* the whole answer */
 };
 
@@ -59,6 +61,7 @@ static void tell_geo(struct known *known)
     const struct config *config = known->config;
     struct snapshots snapshots;
     struct geo geo;
+    known->geo = (struct geo){ .asn = 0 };
     if (config->geo_count == 0 ||
         snapshots_init(&snapshots, known->arena, config->geo_count) != OK)
         return;
@@ -69,6 +72,7 @@ static void tell_geo(struct known *known)
     if (reader == NULL || place == NULL)
         return;
     geo_reader_look_up(reader, &known->addr, &geo, known->arena);
+    known->geo = geo;
     put_text(known, place, "country", span_text(geo.country));
     put_text(known, place, "continent", span_text(geo.continent));
     put_text(known, place, "city", geo.city);
@@ -78,15 +82,48 @@ static void tell_geo(struct known *known)
     (void)json_object_set_new(known->said, "geo", place);
 }
 
+/* ---- the running gateway ---- */
+
+/* Its answer, to be released; NULL: none, and standard error has said so once. */
+static json_t *ask_running(struct known *known, json_t *request)
+{
+    struct arguments arguments = *known->arguments;
+    json_t *answer = NULL;
+    char *control = arena_cstring(known->arena, known->config->server.control.text);
+    if (known->silent) {
+        json_decref(request);
+        return NULL;
+    }
+    if (arguments.values[FLAG_CONTROL] == NULL)
+        arguments.values[FLAG_CONTROL] = control;
+    if (control_ask(&arguments, request, &answer) == EXIT_GOOD)
+        return answer;
+    known->silent = true;
+    return NULL;
+}
+
+static void tell_running(struct known *known, const char *key, json_t *request)
+{
+    json_t *answer = ask_running(known, request);
+    if (answer != NULL && json_is_true(json_object_get(answer, "ok")))
+        (void)json_object_set(known->said, key, answer);
+    json_decref(answer);
+}
+
+/* ---- lists ---- */
+
 static json_t *list_row(struct known *known, const struct list_conf *list,
                         const struct addrlist_hit *hit)
 {
     char buffer[64];
     struct text text = text_fixed(buffer, sizeof(buffer));
     json_t *row = json_object();
-    cidr_write(&text, &hit->prefix);
+    if (hit->place != 0)
+        addrlist_place_write(&text, hit->place);
+    else
+        cidr_write(&text, &hit->prefix);
     put_text(known, row, "list", list->name);
-    put_text(known, row, "prefix", text_span(&text));
+    put_text(known, row, hit->place != 0 ? "place" : "prefix", text_span(&text));
     put_text(known, row, "source", hit->source);
     put_text(known, row, "reason", hit->reason);
     if (hit->expires_s != 0) {
@@ -98,39 +135,62 @@ static json_t *list_row(struct known *known, const struct list_conf *list,
     return row;
 }
 
-static void tell_lists(struct known *known)
+/* The row of a list that the running gateway has published; NULL: it has not. */
+static json_t *published_row(const json_t *published, struct span name)
+{
+    json_t *row;
+    size_t i;
+    json_array_foreach(json_object_get(published, "lists"), i, row)
+    {
+        const json_t *list = json_object_get(row, "list");
+        if (json_is_string(list) &&
+            span_equal(span_of(json_string_value(list), json_string_length(list)), name))
+            return row;
+    }
+    return NULL;
+}
+
+static json_t *copy_row(struct known *known, const struct list_conf *list,
+                        const json_t *running)
+{
+    static const char *const keys[] = {
+        "list", "prefix", "place", "source", "reason", "expires"
+    };
+    json_t *row = json_object();
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        const json_t *value = json_object_get(running, keys[i]);
+        if (json_is_string(value))
+            put_text(known, row, keys[i],
+                     span_of(json_string_value(value), json_string_length(value)));
+    }
+    (void)json_object_set_new(row, "denies", json_boolean(list->denies));
+    return row;
+}
+
+/* Lists of other servers are as the running gateway has them; the others as their files are. */
+static void tell_lists(struct known *known, const char *address)
 {
     struct clock now;
     json_t *rows = json_array();
+    json_t *published = ask_running(
+        known, json_pack("{s:s, s:s, s:s, s:I}", "command", "lists", "ip", address, "country",
+                         known->geo.country, "asn", (json_int_t)known->geo.asn));
     clock_read(&now);
     for (size_t i = 0; i < known->config->list_count; i++) {
         const struct list_conf *list = &known->config->lists[i];
         struct addrlist_hit hit;
         uint32_t place;
-        if (!addrlist_find(list->built, &known->addr, (uint32_t)(now.wall_us / 1000000u),
-                           &place))
+        json_t *running = published_row(published, list->name);
+        if (running != NULL && json_is_true(json_object_get(running, "found")))
+            (void)json_array_append_new(rows, copy_row(known, list, running));
+        if (running != NULL || !addrlist_find(list->built, &known->addr,
+                                              (uint32_t)(now.wall_us / 1000000u), &place))
             continue;
         addrlist_tell(list->built, &known->addr, place, &hit);
         (void)json_array_append_new(rows, list_row(known, list, &hit));
     }
+    json_decref(published);
     (void)json_object_set_new(known->said, "lists", rows);
-}
-
-/* What the running gateway says. It may not run: then the answer is without that, and says so
- * on standard error. False: nobody answers. */
-static bool tell_running(struct known *known, const char *key, json_t *request)
-{
-    struct arguments arguments = *known->arguments;
-    json_t *answer = NULL;
-    char *control = arena_cstring(known->arena, known->config->server.control.text);
-    if (arguments.values[FLAG_CONTROL] == NULL)
-        arguments.values[FLAG_CONTROL] = control;
-    if (control_ask(&arguments, request, &answer) != EXIT_GOOD)
-        return false;
-    if (json_is_true(json_object_get(answer, "ok")))
-        (void)json_object_set(known->said, key, answer);
-    json_decref(answer);
-    return true;
 }
 
 /* ---- what happened ---- */
@@ -206,7 +266,8 @@ static void print_lists(const json_t *lists)
     {
         (void)printf("%-10s %s%s: %s", i == 0 ? "lists" : "", text_of(row, "list"),
                      json_is_true(json_object_get(row, "denies")) ? " (denied)" : "",
-                     text_of(row, "prefix"));
+                     *text_of(row, "place") != '\0' ? text_of(row, "place")
+                                                    : text_of(row, "prefix"));
         static const char *const keys[] = { "reason", "source", "expires" };
         for (size_t k = 0; k < ARRAY_LEN(keys); k++)
             if (*text_of(row, keys[k]) != '\0')
@@ -309,12 +370,11 @@ static int why(struct known *known, bool json)
         known->said, "trusted_proxy",
         json_boolean(cidrs_contain(&known->config->server.trusted_proxies, &known->addr)));
     tell_geo(known);
-    tell_lists(known);
-    if (tell_running(
-            known, "bans",
-            json_pack("{s:s, s:s, s:s}", "command", "ban", "action", "why", "net", address)))
-        (void)tell_running(known, "bots",
-                           json_pack("{s:s, s:s}", "command", "bots", "ip", address));
+    tell_lists(known, address);
+    tell_running(
+        known, "bans",
+        json_pack("{s:s, s:s, s:s}", "command", "ban", "action", "why", "net", address));
+    tell_running(known, "bots", json_pack("{s:s, s:s}", "command", "bots", "ip", address));
     tell_records(known);
     if (json) {
         (void)json_dumpf(known->said, stdout, JSON_COMPACT);

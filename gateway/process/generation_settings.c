@@ -100,7 +100,7 @@ static bool watched(const struct list_conf *list)
 static bool put_databases(struct steward_settings *settings, const struct config *config)
 {
     bool fits = true;
-    _Static_assert(WATCHED_FILES_MAX - WATCHED_LISTS_MAX ==
+    _Static_assert(WATCHED_FILES_MAX - WATCHED_LISTS_MAX - 2 ==
                        GEO_DATABASES_MAX + KEY_FILES_MAX + USER_FILES_MAX,
                    "all fit");
     for (size_t i = 0; i < config->geo_count && fits; i++) {
@@ -185,8 +185,23 @@ static bool put_origin(struct watched_list *to, const struct list_conf *list)
     to->max_age_ms = list->max_age_ms;
     to->max_bytes = list->max_bytes;
     to->allow_private = list->allow_private;
+    to->remedy = (uint32_t)list->remedy;
     return settings_put(to->url, sizeof(to->url), list->url) &&
            settings_put(to->ca, sizeof(to->ca), list->ca.text);
+}
+
+static bool put_crowdsec(struct crowdsec_settings *to, const struct crowdsec_conf *from)
+{
+    if (from == NULL)
+        return true;
+    to->resync_ms = (uint64_t)from->resync.ms;
+    to->as = (uint32_t)from->alerts.as;
+    bool socket = span_equal(from->lapi.scheme, SPAN("unix"));
+    return settings_put(to->key, sizeof(to->key), span_of(from->key.p, from->key.len)) &&
+           settings_put(to->socket, sizeof(to->socket), socket ? from->lapi.path : SPAN("")) &&
+           settings_put(to->machine, sizeof(to->machine), from->alerts.machine) &&
+           settings_put(to->password, sizeof(to->password),
+                        span_of(from->alerts.password.p, from->alerts.password.len));
 }
 
 static void put_spared(struct steward_settings *settings, const struct config *config)
@@ -263,7 +278,8 @@ static void send_steward(struct home *home)
     put_spared(settings, config);
     if (!fits || !put_databases(settings, config) || !put_keys(settings, config) ||
         !put_providers(settings, config) || !put_users(settings, config) ||
-        !put_names(settings, config) || !certificates_put(&settings->acme, config))
+        !put_crowdsec(&settings->crowdsec, config->crowdsec) || !put_names(settings, config) ||
+        !certificates_put(&settings->acme, config))
         refuse(home, SPAN("error: a path or name is too long for the steward\n"));
     if (!put_check_tls(settings, config))
         refuse(home, SPAN("error: too many different `tls` of upstreams with checks\n"));

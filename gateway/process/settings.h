@@ -13,12 +13,12 @@
 #include "gateway/upstream/health.h"
 
 enum {
-    WATCHED_LISTS_MAX = 256,
+    WATCHED_LISTS_MAX = 256, /* and two of a CrowdSec */
     WATCHED_USERS_MAX = 4,
     WATCHED_FILES_MAX =
-        WATCHED_LISTS_MAX + 3 /* databases */ + 16 /* keys */ + WATCHED_USERS_MAX
+        WATCHED_LISTS_MAX + 2 + 3 /* databases */ + 16 /* keys */ + WATCHED_USERS_MAX
 };
-enum { SETTINGS_LAYOUT = 8, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
+enum { SETTINGS_LAYOUT = 9, SETTINGS_PATH_BYTES = 4096, SETTINGS_TEXT_BYTES = 256 };
 
 struct recorder_settings {
     uint32_t layout;
@@ -50,6 +50,17 @@ struct watched_list {
     char ca[SETTINGS_PATH_BYTES];
     uint64_t refresh_ms, max_age_ms, max_bytes;
     bool allow_private;
+    uint32_t remedy; /* a CrowdSec's decisions of kind remedy - 1; 0: it is no such list */
+};
+
+/* The top-level `crowdsec:`; its URL and limits stand with its lists. */
+struct crowdsec_settings {
+    char key[SETTINGS_TEXT_BYTES + 1]; /* empty: none is asked */
+    char socket[SETTINGS_TEXT_BYTES];  /* not empty: the LAPI's */
+    uint64_t resync_ms;
+    char machine[SETTINGS_TEXT_BYTES]; /* empty: it is told nothing */
+    char password[SETTINGS_TEXT_BYTES + 1];
+    uint32_t as; /* enum crowdsec_as */
 };
 
 /* Whose keys are fetched: struct provider of gateway/chain/config.h in bounded strings. */
@@ -127,6 +138,7 @@ struct steward_settings {
     uint32_t spared_count;
     struct cidr spared[SPARED_MAX];
     struct acme_settings acme;
+    struct crowdsec_settings crowdsec;
     uint32_t list_count;
     struct watched_list lists[];
 };

@@ -148,6 +148,8 @@ static void read_events(struct ban_keeper *keeper)
             note_offence(keeper, &event);
         else
             note_ban(keeper, &event);
+        if (event.kind == BAN_SET)
+            crowdsec_banned(keeper->steward, &event);
     }
 }
 

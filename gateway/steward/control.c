@@ -168,6 +168,7 @@ static const struct {
     { "quota", quota_command },       { "sessions", sessions_command },
     { "limits", limits_command },     { "upgrade", do_upgrade },
     { "cert", certificates_command }, { "bots", bots_command },
+    { "lists", lists_command },
 };
 
 static void run(struct client *client, struct span line)

@@ -370,4 +370,5 @@ void metrics_write(struct text *out, const struct steward *steward)
     if (steward->rings != NULL)
         write_audit(out, steward->rings);
     certificates_metrics(out, steward);
+    crowdsec_metrics(out, steward);
 }

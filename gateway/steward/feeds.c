@@ -79,29 +79,37 @@ bool feed_stale(const struct watched *list, uint64_t now_s)
 
 static bool in_use(void *ctx, const char *name)
 {
-    const struct feeds *feeds = ctx;
+    const struct steward_settings *settings = ctx;
 
-    for (size_t i = 0; i < feeds->count; i++)
-        if (strcmp(settings_of(&feeds->items[i])->name, name) == 0)
+    for (uint32_t i = 0; i < settings->list_count; i++)
+        if (settings->lists[i].url[0] != '\0' && strcmp(settings->lists[i].name, name) == 0)
             return true;
     return false;
 }
 
-/* The block that the workers have. */
-static bool keep(struct feed *feed)
+bool feeds_keep(struct steward *steward, const struct watched *list,
+                const struct feed_facts *facts)
 {
-    struct feeds *feeds = feed->steward->feeds;
-    struct feed_known known = { .facts = feed->facts, .fetched_s = feed->list->fetched_s };
+    struct feeds *feeds = steward->feeds;
+    struct feed_known known = { .facts = *facts, .fetched_s = list->fetched_s };
     void *p = feeds->kept != NULL
-                  ? mmap(NULL, feed->list->bytes, PROT_READ, MAP_SHARED, feed->list->memfd, 0)
+                  ? mmap(NULL, list->bytes, PROT_READ, MAP_SHARED, list->memfd, 0)
                   : MAP_FAILED;
 
     if (p == MAP_FAILED)
         return false;
-    known.block = span_of(p, feed->list->bytes);
-    bool kept = feed_keep(feeds->kept, settings_of(feed)->name, &known, in_use, feeds);
-    (void)munmap(p, feed->list->bytes);
+    known.block = span_of(p, list->bytes);
+    bool kept = feed_keep(feeds->kept, list->settings->name, &known, in_use,
+                          (void *)(uintptr_t)steward->settings);
+    (void)munmap(p, list->bytes);
     return kept;
+}
+
+void feeds_heard(struct steward *steward, struct watched *list)
+{
+    list->fetched_s = steward->loop.clock.wall_us / 1000000u;
+    if (steward->feeds->kept != NULL)
+        feed_confirm(steward->feeds->kept, list->settings->name, list->fetched_s);
 }
 
 static void add_hash(crypto_generichash_state *state, const void *bytes, size_t len)
@@ -164,15 +172,6 @@ static void end_round(struct feed *feed, const char *trouble)
     timer_set(&feed->steward->loop, &feed->timer, soon ? feed->retry_ms : refresh);
 }
 
-static void confirm(struct feed *feed)
-{
-    struct feeds *feeds = feed->steward->feeds;
-
-    feed->list->fetched_s = now_of(feed);
-    if (feeds->kept != NULL)
-        feed_confirm(feeds->kept, settings_of(feed)->name, feed->list->fetched_s);
-}
-
 static const char *take(struct feed *feed)
 {
     struct watched *list = feed->list;
@@ -193,7 +192,7 @@ static const char *take(struct feed *feed)
     list->fetched_s = now_of(feed);
     log_info("list fetched", F_TEXT("list", list->settings->name),
              F_INT("ranges", list->ranges), F_INT("version", list->version));
-    if (!keep(feed))
+    if (!feeds_keep(feed->steward, list, &feed->facts))
         log_error("list cannot be kept: a reload will begin with the one before",
                   F_TEXT("list", list->settings->name));
     return NULL;
@@ -303,7 +302,7 @@ static void on_fetched(struct fetch *f)
             return;
         }
     if (f->status == 304)
-        confirm(feed);
+        feeds_heard(feed->steward, feed->list);
     end_round(feed, f->status == 304   ? NULL
                     : f->status == 200 ? take(feed)
                                        : "it does not answer with 200");
@@ -377,6 +376,11 @@ static void open_feed(struct steward *steward, struct feed *feed,
                   F_SPAN("why", why));
 }
 
+static bool is_feed(const struct watched_list *list)
+{
+    return list->url[0] != '\0' && list->remedy == 0;
+}
+
 enum err feeds_open(struct steward *steward)
 {
     const struct steward_settings *settings = steward->settings;
@@ -391,7 +395,7 @@ enum err feeds_open(struct steward *steward)
     if (feeds->items == NULL)
         return ERR_MEMORY;
     for (uint32_t i = 0; i < settings->list_count; i++) {
-        if (settings->lists[i].url[0] == '\0')
+        if (!is_feed(&settings->lists[i]))
             continue;
         if (feeds->count == FEEDS_MAX)
             return ERR_PROTOCOL;
@@ -402,19 +406,29 @@ enum err feeds_open(struct steward *steward)
     return OK;
 }
 
+bool feeds_take_kept(struct steward *steward, struct watched *list, struct feed_known *known)
+{
+    const struct watched_list *s = list->settings;
+    struct cidrs without = { (struct cidr *)s->without, s->without_count };
+    const struct feeds_kept *kept = steward->feeds->kept;
+    uint32_t now_s = (uint32_t)(steward->loop.clock.wall_us / 1000000u);
+    struct arena arena;
+
+    arena_init(&arena, NULL, 0, NULL, RECALL_MEMORY);
+    bool taken = kept != NULL && feed_recall(kept, s->name, &without, now_s, &arena, known) &&
+                 lists_take_block(steward, list, known->block) == NULL;
+    arena_reset(&arena);
+    return taken;
+}
+
 /* What the last steward has left is published at once, and fetched anew when it is due. */
 static uint64_t take_kept(struct feed *feed)
 {
     const struct watched_list *s = settings_of(feed);
-    struct cidrs without = { (struct cidr *)s->without, s->without_count };
-    const struct feeds_kept *kept = feed->steward->feeds->kept;
     uint64_t now_s = now_of(feed), due_ms = 0;
     struct feed_known known;
-    struct arena arena;
 
-    arena_init(&arena, NULL, 0, NULL, RECALL_MEMORY);
-    if (kept != NULL && feed_recall(kept, s->name, &without, (uint32_t)now_s, &arena, &known) &&
-        lists_take_block(feed->steward, feed->list, known.block) == NULL) {
+    if (feeds_take_kept(feed->steward, feed->list, &known)) {
         feed->facts = known.facts;
         uint64_t age_ms = known.fetched_s < now_s ? (now_s - known.fetched_s) * 1000 : 0;
         if (memcmp(feed->facts.source, feed->source, sizeof feed->source) == 0)
@@ -422,7 +436,6 @@ static uint64_t take_kept(struct feed *feed)
         if (memcmp(feed->facts.how, feed->how, sizeof feed->how) == 0 && age_ms < s->refresh_ms)
             due_ms = s->refresh_ms - age_ms;
     }
-    arena_reset(&arena);
     return due_ms;
 }
 
@@ -432,7 +445,7 @@ void feeds_start(struct steward *steward)
     size_t next = 0;
 
     for (uint32_t i = 0; i < steward->settings->list_count; i++)
-        if (steward->settings->lists[i].url[0] != '\0')
+        if (is_feed(&steward->settings->lists[i]))
             feeds->items[next++].list = &steward->lists[i];
     for (size_t i = 0; i < feeds->count; i++) {
         struct feed *feed = &feeds->items[i];

@@ -169,4 +169,5 @@ void status_write(struct json *j, const struct steward *steward)
     write_workers(j, steward);
     write_counters(j, slots);
     write_lists(j, steward);
+    crowdsec_status(j, steward);
 }

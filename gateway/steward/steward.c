@@ -164,6 +164,7 @@ static enum err set_up(struct steward *steward)
     TRY(names_open(steward));
     TRY(crawlers_open(steward));
     TRY(feeds_open(steward));
+    TRY(crowdsec_open(steward));
     TRY(checks_open(steward));
     TRY(certificates_open(steward));
     TRY(close_sandbox(steward));
@@ -181,6 +182,7 @@ static enum err set_up(struct steward *steward)
     names_start(steward);
     crawlers_start(steward);
     feeds_start(steward);
+    crowdsec_start(steward);
     certificates_start(steward);
     steward->ending.fire = on_ending;
     steward->master.on_event = on_message;

@@ -12,6 +12,8 @@
  *   users.c    stores of local users to snapshots
  *   sessions.c who is signed in
  *   feeds.c    lists of other servers to snapshots
+ *   crowdsec.c decisions of a CrowdSec to snapshots; crowdsec_alerts.c: our bans to it;
+ *              lapi.c: how both ask it
  *   certificates.c  certificates that are got by ACME, to snapshots; acme.c: at the authority
  *   names.c    what names of upstreams stand for, to snapshots
  *   crawlers.c who crawlers are, and what is known of bots
@@ -103,6 +105,7 @@ struct steward {
     const struct session_table *sessions; /* sessions.c; NULL: no site has any */
     struct names *names;                  /* names.c; NULL: none */
     struct feeds *feeds;                  /* feeds.c; NULL: none */
+    struct crowdsec *crowdsec;            /* crowdsec.c; NULL: none is asked */
     struct certificates *certificates;    /* certificates.c; NULL: none */
     struct crawlers *crawlers;            /* crawlers.c; NULL: no site has bots */
     struct arena arena;
@@ -176,6 +179,24 @@ MUST_USE enum err feeds_open(struct steward *steward);
 void feeds_start(struct steward *steward);
 /* No word of its server for longer than max_age. */
 bool feed_stale(const struct watched *list, uint64_t now_s);
+/* What is kept over the steward's end: what is published now; that its server was heard; and
+ * publishing what the one before has left. The block in `known` is gone then. */
+struct feed_facts;
+struct feed_known;
+MUST_USE bool feeds_keep(struct steward *steward, const struct watched *list,
+                         const struct feed_facts *facts);
+void feeds_heard(struct steward *steward, struct watched *list);
+MUST_USE bool feeds_take_kept(struct steward *steward, struct watched *list,
+                              struct feed_known *known);
+
+/* crowdsec.c: opened before the sandbox closes, behind feeds_open; then started. */
+struct json;
+MUST_USE enum err crowdsec_open(struct steward *steward);
+void crowdsec_start(struct steward *steward);
+void crowdsec_status(struct json *j, const struct steward *steward);
+void crowdsec_metrics(struct text *out, const struct steward *steward);
+/* A ban that has just been made here. */
+void crowdsec_banned(struct steward *steward, const struct ban_event *event);
 
 /* certificates.c: opened before the sandbox closes, as feeds_open; then started. */
 MUST_USE enum err certificates_open(struct steward *steward);
@@ -210,6 +231,9 @@ void status_write(struct json *j, const struct steward *steward);
 MUST_USE enum err metrics_open(struct steward *steward, int fd);
 /* exposition.c */
 void metrics_write(struct text *out, const struct steward *steward);
+
+/* lists_tell.c: on which of the published lists an address is */
+void lists_command(struct client *client, const struct json_t *request);
 
 /* watch.c */
 MUST_USE enum err lists_open(struct steward *steward);

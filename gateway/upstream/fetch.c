@@ -193,35 +193,45 @@ static unsigned addresses_of(const struct fetch *f, struct addr *out)
                : 0;
 }
 
+static void add_server(struct fetch *f, const struct addr *addr)
+{
+    size_t at = f->upstream.server_count++;
+    struct upstream_server *server = &f->servers[at];
+
+    *server = (struct upstream_server){
+        .url = f->url, .weight = 1, .label = f->url.host, .addrs = { *addr }, .addr_count = 1
+    };
+    if (addr->family == ADDR_UNIX)
+        server->url.path = f->policy->socket;
+    else
+        server->addrs[0].port = f->url.port;
+    server_local_init(&f->locals[at], server, &f->local);
+}
+
 /* NULL, or why the server may not be asked. */
 static const char *choose_server(struct fetch *f)
 {
     const struct fetch_policy *policy = f->policy;
     bool secure = span_equal(f->url.scheme, SPAN("https"));
     struct addr found[FETCH_ADDRESSES_MAX];
-    unsigned count = addresses_of(f, found);
-    size_t *good = &f->upstream.server_count;
+    struct addr socket = { .family = ADDR_UNIX };
 
+    f->upstream.server_count = 0;
+    if (policy->socket.len > 0) {
+        add_server(f, &socket);
+        return secure ? "a unix socket is asked by http" : NULL;
+    }
+    unsigned count = addresses_of(f, found);
     if (!secure && policy->https_only)
         return "only https may be asked";
     if (secure && policy->tls == NULL)
         return "https is not set up";
-    *good = 0;
-    for (unsigned i = 0; i < count; i++) {
-        if (policy->private_refused && !addr_is_global(&found[i]))
-            continue;
-        found[i].port = f->url.port;
-        f->servers[*good] = (struct upstream_server){ .url = f->url,
-                                                      .weight = 1,
-                                                      .label = f->url.host,
-                                                      .addrs = { found[i] },
-                                                      .addr_count = 1 };
-        server_local_init(&f->locals[*good], &f->servers[*good], &f->local);
-        (*good)++;
-    }
+    for (unsigned i = 0; i < count; i++)
+        if (!policy->private_refused || addr_is_global(&found[i]))
+            add_server(f, &found[i]);
     if (count == 0)
         return "its name has no address";
-    return *good == 0 ? "its address is private" : NULL;
+    return f->upstream.server_count == 0 ? "its address is private" : NULL;
 }
 
 static void set_target(struct fetch *f)

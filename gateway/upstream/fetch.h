@@ -32,6 +32,7 @@ struct fetch_policy {
     unsigned redirects;   /* at most FETCH_REDIRECTS_MAX */
     size_t body_bytes;    /* of the answer */
     uint64_t connect_ms, total_ms;
+    struct span socket; /* not empty: who is asked, by unix socket, whatever the URL's host */
     /* The addresses that `host` has now; 0: not known. NULL: URLs have addresses in them. */
     unsigned (*resolve)(void *names, struct span host, struct addr *out, unsigned max);
     void *names;

@@ -130,7 +130,7 @@ static void slots(void **state)
     char longest[FEED_NAME_BYTES + 1];
     int some;
 
-    for (int i = 0; i < FEEDS_MAX; i++, name[5]++)
+    for (int i = 0; i < FEEDS_KEPT; i++, name[5]++)
         assert_true(feed_keep(kept, name, &one, all_used, NULL));
     assert_false(feed_keep(kept, name, &two, all_used, NULL));
     assert_true(feed_keep(kept, name, &two, all_used, &some)); /* of one that is no more */

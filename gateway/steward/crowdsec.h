@@ -1,0 +1,59 @@
+/* A CrowdSec in the steward. Shared by crowdsec.c and crowdsec_alerts.c only. */
+#ifndef SALLYPORT_CROWDSEC_H
+#define SALLYPORT_CROWDSEC_H
+
+#include "gateway/steward/lapi.h"
+#include "gateway/store/bans.h"
+#include "geoip/decisions.h"
+#include "geoip/feedkept.h"
+
+enum {
+    ALERTS_QUEUE = 1024, /* bans that wait to be told; over it they are not, and are counted */
+    ALERTS_BATCH = 32,
+    ALERTS_BYTES_MAX = 64 * 1024, /* of a question, and of an answer */
+    TOKEN_BYTES_MAX = 4096,
+};
+
+struct alerts {
+    struct crowdsec *crowdsec;
+    struct lapi_call call;
+    struct timer timer;
+    struct fetch_field field; /* Authorization */
+    char token[TOKEN_BYTES_MAX + 8];
+    size_t token_len; /* 0: none that is good */
+    uint64_t token_until_s;
+    struct arena arena;                   /* of a question */
+    struct ban_event queue[ALERTS_QUEUE]; /* in a circle */
+    unsigned first, count;
+    unsigned batch; /* of them under way */
+    bool busy, logs_in;
+    uint64_t since_s; /* older bans have been told, or were made before there was a LAPI */
+    uint64_t retry_ms;
+    uint64_t sent, dropped, rejected;
+    const char *trouble;
+};
+
+struct crowdsec {
+    struct steward *steward;
+    struct lapi lapi;
+    struct lapi_call call;
+    struct fetch_field field; /* X-Api-Key */
+    struct timer timer;
+    struct decisions *set; /* NULL: nothing has been heard */
+    struct watched *lists[DECISION_KINDS];
+    char own[SETTINGS_TEXT_BYTES + 16]; /* origin of what we tell; empty: nothing */
+    bool whole;                         /* the question under way is for everything */
+    bool begun;                         /* a whole answer was taken */
+    bool places_told;
+    uint64_t whole_ms; /* when */
+    uint64_t retry_ms;
+    uint64_t rounds, unusable, refused;
+    const char *trouble;
+    struct alerts alerts;
+};
+
+/* crowdsec_alerts.c */
+void alerts_open(struct crowdsec *crowdsec);
+void alerts_status(struct json *j, const struct crowdsec *crowdsec);
+
+#endif
