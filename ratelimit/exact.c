@@ -23,6 +23,7 @@ enum {
     HASH_SLOTS = 1024,
     NAMED_SLOTS = 8192,
     RECHECKS = 1024,
+    ASK_ITEMS_FEW = 4,
 };
 
 struct ask {
@@ -37,7 +38,8 @@ struct ask {
     uint64_t extra; /* tokens in advance; of leaders the most that one of them asks for */
     unsigned lane;
     unsigned count;
-    struct exact_item items[ASK_ITEMS_MAX];
+    bool wide; /* room for ASK_ITEMS_MAX, not for ASK_ITEMS_FEW */
+    struct exact_item items[];
 };
 
 struct lane;
@@ -64,8 +66,9 @@ struct exact {
     struct keyspace *keys;
     struct task flush;
     struct ask *slots[HASH_SLOTS];
-    struct ask *free;
+    struct ask *free[2]; /* narrow, wide */
     unsigned asks;
+    size_t calls;
     struct lane lanes[EXACT_LANES];
     struct exact_names names;
     struct named {
@@ -87,23 +90,28 @@ struct exact {
 
 static void release_ask(struct op *op)
 {
-    struct ask *ask = (struct ask *)(void *)op;
-    ask->next = ask->exact->free;
-    ask->exact->free = ask;
+    struct ask *ask = (struct ask *)(void *)op, **pool = &ask->exact->free[ask->wide];
+    ask->next = *pool;
+    *pool = ask;
 }
 
-static struct ask *take_ask(struct exact *exact)
+/* Most have one item or three: with room for all, each would be a page of its own. */
+static struct ask *take_ask(struct exact *exact, unsigned count)
 {
-    struct ask *ask = exact->free;
+    bool wide = count > ASK_ITEMS_FEW;
+    struct ask *ask = exact->free[wide];
     if (ask != NULL) {
-        exact->free = ask->next;
+        exact->free[wide] = ask->next;
         return ask;
     }
     if (exact->asks == ASKS_MAX)
         return NULL;
-    ask = malloc(sizeof(*ask));
-    if (ask != NULL)
-        exact->asks++;
+    size_t most = wide ? ASK_ITEMS_MAX : ASK_ITEMS_FEW;
+    ask = malloc(sizeof(*ask) + most * sizeof(ask->items[0]));
+    if (ask == NULL)
+        return NULL;
+    ask->wide = wide;
+    exact->asks++;
     return ask;
 }
 
@@ -403,6 +411,7 @@ static void send_batch(struct batch *batch)
     INVARIANT(slot == batch->key_count && group == batch->group_count);
     batch->busy = true;
     batch->call.done = on_reply;
+    exact->calls++;
     enum err err = pass_on(batch, 3 + slot + group);
     if (err == OK)
         return;
@@ -521,6 +530,11 @@ uint64_t exact_back_ns(const struct exact *exact, unsigned lane)
     return keyspace_back_ns(exact->keys, exact->lanes[lane].slot);
 }
 
+size_t exact_calls(const struct exact *exact)
+{
+    return exact->calls;
+}
+
 struct leases *exact_leases(struct exact *exact)
 {
     return &exact->leases;
@@ -560,7 +574,7 @@ static struct ask *put_ask(struct exact *exact, unsigned lane, const struct exac
                            unsigned count, unsigned extra)
 {
     INVARIANT(count > 0 && count <= ASK_ITEMS_MAX && lane < exact->names.lane_count);
-    struct ask *ask = take_ask(exact);
+    struct ask *ask = take_ask(exact, count);
     if (ask == NULL)
         return NULL;
     op_init(&ask->op);

@@ -75,6 +75,8 @@ bool exact_recheck(struct exact *exact, const struct cell_key *key, uint64_t now
 bool exact_usable(const struct exact *exact, unsigned lane);
 /* When it was last usable again after it had not been; 0: it has been all the time. */
 uint64_t exact_back_ns(const struct exact *exact, unsigned lane);
+/* How many calls went to the store. */
+size_t exact_calls(const struct exact *exact);
 /* What the worker holds in advance. */
 struct leases *exact_leases(struct exact *exact);
 struct holds *exact_holds(struct exact *exact);

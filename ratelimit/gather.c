@@ -133,13 +133,11 @@ static enum key_found add_item(const struct rate_limits *conf, const struct limi
                                               : (uint64_t)limit->rule->cost;
     if (item->cost == 0 && limit->rule->response_cost.len == 0)
         return KEY_SKIPPED;
-    bool kept = limit->kind == KIND_QUOTA;
-    const struct siphash_key *place = kept ? &conf->kept_place : &conf->place;
-    const struct siphash_key *fingerprint = kept ? &conf->kept_fingerprint : &conf->fingerprint;
-    item->key.place = siphash(place, key.bytes, key.len);
+    struct siphash_state hash = limit->begun;
+    item->key.place = siphash128_first(&hash, key.bytes + KEY_ID_BYTES, key.len - KEY_ID_BYTES);
     cells_soon(&limit_table(conf, limit)->cells, item->key.place);
-    item->key.fingerprint = siphash(fingerprint, key.bytes, key.len);
-    if (kept)
+    item->key.fingerprint = siphash128_second(&hash);
+    if (limit->kind == KIND_QUOTA)
         set_window(conf, item, c->txn->clock);
     if (limit->exact) {
         struct cell_key local = item->key;

@@ -86,12 +86,13 @@ struct limit {
     uint64_t debt;             /* may be owed beyond the burst, for what answers cost */
     uint64_t interval_units;   /* for the store: exact.h */
     struct key_plan plan;
-    uint8_t id[KEY_ID_BYTES]; /* of where the rule stands, never of what it says */
-    unsigned v6_bits;         /* below KEY_NETWORK_BITS: asked for IPv6 clients only */
-    bool shadow;              /* counts and records, refuses nothing */
-    bool exact;               /* shared by nodes */
-    bool lease;               /* and its tokens are given in advance to who needs many */
-    struct span name, policy; /* policy: the field's value */
+    uint8_t id[KEY_ID_BYTES];   /* of where the rule stands, never of what it says */
+    struct siphash_state begun; /* the hash of its keys, which begin with the id */
+    unsigned v6_bits;           /* below KEY_NETWORK_BITS: asked for IPv6 clients only */
+    bool shadow;                /* counts and records, refuses nothing */
+    bool exact;                 /* shared by nodes */
+    bool lease;                 /* and its tokens are given in advance to who needs many */
+    struct span name, policy;   /* policy: the field's value */
     const struct metered *meter;
     const char *site, *route; /* where it is configured; route NULL: the site's own */
 };
@@ -109,8 +110,7 @@ struct rate_limits {
      * another server of a Cluster than what others are. */
     bool same_subject[KEY_AT_BODY + 1];
     struct tats table, quotas;
-    struct siphash_key place, fingerprint;
-    struct siphash_key kept_place, kept_fingerprint; /* of quotas, which survive restarts */
+    struct siphash_key hash, kept_hash; /* kept: of quotas, which survive restarts */
 };
 
 /* What came of one limit for one request. */
@@ -131,6 +131,9 @@ struct limit_answer {
 };
 
 extern const struct stage_type limits_stage;
+
+/* What `begun` is to be. */
+struct siphash_state limit_hash(const struct rate_limits *conf, const struct limit *limit);
 
 /* policy.c */
 bool limit_name_ok(struct span name);

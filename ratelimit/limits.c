@@ -373,6 +373,12 @@ static const char *find_plan(struct key_plan *plan, const struct limit_rule *rul
     return wrong;
 }
 
+struct siphash_state limit_hash(const struct rate_limits *conf, const struct limit *limit)
+{
+    const struct siphash_key *key = limit->kind == KIND_QUOTA ? &conf->kept_hash : &conf->hash;
+    return siphash128_begin(key, limit->id, sizeof(limit->id));
+}
+
 /* The limit itself and, where it counts by address, those of the wider networks. */
 static const char *add_limits(struct rate_limits *conf, const struct limit_rule *rule,
                               const struct limit_plan *of_plan, struct setup *setup)
@@ -392,6 +398,7 @@ static const char *add_limits(struct rate_limits *conf, const struct limit_rule 
         limit->scale = nets[i].scale;
         limit->of_plan = of_plan;
         wrong = prepare(limit, rule, &plan, setup);
+        limit->begun = limit_hash(conf, limit);
         if (wrong == NULL && named_before(conf, limit))
             wrong = "another limit here has the same name, and would share its counter";
         conf->at[plan.stage]++;
@@ -483,8 +490,8 @@ static enum err open_limits(void *base, struct setup *setup)
     if (conf->rules.count + conf->plans.count == 0)
         return OK;
 
-    limits_keys(&conf->place, &conf->fingerprint, setup->boot_key);
-    limits_keys(&conf->kept_place, &conf->kept_fingerprint, setup->config->kept_key);
+    conf->hash = limits_key(setup->boot_key);
+    conf->kept_hash = limits_key(setup->config->kept_key);
     conf->limits = arena_array(setup->arena, struct limit, most + 1);
     void *memory = setup->shared(setup, "limits", TATS_LAYOUT, tats_bytes(LIMITS_ENTRIES));
     void *quotas = setup->shared(setup, "quotas", TATS_LAYOUT, tats_bytes(QUOTA_ENTRIES));

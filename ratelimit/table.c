@@ -1,8 +1,6 @@
 /* The rate algorithm's one number per key, changed in one step. */
 #include "ratelimit/table.h"
 
-#include "gateway/base/siphash.h"
-
 enum { FORGIVEN_NS = 1000 * 1000 * 1000 }; /* clocks of two loops hardly ever differ by more */
 
 size_t tats_bytes(size_t entries)
@@ -87,18 +85,21 @@ void tats_refund(const struct tats *tats, struct cell_key key, uint64_t cost_ns)
     (void)err;
 }
 
-void limits_keys(struct siphash_key *place, struct siphash_key *fingerprint,
-                 const uint8_t from[32])
+struct siphash_key limits_key(const uint8_t from[32])
 {
-    static const char uses[4][24] = { "limits place 0", "limits place 1",
-                                      "limits fingerprint 0", "limits fingerprint 1" };
+    static const char uses[2][16] = { "limits place 0", "limits place 1" };
     struct siphash_key key[2];
-    uint64_t words[4];
     memcpy(key, from, sizeof(key));
-    for (unsigned i = 0; i < 4; i++)
-        words[i] = siphash(&key[i & 1], uses[i], sizeof(uses[i]));
-    *place = (struct siphash_key){ words[0], words[1] };
-    *fingerprint = (struct siphash_key){ words[2], words[3] };
+    return (struct siphash_key){ siphash(&key[0], uses[0], sizeof(uses[0])),
+                                 siphash(&key[1], uses[1], sizeof(uses[1])) };
+}
+
+struct cell_key limits_cell(const struct siphash_key *key, const void *bytes, size_t len)
+{
+    struct siphash_state state = siphash128_begin(key, "", 0);
+    struct cell_key cell = { .place = siphash128_first(&state, bytes, len) };
+    cell.fingerprint = siphash128_second(&state);
+    return cell;
 }
 
 uint64_t tats_evicted(const struct tats *tats)

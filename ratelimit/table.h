@@ -5,6 +5,7 @@
 #ifndef SALLYPORT_RATELIMIT_TABLE_H
 #define SALLYPORT_RATELIMIT_TABLE_H
 
+#include "gateway/base/siphash.h"
 #include "gateway/store/cells.h"
 #include "ratelimit/gcra.h"
 
@@ -51,10 +52,10 @@ void tats_charge(const struct tats *tats, struct cell_key key, uint64_t most_ns,
 void tats_store(const struct tats *tats, struct cell_key key, uint64_t tat, uint64_t now_ns);
 /* Gives back what tats_take took, if the entry is still there. */
 void tats_refund(const struct tats *tats, struct cell_key key, uint64_t cost_ns);
-struct siphash_key;
-/* The hashes that limits are kept under, from 32 secret bytes. */
-void limits_keys(struct siphash_key *place, struct siphash_key *fingerprint,
-                 const uint8_t from[32]);
+/* The hash that limits are kept under, from 32 secret bytes. */
+struct siphash_key limits_key(const uint8_t from[32]);
+/* Of a whole key; gather.c has it in two steps. */
+struct cell_key limits_cell(const struct siphash_key *key, const void *bytes, size_t len);
 
 /* Entries given up while they still held something back. */
 uint64_t tats_evicted(const struct tats *tats);

@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "gateway/base/siphash.h"
 #include "gateway/process/process.h"
 #include "gateway/steward/steward.h"
 #include "ratelimit/table.h"
@@ -58,7 +57,6 @@ void quota_command(struct client *client, const json_t *request)
 {
     struct steward *steward = client->steward;
     struct key key;
-    struct siphash_key place, fingerprint;
     json_int_t ends_s = json_integer_value(json_object_get(request, "ends"));
     if (steward->quotas == NULL) {
         answer_error(client, "no site has limits");
@@ -68,9 +66,8 @@ void quota_command(struct client *client, const json_t *request)
         answer_error(client, "not a quota's key");
         return;
     }
-    limits_keys(&place, &fingerprint, steward->settings->kept_key);
-    struct cell_key cell = { .place = siphash(&place, key.bytes, key.len),
-                             .fingerprint = siphash(&fingerprint, key.bytes, key.len) };
+    struct siphash_key hash = limits_key(steward->settings->kept_key);
+    struct cell_key cell = limits_cell(&hash, key.bytes, key.len);
     uint64_t number = cells_get(steward->quotas, cell);
     bool holds = number >> QUOTA_SHIFT == quota_clock(ends_s) >> QUOTA_SHIFT;
     if (json_is_true(json_object_get(request, "reset")))

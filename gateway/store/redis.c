@@ -8,7 +8,6 @@
  */
 #include "gateway/store/redis.h"
 
-#include <hiredis/hiredis.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -20,7 +19,7 @@
 
 enum state { REDIS_DOWN, REDIS_CONNECTING, REDIS_READY };
 
-enum { NS_PER_MS = 1000000, ARGUMENTS_MAX = 8192, SCRIPTS_MAX = 4 };
+enum { NS_PER_MS = 1000000, ARGUMENTS_MAX = 8192, SCRIPTS_MAX = 4, NUMBER_BYTES = 32 };
 
 struct pending {
     struct redis_call *call; /* NULL: nobody waits any more */
@@ -51,6 +50,8 @@ struct redis {
     bool beating;
     struct span scripts[SCRIPTS_MAX];
     unsigned script_count;
+    char *command; /* as it is written */
+    size_t command_size;
 };
 
 static uint64_t now_ns(const struct redis *redis)
@@ -131,33 +132,53 @@ static void on_deadline(struct watch *watch, uint32_t events)
 
 /* ---- commands ---- */
 
+/* Room for so many bytes; it is kept, for calls come all the time and are of one kind. */
+static bool make_room(struct redis *redis, size_t size)
+{
+    if (size <= redis->command_size)
+        return true;
+    char *room = realloc(redis->command, size);
+    if (room == NULL)
+        return false;
+    redis->command = room;
+    redis->command_size = size;
+    return true;
+}
+
+/* *ARGC, then $LENGTH and the bytes of each: as clients write all commands. */
+static enum err format(struct redis *redis, unsigned argc, const struct span *argv,
+                       struct text *command)
+{
+    size_t size = NUMBER_BYTES;
+    for (unsigned i = 0; i < argc; i++)
+        if (__builtin_add_overflow(size, argv[i].len + NUMBER_BYTES, &size))
+            return ERR_LIMIT;
+    if (!make_room(redis, size))
+        return ERR_MEMORY;
+    *command = text_fixed(redis->command, redis->command_size);
+    text_char(command, '*');
+    text_uint(command, argc);
+    text_lit(command, "\r\n");
+    for (unsigned i = 0; i < argc; i++) {
+        text_char(command, '$');
+        text_uint(command, argv[i].len);
+        text_lit(command, "\r\n");
+        text_add(command, argv[i]);
+        text_lit(command, "\r\n");
+    }
+    return OK;
+}
+
 /* Formats and queues one; the caller has looked whether it may. */
 static enum err put(struct redis *redis, struct redis_call *call, unsigned argc,
                     const struct span *argv)
 {
-    const char *texts[16], **p = texts;
-    size_t lens[16] = { 0 }, *n = lens;
-    char *command = NULL;
-
+    struct text command;
     if (redis->count == REDIS_PIPELINE_MAX || argc > ARGUMENTS_MAX)
         return ERR_BUSY;
-    if (argc > ARRAY_LEN(texts)) {
-        p = malloc(argc * (sizeof(*p) + sizeof(*n)));
-        if (p == NULL)
-            return ERR_MEMORY;
-        n = (size_t *)(void *)(p + argc);
-    }
-    for (unsigned i = 0; i < argc; i++) {
-        p[i] = argv[i].p;
-        n[i] = argv[i].len;
-    }
-    int len = redisFormatCommandArgv(&command, (int)argc, p, n);
-    if (p != texts)
-        free((void *)p);
-    if (len < 0)
-        return ERR_MEMORY;
-    channel_write(&redis->channel, span_of(command, (size_t)len));
-    redisFreeCommand(command);
+    TRY(format(redis, argc, argv, &command));
+    INVARIANT(!command.overflow);
+    channel_write(&redis->channel, text_span(&command));
     channel_flush(&redis->channel);
 
     struct pending *pending = pending_at(redis, redis->count++);
@@ -485,6 +506,7 @@ void redis_free(struct redis *redis)
     int fd = redis->deadline.fd;
     loop_remove(loop, &redis->deadline);
     (void)close(fd);
+    free(redis->command);
     free(redis);
 }
 

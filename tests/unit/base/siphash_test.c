@@ -34,6 +34,27 @@ static void agrees_with_libsodium(void **state)
     }
 }
 
+/* In one piece, and behind a beginning of 0, 8, 16 ... bytes. */
+static void long_hashes_agree_too(void **state)
+{
+    (void)state;
+    struct siphash_key key;
+    unsigned char message[100], expected[crypto_shorthash_siphashx24_BYTES];
+    random_bytes(&key, sizeof(key));
+    random_bytes(message, sizeof(message));
+    for (size_t len = 0; len < sizeof(message); len++)
+        for (size_t first = 0; first <= len; first += 8) {
+            struct siphash_state hash = siphash128_begin(&key, message, first);
+            uint64_t halves[2];
+            halves[0] = siphash128_first(&hash, message + first, len - first);
+            halves[1] = siphash128_second(&hash);
+            assert_int_equal(crypto_shorthash_siphashx24(expected, message, len,
+                                                         (const unsigned char *)&key),
+                             0);
+            assert_memory_equal(halves, expected, sizeof(halves));
+        }
+}
+
 static void random_is_not_constant(void **state)
 {
     (void)state;
@@ -49,5 +70,5 @@ static void random_is_not_constant(void **state)
 int main(void)
 {
     return RUN(TEST(vector_of_the_paper), TEST(agrees_with_libsodium),
-               TEST(random_is_not_constant));
+               TEST(long_hashes_agree_too), TEST(random_is_not_constant));
 }
