@@ -238,11 +238,14 @@ fuzz: ## fuzz for S=60 seconds a harness: T=head for one; R=1000000 runs instead
 
 fuzz-binaries: $(HARNESSES:%=$(B)/fuzz/%_fuzz)
 
-e2e: ## end-to-end tests against the debug build (K=expression for pytest -k)
+# Most of them wait most of the time. J=0: one after the other, in one process.
+J ?= $(if $(K),0,2)
+e2e: ## end-to-end tests against the debug build (K=expression for pytest -k, J=processes)
 	@$(MAKE) --no-print-directory demo-binaries VARIANT=debug
 	@packaging/deps/unpack crowdsec
-	@folder=$$(mktemp -d -t sallyport-test.XXXXXX) && chmod 755 "$$folder" && status=0; \
-	TMPDIR=$$folder SALLYPORT=$(BUILD)/debug/sallyport $(PYTHON) -m pytest -q -p no:cacheprovider \
+	@folder=$$(mktemp -d -t sallyport-test.XXXXXX) && mkdir "$$folder/cache" && \
+	chmod 755 "$$folder" "$$folder/cache" && status=0; \
+	CACHE_DIRECTORY=$${CACHE_DIRECTORY:-$$folder/cache} TMPDIR=$$folder SALLYPORT=$(BUILD)/debug/sallyport $(PYTHON) -m pytest -q -p no:cacheprovider -n $(J) --dist loadfile \
 		-W 'ignore:ssl.TLSVersion:DeprecationWarning' $(if $(K),-k '$(K)') tests/e2e || status=$$?; \
 	rm -rf "$$folder"; exit $$status
 
@@ -379,9 +382,23 @@ format: ## lay out all tracked C files
 docs-check: ## the generated pages agree with the binary
 	@if [ -x tests/docs.sh ]; then SALLYPORT=$(BUILD)/debug/sallyport tests/docs.sh; fi
 
+# A file is looked at again when it, a header of it or the checks changed.
+LINTED := $(SOURCES:%.c=$(BUILD)/lint/%.tidy)
+LINT_CFLAGS := -std=gnu17 -D_GNU_SOURCE -I. -mcx16 -msse4.2
+$(BUILD)/lint/%.tidy: %.c .clang-tidy
+	@mkdir -p $(@D)
+	@echo 'TIDY $<'
+	$(Q)clang-tidy --quiet $< -- $(LINT_CFLAGS) 2>/dev/null
+	$(Q)$(CC) $(LINT_CFLAGS) -MM -MP -MT $@ -MF $@.d $<
+	@touch $@
+
+-include $(shell find $(BUILD)/lint -name '*.d' 2>/dev/null)
+
+lint-tidy: $(LINTED)
+
 lint: ## clang-tidy and cppcheck
 	@$(MAKE) --no-print-directory deps LIST="run dev"
-	@printf '%s\n' $(SOURCES) | xargs -P 2 -n 4 sh -c 'clang-tidy --quiet "$$@" -- -std=gnu17 -D_GNU_SOURCE -I. -mcx16 -msse4.2 2>/dev/null || exit 1' tidy
+	@$(MAKE) --no-print-directory -k lint-tidy
 	@cppcheck --quiet --std=c11 -I. -D__x86_64__ --error-exitcode=1 --enable=warning,portability \
 		--inline-suppr --suppress=missingIncludeSystem $(FOLDERS)
 
@@ -395,4 +412,4 @@ conformance_targets := conformance conformance-reference conformance-modsecurity
 .PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
 	replay-binaries fuzz fuzz-binaries e2e test-idp language-tests bench bench-audit bench-geo bench-lists bench-limits bench-auth \
 	bench-bulk bench-flood bench-search soak-audit e2e-explain geo-data incident rules-micro cover layers words format-check format \
-	docs-check lint help FORCE
+	docs-check lint lint-tidy help FORCE

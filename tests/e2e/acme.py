@@ -7,7 +7,6 @@ import http.client
 import http.server
 import json
 import os
-import random
 import re
 import shutil
 import socket
@@ -18,18 +17,7 @@ import threading
 
 from harness import eventually
 from nameserver import A, NameServer, address
-
-
-def free_port():
-    """One that is known before anybody listens on it: below those that the system gives to clients meanwhile."""
-    while True:
-        port = random.randrange(12000, 32000)
-        with socket.socket() as sock:
-            try:
-                sock.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
+from ports import free_port
 
 
 def unpacked(text):

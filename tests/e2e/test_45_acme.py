@@ -13,9 +13,10 @@ import time
 
 import pytest
 
-from acme import Pebble, free_port, problem
+from acme import Pebble, problem
 from harness import Client, Sallyport, command, eventually, plain, request
 from nameserver import A, address
+from ports import free_port
 
 HOSTS = ["a.test", "b.test"]
 

@@ -13,7 +13,8 @@ import time
 import pytest
 
 from harness import Origin, Sallyport, command, eventually, plain, response, says
-from redis_server import Cluster, Redis, Sentinels, free_port, talk
+from ports import free_port
+from redis_server import Cluster, Redis, Sentinels, talk
 from test_65_login import Browser, add_user
 
 SECRET = {"secret": "$(env:STORE_SECRET)"}
