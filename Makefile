@@ -147,6 +147,10 @@ $(B)/bench-auth: $(B)/tests/bench/auth.o $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
+$(B)/tlsflood: $(B)/tests/bench/tlsflood.o
+	@echo 'LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ -lssl -lcrypto -o $@
+
 $(B)/bench-limits: $(B)/tests/bench/limits.o $(LIBRARY)
 	@echo 'LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -lm -o $@
@@ -349,6 +353,11 @@ bench-geo: ## nanoseconds of a look-up in DATABASES="a.mmdb b.mmdb" together; wi
 	@$(if $(DATABASES),,$(BUILD)/release/sallyport geoip build --to $(BUILD)/release/geo.mmdb)
 	@$(BUILD)/release/bench-geo $(or $(DATABASES),$(BUILD)/release/geo.mmdb)
 
+bench-abuse: ## what floods of HTTP/2 and TLS cost others: F="rapid_reset tls_update" for some
+	@$(MAKE) --no-print-directory deps LIST="run test bench"
+	@$(MAKE) --no-print-directory all $(BUILD)/release/tlsflood VARIANT=release
+	@tests/bench/floods.py $(F)
+
 bench-bulk: ## what the worker grows by while 1 GiB goes down and up: R=bytes
 	@$(MAKE) --no-print-directory all VARIANT=release
 	@SALLYPORT=$(BUILD)/release/sallyport $(PYTHON) tests/bench/bulk.py $(R)
@@ -411,5 +420,5 @@ conformance_targets := conformance conformance-reference conformance-modsecurity
 	conformance-compare differ differ-check
 .PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
 	replay-binaries fuzz fuzz-binaries e2e test-idp language-tests bench bench-audit bench-geo bench-lists bench-limits bench-auth \
-	bench-bulk bench-flood bench-search soak-audit e2e-explain geo-data incident rules-micro cover layers words format-check format \
+	bench-bulk bench-abuse bench-flood bench-search soak-audit e2e-explain geo-data incident rules-micro cover layers words format-check format \
 	docs-check lint lint-tidy help FORCE

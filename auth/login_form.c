@@ -91,8 +91,8 @@ static struct verdict show_message(struct call *c, enum reason reason, int statu
                                    struct span title, struct span sentence)
 {
     const struct login_conf *conf = c->conf;
-    return page_or_fail(reason, page_message(c, &conf->look, status, title, sentence,
-                                             SPAN(LOGIN_PAGE), SPAN("Start again")));
+    const struct page_note note = { title, sentence, SPAN(LOGIN_PAGE), SPAN("Start again") };
+    return page_or_fail(reason, page_message(c, &conf->look, status, &note));
 }
 
 static struct verdict show_too_old(struct call *c)
@@ -487,9 +487,9 @@ static struct verdict post_out(struct call *c)
     if (!read_post(c, SPAN(LOGIN_OUT), &form))
         return show_too_old(c);
     const struct session *session = own_session(c);
-    struct reply *reply =
-        page_message(c, &conf->look, 200, SPAN("Signed out"), SPAN("You are signed out."),
-                     SPAN(LOGIN_PAGE), SPAN("Sign in again"));
+    const struct page_note note = { SPAN("Signed out"), SPAN("You are signed out."),
+                                    SPAN(LOGIN_PAGE), SPAN("Sign in again") };
+    struct reply *reply = page_message(c, &conf->look, 200, &note);
     if (reply == NULL || !session_end(c, conf->sessions, reply))
         return fail(REASON_MEMORY);
     if (session != NULL) {

@@ -360,13 +360,7 @@ static struct verdict by_session(struct call *c)
 static struct verdict oidc_head(struct call *c)
 {
     const struct oidc_conf *conf = c->conf;
-    /* Before anything can end this: no client may lend a field to itself. */
-    if (conf->pass.len > 0 && !demand_met(c) &&
-        !edit_field(c->txn, EDIT_REQUEST, EDIT_DROP, conf->pass, SPAN("")))
-        return fail(REASON_MEMORY);
-    if (demand_met(c))
-        return pass();
-    return sessions_ready(c, conf->sessions, SPAN(""), by_session);
+    return session_user(c, conf->sessions, conf->pass, by_session);
 }
 
 static struct span oidc_page_name(const void *base, unsigned i)

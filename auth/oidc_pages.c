@@ -182,8 +182,9 @@ static struct verdict show_out(struct call *c)
     char *token = arena_alloc(c->txn->arena, FORM_TOKEN_BYTES);
     struct reply *reply;
     if (session == NULL) {
-        reply = page_message(c, &conf->look, 200, SPAN("Signed out"),
-                             SPAN("You are not signed in here."), SPAN("/"), SPAN("Go on"));
+        const struct page_note note = { SPAN("Signed out"), SPAN("You are not signed in here."),
+                                        SPAN("/"), SPAN("Go on") };
+        reply = page_message(c, &conf->look, 200, &note);
     } else {
         if (token == NULL || !form_token(c, conf->sessions, SPAN(OIDC_OUT), token))
             return fail(REASON_MEMORY);
@@ -230,12 +231,15 @@ static struct verdict sign_out(struct call *c)
                             "This button is too old, or is not of this site.");
     const struct session *session = own_session(c, &provider);
     bool there = session != NULL && end_url(c, provider, session, &url);
-    struct reply *reply = page_message(
-        c, &conf->look, 200, SPAN("Signed out"),
-        there ? SPAN("You are signed out here, and are led to the service that you signed in "
-                     "at, to be signed out there, too.")
-              : SPAN("You are signed out here."),
-        there ? text_span(&url) : SPAN("/"), there ? SPAN("Go there") : SPAN("Go on"));
+    const struct page_note note = {
+        .title = SPAN("Signed out"),
+        .sentence = there ? SPAN("You are signed out here, and are led to the service that you "
+                                 "signed in at, to be signed out there, too.")
+                          : SPAN("You are signed out here."),
+        .link = there ? text_span(&url) : SPAN("/"),
+        .link_text = there ? SPAN("Go there") : SPAN("Go on"),
+    };
+    struct reply *reply = page_message(c, &conf->look, 200, &note);
     if (reply == NULL || !session_end(c, conf->sessions, reply))
         return fail(REASON_MEMORY);
     if (there) {

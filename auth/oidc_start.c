@@ -14,9 +14,9 @@ struct verdict oidc_message(struct call *c, enum reason reason, const char *deta
     const struct oidc_conf *conf = c->conf;
     const struct oidc_state *s = c->state;
     struct span target = s->target.len > 0 ? s->target : SPAN("/");
-    struct reply *reply =
-        page_message(c, &conf->look, reason_row(reason)->status, span_text(title),
-                     span_text(sentence), target, SPAN("Try again"));
+    const struct page_note note = { span_text(title), span_text(sentence), target,
+                                    SPAN("Try again") };
+    struct reply *reply = page_message(c, &conf->look, reason_row(reason)->status, &note);
     if (detail != NULL)
         fact_set_auth_detail(c, detail);
     return reply != NULL ? answer(reason, reply) : fail(REASON_MEMORY);

@@ -270,14 +270,13 @@ struct reply *page_signed_in(struct call *c, const struct page_style *style,
 }
 
 struct reply *page_message(struct call *c, const struct page_style *style, int status,
-                           struct span title, struct span sentence, struct span link,
-                           struct span link_text)
+                           const struct page_note *note)
 {
-    struct text out = page_begin(c, style, title);
+    struct text out = page_begin(c, style, note->title);
     text_lit(&out, "<p>");
-    text_add(&out, sentence);
+    text_add(&out, note->sentence);
     text_lit(&out, "</p>\n");
-    put_link(&out, link, link_text);
+    put_link(&out, note->link, note->link_text);
     return page_end(c, style, &out, status);
 }
 

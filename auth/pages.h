@@ -43,10 +43,12 @@ struct reply *page_choose(struct call *c, const struct page_style *style,
 /* Who is signed in, and a button to end it. */
 struct reply *page_signed_in(struct call *c, const struct page_style *style,
                              const struct page_form *form, struct span user);
-/* A sentence, and a link to go on by (`link` empty: none). */
+/* A sentence, and a link to go on by (empty: none). */
+struct page_note {
+    struct span title, sentence, link, link_text;
+};
 struct reply *page_message(struct call *c, const struct page_style *style, int status,
-                           struct span title, struct span sentence, struct span link,
-                           struct span link_text);
+                           const struct page_note *note);
 /* A redirect without a body, which answers a form (303) or asks for one (302). */
 struct reply *page_redirect(struct call *c, int status, struct span location);
 

@@ -3,6 +3,7 @@
 
 #include <sodium.h>
 
+#include "auth/demand.h"
 #include "auth/session_parts.h"
 #include "conf/schema.h"
 #include "gateway/base/secret.h"
@@ -294,6 +295,17 @@ struct verdict sessions_ready(struct call *c, const struct sessions *sessions,
         share_fetch(join, &sessions->signins, &flow, SHARE_FLOW, 0);
     wipe(&ticket, sizeof(ticket));
     return share_wait(c, join, then);
+}
+
+struct verdict session_user(struct call *c, const struct sessions *sessions, struct span field,
+                            stage_fn *then)
+{
+    if (demand_met(c))
+        return pass();
+    /* Before anything can end this: no client may lend a field to itself. */
+    if (field.len > 0 && !edit_field(c->txn, EDIT_REQUEST, EDIT_DROP, field, SPAN("")))
+        return fail(REASON_MEMORY);
+    return sessions_ready(c, sessions, SPAN(""), then);
 }
 
 static struct session_told *told_of(struct call *c, const struct sessions *sessions)

@@ -67,6 +67,12 @@ bool sessions_key(const struct config *config, const uint8_t boot_key[32], uint8
  */
 struct verdict sessions_ready(struct call *c, const struct sessions *sessions,
                               struct span handle, stage_fn *then);
+/*
+ * The beginning of a request at a stage that signs people in: whoever is signed in passes;
+ * else `then`, without what the client itself says in `field` (empty: there is none).
+ */
+struct verdict session_user(struct call *c, const struct sessions *sessions, struct span field,
+                            stage_fn *then);
 /* And last of all: the verdict, as soon as other nodes know what has changed here. */
 struct verdict sessions_told(struct call *c, struct verdict verdict);
 

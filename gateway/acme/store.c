@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "auth/strictjson.h"
+#include "gateway/base/file.h"
 #include "gateway/base/json.h"
 #include "gateway/base/secret.h"
 
@@ -150,20 +151,12 @@ static const char *read_all(int fd, struct arena *arena, struct span *content)
         return "it is not a regular file";
     if (info.st_size > ACME_FILE_MAX)
         return "it is too large";
-    size_t size = (size_t)info.st_size, len = 0;
+    size_t size = (size_t)info.st_size;
     char *bytes = arena_alloc(arena, size);
     if (bytes == NULL)
         return "out of memory";
-    while (len < size) {
-        ssize_t got = read(fd, bytes + len, size - len);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        len += (size_t)got;
-    }
-    *content = span_of(bytes, len);
-    return len == size ? NULL : "it cannot be read whole";
+    *content = span_of(bytes, size);
+    return file_fill(fd, bytes, size) == info.st_size ? NULL : "it cannot be read whole";
 }
 
 const char *acme_store_read(int folder, const char *name, struct arena *arena,

@@ -5,6 +5,23 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+ssize_t file_fill(int fd, char *bytes, size_t size)
+{
+    size_t len = 0;
+
+    while (len < size) {
+        ssize_t n = read(fd, bytes + len, size - len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        len += (size_t)n;
+    }
+    return (ssize_t)len;
+}
+
 const char *file_read(const char *path, size_t max, struct arena *arena, struct file *file)
 {
     /* O_NONBLOCK: opening a pipe must not wait for its writer. */
@@ -24,16 +41,11 @@ const char *file_read(const char *path, size_t max, struct arena *arena, struct 
     else if ((buffer = arena_alloc(arena, size = (size_t)file->stat.st_size + 1)) == NULL)
         why = "out of memory";
 
-    while (why == NULL && len < size) {
-        ssize_t n = read(fd, buffer + len, size - len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            why = strerrordesc_np(errno);
-        if (n <= 0)
-            break;
-        len += (size_t)n;
-    }
+    ssize_t got = why == NULL ? file_fill(fd, buffer, size) : 0;
+    if (got < 0)
+        why = strerrordesc_np(errno);
+    else
+        len = (size_t)got;
     if (why == NULL && len == size)
         why = "it grew while it was read";
     close(fd);

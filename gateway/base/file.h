@@ -17,4 +17,10 @@ struct file {
  * call. */
 const char *file_read(const char *path, size_t max, struct arena *arena, struct file *file);
 
+/*
+ * Reads until `size` bytes are there or the file ends: how many there were; -1 and errno. For
+ * files that were opened, and looked at, in a way of their own.
+ */
+ssize_t file_fill(int fd, char *bytes, size_t size);
+
 #endif

@@ -38,7 +38,7 @@ struct session {
     struct stash stash; /* input that nobody has taken */
     struct stream *stream;
     struct body_reader body;
-    struct tls *tls_later;  /* until the PROXY head is read */
+    struct tls_server *tls; /* until its first byte: who only connects costs no TLS session */
     uint64_t mark, mark_ms; /* deadlines of progress: wire bytes and time at the last look */
     bool idle;              /* in the worker's idle list */
     bool greeted;           /* TLS: the handshake is over */

@@ -55,8 +55,6 @@ static void session_free(struct session *s)
 
     session_idle_leave(s);
     stash_free(&s->stash, s->channel.slabs);
-    if (s->tls_later != NULL)
-        tls_free(s->tls_later);
     channel_close(&s->channel);
     timer_remove(&worker->loop, &s->timer);
     task_cancel(&s->task);
@@ -133,21 +131,23 @@ static void stream_done(struct session *s)
 
 static bool is_shaking_hands(const struct session *s)
 {
-    return s->channel.tls != NULL && !tls_info(s->channel.tls)->established;
+    return s->tls != NULL || (s->channel.tls != NULL && !tls_info(s->channel.tls)->established);
 }
 
 /* Who connects and says nothing, as monitors do, has failed at nothing. */
 static void tell_failed_handshake(const struct session *s, const char *late)
 {
-    bool flooded = s->channel.tls != NULL && tls_flooded(s->channel.tls);
+    struct tls *tls = s->channel.tls;
+    bool flooded = tls != NULL && tls_flooded(tls);
 
     if (!flooded && (!is_shaking_hands(s) || (late == NULL && s->channel.received == 0)))
         return;
     struct connection_fault fault = { .kind = CONNECTION_TLS_FAILED,
                                       .peer = s->peer,
                                       .reason = "tls-failed",
-                                      .detail = tls_failure(s->channel.tls),
-                                      .sni = tls_info(s->channel.tls)->sni };
+                                      .detail = tls != NULL ? tls_failure(tls) : NULL,
+                                      .sni =
+                                          tls != NULL ? tls_info(tls)->sni : span_of(NULL, 0) };
     if (fault.detail == NULL)
         fault.detail = late != NULL ? late : "connection ended";
     s->host->fault(s->channel.worker, &fault);
@@ -215,9 +215,6 @@ static void read_proxy_head(struct session *s)
     }
     s->state = SESSION_HEAD;
     take_share(s);
-    if (s->tls_later != NULL)
-        channel_secure(&s->channel, s->tls_later);
-    s->tls_later = NULL;
 }
 
 static void input_ended(struct session *s, bool clean)
@@ -260,6 +257,20 @@ static void greet(struct session *s)
     timer_set(&s->channel.worker->loop, &s->timer, s->host->head_ms);
 }
 
+/* False: there is no memory, and the connection is over. */
+static bool begin_tls(struct session *s)
+{
+    struct tls *tls = tls_accept(s->tls);
+
+    s->tls = NULL;
+    if (tls == NULL) {
+        end_refused(s, "memory", NULL);
+        return false;
+    }
+    channel_secure(&s->channel, tls);
+    return true;
+}
+
 static void on_readable(struct channel *channel)
 {
     struct session *s = CONTAINER(channel, struct session, channel);
@@ -269,6 +280,8 @@ static void on_readable(struct channel *channel)
         read_proxy_head(s);
         return;
     }
+    if (s->tls != NULL && !begin_tls(s))
+        return;
     if (!session_can_take(s) && (s->stash.len > 0 || s->state != SESSION_ANSWER)) {
         channel_reading(channel, false);
         return;
@@ -493,7 +506,7 @@ static struct session *session_new(struct worker *worker)
 }
 
 void session_accept(struct worker *worker, const struct session_host *host, int fd,
-                    const struct addr *peer, struct tls *tls, bool proxy_protocol)
+                    const struct addr *peer, struct tls_server *tls, bool proxy_protocol)
 {
     struct addr counted;
     bool within = count_peer(host, peer, &counted);
@@ -506,8 +519,6 @@ void session_accept(struct worker *worker, const struct session_host *host, int 
         host->fault(worker, &fault);
         if (host->cap != NULL)
             peer_cap_leave(host->cap, &counted);
-        if (tls != NULL)
-            tls_free(tls);
         (void)close(fd);
         return;
     }
@@ -516,14 +527,13 @@ void session_accept(struct worker *worker, const struct session_host *host, int 
     s->peer = *peer;
     s->counted = counted;
     s->state = proxy_protocol ? SESSION_PROXY : SESSION_HEAD;
-    s->tls_later = proxy_protocol ? tls : NULL;
+    s->tls = tls;
     s->next = worker->sessions;
     if (s->next != NULL)
         s->next->prev = s;
     worker->sessions = s;
     worker->connections++;
-    if (channel_open(&s->channel, worker, fd, proxy_protocol ? NULL : tls,
-                     &session_channel_events) != OK) {
+    if (channel_open(&s->channel, worker, fd, NULL, &session_channel_events) != OK) {
         session_free(s);
         return;
     }

@@ -34,7 +34,7 @@ struct session_host {
 
 /* Takes `fd` in any case. `tls` NULL: plain. */
 void session_accept(struct worker *worker, const struct session_host *host, int fd,
-                    const struct addr *peer, struct tls *tls, bool proxy_protocol);
+                    const struct addr *peer, struct tls_server *tls, bool proxy_protocol);
 /* Idle connections are closed, the others after their answer. */
 void sessions_drain(struct worker *worker);
 /* Cuts whatever is left. */

@@ -22,7 +22,12 @@ enum { CORK_COPY_MAX = 16 * 1024 };
  * A record costs as much as many bytes, however small it is: a read full of the smallest would
  * take milliseconds. Much is read at once only after records that were large.
  */
-enum { READ_RECORDS = 4096, READ_CONTENDED = 17 * 1024, BULKY_RECORD = 1024 };
+enum {
+    READ_RECORDS = 4096,
+    READ_RECORDS_CONTENDED = 2048,
+    READ_CONTENDED = 17 * 1024,
+    BULKY_RECORD = 1024
+};
 
 static void on_event(struct watch *watch, uint32_t events);
 
@@ -289,10 +294,11 @@ static ssize_t receive(struct channel *ch, char *buffer, size_t size)
 /* Of ciphertext, in one read. */
 static size_t most_of(const struct channel *ch, size_t wire)
 {
-    size_t most = !ch->bulky                     ? READ_RECORDS
-                  : worker_contended(ch->worker) ? READ_CONTENDED
-                                                 : CIPHER_BYTES;
+    bool contended = worker_contended(ch->worker);
+    size_t most = contended ? READ_RECORDS_CONTENDED : READ_RECORDS;
 
+    if (ch->bulky)
+        most = contended ? READ_CONTENDED : CIPHER_BYTES;
     return wire < most ? wire : most;
 }
 
@@ -319,7 +325,7 @@ static ssize_t receive_tls(struct channel *ch, char *buffer, size_t size, size_t
     INVARIANT(plain <= 0);
     send_wire(ch);
     records = tls_records(ch->tls) - records;
-    ch->bulky = (size_t)n >= READ_RECORDS && (size_t)n >= records * BULKY_RECORD;
+    ch->bulky = (size_t)n >= READ_RECORDS_CONTENDED && (size_t)n >= records * BULKY_RECORD;
     if (plain == 0)
         ch->eof = true;
     if (plain == TLS_FAILED) {

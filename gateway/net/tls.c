@@ -77,6 +77,12 @@ struct tls *tls_of(const SSL *ssl)
     return BIO_get_data(SSL_get_rbio(ssl));
 }
 
+static void flood(struct tls *tls, const char *what)
+{
+    tls->flooded = true;
+    tls->failure = what;
+}
+
 void tls_count(int sent, int version, int content, const void *bytes, size_t len, SSL *ssl,
                void *unused)
 {
@@ -87,15 +93,15 @@ void tls_count(int sent, int version, int content, const void *bytes, size_t len
     (void)unused;
     if (content == SSL3_RT_HEADER) {
         tls->records += sent == 0;
+        if (!tls->established && tls->records > TLS_HANDSHAKE_RECORDS)
+            flood(tls, "too many records in a handshake");
         return;
     }
     /* An attempt to renegotiate is no message to OpenSSL, but the alert that refuses it is. */
     if (content != (sent == 0 ? SSL3_RT_HANDSHAKE : SSL3_RT_ALERT))
         return;
-    if (++tls->messages > TLS_MESSAGES_FREE + tls->received / TLS_MESSAGE_BYTES) {
-        tls->flooded = true;
-        tls->failure = "too many messages of handshakes";
-    }
+    if (++tls->messages > TLS_MESSAGES_FREE + tls->received / TLS_MESSAGE_BYTES)
+        flood(tls, "too many messages of handshakes");
 }
 
 /* Around every call into OpenSSL that may read or write. */

@@ -63,6 +63,8 @@ const struct tls_info *tls_info(struct tls *tls);
  * one more for each TLS_MESSAGE_BYTES received, then the session has failed.
  */
 enum { TLS_MESSAGES_FREE = 32, TLS_MESSAGE_BYTES = 1024 * 1024 };
+/* Of one handshake: a message may come in pieces, but not in as many as it has bytes. */
+enum { TLS_HANDSHAKE_RECORDS = 64 };
 bool tls_flooded(const struct tls *tls);
 uint64_t tls_records(const struct tls *tls); /* received so far */
 /* Why it failed, as constant text for the log: "no shared cipher", "hostname mismatch"; NULL:

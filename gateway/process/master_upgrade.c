@@ -17,55 +17,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "gateway/audit/seal.h"
 #include "gateway/base/log.h"
 #include "gateway/cli/version.h"
-#include "gateway/process/master.h"
+#include "gateway/process/handover.h"
 #include "gateway/process/settings.h"
 #include "gateway/store/snapshot.h"
 
-enum { HANDOVER_LAYOUT = 1, CHECK_MS = 30 * 1000, FD_TEXT_BYTES = 16 };
+enum { CHECK_MS = 30 * 1000, FD_TEXT_BYTES = 16 };
 
 static const char handover_variable[] = "SALLYPORT_HANDOVER";
-
-/* What one master leaves to the next; both must know it alike, byte by byte. */
-struct handover_state {
-    uint32_t layout;
-    uint64_t size;
-    uint32_t layouts[3]; /* of the core's memory: slots, seal, kept */
-    uint64_t sizes[3];
-    int32_t master;
-    uint32_t last_number, cookie;
-    uint64_t last_drain_ms;
-    bool announced;
-    int32_t slots_fd, seal_fd, kept_fd, wake_fd, written_fd;
-    struct saved_generation generations[GENERATIONS_MAX];
-    struct saved_service recorder, steward;
-    struct member members[SLOTS_MAX];
-    struct listening listening[LISTENING_MAX];
-    struct inherited inherited[INHERITED_MAX];
-    uint32_t inherited_count;
-    struct region regions[REGIONS_MAX];
-};
-
-static void describe(struct handover_state *state)
-{
-    state->layout = HANDOVER_LAYOUT;
-    state->size = sizeof(*state);
-    state->layouts[0] = SLOTS_LAYOUT;
-    state->layouts[1] = SEAL_LAYOUT;
-    state->layouts[2] = KEPT_LAYOUT;
-    state->sizes[0] = sizeof(struct slots);
-    state->sizes[1] = sizeof(struct seal_memory);
-    state->sizes[2] = sizeof(struct kept);
-}
 
 /* ---- what goes along ---- */
 
 static void fill(const struct master *master, struct handover_state *state)
 {
     memset(state, 0, sizeof(*state));
-    describe(state);
+    handover_describe(state);
     state->master = master->pid;
     state->last_number = master->last_number;
     state->cookie = master->upgrade.cookie;
@@ -259,24 +226,19 @@ bool upgrade_reaped(struct master *master, int32_t pid, int status)
 /* NULL: it is not what this version knows. */
 static const struct handover_state *map_state(int fd)
 {
-    struct handover_state ours;
     struct stat info;
     int seals = fcntl(fd, F_GET_SEALS);
 
     if (seals < 0 || (seals & F_SEAL_WRITE) == 0 || fstat(fd, &info) != 0 ||
-        (uint64_t)info.st_size != sizeof(ours))
+        (uint64_t)info.st_size != sizeof(struct handover_state))
         return NULL;
-    void *p = mmap(NULL, sizeof(ours), PROT_READ, MAP_SHARED, fd, 0);
+    void *p = mmap(NULL, sizeof(struct handover_state), PROT_READ, MAP_SHARED, fd, 0);
     if (p == MAP_FAILED)
         return NULL;
-    const struct handover_state *state = p;
-    describe(&ours);
-    if (state->layout != ours.layout || state->size != ours.size ||
-        memcmp(state->layouts, ours.layouts, sizeof(ours.layouts)) != 0 ||
-        memcmp(state->sizes, ours.sizes, sizeof(ours.sizes)) != 0 ||
-        state->inherited_count > INHERITED_MAX)
-        return NULL;
-    return state;
+    if (handover_valid(p))
+        return p;
+    (void)munmap(p, sizeof(struct handover_state));
+    return NULL;
 }
 
 int upgrade_check(void)

@@ -110,17 +110,15 @@ static void on_accepted(struct listener *listener, int fd, const struct addr *pe
     struct serving *serving = CONTAINER(listener, struct door, listener)->serving;
     struct worker_counters *counters = &serving->worker.shared->counters;
     counters->connections_accepted++;
-    struct tls *tls = NULL;
     struct connection_fault fault = { .kind = CONNECTION_REFUSED, .peer = *peer };
-    if (!refused_at_the_door(serving, &fault) && listener->tls &&
-        (tls = tls_accept(serving->worker.config->tls)) == NULL)
-        fault.reason = "memory";
-    if (fault.reason != NULL) {
+    if (refused_at_the_door(serving, &fault)) {
         connection_log(&serving->worker, &fault);
         turn_away(fd);
         return;
     }
-    session_accept(&serving->worker, &serving->host, fd, peer, tls, listener->proxy_protocol);
+    session_accept(&serving->worker, &serving->host, fd, peer,
+                   listener->tls ? serving->worker.config->tls : NULL,
+                   listener->proxy_protocol);
 }
 
 static enum err open_doors(struct serving *serving)

@@ -15,6 +15,7 @@
 
 #include "auth/keyfile.h"
 #include "auth/users.h"
+#include "gateway/base/file.h"
 #include "gateway/base/log.h"
 #include "gateway/steward/users.h"
 #include "gateway/store/snapshot.h"
@@ -96,20 +97,13 @@ static const char *read_file(int fd, const struct stat *info, size_t max, char *
         return "it is not a regular file";
     if ((uint64_t)info->st_size > max)
         return "it is too long";
-    size_t size = (size_t)info->st_size, len = 0;
+    size_t size = (size_t)info->st_size;
     char *bytes = malloc(size + 1);
     if (bytes == NULL)
         return "there is no memory for it";
-    while (len < size) {
-        ssize_t got = read(fd, bytes + len, size - len);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        len += (size_t)got;
-    }
     struct stat after;
-    if (len != size || fstat(fd, &after) != 0 || !same_file(info, &after)) {
+    if (file_fill(fd, bytes, size) != info->st_size || fstat(fd, &after) != 0 ||
+        !same_file(info, &after)) {
         free(bytes);
         return "it changed while it was read";
     }

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""What the floods of HTTP/2 cost others: the p99 of a client that asks once a millisecond, while another address floods,
+"""What the floods of HTTP/2 and TLS cost others: the p99 of a client that asks once a millisecond, while another address floods,
 beside its p99 with nobody there, in turns; the growth of the worker; and how soon a flooding connection is gone.
 
     tests/bench/floods.py                      all floods
-    tests/bench/floods.py rapid_reset ping --rounds 5 --seconds 2
+    tests/bench/floods.py rapid_reset tls_update --rounds 5 --seconds 2
 
 The gateway has one worker on the last CPU; the client and its backend, and behind these the
 flooders and theirs, share the first. Bars: p99 below
@@ -27,7 +27,7 @@ from wire2 import (ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PA
 
 CPUS = sorted(os.sched_getaffinity(0))
 LOAD_CPU, PROXY_CPU = CPUS[0], CPUS[-1]
-FLOODER, VICTIM = "127.0.0.3", "127.0.0.2"
+VICTIM = "127.0.0.2"
 ASK = b"GET /victim HTTP/1.1\r\nHost: bench\r\n\r\n"
 
 NGINX = """
@@ -41,13 +41,14 @@ http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; c
 SALLYPORT = """
 version: 1
 server:
-  listen: {{http: "127.0.0.1:{http}"}}
+  listen: {{http: "127.0.0.1:{http}", https: "127.0.0.1:{https}"}}
   workers: 1
   control: "{folder}/control.sock"
   limits: {{send_timeout: 1s}}
 audit: {{file: "{folder}/audit.jsonl", record: [blocked]}}
 sites:
   - host: "*"
+    tls: {{cert: "{folder}/cert.pem", key: "{folder}/key.pem"}}
     upstream: {{servers: ["http://127.0.0.1:{other}"], keepalive: 256}}
     routes:
       - {{path: /victim, upstream: "http://127.0.0.1:{backend}"}}
@@ -98,8 +99,12 @@ FLOODS = {
     "zero_window": lambda: settings((4, 0)) + streams(99, lambda i: ask(i, path="/big")),
     "settings_ack": lambda: frame(SETTINGS, ACK) * 2000,
 }
+# What tlsflood.c sends, and whether such a connection must be gone within a second.
+TLS_FLOODS = {"tls_hello": False, "tls_handshake": False, "tls_renegotiate": True, "tls_update": True, "tls_tiny": False,
+              "tls_half": False}
 LASTING = {"zero_window": 3.0}  # these connections are kept so long, and no verdict is waited for
-UNCUT = {"rapid_reset_below", "requests", "zero_window"}  # these break no rule
+UNCUT = {"rapid_reset_below", "requests", "zero_window",  # these break no rule
+         *(name for name, cut in TLS_FLOODS.items() if not cut)}
 
 
 def ahead(priority):
@@ -110,13 +115,22 @@ def ahead(priority):
         pass
 
 
-def flooder(port, bytes_, keep, stop, told):
+def tls_flooder(binary, port, source, name, stop, told):
+    one = subprocess.Popen([binary, "127.0.0.1", str(port), source, name[4:]], stdout=subprocess.PIPE, text=True,
+                           preexec_fn=lambda: (os.sched_setaffinity(0, {LOAD_CPU}), ahead(1)))
+    stop.wait()
+    one.terminate()
+    count, longest = one.communicate(timeout=20)[0].split()
+    told.put((int(count), float(longest)))
+
+
+def flooder(port, source, bytes_, keep, stop, told):
     os.sched_setaffinity(0, {LOAD_CPU})
     ahead(1)
     lasted, count = [], 0
     while not stop.is_set():
         with socket.socket() as s:
-            s.bind((FLOODER, 0))
+            s.bind((source, 0))
             s.settimeout(5)
             try:
                 s.connect(("127.0.0.1", port))
@@ -160,16 +174,20 @@ def p99(times):
     return sorted(times)[int(len(times) * 0.99)]
 
 
-def flooded(port, name, args):
+def flooded(ports, name, args):
     """(times of the victim, connections a second, the longest that one of them lasted)."""
     stop, told = multiprocessing.Event(), multiprocessing.Queue()
-    bytes_ = PREFACE + settings() + FLOODS[name]()
-    crowd = [multiprocessing.Process(target=flooder, args=(port, bytes_, LASTING.get(name, 0), stop, told))
-             for _ in range(args.flooders)]
+    # Each kind from an address of its own: what one may no longer do is no matter of the next.
+    source = f"127.0.3.{1 + [*FLOODS, *TLS_FLOODS].index(name)}"
+    if name in TLS_FLOODS:
+        target, rest = tls_flooder, (args.tlsflood, ports["https"], source, name)
+    else:
+        target, rest = flooder, (ports["http"], source, PREFACE + settings() + FLOODS[name](), LASTING.get(name, 0))
+    crowd = [multiprocessing.Process(target=target, args=(*rest, stop, told)) for _ in range(args.flooders)]
     for one in crowd:
         one.start()
     time.sleep(0.3)
-    times = victim(port, args.seconds)
+    times = victim(ports["http"], args.seconds)
     stop.set()
     said = [told.get(timeout=30) for _ in crowd]
     for one in crowd:
@@ -204,13 +222,16 @@ def rss_of_worker(root):
 
 
 def start(folder, binary):
-    facts = {"folder": folder, "http": free_port(), "backend": free_port(), "other": free_port()}
+    facts = {"folder": folder, "http": free_port(), "https": free_port(), "backend": free_port(), "other": free_port()}
     for name, text, more in (("a.conf", NGINX, {"name": "a", "port": facts["backend"]}),
                              ("b.conf", NGINX, {"name": "b", "port": facts["other"]}), ("s.yaml", SALLYPORT, {})):
         with open(os.path.join(folder, name), "w") as file:
             file.write(text.format(**facts, **more))
     with open(os.path.join(folder, "big"), "wb") as file:
         file.write(os.urandom(1 << 20))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", "/CN=localhost", "-keyout", os.path.join(folder, "key.pem"),
+                    "-out", os.path.join(folder, "cert.pem")], check=True, capture_output=True)
     os.chmod(folder, 0o755)
     backends = [spawn(["nginx", "-c", os.path.join(folder, name + ".conf")], LOAD_CPU, folder, name, priority)
                 for name, priority in (("a", 2), ("b", 1))]
@@ -218,7 +239,7 @@ def start(folder, binary):
     for _ in range(200):
         try:
             if victim(facts["http"], 0.01):
-                return backends, gateway, facts["http"]
+                return backends, gateway, facts
         except (OSError, AssertionError):
             time.sleep(0.05)
     with open(os.path.join(folder, "gateway.log")) as log:
@@ -227,8 +248,9 @@ def start(folder, binary):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("floods", nargs="*", default=list(FLOODS))
+    parser.add_argument("floods", nargs="*", default=[*FLOODS, *TLS_FLOODS])
     parser.add_argument("--binary", default=os.path.join(ROOT, "build/release/sallyport"))
+    parser.add_argument("--tlsflood", default=os.path.join(ROOT, "build/release/tlsflood"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--flooders", type=int, default=8)
@@ -237,7 +259,7 @@ def main():
     os.sched_setaffinity(0, {LOAD_CPU})
     ahead(3)
     with tempfile.TemporaryDirectory(prefix="sallyport-floods-") as folder:
-        backends, gateway, port = start(folder, args.binary)
+        backends, gateway, ports = start(folder, args.binary)
         try:
             print(f"{'flood':<20}{'idle p99 ms':>12}{'flooded':>10}{'ratio':>8}{'conns/s':>10}{'gone in s':>11}"
                   f"{'MiB more':>10}")
@@ -245,8 +267,8 @@ def main():
                 idle, under, rates, lasted = [], [], [], []
                 before = rss_of_worker(gateway.pid)
                 for _ in range(args.rounds):
-                    idle.append(p99(victim(port, args.seconds)))
-                    times, rate, longest = flooded(port, name, args)
+                    idle.append(p99(victim(ports["http"], args.seconds)))
+                    times, rate, longest = flooded(ports, name, args)
                     under.append(p99(times))
                     rates.append(rate)
                     lasted.append(longest)

@@ -317,7 +317,7 @@ static void connect_far(struct tls_server *server, struct tls_client *client)
                      OK);
     int fd = accept4(tls_listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     assert_true(fd >= 0);
-    session_accept(&plane.worker, &plane.host, fd, &addr, tls_accept(server), false);
+    session_accept(&plane.worker, &plane.host, fd, &addr, server, false);
     for (unsigned i = 0; i < 200 && !far.ready && !far.broken; i++)
         plane_turns(&plane, 1);
     assert_true(far.ready);
@@ -377,7 +377,7 @@ static void failed_handshakes_are_told_once(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         plane.faults = 0;
-        int fd = plane_client_with(&plane, tls_accept(server), false);
+        int fd = plane_client_with(&plane, server, false);
         assert_true(plane_say(&plane, fd, rows[i].said) || rows[i].detail != NULL);
         plane_hang_up(&fd);
         plane_turns(&plane, 6);
@@ -388,7 +388,7 @@ static void failed_handshakes_are_told_once(void **state)
     }
     plane.host.tls_ms = 30;
     plane.faults = 0;
-    int fd = plane_client_with(&plane, tls_accept(server), false);
+    int fd = plane_client_with(&plane, server, false);
     plane_sleep(&plane, 100);
     assert_int_equal(plane.faults, 1);
     assert_int_equal(plane.fault.kind, CONNECTION_TLS_FAILED);

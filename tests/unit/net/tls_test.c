@@ -322,6 +322,43 @@ static void test_key_updates_have_an_end(void **state)
     tls_server_free(server);
 }
 
+/* A record of its own for each byte of a message costs us as much as a byte of it costs them.
+ */
+static void test_handshake_in_pieces(void **state)
+{
+    (void)state;
+    enum { RECORD_HEAD = 5 };
+    struct tls_server *server = server_new(false, NULL);
+    struct tls_client *client = client_new("ca", NULL, NULL);
+    for (size_t pieces = TLS_HANDSHAKE_RECORDS; pieces <= TLS_HANDSHAKE_RECORDS + 1; pieces++) {
+        end_open(&server_end, tls_accept(server));
+        end_open(&client_end, tls_connect(client, SPAN("a.example")));
+        assert_int_equal(tls_start(client_end.tls), OK);
+        static char hello[WIRE];
+        size_t len = client_end.wire_len - RECORD_HEAD;
+        assert_true(len > pieces);
+        memcpy(hello, client_end.wire + RECORD_HEAD, len);
+        client_end.wire_len = 0;
+        for (size_t i = 0; i < pieces; i++) { /* of a byte, and the last one of the rest */
+            size_t n = i + 1 < pieces ? 1 : len - i;
+            char *record = client_end.wire + client_end.wire_len;
+            memcpy(record, "\x16\3\1", 3);
+            record[3] = (char)(n >> 8);
+            record[4] = (char)n;
+            memcpy(record + RECORD_HEAD, hello + i, n);
+            client_end.wire_len += RECORD_HEAD + n;
+        }
+        bool good = pieces <= TLS_HANDSHAKE_RECORDS;
+        deliver(&client_end, &server_end, WHOLE);
+        assert_int_equal(server_end.last, good ? TLS_AGAIN : TLS_FAILED);
+        assert_int_equal(tls_flooded(server_end.tls), !good);
+        assert_int_equal(server_end.wire_len > 0, good);
+        part();
+    }
+    tls_client_free(client);
+    tls_server_free(server);
+}
+
 /* The same of hostile servers, and of attempts to renegotiate, each answered with an alert. */
 static void test_floods_of_both_ends(void **state)
 {
@@ -433,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_staple),
         cmocka_unit_test(test_no_renegotiation),
         cmocka_unit_test(test_key_updates_have_an_end),
+        cmocka_unit_test(test_handshake_in_pieces),
         cmocka_unit_test(test_floods_of_both_ends),
         cmocka_unit_test(test_exchange_is_forgotten),
         cmocka_unit_test(test_cipher_order),

@@ -246,7 +246,7 @@ void plane_tcp(int ends[2])
     }
 }
 
-static void take(struct plane *plane, int fd, struct tls *tls, bool proxy_protocol)
+static void take(struct plane *plane, int fd, struct tls_server *tls, bool proxy_protocol)
 {
     struct addr peer;
 
@@ -254,7 +254,7 @@ static void take(struct plane *plane, int fd, struct tls *tls, bool proxy_protoc
     session_accept(&plane->worker, &plane->host, fd, &peer, tls, proxy_protocol);
 }
 
-int plane_client_with(struct plane *plane, struct tls *tls, bool proxy_protocol)
+int plane_client_with(struct plane *plane, struct tls_server *tls, bool proxy_protocol)
 {
     int ends[2];
 

@@ -51,7 +51,7 @@ unsigned plane_busy(struct plane *plane, unsigned ms);
 /* The far ends: non-blocking descriptors. */
 int plane_client(struct plane *plane); /* TCP, its session accepted */
 int plane_client_pair(struct plane *plane);
-int plane_client_with(struct plane *plane, struct tls *tls, bool proxy_protocol);
+int plane_client_with(struct plane *plane, struct tls_server *tls, bool proxy_protocol);
 int plane_accept(struct plane *plane, unsigned server); /* -1: nobody has connected */
 /* Connected TCP sockets, both non-blocking. */
 void plane_tcp(int ends[2]);
