@@ -336,10 +336,15 @@ bench-search: ## searches in a log of GB=10 gigabytes, which needs 12 on the dis
 	@$(MAKE) --no-print-directory all $(BUILD)/release/audit-bench VARIANT=release
 	@$(PYTHON) tests/bench/search_big.py $(BUILD)/release $(or $(GB),10)
 
-bench-limits: ## what a decision of a limit costs, alone and through a redis-server of its own
+bench-limits: ## what a decision of a limit costs, alone and through a redis-server of its own, against the bars: T=local, exact or lease
 	@$(MAKE) --no-print-directory deps LIST="run test"
 	@$(MAKE) --no-print-directory $(BUILD)/release/bench-limits VARIANT=release
-	@tests/bench/limits.sh $(BUILD)/release/bench-limits
+	@tests/bench/limits.sh $(BUILD)/release/bench-limits $(T)
+
+bench-limits-faults: ## limits of two gateways while their Redis is stopped, killed, slow, or fails over, against the bars: T=name for one
+	@$(MAKE) --no-print-directory deps LIST="run test"
+	@$(MAKE) --no-print-directory all VARIANT=release
+	@SALLYPORT=$(BUILD)/release/sallyport $(PYTHON) tests/bench/limits_faults.py $(T)
 
 bench-auth: ## tokens and sessions, what bad logins cost others, and whether the time of a refusal tells a name
 	@$(MAKE) --no-print-directory deps LIST="run test bench"
@@ -419,6 +424,6 @@ FORCE:
 conformance_targets := conformance conformance-reference conformance-modsecurity \
 	conformance-compare differ differ-check
 .PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
-	replay-binaries fuzz fuzz-binaries e2e test-idp language-tests bench bench-audit bench-geo bench-lists bench-limits bench-auth \
+	replay-binaries fuzz fuzz-binaries e2e test-idp language-tests bench bench-audit bench-geo bench-lists bench-limits bench-limits-faults bench-auth \
 	bench-bulk bench-abuse bench-flood bench-search soak-audit e2e-explain geo-data incident rules-micro cover layers words format-check format \
 	docs-check lint lint-tidy help FORCE
