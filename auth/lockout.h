@@ -32,7 +32,9 @@ enum {
     LOCKOUT_ADDRESS_FREE = 20,
     LOCKOUT_ACCOUNT_FREE = 20,
     LOCKOUT_SECOND_FREE = 5,
-    LOCKOUT_SECOND_ALL = 20, /* of all nodes together, in LOCKOUT_FORGET_S */
+    LOCKOUT_SECOND_ALL = 20,  /* of all nodes together, in LOCKOUT_FORGET_S */
+    LOCKOUT_ACCOUNT_ALL = 40, /* the same of passwords, in LOCKOUT_ACCOUNT_PAUSE_MAX_S, by
+                                 browsers that are not known */
     LOCKOUT_PAUSE_MAX_S = 900,
     LOCKOUT_ACCOUNT_PAUSE_MAX_S = 60,
     LOCKOUT_SPREAD_BITS = 24,

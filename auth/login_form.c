@@ -259,14 +259,32 @@ static struct verdict go_to_second(struct call *c, const struct user_entry *entr
     return go_to_step(c, &next, 303);
 }
 
+/*
+ * Each node has counts of its own, and whoever guesses may come to all of them: so there is one
+ * of all nodes, too. As here, it makes others wait for a minute at most, and never a browser
+ * that has signed in before (CVE-2025-64102: a lock that anybody can turn).
+ */
+static bool count_everywhere(struct call *c, struct text *counted)
+{
+    const struct login_conf *conf = c->conf;
+    const struct login_state *state = c->state;
+    if (state->known)
+        return true;
+    text_lit(counted, "password ");
+    text_add(counted, span_text(state->user));
+    return !counted->overflow && signin_count(c, conf->sessions, text_span(counted),
+                                              LOCKOUT_ACCOUNT_ALL, LOCKOUT_ACCOUNT_PAUSE_MAX_S);
+}
+
 /* The hash is computed. */
 static struct verdict judge_password(struct call *c)
 {
     const struct login_conf *conf = c->conf;
     const struct login_state *state = c->state;
     struct attempt attempt = attempt_of(c);
+    struct text counted = text_growing(c->txn->arena, USER_NAME_MAX + 16);
     bool ready;
-    if (c->error != OK) {
+    if (c->error != OK || !count_everywhere(c, &counted)) {
         lockout_undone(&conf->lockout, &attempt);
         return fail(REASON_STAGE_FAILED);
     }
@@ -278,6 +296,8 @@ static struct verdict judge_password(struct call *c)
         return wrong_password(c);
     }
     lockout_right(&conf->lockout, &attempt);
+    if (!state->known)
+        signin_counted_right(c, text_span(&counted));
     if (conf->totp != TOTP_OFF && entry->totp_len > 0)
         return go_to_second(c, entry, state->handle);
     if (conf->totp == TOTP_REQUIRED) {

@@ -348,6 +348,8 @@ static struct verdict on_told(struct call *c)
     wipe(&told->begun, sizeof(told->begun));
     if (c->error == ERR_MISSING)
         return deny(REASON_AUTH_FORM);
+    if (c->error == ERR_LIMIT)
+        return deny(REASON_AUTH_LOCKED);
     return c->error == OK ? told->verdict : fail(REASON_AUTH_SESSIONS);
 }
 

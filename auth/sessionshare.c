@@ -285,7 +285,7 @@ static void on_reply(struct redis_call *call, enum err err, const struct redis_v
         take_entry(ask, value);
     if (err == OK && ask->expect == EXPECT_FEW &&
         !(value->type == REDIS_INTEGER && value->integer <= ask->most))
-        err = ERR_MISSING;
+        err = ERR_LIMIT;
     if (err == OK && ask->expect == EXPECT_ONE &&
         !(value->type == REDIS_STATUS || (value->type == REDIS_INTEGER && value->integer == 1)))
         err = ERR_MISSING;

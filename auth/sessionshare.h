@@ -40,7 +40,8 @@ void session_share_detach(struct worker *worker);
 /* NULL: out of memory. It goes with the transaction; what was sent is not called back. */
 struct share_join *share_join(struct call *c);
 /* Waits for all that hangs on it, if anything does; c->error then is OK, ERR_MISSING (something
- * was good for one, and that was another one), or that the store does not answer. */
+ * was good for one, and that was another one), ERR_LIMIT (there were too many), or that the
+ * store does not answer. */
 struct verdict share_wait(struct call *c, struct share_join *join, stage_fn *then);
 
 enum share_kind { SHARE_SESSION, SHARE_FLOW };
@@ -64,7 +65,7 @@ void share_end_tagged(struct share_join *join, unsigned place, uint64_t tag);
 /* ERR_MISSING for all but the first within `seconds`, on whatever node. */
 void share_once(struct share_join *join, const struct vault *vault, struct span what,
                 uint64_t seconds);
-/* One more attempt: ERR_MISSING for each beyond `most` within `seconds` of the first. */
+/* One more attempt: ERR_LIMIT for each beyond `most` within `seconds` of the first. */
 void share_count(struct share_join *join, const struct vault *vault, struct span what,
                  uint64_t most, uint64_t seconds);
 /* It begins anew. Nobody waits. */

@@ -36,7 +36,8 @@ struct share_join *join_new(struct call *c, struct join_pool *pool)
     return NULL;
 }
 
-/* The worst of all: that the store is silent tells more than that somebody came first. */
+/* The worst of all: that the store is silent, or that there were too many, tells more than that
+ * somebody came first. */
 void join_note(struct share_join *join, enum err err)
 {
     if (join != NULL && err != OK && (join->worst == OK || err != ERR_MISSING))

@@ -120,7 +120,7 @@ def tls_flooder(binary, port, source, name, stop, told):
                            preexec_fn=lambda: (os.sched_setaffinity(0, {LOAD_CPU}), ahead(1)))
     stop.wait()
     one.terminate()
-    count, longest = one.communicate(timeout=20)[0].split()
+    count, longest = one.communicate(timeout=20)[0].split() or (0, 0)  # it had not even begun
     told.put((int(count), float(longest)))
 
 

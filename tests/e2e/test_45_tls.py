@@ -317,7 +317,7 @@ def test_resumption_across_a_reload(config):
 
 
 def test_a_session_of_one_site_opens_no_other(gateway, origin):
-    """A ticket from a site without client certificates is worth nothing at the one that wants them."""
+    """A ticket from a site without client certificates is worth nothing at the one that wants them (CVE-2025-23419)."""
     made = context()
     _, session = resume(gateway, made, "a.test")
     origin.forget()

@@ -152,7 +152,7 @@ def test_second_factors_are_counted_on_all_nodes(nodes):
     browser = asked_for_code(two)
     browser.follow()
     answer = browser.submit(code=totp(secret, fresh_step()))
-    assert answer.status == 403 and SESSION not in browser.cookies, answer.start
+    assert answer.status == 429 and SESSION not in browser.cookies, answer.start
     assert one.store.ask("GET", key) == "21"  # a right one that was refused ends no count
     one.store.ask("DEL", key)
     eventually(lambda: int(time.time()) % 30 < 20, what="another step")
@@ -161,6 +161,28 @@ def test_second_factors_are_counted_on_all_nodes(nodes):
     answer = browser.submit(code=totp(secret, fresh_step() + 1))
     assert answer.status == 303 and SESSION in browser.cookies, answer.start
     assert one.store.ask("GET", key) is None
+
+
+def test_passwords_are_counted_on_all_nodes(nodes):
+    """Right or wrong: who guesses at many nodes has no more tries than at one. A browser that is known has its own."""
+    one, two = nodes
+    add_user(one, "dot")
+    known = Browser(one)
+    eventually(lambda: Browser(two).sign_in("dot").status == 303 and known.sign_in("dot").status == 303, what="the user")
+    before = set(one.store.ask("KEYS", "sallyport:{s}:c:*"))
+    assert Browser(one).sign_in("dot", "wrong").status == 401
+    key, = set(one.store.ask("KEYS", "sallyport:{s}:c:*")) - before
+    assert one.store.ask("GET", key) == "1"
+    # As if the others had been made at nodes that there are no more: no node has counted one itself.
+    one.store.ask("SET", key, "40", "EX", "60")
+    browser = Browser(two)
+    assert browser.sign_in("dot").status == 429 and SESSION not in browser.cookies
+    assert Browser(two).sign_in("dot", "wrong").status == 429  # the same word for both
+    known.cookies.pop(SESSION)
+    assert at(known, two).sign_in("dot").status == 303
+    one.store.ask("DEL", key)
+    assert Browser(two).sign_in("dot").status == 303
+    assert one.store.ask("GET", key) is None  # a right one ends the count
 
 
 def test_nothing_in_the_store_is_of_use_to_who_reads_it(nodes):
