@@ -1,10 +1,12 @@
 /*
  * Bans among nodes: a stream in the store, to which each node appends what it bans and lifts,
- * and which each worker reads on from where it was. What is read is applied as it stands, for
- * a ban says until when; so it does not matter how often, or by how many workers.
+ * and which one worker of each node reads on from where it was. What is read is applied as it
+ * stands, for a ban says until when; so it does not matter how often, or by how many workers.
  *
  *     XADD sallyport:bans MAXLEN ~ 10000 * a 192.0.2.7/32 u 1795269600 c rule r ticket-91
+ *          s shop.example.com q 01a2008e-2b83-7ced-800b-c229557dbc0a
  *
+ * s and q: on which site, and the id of the last request that led to it.
  * Addresses stand there in the open, for a ban is to be listed.
  */
 #include <stdlib.h>
@@ -14,8 +16,9 @@
 #include "ratelimit/bans.h"
 
 enum {
-    TURN_MS = 100, /* between two looks at the ring, and at the stream */
+    TURN_MS = 20, /* between two looks at the ring, and at the stream */
     READ_MAX = 200,
+    PAGES_MAX = 64, /* in one turn: who starts with a long stream before it has a lot to read */
     ID_BYTES = 48,
     KEY_BYTES = 64,
     CALLS_MAX = 16,
@@ -41,6 +44,8 @@ struct ban_share {
     char key[KEY_BYTES];
     size_t key_len;
     unsigned slot;
+    uint32_t who;
+    unsigned pages; /* read in this turn */
 };
 
 static bool send(struct ban_share *share, struct redis_call *call, unsigned argc,
@@ -83,9 +88,9 @@ static enum ban_cause cause_of(struct span name)
 }
 
 /* Printable ASCII or nothing: it is shown to people. */
-static void copy_reason(char to[BAN_TEXT_BYTES], struct span text)
+static void copy_text(char *to, size_t size, struct span text)
 {
-    size_t len = text.len < BAN_TEXT_BYTES - 1 ? text.len : BAN_TEXT_BYTES - 1;
+    size_t len = text.len < size - 1 ? text.len : size - 1;
     for (size_t i = 0; i < len; i++)
         to[i] = text.p[i] >= ' ' && text.p[i] < 0x7f ? text.p[i] : '?';
     to[len] = '\0';
@@ -104,7 +109,9 @@ bool ban_share_read(const struct redis_value *entry, uint64_t now, struct ban_ev
     if (event->until_s > now + BAN_LONGEST_S)
         return false; /* nobody bans for longer: a clock, or a hand, that is not ours */
     event->cause = (uint8_t)cause_of(member(fields, SPAN("c")));
-    copy_reason(event->reason, member(fields, SPAN("r")));
+    copy_text(event->reason, sizeof(event->reason), member(fields, SPAN("r")));
+    copy_text(event->site, sizeof(event->site), member(fields, SPAN("s")));
+    copy_text(event->request, sizeof(event->request), member(fields, SPAN("q")));
     if (event->until_s == 0)
         event->kind = BAN_LIFTED;
     return true;
@@ -125,6 +132,8 @@ static void apply(struct ban_share *share, const struct redis_value *entry)
         bans_log(share->bans, &event);
 }
 
+static void read_on(struct ban_share *share);
+
 static void on_read(struct redis_call *call, enum err err, const struct redis_value *value)
 {
     struct ban_share *share = CONTAINER(call, struct ban_share, read);
@@ -142,6 +151,8 @@ static void on_read(struct redis_call *call, enum err err, const struct redis_va
         share->last_len = entry->items[0].text.len;
         memcpy(share->last, entry->items[0].text.p, share->last_len);
     }
+    if (value->count >= READ_MAX && share->pages++ < PAGES_MAX)
+        read_on(share);
 }
 
 static void read_on(struct ban_share *share)
@@ -183,6 +194,8 @@ static void tell(struct ban_share *share, struct tell *tell)
         SPAN("u"),      text_span(&end),
         SPAN("c"),      span_text(ban_cause_name(event->cause)),
         SPAN("r"),      span_text(event->reason),
+        SPAN("s"),      span_text(event->site),
+        SPAN("q"),      span_text(event->request),
     };
     tell->call.done = on_told;
     tell->busy = true;
@@ -210,7 +223,9 @@ static void on_turn(struct timer *timer)
     while ((next = free_tell(share)) != NULL &&
            bans_claim(share->bans, &share->cursor, &next->event))
         tell(share, next);
-    if (!share->reading)
+    uint64_t now_ms = clock_ms(&share->worker->loop.clock);
+    share->pages = 0;
+    if (!share->reading && bans_lead(share->bans, share->who, now_ms))
         read_on(share);
 }
 
@@ -222,6 +237,7 @@ struct ban_share *ban_share_attach(struct worker *worker, const struct bans *ban
     share->worker = worker;
     share->bans = bans;
     share->timer.fire = on_turn;
+    random_bytes(&share->who, sizeof(share->who));
     struct text key = text_fixed(share->key, sizeof(share->key));
     text_add(&key, worker->config->store->prefix);
     text_lit(&key, ":bans");

@@ -69,16 +69,20 @@ static struct witness *witness_of(struct ban_keeper *keeper, const struct cidr *
     return &keeper->witnesses[hash % WITNESSES];
 }
 
+static struct offence offence_of(const struct ban_event *event)
+{
+    struct offence offence = { .at_s = event->at_s, .cause = event->cause };
+    memcpy(offence.request, event->request, sizeof(offence.request));
+    memcpy(offence.site, event->site, sizeof(offence.site));
+    return offence;
+}
+
 static void note_offence(struct ban_keeper *keeper, const struct ban_event *event)
 {
     struct witness *witness = witness_of(keeper, &event->net);
     if (!same_net(&witness->net, &event->net))
         *witness = (struct witness){ .net = event->net };
-    struct offence *offence = &witness->last[witness->count++ % EVIDENCE_MAX];
-    offence->at_s = event->at_s;
-    offence->cause = event->cause;
-    memcpy(offence->request, event->request, sizeof(offence->request));
-    memcpy(offence->site, event->site, sizeof(offence->site));
+    witness->last[witness->count++ % EVIDENCE_MAX] = offence_of(event);
 }
 
 static struct ban_row *find_row(struct ban_keeper *keeper, const struct cidr *net)
@@ -133,8 +137,12 @@ static void note_ban(struct ban_keeper *keeper, const struct ban_event *event)
         return;
     *row = (struct ban_row){ .event = *event };
     const struct witness *witness = witness_of(keeper, &event->net);
-    if (!same_net(&witness->net, &event->net))
+    if (!same_net(&witness->net, &event->net)) {
+        /* What another node saw; that has the others. */
+        if (event->request[0] != '\0')
+            row->evidence[row->count++] = offence_of(event);
         return;
+    }
     unsigned first = witness->count > EVIDENCE_MAX ? witness->count - EVIDENCE_MAX : 0;
     for (unsigned i = first; i < witness->count; i++)
         row->evidence[row->count++] = witness->last[i % EVIDENCE_MAX];

@@ -17,6 +17,7 @@ struct event_slot {
 
 struct bans_memory {
     _Alignas(64) uint64_t next_event;
+    uint64_t leader; /* when it asked last, above who it is */
     uint32_t never_count;
     bool started;
     struct cidr never[BAN_NEVER_MAX];
@@ -306,6 +307,18 @@ bool bans_claim(const struct bans *bans, uint64_t *cursor, struct ban_event *eve
             return true;
     }
     return false;
+}
+
+bool bans_lead(const struct bans *bans, uint32_t who, uint64_t now_ms)
+{
+    const uint64_t mask = (UINT64_C(1) << BAN_LEADER_BITS) - 1;
+    uint64_t *leader = &bans->memory->leader, mine = now_ms << BAN_LEADER_BITS | (who & mask);
+    uint64_t seen = __atomic_load_n(leader, __ATOMIC_ACQUIRE), at_ms = seen >> BAN_LEADER_BITS;
+    bool late = now_ms - at_ms > BAN_LEAD_MS; /* so is one whose time is still to come */
+    if ((seen & mask) != (who & mask) && !late)
+        return false;
+    return __atomic_compare_exchange_n(leader, &seen, mine, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_RELAXED);
 }
 
 bool bans_first_start(const struct bans *bans)

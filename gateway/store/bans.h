@@ -17,7 +17,7 @@
 #include "gateway/store/cells.h"
 
 enum {
-    BANS_LAYOUT = 2,
+    BANS_LAYOUT = 3,
     BANS_ENTRIES = 1 << 16,
     OFFENDERS_ENTRIES = 1 << 17,
     BAN_EVENTS = 1 << 13,
@@ -102,6 +102,13 @@ void bans_log(const struct bans *bans, const struct ban_event *event);
 bool bans_next(const struct bans *bans, uint64_t *cursor, struct ban_event *event);
 /* The same, but only those that no node was told of yet, each to one caller alone. */
 bool bans_claim(const struct bans *bans, uint64_t *cursor, struct ban_event *event);
+
+/*
+ * Whether `who` is the one on this node that hears of other nodes' bans at `now_ms`
+ * (monotonic); who asks becomes it when the one before has not asked for BAN_LEAD_MS.
+ */
+enum { BAN_LEAD_MS = 300, BAN_LEADER_BITS = 20 };
+bool bans_lead(const struct bans *bans, uint32_t who, uint64_t now_ms);
 
 /* True once in the life of this memory: for who brings back what was saved. */
 bool bans_first_start(const struct bans *bans);

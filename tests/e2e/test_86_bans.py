@@ -171,6 +171,10 @@ def test_nodes_share():
             began = time.monotonic()
             eventually(lambda: status(b, "192.0.2.5") == 403, soon(5), "the ban on the other node")
             assert time.monotonic() - began < soon(2)
+            # Also there it can be told why.
+            why = eventually(lambda: (said := ban(b, "why", "192.0.2.5")[1])["evidence"] and said, what="the evidence")
+            assert why["ban"]["cause"] == "honeypot" and why["ban"]["site"] == "*"
+            assert [one["request"] for one in why["evidence"]] == [r["http"]["request"]["id"] for r in a.records()]
             assert ban(b, "add", "192.0.2.6", "--reason", "ticket")[0] == 0
             eventually(lambda: status(a, "192.0.2.6") == 403, 5, "the operator's ban on the other node")
             eventually(lambda: any(one.get("reason") == "ticket" for one in ban(a, "list")[1]["bans"]), 5, "its reason")

@@ -215,6 +215,20 @@ static void some_are_never_banned(void **state)
     assert_false(bans_never(&bans, &out));
 }
 
+/* One hears of other nodes' bans; when it is gone another one does, whatever stands there. */
+static void one_leads(void **state)
+{
+    (void)state;
+    assert_true(bans_lead(&bans, 1, 1000));
+    assert_false(bans_lead(&bans, 2, 1000));
+    assert_true(bans_lead(&bans, 1, 1200));
+    assert_false(bans_lead(&bans, 2, 1200 + BAN_LEAD_MS));
+    assert_true(bans_lead(&bans, 2, 1201 + BAN_LEAD_MS));
+    assert_false(bans_lead(&bans, 1, 1202 + BAN_LEAD_MS));
+    assert_true(bans_lead(&bans, 2, 5000));
+    assert_true(bans_lead(&bans, 3, 1000)); /* a time that is still to come is forged */
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -226,6 +240,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_ring_keeps_the_last, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_forged_is_skipped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(some_are_never_banned, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_leads, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
