@@ -65,8 +65,15 @@ static void try_forged(const uint8_t *data, size_t size)
     struct addrlist_head head = { .magic = ADDRLIST_MAGIC };
     head.v4.count = (uint32_t)(data[0] | data[1] << 8) % FORGED_MAX;
     head.v6.count = (uint32_t)(data[2] | data[3] << 8) % FORGED_MAX;
-    head.v4.nested = head.v4.count > 0 ? data[4] % head.v4.count : 0;
-    head.v6.nested = head.v6.count > 0 ? data[5] % head.v6.count : 0;
+    if (data[0] % 8 == 0) /* with an index */
+        head.v4.count += ADDRLIST_INDEXED_FROM;
+    if (data[2] % 8 == 0)
+        head.v6.count += ADDRLIST_INDEXED_FROM;
+    head.v4.far = head.v4.count > 0 ? data[4] % head.v4.count : 0;
+    head.v6.far = head.v6.count > 0 ? data[5] % head.v6.count : 0;
+    head.low_count = head.v6.count > 0 ? data[4] % head.v6.count : 0;
+    head.place_count = data[5];
+    head.soonest_s = data[6] % 2 ? UINT32_MAX : 0;
     head.info_count = data[6];
     head.text_bytes = data[7];
     INVARIANT(addrlist_lay_out(&head));
@@ -88,6 +95,7 @@ static void try_forged(const uint8_t *data, size_t size)
         struct cidr cidr = { addr, (uint8_t)(data[i] % (i % 2 ? 129 : 33)) };
         (void)addrlist_overlaps(forged, &cidr, data[i + 1], &hit);
         (void)addrlist_at(forged, data[i], &hit, &nested);
+        (void)addrlist_find_place(forged, data[i], 0, &hit);
     }
     free(block);
 }

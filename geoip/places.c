@@ -56,25 +56,25 @@ static bool add_network(struct place_row *row, struct span text, struct setup *s
     return false;
 }
 
-static bool add_all(struct place_row **rows, size_t *count, const struct texts *texts,
+static bool add_all(struct place_rows *rows, const struct texts *texts,
                     bool (*add_one)(struct place_row *, struct span, struct setup *),
                     struct setup *setup)
 {
     bool good = true;
-    *rows = arena_array(setup->arena, struct place_row, texts->count);
-    if (*rows == NULL)
+    rows->items = arena_array(setup->arena, struct place_row, texts->count);
+    if (rows->items == NULL)
         return false;
     for (size_t i = 0; i < texts->count; i++)
-        good = add_one(&(*rows)[i], texts->items[i], setup) && good;
-    *count = texts->count;
-    qsort(*rows, *count, sizeof(**rows), by_number);
+        good = add_one(&rows->items[i], texts->items[i], setup) && good;
+    rows->count = texts->count;
+    qsort(rows->items, rows->count, sizeof(*rows->items), by_number);
     return good;
 }
 
 bool places_resolve(struct places *places, const struct texts *countries,
                     const struct texts *networks, struct setup *setup)
 {
-    *places = (struct places){ .country_count = 0 };
+    *places = (struct places){ .countries = { .count = 0 } };
     if (countries->count == 0 && networks->count == 0)
         return true;
     if (setup->config->geo_lookup == NULL) {
@@ -83,27 +83,27 @@ bool places_resolve(struct places *places, const struct texts *countries,
                  "makes one)");
         return false;
     }
-    bool first =
-        add_all(&places->countries, &places->country_count, countries, add_country, setup);
-    bool second =
-        add_all(&places->networks, &places->network_count, networks, add_network, setup);
+    bool first = add_all(&places->countries, countries, add_country, setup);
+    bool second = add_all(&places->networks, networks, add_network, setup);
     return first && second;
 }
 
-static const struct place_row *find(const struct place_row *rows, size_t count, uint32_t number)
+static const struct place_row *find(const struct place_rows *rows, uint32_t number)
 {
     struct place_row wanted = { .number = number };
-    return count > 0 ? bsearch(&wanted, rows, count, sizeof(*rows), by_number) : NULL;
+    return rows->count > 0
+               ? bsearch(&wanted, rows->items, rows->count, sizeof(*rows->items), by_number)
+               : NULL;
 }
 
 enum place_kind places_find(const struct places *places, const struct geo *geo,
                             struct span *label)
 {
     const struct place_row *row =
-        find(places->countries, places->country_count, (uint32_t)country_number(geo->country));
+        find(&places->countries, (uint32_t)country_number(geo->country));
     enum place_kind kind = PLACE_COUNTRY;
     if (row == NULL) {
-        row = find(places->networks, places->network_count, geo->asn);
+        row = find(&places->networks, geo->asn);
         kind = PLACE_NETWORK;
     }
     if (row == NULL)

@@ -15,9 +15,13 @@ struct place_row {
     struct span label; /* "country:DE", "asn:3320": what the record says */
 };
 
+struct place_rows { /* sorted by number */
+    struct place_row *items;
+    size_t count;
+};
+
 struct places {
-    struct place_row *countries, *networks; /* sorted by number */
-    size_t country_count, network_count;
+    struct place_rows countries, networks;
 };
 
 /* False after a complaint: not a country, not a number, or no database to ask. */
@@ -25,7 +29,7 @@ MUST_USE bool places_resolve(struct places *places, const struct texts *countrie
                              const struct texts *networks, struct setup *setup);
 static inline bool places_any(const struct places *places)
 {
-    return places->country_count > 0 || places->network_count > 0;
+    return places->countries.count > 0 || places->networks.count > 0;
 }
 enum place_kind { PLACE_NONE, PLACE_COUNTRY, PLACE_NETWORK };
 /* Whether the client's country or network is among them, and which. */

@@ -1,11 +1,8 @@
 /* Building an address list: sorting, what encloses what, and every text once. */
-#include <endian.h>
 #include <stdlib.h>
 
 #include "gateway/base/addrlist_block.h"
 #include "gateway/base/siphash.h"
-
-typedef unsigned __int128 key128;
 
 enum { TEXT_BYTES_MAX = 192 * 1024 * 1024 };
 #define NO_PARENT UINT32_MAX
@@ -20,8 +17,9 @@ _Static_assert(ADDRLIST_INFOS_MAX <= 1 << 24, "the number of an info fits");
 
 struct keys {
     struct key *items;
-    uint32_t *parents; /* NO_PARENT: none */
-    size_t count, nested;
+    uint32_t *parents;      /* NO_PARENT: none */
+    size_t count, far, low; /* words in `parents`; lower halves that are not 0 */
+    uint32_t soonest_s;     /* when the first expires */
     unsigned width;
 };
 
@@ -150,14 +148,6 @@ static bool intern(struct building *building, struct span source, struct span re
 
 /* ---- prefixes ---- */
 
-static key128 number_of(const struct addr *addr)
-{
-    key128 number = 0;
-    for (size_t i = 0; i < (addr->family == ADDR_V4 ? 4 : 16); i++)
-        number = number << 8 | addr->bytes[i];
-    return number;
-}
-
 static uint64_t life(uint32_t expires_s)
 {
     return expires_s == 0 ? UINT64_MAX : expires_s;
@@ -239,7 +229,7 @@ static enum err gather(struct building *building, size_t count, uint32_t now_s)
         addr_mask(&first, cidr->bits);
         bool place = entry->place != 0;
         keys->items[keys->count++] =
-            (struct key){ .first = place ? entry->place : number_of(&first),
+            (struct key){ .first = place ? entry->place : addrlist_number(&first),
                           .order = (uint32_t)i,
                           .expires_s = entry->expires_s,
                           .info = info & 0xffffff,
@@ -265,19 +255,61 @@ static bool holds(const struct key *key, key128 address, unsigned width)
     return key->bits == 0 || (key->first ^ address) >> (width - key->bits) == 0;
 }
 
+static uint32_t sooner(uint32_t soonest_s, const struct key *key)
+{
+    return key->expires_s != 0 && key->expires_s < soonest_s ? key->expires_s : soonest_s;
+}
+
 /* `open` are the prefixes that enclose the place where the walk is, outermost first. */
 static void find_parents(struct keys *keys)
 {
     uint32_t open[130];
+    keys->soonest_s = UINT32_MAX;
     unsigned depth = 0;
     for (size_t i = 0; i < keys->count; i++) {
         while (depth > 0 &&
                !holds(&keys->items[open[depth - 1]], keys->items[i].first, keys->width))
             depth--;
         keys->parents[i] = depth > 0 ? open[depth - 1] : NO_PARENT;
-        keys->nested += depth > 0;
+        keys->soonest_s = sooner(keys->soonest_s, &keys->items[i]);
+        keys->low += (uint64_t)keys->items[i].first != 0;
         INVARIANT(depth < ARRAY_LEN(open));
         open[depth++] = (uint32_t)i;
+    }
+}
+
+/* Where a prefix of IPv4 has what encloses it. */
+struct inside {
+    size_t from;  /* of those that begin under the same top bits, the first */
+    bool near;    /* one of the same line and top bits */
+    uint32_t far; /* one of an earlier line; NO_PARENT: none */
+};
+
+/* For each `i` in turn. Without an index there are no top bits. */
+static void look_around(struct inside *inside, const struct keys *keys, size_t i)
+{
+    bool indexed = keys->count >= ADDRLIST_INDEXED_FROM;
+    if (indexed && i > 0 && keys->items[i].first >> 16 != keys->items[i - 1].first >> 16)
+        inside->from = i;
+    size_t line = i / ADDRLIST_LINE4 * ADDRLIST_LINE4;
+    size_t least = line > inside->from ? line : inside->from;
+    uint32_t parent = keys->parents[i];
+    inside->near = parent != NO_PARENT && parent >= least;
+    while (parent != NO_PARENT && parent >= least)
+        parent = keys->parents[parent];
+    inside->far = parent != NO_PARENT && parent >= inside->from ? parent : NO_PARENT;
+}
+
+static void count_far(struct keys *keys)
+{
+    struct inside inside = { .from = 0 };
+    for (size_t i = 0; i < keys->count; i++) {
+        if (keys->width == 32) {
+            look_around(&inside, keys, i);
+            keys->far += inside.far != NO_PARENT;
+        } else {
+            keys->far += keys->parents[i] != NO_PARENT && i - keys->parents[i] >= ADDRLIST_FAR;
+        }
     }
 }
 
@@ -297,6 +329,7 @@ static bool order(struct keys *keys)
     if (keys->parents == NULL)
         return false;
     find_parents(keys);
+    count_far(keys);
     return true;
 }
 
@@ -305,7 +338,7 @@ static bool order(struct keys *keys)
 /* What reaches into a top from before: the nearest prefix shorter than 16 bits around it. */
 static void put_index4(char *block, const struct addrlist_head *head, const struct keys *keys)
 {
-    struct addrlist_index *index = (void *)(block + head->index);
+    struct addrlist_index *index = (void *)(block + head->v4.index);
     uint32_t next = 0, around = NO_PARENT;
     for (uint32_t top = 0; top < ADDRLIST_INDEX_ENTRIES; top++) {
         index[top].from = next;
@@ -318,63 +351,86 @@ static void put_index4(char *block, const struct addrlist_head *head, const stru
     }
 }
 
-static void put_first4(char *block, const struct addrlist_head *head, const struct keys *keys)
+/* Of IPv6: how many begin below each entry, and the same behind the last one. */
+static void put_index6(char *block, const struct addrlist_head *head, const struct keys *keys)
 {
-    uint32_t *whole = (void *)(block + head->v4.first);
-    uint16_t *half = (void *)(block + head->v4.first);
-    for (size_t i = 0; i < keys->count; i++) {
-        if (head->index == 0)
-            whole[i] = (uint32_t)keys->items[i].first;
-        else
-            half[i] = (uint16_t)keys->items[i].first;
+    uint32_t *index = (void *)(block + head->v6.index);
+    uint64_t first_top = UINT64_C(1) << 16;
+    uint32_t next = 0;
+    for (uint32_t top = 0; top < ADDRLIST_INDEX_ENTRIES; top++) {
+        while (next < keys->count && (uint64_t)(keys->items[next].first >> 64) >>
+                                         ADDRLIST_INDEX6_SHIFT < first_top + top)
+            next++;
+        index[top] = next;
     }
 }
 
-/* A node's key is its first one below. */
-static void put_first6(char *block, const struct addrlist_head *head, const struct keys *keys)
+static uint8_t put_link6(const struct keys *keys, size_t i, uint32_t *parents, uint32_t *far)
 {
-    uint64_t *high = (void *)(block + head->v6.first), *low = (void *)(block + head->v6.low);
+    if (keys->parents[i] == NO_PARENT)
+        return 0;
+    if (i - keys->parents[i] < ADDRLIST_FAR)
+        return (uint8_t)(i - keys->parents[i]);
+    parents[(*far)++] = keys->parents[i];
+    return ADDRLIST_FAR;
+}
+
+static void put_lines4(char *block, const struct addrlist_head *head, const struct keys *keys)
+{
+    struct addrlist_line4 *line = (void *)(block + head->v4.lines);
+    uint32_t *firsts = (void *)(block + head->firsts), *rare = (void *)(block + head->rare4);
+    uint32_t *parents = (void *)(block + head->v4.parents), far = 0;
+    struct inside inside = { .from = 0 };
     for (size_t i = 0; i < keys->count; i++) {
-        high[i] = (uint64_t)(keys->items[i].first >> 64);
-        low[i] = (uint64_t)keys->items[i].first;
+        const struct key *key = &keys->items[i];
+        size_t at = i % ADDRLIST_LINE4, number = i / ADDRLIST_LINE4;
+        look_around(&inside, keys, i);
+        if (at == 0) {
+            rare[number] = far;
+            line[number] = (struct addrlist_line4){ .soonest_s = UINT32_MAX };
+        }
+        line[number].first[at] = (uint16_t)key->first;
+        line[number].code[at] = (uint8_t)(key->bits | (inside.near ? ADDRLIST_NEAR4 : 0) |
+                                          (inside.far != NO_PARENT ? ADDRLIST_FAR4 : 0));
+        line[number].soonest_s = sooner(line[number].soonest_s, key);
+        if (inside.far != NO_PARENT)
+            parents[far++] = inside.far;
+        if (head->v4.index == 0)
+            firsts[i] = (uint32_t)key->first;
     }
-    size_t step = 1;
-    for (unsigned level = 0; level < head->levels; level++) {
-        uint64_t *node = (void *)(block + head->level[level]);
-        step *= ADDRLIST_FAN;
-        for (size_t i = 0; i < head->level_keys[level]; i++)
-            node[i] = high[i * step];
+}
+
+static void put_lines6(char *block, const struct addrlist_head *head, const struct keys *keys)
+{
+    struct addrlist_line6 *line = (void *)(block + head->v6.lines);
+    struct addrlist_rare6 *rare = (void *)(block + head->rare6);
+    uint64_t *heads = (void *)(block + head->heads), *lows = (void *)(block + head->lows);
+    uint32_t *parents = (void *)(block + head->v6.parents), far = 0, low = 0;
+    for (size_t i = 0; i < keys->count; i++) {
+        const struct key *key = &keys->items[i];
+        size_t at = i % ADDRLIST_LINE6, number = i / ADDRLIST_LINE6;
+        if (at == 0) {
+            heads[number] = (uint64_t)(key->first >> 64);
+            rare[number] = (struct addrlist_rare6){ far, low };
+            line[number] = (struct addrlist_line6){ .soonest_s = UINT32_MAX };
+        }
+        line[number].high[at] = (uint64_t)(key->first >> 64);
+        line[number].bits[at] = key->bits;
+        line[number].link[at] = put_link6(keys, i, parents, &far);
+        line[number].soonest_s = sooner(line[number].soonest_s, key);
+        if ((uint64_t)key->first == 0)
+            continue;
+        line[number].link[at] |= ADDRLIST_LOW;
+        lows[low++] = (uint64_t)key->first;
     }
 }
 
 static void put_whats(char *block, const struct addrlist_family *family,
                       const struct keys *keys)
 {
-    uint8_t *bits = (void *)(block + family->bits);
     struct addrlist_what *whats = (void *)(block + family->what);
-    for (size_t i = 0; i < keys->count; i++) {
-        bits[i] = keys->items[i].bits;
+    for (size_t i = 0; i < keys->count; i++)
         whats[i] = (struct addrlist_what){ keys->items[i].info, keys->items[i].expires_s };
-    }
-}
-
-static void put_ranks(char *block, const struct addrlist_family *family,
-                      const struct keys *keys)
-{
-    struct addrlist_rank *rank = (void *)(block + family->rank);
-    uint32_t *parents = (void *)(block + family->parents), before = 0;
-    for (size_t from = 0; from < keys->count; from += ADDRLIST_RANK_BITS, rank++) {
-        *rank = (struct addrlist_rank){ .before = before, .soonest_s = UINT32_MAX };
-        for (size_t i = from; i < keys->count && i < from + ADDRLIST_RANK_BITS; i++) {
-            const struct key *key = &keys->items[i];
-            if (key->expires_s != 0 && key->expires_s < rank->soonest_s)
-                rank->soonest_s = key->expires_s;
-            if (keys->parents[i] == NO_PARENT)
-                continue;
-            rank->bits |= UINT32_C(1) << (i - from);
-            parents[before++] = keys->parents[i];
-        }
-    }
 }
 
 static void put_places(char *block, const struct addrlist_head *head, const struct keys *keys)
@@ -391,10 +447,11 @@ static enum err write_block(const struct building *building, struct arena *arena
 {
     struct addrlist_head head = {
         .magic = ADDRLIST_MAGIC,
-        .v4 = { .count = (uint32_t)building->v4.count,
-                .nested = (uint32_t)building->v4.nested },
-        .v6 = { .count = (uint32_t)building->v6.count,
-                .nested = (uint32_t)building->v6.nested },
+        .v4 = { .count = (uint32_t)building->v4.count, .far = (uint32_t)building->v4.far },
+        .v6 = { .count = (uint32_t)building->v6.count, .far = (uint32_t)building->v6.far },
+        .soonest_s = building->v4.soonest_s < building->v6.soonest_s ? building->v4.soonest_s
+                                                                     : building->v6.soonest_s,
+        .low_count = (uint32_t)building->v6.low,
         .place_count = (uint32_t)building->places.count,
         .info_count = (uint32_t)building->pair_count,
         .text_bytes = (uint32_t)building->text_len,
@@ -406,14 +463,14 @@ static enum err write_block(const struct building *building, struct arena *arena
         return ERR_MEMORY;
 
     memcpy(block, &head, sizeof(head));
-    if (head.index != 0)
+    if (head.v4.index != 0)
         put_index4(block, &head, &building->v4);
-    put_first4(block, &head, &building->v4);
-    put_first6(block, &head, &building->v6);
+    if (head.v6.index != 0)
+        put_index6(block, &head, &building->v6);
+    put_lines4(block, &head, &building->v4);
+    put_lines6(block, &head, &building->v6);
     put_whats(block, &head.v4, &building->v4);
     put_whats(block, &head.v6, &building->v6);
-    put_ranks(block, &head.v4, &building->v4);
-    put_ranks(block, &head.v6, &building->v6);
     put_places(block, &head, &building->places);
     for (size_t i = 0; i < building->pair_count; i++)
         memcpy(block + head.infos + i * sizeof(struct addrlist_info), &building->pairs[i].info,

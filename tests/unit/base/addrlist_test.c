@@ -149,8 +149,9 @@ static void agrees_with_a_naive_set(void **state)
     for (unsigned round = 0; round < 60; round++)
         differs_from_naive(1 + chance() % 40, 0);
     for (unsigned round = 0; round < 6; round++)
-        differs_from_naive(300 + chance() % 500, chance() % 2 * 8); /* where an index begins */
-    differs_from_naive(2500, 12);
+        differs_from_naive(300 + chance() % 500, chance() % 2 * 8);
+    differs_from_naive(ADDRLIST_INDEXED_FROM + 300, 12);
+    differs_from_naive(ADDRLIST_INDEXED_FROM + 300, 0);
 }
 
 /* Many hosts in one /64, and nested prefixes longer than it. */
@@ -172,6 +173,32 @@ static void knows_hosts_of_one_network(void **state)
     for (size_t i = 0; i < COUNT; i++)
         for (int step = -1; step <= 1; step++)
             compare(block, entries, COUNT, edge_of(&entries[i].cidr, step), 1);
+}
+
+/* All under a few top bits, so that enclosing prefixes stand lines before, with an index. */
+static void knows_crowded_networks(void **state)
+{
+    (void)state;
+    enum { COUNT = ADDRLIST_INDEXED_FROM + 100 };
+    fresh_arena();
+    struct addrlist_entry *entries = arena_array(&arena, struct addrlist_entry, COUNT);
+    for (size_t i = 0; i < COUNT; i++) {
+        static const uint8_t lengths[] = {
+            8, 14, 16, 17, 20, 22, 24, 25, 28, 30, 31, 32, 32, 32
+        };
+        entries[i].cidr = prefix("10.0.0.0/32");
+        entries[i].cidr.addr.bytes[1] = (uint8_t)(chance() % 3);
+        entries[i].cidr.addr.bytes[2] = (uint8_t)(chance() % 8 == 0 ? chance() : 7);
+        entries[i].cidr.addr.bytes[3] = (uint8_t)chance();
+        entries[i].cidr.bits = lengths[chance() % ARRAY_LEN(lengths)];
+        entries[i].expires_s = chance() % 2 == 0 ? 0 : 1 + chance() % 400;
+        addr_mask(&entries[i].cidr.addr, entries[i].cidr.bits);
+    }
+    struct span block;
+    assert_int_equal(addrlist_build(entries, COUNT, 0, &arena, &block), OK);
+    for (size_t i = 0; i < COUNT; i++)
+        for (int step = -1; step <= 1; step++)
+            compare(block, entries, COUNT, edge_of(&entries[i].cidr, step), chance() % 500);
 }
 
 static void tells_what_overlaps(void **state)
@@ -255,6 +282,14 @@ static void refuses_what_is_no_prefix(void **state)
                                     { .cidr = { { .family = ADDR_UNIX }, 0 } } };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_int_equal(addrlist_build(&bad[i], 1, 0, &arena, &block), ERR_RANGE);
+    struct addrlist_entry *many =
+        arena_array(&arena, struct addrlist_entry, ADDRLIST_PLACES_MAX + 1);
+    for (size_t i = 0; i <= ADDRLIST_PLACES_MAX; i++)
+        many[i].place = addrlist_network((uint32_t)i + 1);
+    assert_int_equal(addrlist_build(many, ADDRLIST_PLACES_MAX, 0, &arena, &block), OK);
+    assert_int_equal(addrlist_places(block), ADDRLIST_PLACES_MAX);
+    assert_int_equal(addrlist_build(many, ADDRLIST_PLACES_MAX + 1, 0, &arena, &block),
+                     ERR_LIMIT);
     assert_int_equal(addrlist_build(bad, ADDRLIST_ENTRIES_MAX + 1, 0, &arena, &block),
                      ERR_LIMIT);
 }
@@ -285,19 +320,21 @@ static void bounds_texts(void **state)
 static void survives_forged_blocks(void **state)
 {
     (void)state;
-    enum { COUNT = 700 };
+    enum { COUNT = 3 * ADDRLIST_INDEXED_FROM }; /* so that both families have an index */
     fresh_arena();
     struct addrlist_entry *entries = arena_array(&arena, struct addrlist_entry, COUNT);
     for (size_t i = 0; i < COUNT; i++)
         entries[i] = random_entry(8);
+    for (size_t i = 0; i < 16; i++)
+        entries[i] = (struct addrlist_entry){ .place = addrlist_network((uint32_t)i + 1) };
     struct span block;
     assert_int_equal(addrlist_build(entries, COUNT, 0, &arena, &block), OK);
     char *copy = malloc(block.len);
     assert_non_null(copy);
-    for (unsigned round = 0; round < 300; round++) {
+    for (unsigned round = 0; round < 150; round++) {
         memcpy(copy, block.p, block.len);
         struct span forged = span_of(copy, block.len);
-        for (unsigned i = 0; i < 1 + round; i++) {
+        for (unsigned i = 0; i < 1 + round * 20; i++) {
             size_t at = sizeof(struct addrlist_head) +
                         chance() % (block.len - sizeof(struct addrlist_head));
             copy[at] = (char)chance();
@@ -311,6 +348,7 @@ static void survives_forged_blocks(void **state)
             if (addrlist_find(forged, &addr, chance() % 500, &place))
                 addrlist_tell(forged, &addr, place, &hit);
             (void)addrlist_at(forged, chance() % COUNT, &hit, &nested);
+            (void)addrlist_find_place(forged, addrlist_network(chance() % 20), 0, &hit);
             struct cidr cidr = { addr, (uint8_t)(addr.family == ADDR_V4 ? 24 : 48) };
             (void)addrlist_overlaps(forged, &cidr, 0, &hit);
         }
@@ -327,13 +365,38 @@ static void refuses_a_head_that_does_not_add_up(void **state)
     assert_int_equal(addrlist_build(&entry, 1, 0, &arena, &block), OK);
     char *copy = malloc(block.len + 8);
     assert_non_null(copy);
+    /* One of these more still fits into the padding of its part, and is inside. */
+    static const size_t counts[] = {
+        offsetof(struct addrlist_head, v4.count),   offsetof(struct addrlist_head, v4.far),
+        offsetof(struct addrlist_head, v6.count),   offsetof(struct addrlist_head, v6.far),
+        offsetof(struct addrlist_head, low_count),  offsetof(struct addrlist_head, place_count),
+        offsetof(struct addrlist_head, info_count), offsetof(struct addrlist_head, text_bytes),
+        offsetof(struct addrlist_head, soonest_s),
+    };
     for (size_t at = 0; at < sizeof(struct addrlist_head); at += 4) {
+        bool count = false;
         memcpy(copy, block.p, block.len);
         copy[at] = (char)(copy[at] + 1);
-        bool text_bytes = at == offsetof(struct addrlist_head, text_bytes);
-        /* One byte of text more still fits into the padding, and is still inside. */
-        if (addrlist_valid(span_of(copy, block.len)) && !text_bytes)
+        for (size_t i = 0; i < ARRAY_LEN(counts); i++)
+            count = count || at == counts[i];
+        if (addrlist_valid(span_of(copy, block.len)) && !count)
             fail_msg("word %zu of the head was taken", at / 4);
+    }
+    static const struct {
+        size_t at;
+        uint32_t most;
+    } limits[] = {
+        { offsetof(struct addrlist_head, v4.count), ADDRLIST_ENTRIES_MAX },
+        { offsetof(struct addrlist_head, v6.count), ADDRLIST_ENTRIES_MAX },
+        { offsetof(struct addrlist_head, place_count), ADDRLIST_PLACES_MAX },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+        struct addrlist_head head = { .magic = ADDRLIST_MAGIC };
+        memcpy((char *)&head + limits[i].at, &limits[i].most, sizeof(uint32_t));
+        assert_true(addrlist_lay_out(&head));
+        uint32_t over = limits[i].most + 1;
+        memcpy((char *)&head + limits[i].at, &over, sizeof(uint32_t));
+        assert_false(addrlist_lay_out(&head));
     }
     memcpy(copy, block.p, block.len);
     assert_true(addrlist_valid(span_of(copy, block.len)));
@@ -348,7 +411,7 @@ static void refuses_a_head_that_does_not_add_up(void **state)
 int main(void)
 {
     return RUN(TEST(agrees_with_a_naive_set), TEST(knows_hosts_of_one_network),
-               TEST(tells_what_overlaps), TEST(walks_in_order),
+               TEST(knows_crowded_networks), TEST(tells_what_overlaps), TEST(walks_in_order),
                TEST(an_empty_list_holds_nobody), TEST(refuses_what_is_no_prefix),
                TEST(bounds_texts), TEST(survives_forged_blocks),
                TEST(refuses_a_head_that_does_not_add_up));

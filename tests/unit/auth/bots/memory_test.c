@@ -1,45 +1,21 @@
 /* What workers know together: once is once, doings fade, and attacks begin and end. */
 #include "auth/bots/memory.h"
 
-#include <stdlib.h>
-
+#include "tests/unit/auth/bots/memory_kit.h"
 #include "tests/unit/check.h"
 
 enum { NOW = 1800000000 };
 
-static struct bots_memory view;
-static void *memory;
-
-static int set_up(void **state)
-{
-    (void)state;
-    static const uint8_t boot_key[32] = "a key of this boot, for tests ..";
-    memory = aligned_alloc(128, bots_memory_bytes());
-    if (memory == NULL)
-        return -1;
-    memset(memory, 0, bots_memory_bytes());
-    bots_memory_over(&view, memory, boot_key);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    free(memory);
-    return 0;
-}
-
 static void once_is_once(void **state)
 {
     (void)state;
-    assert_true(bots_use_once(&view, SPAN("one"), NOW, NOW + 600));
-    assert_false(bots_use_once(&view, SPAN("one"), NOW, NOW + 600));
-    assert_false(bots_use_once(&view, SPAN("one"), NOW + 599, NOW + 1200));
-    assert_true(bots_use_once(&view, SPAN("two"), NOW, NOW + 600));
+    assert_true(bots_use_once(&memory_kit, SPAN("one"), NOW, NOW + 600));
+    assert_false(bots_use_once(&memory_kit, SPAN("one"), NOW, NOW + 600));
+    assert_false(bots_use_once(&memory_kit, SPAN("one"), NOW + 599, NOW + 1200));
+    assert_true(bots_use_once(&memory_kit, SPAN("two"), NOW, NOW + 600));
     /* Another process over the same memory. */
-    static const uint8_t boot_key[32] = "a key of this boot, for tests ..";
     struct bots_memory other;
-    bots_memory_over(&other, memory, boot_key);
+    memory_kit_over(&other);
     assert_false(bots_use_once(&other, SPAN("one"), NOW + 10, NOW + 600));
     assert_true(bots_use_once(&other, SPAN("one"), NOW + 600, NOW + 1200));
 }
@@ -51,12 +27,13 @@ static void the_table_is_bounded(void **state)
     (void)state;
     unsigned again = 0;
     for (uint32_t i = 0; i < 2 * BOTS_USED; i++)
-        assert_true(bots_use_once(&view, span_of((const char *)&i, sizeof(i)), NOW,
+        assert_true(bots_use_once(&memory_kit, span_of((const char *)&i, sizeof(i)), NOW,
                                   NOW + 1 + i / 1024));
     for (uint32_t i = 2 * BOTS_USED - 1024; i < 2 * BOTS_USED; i++)
-        again += bots_use_once(&view, span_of((const char *)&i, sizeof(i)), NOW, NOW + 1000);
+        again +=
+            bots_use_once(&memory_kit, span_of((const char *)&i, sizeof(i)), NOW, NOW + 1000);
     assert_int_equal(again, 0); /* the latest are all there */
-    assert_true(cells_evicted(&view.used) > 0);
+    assert_true(cells_evicted(&memory_kit.used) > 0);
 }
 
 static struct addr addr_of(const char *text)
@@ -70,15 +47,15 @@ static void visitors_are_remembered_and_fade(void **state)
 {
     (void)state;
     struct addr one = addr_of("192.0.2.1"), other = addr_of("192.0.2.2");
-    assert_int_equal(bots_visitor(&view, &one, NOW).since_s, 0);
+    assert_int_equal(bots_visitor(&memory_kit, &one, NOW).since_s, 0);
     for (unsigned i = 0; i < 100; i++)
-        bots_note(&view, &one, VISITOR_MISSED, NOW);
+        bots_note(&memory_kit, &one, VISITOR_MISSED, NOW);
     for (unsigned i = 0; i < 100; i++)
-        bots_note(&view, &one, VISITOR_ASKED, NOW);
-    bots_note(&view, &one, VISITOR_FAILED, NOW);
-    bots_note(&view, &one, VISITOR_TRAPPED, NOW);
-    bots_note_score(&view, &one, 100, NOW);
-    struct visitor visitor = bots_visitor(&view, &one, NOW + VISITOR_WINDOW_S - 1);
+        bots_note(&memory_kit, &one, VISITOR_ASKED, NOW);
+    bots_note(&memory_kit, &one, VISITOR_FAILED, NOW);
+    bots_note(&memory_kit, &one, VISITOR_TRAPPED, NOW);
+    bots_note_score(&memory_kit, &one, 100, NOW);
+    struct visitor visitor = bots_visitor(&memory_kit, &one, NOW + VISITOR_WINDOW_S - 1);
     assert_int_equal(visitor.since_s, NOW);
     assert_int_equal(visitor.score, 100);
     assert_int_equal(visitor.counts[VISITOR_MISSED], 63);
@@ -86,17 +63,17 @@ static void visitors_are_remembered_and_fade(void **state)
     assert_int_equal(visitor.counts[VISITOR_FAILED], 1);
     assert_int_equal(visitor.counts[VISITOR_PASSED], 0);
     assert_int_equal(visitor.counts[VISITOR_TRAPPED], 7);
-    visitor = bots_visitor(&view, &one, NOW + VISITOR_WINDOW_S);
+    visitor = bots_visitor(&memory_kit, &one, NOW + VISITOR_WINDOW_S);
     assert_int_equal(visitor.counts[VISITOR_MISSED], 31);
     assert_int_equal(visitor.counts[VISITOR_FAILED], 0);
     assert_int_equal(visitor.counts[VISITOR_TRAPPED], 3);
     /* Who goes on is halved all the same. */
-    bots_note(&view, &one, VISITOR_PASSED, NOW + 2 * VISITOR_WINDOW_S);
-    visitor = bots_visitor(&view, &one, NOW + 2 * VISITOR_WINDOW_S);
+    bots_note(&memory_kit, &one, VISITOR_PASSED, NOW + 2 * VISITOR_WINDOW_S);
+    visitor = bots_visitor(&memory_kit, &one, NOW + 2 * VISITOR_WINDOW_S);
     assert_int_equal(visitor.counts[VISITOR_MISSED], 15);
     assert_int_equal(visitor.counts[VISITOR_PASSED], 1);
-    assert_int_equal(bots_visitor(&view, &one, NOW + 20 * VISITOR_WINDOW_S).since_s, 0);
-    assert_int_equal(bots_visitor(&view, &other, NOW).since_s, 0);
+    assert_int_equal(bots_visitor(&memory_kit, &one, NOW + 20 * VISITOR_WINDOW_S).since_s, 0);
+    assert_int_equal(bots_visitor(&memory_kit, &other, NOW).since_s, 0);
 }
 
 static void one_subscriber_is_one_visitor(void **state)
@@ -104,11 +81,11 @@ static void one_subscriber_is_one_visitor(void **state)
     (void)state;
     struct addr one = addr_of("2001:db8::1"), neighbour = addr_of("2001:db8::ffff:2"),
                 other = addr_of("2001:db8:0:1::1"), none = { .family = ADDR_UNIX };
-    bots_note(&view, &one, VISITOR_PASSED, NOW);
-    assert_int_equal(bots_visitor(&view, &neighbour, NOW).counts[VISITOR_PASSED], 1);
-    assert_int_equal(bots_visitor(&view, &other, NOW).since_s, 0);
-    bots_note(&view, &none, VISITOR_PASSED, NOW);
-    assert_int_equal(bots_visitor(&view, &none, NOW).since_s, 0);
+    bots_note(&memory_kit, &one, VISITOR_PASSED, NOW);
+    assert_int_equal(bots_visitor(&memory_kit, &neighbour, NOW).counts[VISITOR_PASSED], 1);
+    assert_int_equal(bots_visitor(&memory_kit, &other, NOW).since_s, 0);
+    bots_note(&memory_kit, &none, VISITOR_PASSED, NOW);
+    assert_int_equal(bots_visitor(&memory_kit, &none, NOW).since_s, 0);
 }
 
 static const struct pressure_rules set = { .all = 100, .odd = 10, .hold_s = 60 };
@@ -116,7 +93,7 @@ static const struct pressure_rules set = { .all = 100, .odd = 10, .hold_s = 60 }
 static void an_attack_begins_at_its_level_and_ends_below_half(void **state)
 {
     (void)state;
-    struct route_pressure *route = bots_route(&view, SPAN("shop"), SPAN("/x"));
+    struct route_pressure *route = bots_route(&memory_kit, SPAN("shop"), SPAN("/x"));
     for (unsigned i = 0; i < 99; i++)
         assert_false(pressure_note(route, &set, NOW, false));
     assert_true(pressure_note(route, &set, NOW, false));
@@ -146,7 +123,7 @@ static void what_is_usual_is_learned(void **state)
 {
     (void)state;
     static const struct pressure_rules learning = { .learn = true, .hold_s = 60 };
-    struct route_pressure *route = bots_route(&view, SPAN("shop"), SPAN("/y"));
+    struct route_pressure *route = bots_route(&memory_kit, SPAN("shop"), SPAN("/y"));
     uint64_t now_s = NOW;
     for (unsigned i = 0; i < 5000; i++) /* nothing is usual yet */
         assert_false(pressure_note(route, &learning, now_s, true));
@@ -173,7 +150,7 @@ static void a_quiet_route_is_not_attacked_by_a_few(void **state)
 {
     (void)state;
     static const struct pressure_rules learning = { .learn = true, .hold_s = 60 };
-    struct route_pressure *route = bots_route(&view, SPAN("shop"), SPAN("/z"));
+    struct route_pressure *route = bots_route(&memory_kit, SPAN("shop"), SPAN("/z"));
     (void)pressure_note(route, &learning, NOW, false);
     uint64_t now_s = NOW + 1000 * PRESSURE_WINDOW_S;
     for (unsigned i = 0; i < PRESSURE_FLOOR - 1; i++)
@@ -184,23 +161,24 @@ static void a_quiet_route_is_not_attacked_by_a_few(void **state)
 static void routes_have_places_and_the_last_is_shared(void **state)
 {
     (void)state;
-    struct route_pressure *one = bots_route(&view, SPAN("a"), SPAN("b"));
-    assert_ptr_equal(one, bots_route(&view, SPAN("a"), SPAN("b")));
-    assert_ptr_not_equal(one, bots_route(&view, SPAN("ab"), SPAN("")));
+    struct route_pressure *one = bots_route(&memory_kit, SPAN("a"), SPAN("b"));
+    assert_ptr_equal(one, bots_route(&memory_kit, SPAN("a"), SPAN("b")));
+    assert_ptr_not_equal(one, bots_route(&memory_kit, SPAN("ab"), SPAN("")));
     assert_string_equal(one->name, "a b");
     char name[16];
     for (unsigned i = 0; i < 2 * BOTS_ROUTES; i++) {
         struct text text = text_fixed(name, sizeof(name));
         text_uint(&text, i);
-        struct route_pressure *route = bots_route(&view, SPAN("site"), text_span(&text));
-        assert_true(route >= view.shared->routes && route < view.shared->routes + BOTS_ROUTES);
+        struct route_pressure *route = bots_route(&memory_kit, SPAN("site"), text_span(&text));
+        assert_true(route >= memory_kit.shared->routes &&
+                    route < memory_kit.shared->routes + BOTS_ROUTES);
     }
-    assert_ptr_equal(one, bots_route(&view, SPAN("a"), SPAN("b")));
-    assert_ptr_equal(bots_route(&view, SPAN("one"), SPAN("more")),
-                     &view.shared->routes[BOTS_ROUTES - 1]);
+    assert_ptr_equal(one, bots_route(&memory_kit, SPAN("a"), SPAN("b")));
+    assert_ptr_equal(bots_route(&memory_kit, SPAN("one"), SPAN("more")),
+                     &memory_kit.shared->routes[BOTS_ROUTES - 1]);
 }
 
-#define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, memory_kit_open, memory_kit_close)
 
 int main(void)
 {

@@ -1,33 +1,10 @@
 /* Questions about crawlers: what is asked, what is answered, and whose names are whose. */
 #include "auth/bots/verify.h"
 
-#include <stdlib.h>
-
+#include "tests/unit/auth/bots/memory_kit.h"
 #include "tests/unit/check.h"
 
 enum { NOW = 1800000000 };
-
-static struct bots_memory view;
-static void *memory;
-
-static int set_up(void **state)
-{
-    (void)state;
-    static const uint8_t boot_key[32] = "a key of this boot, for tests ..";
-    memory = aligned_alloc(128, bots_memory_bytes());
-    if (memory == NULL)
-        return -1;
-    memset(memory, 0, bots_memory_bytes());
-    bots_memory_over(&view, memory, boot_key);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    free(memory);
-    return 0;
-}
 
 static struct verify_question question_of(const char *address)
 {
@@ -44,25 +21,26 @@ static void one_asks_and_all_know(void **state)
                            got;
     uint64_t cursor = 0;
     struct span name = SPAN("googlebot");
-    assert_int_equal(verify_look(&view, &asked.addr, name, NOW), VERIFY_NOTHING);
+    assert_int_equal(verify_look(&memory_kit, &asked.addr, name, NOW), VERIFY_NOTHING);
     for (unsigned i = 0; i < 5; i++)
-        verify_ask(&view, &asked, NOW);
-    verify_ask(&view, &other, NOW);
-    assert_int_equal(verify_look(&view, &asked.addr, name, NOW), VERIFY_PENDING);
-    assert_true(verify_next(&view, &cursor, &got));
+        verify_ask(&memory_kit, &asked, NOW);
+    verify_ask(&memory_kit, &other, NOW);
+    assert_int_equal(verify_look(&memory_kit, &asked.addr, name, NOW), VERIFY_PENDING);
+    assert_true(verify_next(&memory_kit, &cursor, &got));
     assert_true(addr_equal(&got.addr, &asked.addr));
     assert_string_equal(got.domains[1], "google.com");
-    assert_true(verify_next(&view, &cursor, &got));
+    assert_true(verify_next(&memory_kit, &cursor, &got));
     assert_true(addr_equal(&got.addr, &other.addr));
-    assert_false(verify_next(&view, &cursor, &got));
-    verify_tell(&view, &asked, VERIFY_TRUE, NOW, 100);
-    verify_tell(&view, &other, VERIFY_FALSE, NOW, 100);
-    assert_int_equal(verify_look(&view, &asked.addr, name, NOW + 99), VERIFY_TRUE);
-    assert_int_equal(verify_look(&view, &other.addr, name, NOW + 99), VERIFY_FALSE);
-    assert_int_equal(verify_look(&view, &asked.addr, SPAN("bingbot"), NOW), VERIFY_NOTHING);
-    assert_int_equal(verify_look(&view, &asked.addr, name, NOW + 100), VERIFY_NOTHING);
-    verify_ask(&view, &asked, NOW + 100);
-    assert_true(verify_next(&view, &cursor, &got));
+    assert_false(verify_next(&memory_kit, &cursor, &got));
+    verify_tell(&memory_kit, &asked, VERIFY_TRUE, NOW, 100);
+    verify_tell(&memory_kit, &other, VERIFY_FALSE, NOW, 100);
+    assert_int_equal(verify_look(&memory_kit, &asked.addr, name, NOW + 99), VERIFY_TRUE);
+    assert_int_equal(verify_look(&memory_kit, &other.addr, name, NOW + 99), VERIFY_FALSE);
+    assert_int_equal(verify_look(&memory_kit, &asked.addr, SPAN("bingbot"), NOW),
+                     VERIFY_NOTHING);
+    assert_int_equal(verify_look(&memory_kit, &asked.addr, name, NOW + 100), VERIFY_NOTHING);
+    verify_ask(&memory_kit, &asked, NOW + 100);
+    assert_true(verify_next(&memory_kit, &cursor, &got));
 }
 
 static void an_answer_that_never_comes_is_asked_for_again(void **state)
@@ -70,12 +48,12 @@ static void an_answer_that_never_comes_is_asked_for_again(void **state)
     (void)state;
     struct verify_question asked = question_of("192.0.2.7"), got;
     uint64_t cursor = 0;
-    verify_ask(&view, &asked, NOW);
-    verify_ask(&view, &asked, NOW + VERIFY_ASKED_S - 1);
-    assert_true(verify_next(&view, &cursor, &got));
-    assert_false(verify_next(&view, &cursor, &got));
-    verify_ask(&view, &asked, NOW + VERIFY_ASKED_S);
-    assert_true(verify_next(&view, &cursor, &got));
+    verify_ask(&memory_kit, &asked, NOW);
+    verify_ask(&memory_kit, &asked, NOW + VERIFY_ASKED_S - 1);
+    assert_true(verify_next(&memory_kit, &cursor, &got));
+    assert_false(verify_next(&memory_kit, &cursor, &got));
+    verify_ask(&memory_kit, &asked, NOW + VERIFY_ASKED_S);
+    assert_true(verify_next(&memory_kit, &cursor, &got));
 }
 
 static void more_than_the_ring_holds_are_forgotten(void **state)
@@ -87,9 +65,9 @@ static void more_than_the_ring_holds_are_forgotten(void **state)
     for (unsigned i = 0; i < 2 * BOTS_QUESTIONS; i++) {
         asked.addr.bytes[2] = (uint8_t)(i >> 8);
         asked.addr.bytes[3] = (uint8_t)i;
-        verify_ask(&view, &asked, NOW);
+        verify_ask(&memory_kit, &asked, NOW);
     }
-    while (verify_next(&view, &cursor, &got))
+    while (verify_next(&memory_kit, &cursor, &got))
         count++;
     assert_int_equal(count, BOTS_QUESTIONS);
 }
@@ -100,21 +78,21 @@ static void what_was_forged_is_passed_over(void **state)
     (void)state;
     struct verify_question asked = question_of("192.0.2.7"), got;
     uint64_t cursor = 0;
-    verify_ask(&view, &asked, NOW);
-    memset(view.shared->questions[0].question.domains, 'x', CRAWLER_DOMAIN_BYTES);
-    assert_false(verify_next(&view, &cursor, &got));
+    verify_ask(&memory_kit, &asked, NOW);
+    memset(memory_kit.shared->questions[0].question.domains, 'x', CRAWLER_DOMAIN_BYTES);
+    assert_false(verify_next(&memory_kit, &cursor, &got));
     asked.addr.bytes[3] = 9;
-    verify_ask(&view, &asked, NOW);
-    view.shared->questions[1].question.addr.family = 77;
-    assert_false(verify_next(&view, &cursor, &got));
-    view.shared->asked = UINT64_MAX;
+    verify_ask(&memory_kit, &asked, NOW);
+    memory_kit.shared->questions[1].question.addr.family = 77;
+    assert_false(verify_next(&memory_kit, &cursor, &got));
+    memory_kit.shared->asked = UINT64_MAX;
     cursor = 0;
-    assert_false(verify_next(&view, &cursor, &got));
-    view.shared->asked = 0;
-    assert_false(verify_next(&view, &cursor, &got));
-    memset(memory, 0xff, bots_memory_bytes());
-    (void)verify_next(&view, &cursor, &got);
-    (void)verify_look(&view, &asked.addr, SPAN("googlebot"), NOW);
+    assert_false(verify_next(&memory_kit, &cursor, &got));
+    memory_kit.shared->asked = 0;
+    assert_false(verify_next(&memory_kit, &cursor, &got));
+    memory_kit_fill(0xff);
+    (void)verify_next(&memory_kit, &cursor, &got);
+    (void)verify_look(&memory_kit, &asked.addr, SPAN("googlebot"), NOW);
 }
 
 static void domains_end_at_a_label(void **state)
@@ -162,7 +140,7 @@ static void reverse_names(void **state)
                                   "8.b.d.0.1.0.0.2.ip6.arpa."); /* RFC 3596 section 2.5 */
 }
 
-#define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, memory_kit_open, memory_kit_close)
 
 int main(void)
 {

@@ -1,0 +1,176 @@
+/* What stands in an address list, beside looking up: what is said of a prefix, the prefixes in
+ * order, what overlaps, and places. */
+#include "gateway/base/addrlist_block.h"
+
+static inline const void *part(const struct addrlist_head *head, uint32_t offset)
+{
+    return addrlist_part(head, offset);
+}
+
+/* ---- telling ---------------------------------------------------------------------------- */
+
+static struct span text_at(const struct addrlist_head *head, uint32_t place)
+{
+    const char *texts = part(head, head->texts);
+    size_t bytes = head->text_bytes;
+    if (place >= bytes)
+        return SPAN("");
+    size_t len = (unsigned char)texts[place];
+    return len < bytes - place ? span_of(texts + place + 1, len) : SPAN("");
+}
+
+static void put_address(struct addr *addr, key128 number, unsigned width)
+{
+    *addr = (struct addr){ .family = width == 128 ? ADDR_V6 : ADDR_V4 };
+    if (width == 128) {
+        uint64_t halves[2] = { htobe64((uint64_t)(number >> 64)), htobe64((uint64_t)number) };
+        memcpy(addr->bytes, halves, sizeof(halves));
+    } else {
+        uint32_t value = htobe32((uint32_t)number);
+        memcpy(addr->bytes, &value, sizeof(value));
+    }
+}
+
+static void tell_what(const struct addrlist_head *head, struct addrlist_what what,
+                      struct addrlist_hit *hit)
+{
+    hit->expires_s = what.expires_s;
+    hit->source = hit->reason = SPAN("");
+    if (what.info >= head->info_count)
+        return;
+    struct addrlist_info info =
+        ((const struct addrlist_info *)part(head, head->infos))[what.info];
+    hit->source = text_at(head, info.source);
+    hit->reason = text_at(head, info.reason);
+}
+
+/* `inside` is any address of the prefix. */
+static void tell(const struct addrlist_reader *reader, size_t i, key128 inside,
+                 struct addrlist_hit *hit)
+{
+    const struct addrlist_what *whats = part(reader->head, reader->family->what);
+    unsigned bits = addrlist_bits(reader, i);
+    hit->place = 0;
+    hit->prefix.bits = (uint8_t)(bits <= reader->width ? bits : reader->width);
+    put_address(&hit->prefix.addr, inside, reader->width);
+    addr_mask(&hit->prefix.addr, hit->prefix.bits);
+    tell_what(reader->head, whats[i], hit);
+}
+
+void addrlist_tell(struct span block, const struct addr *addr, uint32_t place,
+                   struct addrlist_hit *hit)
+{
+    struct addrlist_reader reader;
+    *hit = (struct addrlist_hit){ .expires_s = 0 };
+    if (addrlist_open(block, addr->family, &reader) && place < reader.family->count)
+        tell(&reader, place, addrlist_number(addr), hit);
+}
+
+/* ---- the whole list --------------------------------------------------------------------- */
+
+static key128 first_of(const struct addrlist_reader *reader, size_t i)
+{
+    return reader->width == 128 ? addrlist_key6(reader->head, i)
+                                : addrlist_first4(reader->head, i);
+}
+
+/* What begins inside of `cidr`; or else what encloses it. */
+bool addrlist_overlaps(struct span block, const struct cidr *cidr, uint32_t now_s,
+                       struct addrlist_hit *hit)
+{
+    struct addrlist_reader reader;
+    if (!addrlist_open(block, cidr->addr.family, &reader) || cidr->bits > reader.width)
+        return false;
+    unsigned host = reader.width - cidr->bits;
+    key128 first = addrlist_number(&cidr->addr);
+    key128 last = first | (host == 128 ? ~(key128)0 : ((key128)1 << host) - 1);
+    size_t low = 0, high = reader.family->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (first_of(&reader, middle) < first)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < reader.family->count && first_of(&reader, low) <= last; low++) {
+        if (!addrlist_lives(&reader, low, now_s))
+            continue;
+        tell(&reader, low, first_of(&reader, low), hit);
+        return true;
+    }
+    uint32_t place;
+    if (!addrlist_find(block, &cidr->addr, now_s, &place))
+        return false;
+    addrlist_tell(block, &cidr->addr, place, hit);
+    return true;
+}
+
+bool addrlist_at(struct span block, size_t i, struct addrlist_hit *hit, bool *nested)
+{
+    struct addrlist_reader reader;
+    if (i >= addrlist_count(block))
+        return false;
+    size_t v4 = addrlist_head_of(block)->v4.count;
+    if (!addrlist_open(block, i < v4 ? ADDR_V4 : ADDR_V6, &reader))
+        return false;
+    i = i < v4 ? i : i - v4;
+    if (reader.width == 32)
+        *nested = addrlist_nested4(reader.head, i);
+    else
+        *nested = (addrlist_lines6(reader.head)[i / ADDRLIST_LINE6].link[i % ADDRLIST_LINE6] &
+                   ~(unsigned)ADDRLIST_LOW) != 0;
+    tell(&reader, i, first_of(&reader, i), hit);
+    return true;
+}
+
+/* ---- places ----------------------------------------------------------------------------- */
+
+size_t addrlist_places(struct span block)
+{
+    const struct addrlist_head *head = addrlist_head_of(block);
+    return head != NULL ? head->place_count : 0;
+}
+
+bool addrlist_place_at(struct span block, size_t i, struct addrlist_hit *hit)
+{
+    const struct addrlist_head *head = addrlist_head_of(block);
+    if (i >= addrlist_places(block))
+        return false;
+    const struct addrlist_place *place =
+        (const struct addrlist_place *)part(head, head->places) + i;
+    *hit = (struct addrlist_hit){ .place = place->place };
+    tell_what(head, place->what, hit);
+    return true;
+}
+
+bool addrlist_find_place(struct span block, uint64_t place, uint32_t now_s,
+                         struct addrlist_hit *hit)
+{
+    size_t low = 0, high = addrlist_places(block);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (!addrlist_place_at(block, middle, hit))
+            return false;
+        if (hit->place == place)
+            return hit->expires_s == 0 || hit->expires_s > now_s;
+        if (hit->place < place)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
+void addrlist_place_write(struct text *out, uint64_t place)
+{
+    if (place >> 32 == 2) {
+        text_lit(out, "asn:");
+        text_uint(out, place & UINT32_MAX);
+        return;
+    }
+    text_lit(out, "country:");
+    for (unsigned shift = 8; shift <= 8; shift -= 8) {
+        char c = (char)(place >> shift);
+        text_char(out, c >= 'A' && c <= 'Z' ? c : '?'); /* a forged block may hold anything */
+    }
+}
