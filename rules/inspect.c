@@ -178,14 +178,15 @@ static void name_sources(struct finding *finding, struct arena *arena,
 }
 
 /* The least of the value that shows what was found, by the names of `waf.rules`. */
-static void report_own(struct call *c, const struct sec_match *match)
+static void report_own(struct call *c, const struct sec_match *match, bool decides)
 {
     enum { SAMPLE_BYTES = 64 };
     const struct own_rule *own = match->rule->own;
     struct finding finding = { .rule = own->name,
                                .message = own->message,
                                .severity = own->severity,
-                               .score = own->action == RULE_SCORE ? own->score : 0 };
+                               .score = own->action == RULE_SCORE ? own->score : 0,
+                               .decides = decides };
     if (own->pattern_count > 0) {
         uint32_t len = match->len < SAMPLE_BYTES ? match->len : SAMPLE_BYTES;
         finding.field = own_field(match->var, match->field, c->txn->arena);
@@ -197,10 +198,11 @@ static void report_own(struct call *c, const struct sec_match *match)
     txn_find(c->txn, &finding);
 }
 
-static void report(struct call *c, const struct sec_match *match)
+static void report(struct call *c, const struct sec_run *run, const struct sec_match *match)
 {
+    bool decides = match->rule == run->intercepted || match->rule == run->would_intercept;
     if (match->rule->own != NULL) {
-        report_own(c, match);
+        report_own(c, match, decides || match->rule->own->action == RULE_BLOCK);
         return;
     }
     struct finding finding = {
@@ -216,6 +218,7 @@ static void report(struct call *c, const struct sec_match *match)
             match->rule->severity >= 0 ? inspect_severities[match->rule->severity] : NULL,
         .tags = match->rule->tags,
         .tag_count = match->rule->tag_count,
+        .decides = decides,
     };
     name_transformations(&finding, c->txn->arena, match);
     name_sources(&finding, c->txn->arena, match);
@@ -229,9 +232,11 @@ const char *const inspect_severities[8] = {
 static void report_new(struct call *c, struct inspect_state *state)
 {
     while (*state->reported != NULL) {
-        report(c, *state->reported);
+        report(c, &state->run, *state->reported);
         state->reported = &(*state->reported)->next;
     }
+    c->txn->findings_dropped += state->run.matches_dropped - state->dropped;
+    state->dropped = state->run.matches_dropped;
     for (const struct sec_hidden *hidden = state->run.hidden; hidden != NULL;
          hidden = hidden->next)
         txn_hide(c->txn, hidden->name);

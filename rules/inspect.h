@@ -38,6 +38,7 @@ struct inspect_state {
     struct span tags_sent;       /* upstream is told */
     enum sec_phase first, last;  /* phases to run now */
     struct sec_match **reported; /* up to where matches are on record */
+    unsigned dropped;            /* that are told to be missing there */
 };
 
 extern const char *const inspect_severities[8];

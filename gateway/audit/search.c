@@ -157,6 +157,7 @@ bool query_matches(const struct query *query, struct span line)
 
 struct hunt {
     const struct query *query;
+    struct span wanted; /* what every line has that matches, as it stands there; or empty */
     search_hit *hit;
     void *context;
     struct search_stats *stats;
@@ -239,6 +240,7 @@ static enum err look_into(struct hunt *hunt, const struct segment *segment, stru
     enum err err = segment_open(&lines, segment);
     if (err != OK)
         return err == ERR_MISSING ? OK : err; /* retention was here first */
+    lines.wanted = hunt->wanted;
     if (segment->compressed && index_path != NULL &&
         block_index_open(&index, index_path, segment->size) == OK) {
         look_by_index(hunt, &lines, &index);
@@ -251,11 +253,37 @@ static enum err look_into(struct hunt *hunt, const struct segment *segment, stru
     return err;
 }
 
+/* A search for one text in megabytes is many times as fast as looking at each line. */
+static struct span wanted_text(const struct query *query, struct arena *arena)
+{
+    static const enum block_key strings[] = { KEY_ID,   KEY_CLIENT, KEY_USER,  KEY_RULE,
+                                              KEY_HOST, KEY_REASON, KEY_ACTION };
+    struct text out = text_growing(arena, 256);
+    for (size_t i = 0; i < ARRAY_LEN(strings); i++) {
+        struct span value = query->values[strings[i]];
+        if (value.len == 0)
+            continue;
+        text_char(&out, '"');
+        text_add(&out, value);
+        text_char(&out, '"');
+        return text_span(&out);
+    }
+    if (query->path.len > 0) {
+        text_lit(&out, "\"path\":\"");
+        text_add(&out, query->path);
+    }
+    return text_span(&out);
+}
+
 enum err search(const char *path, const struct query *query, struct arena *arena,
                 search_hit *hit, void *context, struct search_stats *stats)
 {
     struct segments segments;
-    struct hunt hunt = { .query = query, .hit = hit, .context = context, .stats = stats };
+    struct hunt hunt = { .query = query,
+                         .wanted = wanted_text(query, arena),
+                         .hit = hit,
+                         .context = context,
+                         .stats = stats };
     *stats = (struct search_stats){ .hits = 0 };
     TRY(segments_list(&segments, path, arena));
     if (segments.count == 0)

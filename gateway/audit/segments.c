@@ -279,9 +279,22 @@ static bool fill(struct lines *lines)
     return true;
 }
 
+/* Passes over complete lines that do not have what is wanted. */
+static struct span pass_over(struct lines *lines, struct span rest)
+{
+    ssize_t at = span_find(rest, lines->wanted);
+    size_t before = at >= 0 ? (size_t)at : rest.len;
+    const char *end = before > 0 ? memrchr(rest.p, '\n', before) : NULL;
+    size_t passed = end != NULL ? (size_t)(end + 1 - rest.p) : 0;
+    lines->used += passed;
+    return span_sub(rest, passed, rest.len);
+}
+
 static bool take_line(struct lines *lines, struct span *line)
 {
     struct span rest = span_of(lines->window + lines->used, lines->len - lines->used);
+    if (lines->wanted.len > 0)
+        rest = pass_over(lines, rest);
     ssize_t end = span_index(rest, '\n');
     if (end < 0)
         return false;

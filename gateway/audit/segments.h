@@ -47,6 +47,8 @@ struct lines {
     uint64_t offset;  /* of the window's first byte in the text */
     uint64_t until;   /* compressed bytes are read up to here; 0: all */
     bool ended, torn; /* torn: the text ended within a line */
+    /* Most lines without this text are passed over; what is answered may lack it, too. */
+    struct span wanted;
     enum err error;
 };
 

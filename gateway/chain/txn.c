@@ -55,16 +55,20 @@ static bool found_before(const struct txn *txn, struct span rule, unsigned count
 }
 
 /*
- * Makes room for the first finding of a rule: the last one of a rule that has others goes. A
- * hundred odd arguments cannot keep an attack out of the record.
+ * Makes room for the first finding of a rule: the last one of a rule that has others goes;
+ * where each has but one, the last of all, for one that decides. A hundred odd arguments cannot
+ * keep an attack out of the record, and nothing the reason of a refusal.
  */
-static bool make_room(struct txn *txn, struct span rule)
+static bool make_room(struct txn *txn, const struct finding *finding)
 {
-    if (found_before(txn, rule, txn->finding_count))
+    if (found_before(txn, finding->rule, txn->finding_count))
         return false;
     unsigned i = txn->finding_count;
     while (i > 0 && !found_before(txn, txn->findings[i - 1].rule, i - 1))
         i--;
+    if (i == 0 && finding->decides)
+        for (i = txn->finding_count; i > 0 && txn->findings[i - 1].decides;)
+            i--;
     if (i == 0)
         return false;
     memmove(&txn->findings[i - 1], &txn->findings[i],
@@ -79,7 +83,7 @@ void txn_find(struct txn *txn, const struct finding *finding)
         txn->findings = arena_alloc(txn->arena, FINDINGS_MAX * sizeof(*txn->findings));
     bool full = txn->findings == NULL || txn->finding_count == FINDINGS_MAX;
     txn->findings_dropped += full;
-    if (txn->findings == NULL || (full && !make_room(txn, finding->rule)))
+    if (txn->findings == NULL || (full && !make_room(txn, finding)))
         return;
     txn->findings[txn->finding_count++] = *finding;
 }

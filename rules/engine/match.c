@@ -233,10 +233,32 @@ static bool take_captures(struct sec_run *run, const struct found *found)
     return true;
 }
 
+static bool blocks(const struct sec_rule *rule)
+{
+    return rule->resolved == DISRUPT_DENY || rule->resolved == DISRUPT_DROP ||
+           rule->resolved == DISRUPT_REDIRECT;
+}
+
+/* A hundred odd values cannot keep an attack out of the record. Matches of one rule come one
+ * after the other. */
+static bool is_kept(struct sec_run *run, const struct sec_rule *head)
+{
+    if (run->match_count < RUN_MATCHES_MAX)
+        return true;
+    if (run->beyond == head ||
+        (run->match_count >= RUN_MATCHES_MAX + RUN_FIRSTS_MAX && !blocks(head)))
+        return false;
+    run->beyond = head;
+    for (const struct sec_match *match = run->matches; match != NULL; match = match->next)
+        if (match->rule == head)
+            return false;
+    return true;
+}
+
 static bool log_match(struct sec_run *run, const struct shown *shown, const struct found *found)
 {
     const struct sec_rule *head = shown->link->rule->head;
-    if (run->match_count >= RUN_MATCHES_MAX) {
+    if (!is_kept(run, head)) {
         run->matches_dropped++;
         return true;
     }

@@ -14,7 +14,8 @@
 #include "rules/engine/plan.h"
 
 enum {
-    RUN_MATCHES_MAX = 256, /* kept; further ones are counted */
+    RUN_MATCHES_MAX = 256, /* kept; then the first of each rule, and others are counted */
+    RUN_FIRSTS_MAX = 256,  /* of those; what blocks is kept beyond it */
     RUN_SAMPLE_BYTES = 64,
     RUN_VARIABLES_MAX = 4096, /* made by rules in one transaction */
     RUN_MACRO_BYTES_MAX = 64 * 1024,
@@ -174,6 +175,7 @@ struct sec_run {
 
     struct sec_match *matches, **matches_tail;
     unsigned match_count, matches_dropped;
+    const struct sec_rule *beyond; /* the last rule that matched beyond the limit */
 
     struct sec_own own;
 

@@ -63,7 +63,8 @@ static void compare_matches(struct text *out, const struct reference *ref,
         }
         match = match->next;
     }
-    if (match != NULL) {
+    /* Beyond the limit the plan keeps the first of each rule. */
+    if (match != NULL && ref->log_count <= RUN_MATCHES_MAX) {
         text_format(out, "match %u differs\n", ref->log_count);
         write_logged(out, NULL);
         write_match(out, match);

@@ -337,6 +337,13 @@ static void test_facts_and_findings(void **state)
     for (unsigned i = 0; i < FINDINGS_MAX; i++)
         assert_true(
             span_equal(txn.findings[i].rule, i == 0 ? SPAN("1") : span_text(names[i - 1])));
+    /* What decides takes the place of the last; what comes after it does not take its. */
+    finding = (struct finding){ .rule = SPAN("949110"), .decides = true };
+    txn_find(&txn, &finding);
+    finding = (struct finding){ .rule = SPAN("980130") };
+    txn_find(&txn, &finding);
+    assert_true(span_equal(txn.findings[FINDINGS_MAX - 1].rule, SPAN("949110")));
+    assert_true(span_equal(txn.findings[0].rule, SPAN("1")));
     assert_int_equal(txn_id(&txn).len, 36);
 }
 
