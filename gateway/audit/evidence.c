@@ -11,6 +11,7 @@ enum { LEAF_TEXT = 43 };
 
 static const struct span first_words = SPAN_INIT("{\"evidence\":1,");
 static const struct span interval_words = SPAN_INIT("{\"interval\":true,\"after\":");
+static const struct span end_words = SPAN_INIT("{\"end\":true,");
 static const struct span leaf_words = SPAN_INIT("{\"leaf\":\"");
 
 /* ---- making ---- */
@@ -24,6 +25,7 @@ struct making {
     struct seal_list seals;
     struct seq_range *ranges; /* between two seals each; ascending */
     size_t range_count, range_room, range;
+    uint64_t shown;
     const struct evidence_sink *sink;
     struct evidence_result *result;
     struct arena *arena;
@@ -124,6 +126,7 @@ static bool take_record(void *context, struct span line)
     if (sealed.seq == making->ranges[making->range].first)
         write_interval(making, sealed.seq);
     if (query_matches(making->query, line)) {
+        making->shown++;
         making->failed = making->failed || !put(making, line) || !put(making, SPAN("\n"));
         return !making->failed;
     }
@@ -168,6 +171,17 @@ static enum err read_seals(struct making *making, struct verify *verify, const c
     return err;
 }
 
+/* One that was cut short lacks it. */
+static bool write_end(const struct making *making)
+{
+    char buffer[128];
+    struct text line = text_fixed(buffer, sizeof(buffer));
+    text_format(&line, "%.*s\"records\":%llu,\"hidden\":%llu}\n", (int)end_words.len,
+                end_words.p, (unsigned long long)making->shown,
+                (unsigned long long)making->result->hidden);
+    return put(making, text_span(&line));
+}
+
 enum err evidence_export(const char *path, const struct query *query, struct span described,
                          const struct evidence_sink *sink, struct arena *arena,
                          struct evidence_result *result)
@@ -189,6 +203,8 @@ enum err evidence_export(const char *path, const struct query *query, struct spa
                                   .range_count = making->range_count };
     if (err == OK && making->range_count > 0)
         err = search(path, &around, arena, take_record, making, &stats);
+    if (err == OK && !making->failed)
+        making->failed = !write_end(making);
     return err == OK && making->failed ? ERR_WRITE : err;
 }
 
@@ -200,7 +216,7 @@ struct following {
     size_t next_seal;
     uint8_t head[CHAIN_BYTES];
     uint64_t seq;
-    bool inside;
+    bool inside, ended;
     const char *file;
 };
 
@@ -224,6 +240,11 @@ static void begin_following(struct following *following, struct span line)
     following->inside = false;
     if (!line_member(line, SPAN("\"after\":"), &value) || !span_uint(value, &after)) {
         verify_add(following->verify, VERIFY_UNREADABLE, following->file, 0, "no interval");
+        return;
+    }
+    if (after < following->seq) {
+        verify_add(following->verify, VERIFY_DUPLICATE, following->file, after,
+                   "records up to %llu were shown before", (unsigned long long)following->seq);
         return;
     }
     size_t i = 0;
@@ -256,12 +277,29 @@ static void step(struct following *following, const uint8_t leaf[CHAIN_BYTES])
     following->inside = false;
 }
 
+static void end_following(struct following *following, struct span line)
+{
+    const struct verify *verify = following->verify;
+    struct span value;
+    uint64_t records = 0, hidden = 0;
+    bool told = line_member(line, SPAN("\"records\":"), &value) && span_uint(value, &records) &&
+                line_member(line, SPAN("\"hidden\":"), &value) && span_uint(value, &hidden);
+    following->ended = true;
+    if (!told || records != verify->records || hidden != verify->hidden)
+        verify_add(following->verify, VERIFY_DELETE, following->file, following->seq,
+                   "its end counts other records than it has");
+}
+
 static void follow_line(struct following *following, struct span line)
 {
     struct verify *verify = following->verify;
     struct sealed sealed;
     uint8_t leaf[CHAIN_BYTES];
     size_t len = 0;
+    if (!following->inside && !following->ended && span_starts(line, end_words)) {
+        end_following(following, line);
+        return;
+    }
     if (span_starts(line, interval_words)) {
         if (following->inside)
             verify_add(verify, VERIFY_TRUNCATE, following->file, following->seq,
@@ -279,6 +317,7 @@ static void follow_line(struct following *following, struct span line)
         if (sodium_base642bin(leaf, sizeof(leaf), text.p, text.len, NULL, &len, NULL,
                               sodium_base64_VARIANT_ORIGINAL_NO_PADDING) == 0 &&
             len == sizeof(leaf)) {
+            verify->hidden++;
             step(following, leaf);
             return;
         }
@@ -314,7 +353,7 @@ enum err verify_evidence(struct verify *verify, const char *path, const char *pi
         else if (!seals_add(verify, &following.seals, line, path, pinned))
             break;
     }
-    if (lines.error == OK && (lines.torn || following.inside))
+    if (lines.error == OK && (lines.torn || following.inside || !following.ended))
         verify_add(verify, VERIFY_TRUNCATE, path, following.seq, "the end is missing");
     enum err err = lines.error;
     lines_close(&lines);

@@ -9,6 +9,9 @@
  *     {"interval":true,"after":N,"head":H}     N and H as a seal has them
  *     {"leaf":L}                               one for each record that is not shown
  *     the records, as they stand in the log
+ *     {"end":true,"records":R,"hidden":L}
+ *
+ * Intervals ascend. What the one who exports leaves out, or says of the query, nobody proves.
  */
 #ifndef SALLYPORT_AUDIT_EVIDENCE_H
 #define SALLYPORT_AUDIT_EVIDENCE_H

@@ -42,7 +42,7 @@ struct finding {
     struct span value;
     uint32_t offset; /* of the match in the inspected value */
     int32_t score;
-    bool decides; /* what the stage says rests on it */
+    bool decides;            /* what the stage says rests on it */
     const char *severity;    /* a constant's name, or NULL */
     const struct span *tags; /* `tag_count` of them */
     unsigned tag_count;

@@ -128,6 +128,23 @@ static void take_next(struct walk *walk, const struct sealed *sealed)
     meet_seals(walk);
 }
 
+/* The first seal of a segment tells how much of its file was there before. */
+static void note_older(struct walk *walk, struct span line)
+{
+    struct verify *verify = walk->verify;
+    uint64_t before = verify->older_bytes, there = 0;
+    verify->older_lines++;
+    verify->older_bytes += line.len + 1;
+    for (size_t i = 0; i < walk->seals.count && there == 0; i++)
+        if (walk->seals.items[i].kind == SEAL_OPEN) {
+            there = walk->seals.items[i].bytes;
+            break;
+        }
+    if (before <= there && verify->older_bytes > there)
+        verify_add(verify, VERIFY_INSERT, walk->file, 0,
+                   "lines before the first record that were not there when the log began");
+}
+
 static void take_line(struct walk *walk, struct span line)
 {
     struct sealed sealed;
@@ -136,7 +153,7 @@ static void take_line(struct walk *walk, struct span line)
             verify_add(walk->verify, VERIFY_INSERT, walk->file, walk->seq,
                        "a line that is not sealed stands behind this record");
         else
-            walk->verify->older_lines++;
+            note_older(walk, line);
         return;
     }
     walk->began = true;

@@ -37,7 +37,8 @@ struct verify {
     unsigned count;
     uint64_t suppressed;               /* problems beyond that */
     uint64_t records, seals, unsealed; /* unsealed: records behind the last checkpoint */
-    uint64_t older_lines;              /* from before the chain began */
+    uint64_t older_lines, older_bytes; /* from before the chain began */
+    uint64_t hidden;                   /* of evidence: records of which there is but the leaf */
     uint64_t pruned;                   /* segments that retention deleted */
     uint64_t reserved_bytes;           /* that wait in the reserve */
     uint64_t segments;

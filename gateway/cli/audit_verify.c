@@ -19,6 +19,7 @@ static void print_json(const struct verify *verify)
     json_begin_object(&j, NULL);
     json_bool(&j, "good", verify->count == 0);
     json_uint(&j, "records", verify->records);
+    json_uint(&j, "hidden", verify->hidden);
     json_uint(&j, "seals", verify->seals);
     json_uint(&j, "segments", verify->segments);
     json_uint(&j, "unsealed", verify->unsealed);
@@ -62,6 +63,7 @@ static void print_human(const struct verify *verify)
         uint64_t count;
         const char *text;
     } notes[] = {
+        { verify->hidden, "records between them are not shown" },
         { verify->unsealed, "records stand behind the last checkpoint" },
         { verify->older_lines, "lines are older than the chain, and not sealed" },
         { verify->pruned, "segments were deleted by audit.keep, as the seals say" },

@@ -20,10 +20,17 @@ enum {
     TUNE_DAYS = 180, /* that an exclusion holds */
 };
 
+/* Who met a rule: no more than need be. */
+struct tune_vouchers {
+    struct span networks[TUNE_NETWORKS_MIN], users[TUNE_USERS_MIN];
+    unsigned network_count, user_count;
+};
+
 struct tune_group {
     struct span site, method, path, field; /* path: a pattern; field: as `exclude` names it */
     uint64_t rules[TUNE_RULES_MAX];        /* ascending */
-    unsigned rule_count;
+    struct tune_vouchers vouchers[TUNE_RULES_MAX];
+    unsigned rule_count, unvouched; /* unvouched: rules that were left out */
     uint64_t hits, signed_in;
     struct span networks[TUNE_SEEN_MAX], users[TUNE_SEEN_MAX];
     unsigned network_count, user_count;
@@ -40,7 +47,8 @@ struct tune_groups {
 
 /* tune_groups.c. One record (parsed) to the groups that it belongs to. */
 void tune_add(struct tune_groups *groups, const json_t *record);
-/* Says of each whether it may be offered; most hits first. */
+/* Says of each whether it may be offered, with the rules that enough have met; most hits first.
+ */
 void tune_judge(struct tune_groups *groups);
 /* /blog/edit/12 -> /blog/edit/: behind the first segment that looks like a name of one thing.
  */

@@ -95,12 +95,13 @@ static struct span network_of(struct span client, struct arena *arena)
 
 /* ---- groups ---- */
 
-static void see(struct span *seen, unsigned *count, struct span what, struct arena *arena)
+static void see(struct span *seen, unsigned *count, unsigned room, struct span what,
+                struct arena *arena)
 {
     for (unsigned i = 0; i < *count; i++)
         if (span_equal(seen[i], what))
             return;
-    if (*count < TUNE_SEEN_MAX && what.len > 0)
+    if (*count < room && what.len > 0)
         seen[(*count)++] = arena_copy(arena, what);
 }
 
@@ -125,18 +126,24 @@ static struct tune_group *group_for(struct tune_groups *groups, const struct tun
     return group;
 }
 
-static void add_rule(struct tune_group *group, uint64_t rule)
+/* The place of a rule, a new one perhaps; NULL: there is no more room. */
+static struct tune_vouchers *add_rule(struct tune_group *group, uint64_t rule)
 {
     unsigned at = 0;
     while (at < group->rule_count && group->rules[at] < rule)
         at++;
-    if ((at < group->rule_count && group->rules[at] == rule) ||
-        group->rule_count == TUNE_RULES_MAX)
-        return;
-    memmove(&group->rules[at + 1], &group->rules[at],
-            (group->rule_count - at) * sizeof(group->rules[0]));
+    if (at < group->rule_count && group->rules[at] == rule)
+        return &group->vouchers[at];
+    if (group->rule_count == TUNE_RULES_MAX)
+        return NULL;
+    size_t behind = group->rule_count - at;
+    memmove(&group->rules[at + 1], &group->rules[at], behind * sizeof(group->rules[0]));
+    memmove(&group->vouchers[at + 1], &group->vouchers[at],
+            behind * sizeof(group->vouchers[0]));
     group->rules[at] = rule;
+    group->vouchers[at] = (struct tune_vouchers){ .network_count = 0 };
     group->rule_count++;
+    return &group->vouchers[at];
 }
 
 /* A field that stood in this record before is no new hit. */
@@ -156,9 +163,18 @@ static void count_hit(struct tune_groups *groups, struct tune_group *group,
     struct span client = text_of(json_object_get(record, "client"), "ip");
     group->hits++;
     group->signed_in += user.len > 0;
-    see(group->networks, &group->network_count, network_of(client, groups->arena),
-        groups->arena);
-    see(group->users, &group->user_count, user, groups->arena);
+    see(group->networks, &group->network_count, TUNE_SEEN_MAX,
+        network_of(client, groups->arena), groups->arena);
+    see(group->users, &group->user_count, TUNE_SEEN_MAX, user, groups->arena);
+}
+
+static void vouch(struct tune_groups *groups, struct tune_vouchers *who, const json_t *record)
+{
+    struct span user = text_of(json_object_get(record, "user"), "name");
+    struct span client = text_of(json_object_get(record, "client"), "ip");
+    see(who->networks, &who->network_count, TUNE_NETWORKS_MIN,
+        network_of(client, groups->arena), groups->arena);
+    see(who->users, &who->user_count, TUNE_USERS_MIN, user, groups->arena);
 }
 
 void tune_add(struct tune_groups *groups, const json_t *record)
@@ -189,7 +205,9 @@ void tune_add(struct tune_groups *groups, const json_t *record)
         struct tune_group *group = group_for(groups, &like);
         if (group == NULL)
             continue;
-        add_rule(group, rule);
+        struct tune_vouchers *who = add_rule(group, rule);
+        if (who != NULL)
+            vouch(groups, who, record);
         if (is_first_of_field(matches, i))
             count_hit(groups, group, record);
     }
@@ -201,13 +219,35 @@ static int by_hits(const void *a, const void *b)
     return (x->hits < y->hits) - (x->hits > y->hits);
 }
 
+/*
+ * Everyday traffic vouches for the rules that it meets and for no other: who sends an attack to
+ * where many are known to have false positives would else have his rule excluded with theirs.
+ */
+static void leave_out_unvouched(struct tune_group *group)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < group->rule_count; i++) {
+        const struct tune_vouchers *who = &group->vouchers[i];
+        if (who->user_count < TUNE_USERS_MIN && who->network_count < TUNE_NETWORKS_MIN)
+            continue;
+        group->rules[kept] = group->rules[i];
+        group->vouchers[kept++] = *who;
+    }
+    group->unvouched += group->rule_count - kept;
+    group->rule_count = kept;
+    if (kept == 0)
+        group->refusal = "each of its rules was met by too few";
+}
+
 void tune_judge(struct tune_groups *groups)
 {
     for (size_t i = 0; i < groups->count; i++) {
         struct tune_group *group = &groups->items[i];
         group->refusal = NULL;
-        if (group->user_count >= TUNE_USERS_MIN || group->network_count >= TUNE_NETWORKS_MIN)
+        if (group->user_count >= TUNE_USERS_MIN || group->network_count >= TUNE_NETWORKS_MIN) {
+            leave_out_unvouched(group);
             continue;
+        }
         if (group->user_count == 1)
             group->refusal = "one user alone met it";
         else if (group->network_count == 1)

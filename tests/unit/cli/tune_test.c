@@ -120,11 +120,21 @@ static void test_many_networks_or_users_do(void **state)
     add("942100", "ARGS:a", "/x/2", "198.51.100.7", "ann");
     tune_judge(&groups);
     assert_string_equal(groups.items[0].refusal, "one user alone met it");
+    add("942100", "ARGS:a", "/x/3", "198.51.100.7", "bob");
     add("942200", "ARGS:a", "/x/3", "198.51.100.7", "bob");
+    add("942200", "ARGS:a", "/x/3", "198.51.100.7", "ann");
     tune_judge(&groups);
     assert_int_equal(groups.count, 1);
     assert_null(groups.items[0].refusal);
     assert_int_equal(groups.items[0].rule_count, 2);
+    /* Somebody sends an attack to where others have false positives. */
+    add("932100", "ARGS:a", "/x/4", "203.0.113.9", NULL);
+    add("932100", "ARGS:a", "/x/4", "203.0.113.9", NULL);
+    tune_judge(&groups);
+    assert_null(groups.items[0].refusal);
+    assert_int_equal(groups.items[0].rule_count, 2);
+    assert_int_equal(groups.items[0].rules[0], 942100);
+    assert_int_equal(groups.items[0].unvouched, 1);
     assert_true(span_equal(groups.items[0].path, SPAN("/x/**")));
 }
 
