@@ -159,6 +159,8 @@ def test_evidence_verifies_elsewhere(rotated, tmp_path):
         elif "interval" in value:
             head, number = base64.b64decode(value["head"] + "="), value["after"]
             assert seals[number] == value["head"]
+        elif "end" in value:
+            assert value["records"] == 20 and value["hidden"] == found["hidden"] > 0
         elif "evidence" not in value:
             if "leaf" in value:
                 leaf = base64.b64decode(value["leaf"] + "=")
@@ -172,11 +174,14 @@ def test_evidence_verifies_elsewhere(rotated, tmp_path):
                 assert base64.b64encode(head).decode().rstrip("=") == seals[number]
     assert shown == 20
 
-    forged = path.read_text().replace('"outcome":"failure"', '"outcome":"success"', 1)
-    path.write_text(forged)
-    assert command("audit", "verify", str(path)).returncode == 1
-    path.write_text("\n".join(path.read_text().splitlines()[:-3]) + "\n")
-    assert command("audit", "verify", str(path)).returncode == 1
+    whole = path.read_text().splitlines()
+    first = next(i for i, line in enumerate(whole) if line.startswith('{"interval"'))
+    for kind, lines in [("edit", [line.replace('"outcome":"failure"', '"outcome":"success"') for line in whole]),
+                        ("truncate", whole[:-3]), ("truncate", whole[:-1]), ("insert", whole + whole[-2:-1]),
+                        ("duplicate", whole[:-1] + whole[first:])]:
+        path.write_text("\n".join(lines) + "\n")
+        done = command("audit", "verify", str(path), "-o", "json")
+        assert done.returncode == 1 and kind in [p["kind"] for p in json.loads(done.stdout)["problems"]], done.stdout
 
 
 def test_tampering_is_found_by_the_command(origin):
@@ -187,7 +192,7 @@ def test_tampering_is_found_by_the_command(origin):
         assert verified(gateway)["good"]
         with open(gateway.audit_path) as file:
             lines = file.read().splitlines()
-        for kind, made in [("edit", [line.replace("198.51.100.2", "198.51.100.9") for line in lines]),
+        for kind, made in [("insert", [lines[0][:lines[0].rindex(',"seq":')] + "}}"] + lines), ("edit", [line.replace("198.51.100.2", "198.51.100.9") for line in lines]),
                            ("delete", lines[:10] + lines[11:]), ("duplicate", lines[:10] + lines[9:]),
                            ("truncate", lines[:40]), ("reorder", lines[:10] + [lines[11], lines[10]] + lines[12:]),
                            ("insert", lines[:10] + ['{"sallyport":{}}'] + lines[10:])]:
