@@ -318,29 +318,11 @@ static struct verdict decide_without_store(struct call *c, struct limits_state *
     return noted(&by, state, decide_here(&by, state), COUNTED_FALLBACK);
 }
 
-/* The store's word on one key: what is taken, as the limit has it. */
-static uint64_t used_units(const struct limit *limit, uint64_t ahead)
-{
-    return limit->kind == KIND_QUOTA ? ahead & ((UINT64_C(1) << TURN_BITS) - 1) : ahead;
-}
-
-static uint64_t left_units(const struct limit *limit, uint64_t used)
-{
-    uint64_t tolerance = limit->burst * limit->interval_units;
-    return used < tolerance ? tolerance - used : 0;
-}
-
-static uint64_t owed_units(const struct limit *limit, uint64_t used)
-{
-    uint64_t tolerance = limit->burst * limit->interval_units;
-    return used > tolerance ? used - tolerance : 0;
-}
-
 static void remember(const struct counting *by, const struct limit_item *item, uint64_t sent_ns,
                      uint64_t ahead)
 {
     const struct limit *limit = item->limit;
-    uint64_t taken = used_units(limit, ahead) * limit->unit, from = sent_ns;
+    uint64_t taken = shared_used(limit, ahead) * limit->unit, from = sent_ns;
     if (limit->kind == KIND_SLOTS)
         return; /* who holds them stands there */
     if (limit->kind == KIND_QUOTA)
@@ -365,12 +347,6 @@ static void keep_lease(const struct counting *by, const struct limit_item *item,
         lease_refused(lease, item->limit->gcra.tolerance_ns, now_ns);
 }
 
-/* A request takes one slot, whatever it costs. */
-static uint64_t step_of(const struct limit_item *item)
-{
-    return item->limit->kind == KIND_SLOTS ? 1 : item->cost * item->limit->interval_units;
-}
-
 static struct limit_answer read_answer(const struct counting *by,
                                        const struct limits_state *state,
                                        const struct exact_answer *said)
@@ -383,8 +359,8 @@ static struct limit_answer read_answer(const struct counting *by,
         const struct limit *limit = item->limit;
         if (!limit->exact || item->covered)
             continue;
-        uint64_t ahead = said->items[at].ahead, used = used_units(limit, ahead);
-        uint64_t step = step_of(item), left = left_units(limit, used);
+        uint64_t ahead = said->items[at].ahead, used = shared_used(limit, ahead);
+        uint64_t step = shared_step(item), left = shared_left(limit, used);
         bool taken = said->items[at++].taken;
         remember(by, item, said->sent_ns, ahead);
         keep_lease(by, item, said);
@@ -396,7 +372,7 @@ static struct limit_answer read_answer(const struct counting *by,
         if (first == NULL)
             first = item;
         if (!said->granted && left < step)
-            worst(by, &answer, item, (step + owed_units(limit, used) - left) * limit->unit,
+            worst(by, &answer, item, (step + shared_owed(limit, used) - left) * limit->unit,
                   left / limit->interval_units);
     }
     if (!said->granted && answer.limit == NULL && first != NULL)
@@ -452,47 +428,6 @@ static struct verdict on_answer(struct call *c)
     return take_rest(&by, state);
 }
 
-/*
- * What this node knows goes along as long as the store may know less: for as long as a bucket
- * takes to drain after the store was away. Not always, for on the way to the store it grows
- * older by the time of the way, and each question would take that much of the limit. A window
- * has no clock, and loses nothing.
- */
-static uint64_t floor_of(const struct counting *by, const struct limit_item *item)
-{
-    const struct limit *limit = item->limit;
-    uint64_t back_ns = exact_back_ns(by->c->txn->worker->exact, item->lane);
-    if (limit->kind == KIND_RATE &&
-        (back_ns == 0 || item->now >= back_ns + limit->gcra.most_ns))
-        return 0;
-    uint64_t tat = tats_get(limit_table(by->conf, limit), item->key);
-    uint64_t ahead = tat > item->now ? tat - item->now : 0;
-    if (ahead > limit->gcra.most_ns)
-        ahead = limit->gcra.most_ns;
-    if (limit->kind == KIND_QUOTA)
-        ahead += (item->now >> QUOTA_USED_BITS & QUOTA_TURN_MAX) << TURN_BITS;
-    return ahead / limit->unit;
-}
-
-static void fill_exact(const struct counting *by, const struct limit_item *item,
-                       struct exact_item *into)
-{
-    const struct limit *limit = item->limit;
-    int64_t wall_s = (int64_t)(by->c->txn->clock->wall_us / 1000000);
-    *into = (struct exact_item){ .step = step_of(item),
-                                 .tolerance = limit->burst * limit->interval_units,
-                                 .shadow = limit->shadow };
-    memcpy(into->name, item->shared, sizeof(into->name));
-    into->slots = limit->kind == KIND_SLOTS;
-    if (into->slots)
-        return;
-    into->most = (limit->burst + limit->debt) * limit->interval_units;
-    into->penalty = (uint64_t)limit->rule->penalty * limit->interval_units;
-    into->floor = floor_of(by, item);
-    if (limit->kind == KIND_QUOTA)
-        into->expires_s = (uint64_t)(item->ends_s > wall_s ? item->ends_s - wall_s : 0) + 60;
-}
-
 /* Tokens in advance are asked for only where they are of every key in the question. */
 static struct verdict ask_store(struct call *c, struct limits_state *state,
                                 const struct counting *by)
@@ -504,7 +439,7 @@ static struct verdict ask_store(struct call *c, struct limits_state *state,
         if (!item->limit->exact || item->covered)
             continue;
         INVARIANT(count < ASK_ITEMS_MAX);
-        fill_exact(by, item, &items[count++]);
+        limit_ask_shared(by->conf, by->c->txn, item, &items[count++]);
         const struct lease *lease = lease_for(by, item);
         unsigned wants = lease != NULL ? lease_wants(lease) : 0;
         extra = wants < extra ? wants : extra;
@@ -548,7 +483,7 @@ static void charge(const struct counting *by, const struct limit_item *item, uin
                     cost * limit->gcra.interval_ns);
         return;
     }
-    fill_exact(by, item, &shared);
+    limit_ask_shared(by->conf, by->c->txn, item, &shared);
     shared.step = cost * limit->interval_units;
     exact_charge(exact, item->lane, &shared);
 }

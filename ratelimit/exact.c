@@ -21,7 +21,6 @@ enum {
     GROUPS_MAX = 256,
     KEYS_MAX = 1024,
     HASH_SLOTS = 1024,
-    NAMED_SETS = 16384,
     RECHECKS = 1024,
     ASK_ITEMS_FEW = 4,
 };
@@ -71,10 +70,7 @@ struct exact {
     size_t calls;
     struct lane lanes[EXACT_LANES];
     struct exact_names names;
-    struct named {
-        struct cell_key local;
-        char name[EXACT_NAME_BYTES];
-    } named[NAMED_SETS][2]; /* of the last keys, for a MAC takes half of a question's time */
+    struct exact_kept kept;
     uint64_t rechecked_ns[RECHECKS];
     struct leases leases;
     struct holds holds;
@@ -176,20 +172,11 @@ static void follow(struct ask *leader, struct ask *ask)
 
 /* ---- answers ---- */
 
-static void leave_holds(const struct ask *ask)
-{
-    for (unsigned i = 0; i < ask->count; i++)
-        if (ask->items[i].hold != NULL)
-            hold_leave(ask->items[i].hold);
-}
-
 /* What was on its way has an answer, or will have none. */
 static void land(const struct batch *batch)
 {
     for (const struct ask *ask = batch->groups; ask != NULL; ask = ask->next)
-        for (unsigned i = 0; i < ask->count; i++)
-            if (ask->items[i].hold != NULL)
-                hold_landed(ask->items[i].hold);
+        holds_landed(ask->items, ask->count);
 }
 
 static void fail_group(struct ask *leader, enum err err)
@@ -197,7 +184,7 @@ static void fail_group(struct ask *leader, enum err err)
     struct worker *worker = leader->exact->worker;
     for (struct ask *ask = leader, *next; ask != NULL; ask = next) {
         next = ask->peers;
-        leave_holds(ask);
+        holds_leave(ask->items, ask->count);
         op_finish(&ask->op, worker, err, NULL);
     }
 }
@@ -224,7 +211,7 @@ static void take_slots(const struct ask *ask, uint64_t rank, const struct redis_
         if (item->slots && !item->tell && rank < passed)
             hold_take(item->hold, arena);
     }
-    leave_holds(ask);
+    holds_leave(ask->items, ask->count);
 }
 
 static void answer_one(struct ask *ask, uint64_t rank, const struct redis_value *group,
@@ -545,40 +532,10 @@ struct holds *exact_holds(struct exact *exact)
     return &exact->holds;
 }
 
-static bool is_named(const struct named *named, const struct cell_key *local)
-{
-    return named->local.place == local->place && named->local.fingerprint == local->fingerprint;
-}
-
-/* Of the two in a set the first was used last. */
 void exact_name(struct exact *exact, const struct cell_key *local, struct span key,
                 char name[EXACT_NAME_BYTES])
 {
-    struct named *set = exact->named[local->place % NAMED_SETS];
-    if (!is_named(&set[0], local)) {
-        struct named found = set[1];
-        if (!is_named(&found, local)) {
-            found.local = *local;
-            exact_names_mac(&exact->names, key, found.name);
-        }
-        set[1] = set[0];
-        set[0] = found;
-    }
-    memcpy(name, set[0].name, EXACT_NAME_BYTES);
-}
-
-static bool use_holds(struct exact *exact, struct ask *ask)
-{
-    for (unsigned i = 0; i < ask->count; i++) {
-        struct exact_item *item = &ask->items[i];
-        item->hold = NULL;
-        if (item->slots && (item->hold = hold_use(&exact->holds, ask->lane, item->name,
-                                                  item->tolerance)) == NULL) {
-            leave_holds(ask);
-            return false;
-        }
-    }
-    return true;
+    exact_names_find(&exact->names, &exact->kept, local, key, name);
 }
 
 static struct ask *put_ask(struct exact *exact, unsigned lane, const struct exact_item *items,
@@ -596,7 +553,7 @@ static struct ask *put_ask(struct exact *exact, unsigned lane, const struct exac
     ask->extra = extra;
     ask->count = count;
     memcpy(ask->items, items, count * sizeof(*items));
-    if (!use_holds(exact, ask)) {
+    if (!holds_use(&exact->holds, lane, ask->items, count)) {
         release_ask(&ask->op);
         return NULL;
     }

@@ -31,6 +31,28 @@ void exact_names_mac(const struct exact_names *names, struct span key,
     memcpy(name, mac, EXACT_NAME_BYTES);
 }
 
+static bool is_named(const struct exact_named *named, const struct cell_key *local)
+{
+    return named->local.place == local->place && named->local.fingerprint == local->fingerprint;
+}
+
+void exact_names_find(const struct exact_names *names, struct exact_kept *kept,
+                      const struct cell_key *local, struct span key,
+                      char name[EXACT_NAME_BYTES])
+{
+    struct exact_named *set = kept->sets[local->place % EXACT_KEPT_SETS];
+    if (!is_named(&set[0], local)) {
+        struct exact_named found = set[1];
+        if (!is_named(&found, local)) {
+            found.local = *local;
+            exact_names_mac(names, key, found.name);
+        }
+        set[1] = set[0];
+        set[0] = found;
+    }
+    memcpy(name, set[0].name, EXACT_NAME_BYTES);
+}
+
 void exact_names_tag(const struct exact_names *names, unsigned lane, struct text *text)
 {
     text_add(text, names->prefix);

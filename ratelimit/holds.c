@@ -113,6 +113,37 @@ void hold_landed(struct hold *hold)
     hold->flying--;
 }
 
+/* ---- questions ---- */
+
+void holds_leave(const struct exact_item *items, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (items[i].hold != NULL)
+            hold_leave(items[i].hold);
+}
+
+void holds_landed(const struct exact_item *items, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (items[i].hold != NULL)
+            hold_landed(items[i].hold);
+}
+
+bool holds_use(struct holds *holds, unsigned lane, struct exact_item *items, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        items[i].hold = NULL;
+        if (!items[i].slots)
+            continue;
+        items[i].hold = hold_use(holds, lane, items[i].name, items[i].tolerance);
+        if (items[i].hold == NULL) {
+            holds_leave(items, i);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Those that no question has told of for a while. */
 static void on_renew(struct timer *timer)
 {

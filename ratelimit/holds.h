@@ -50,6 +50,12 @@ void hold_leave(struct hold *hold);
 /* One slot more is held, until the arena goes; NULL: whoever asked for it is gone already. */
 void hold_take(struct hold *hold, struct arena *arena);
 
+/* Of all items of a question: its holds, or false; and that it has its answer, or has none. */
+MUST_USE bool holds_use(struct holds *holds, unsigned lane, struct exact_item *items,
+                        unsigned count);
+void holds_landed(const struct exact_item *items, unsigned count);
+void holds_leave(const struct exact_item *items, unsigned count);
+
 /* What is told now; and that an answer, or none, has come. */
 struct hold_word {
     uint64_t held, given_back;

@@ -2,12 +2,14 @@
  * Limits as configured and as asked: shared by the files of the limits stage.
  *
  *   limits.c   options, what is checked at load, the stages
+ *   make.c     what a rule comes to: numbers, place, who counts
  *   key.c      what is counted by
  *   plans.c    limits of who was authenticated
  *   told.c     what clients are told on other answers than refusals
  *   policy.c   names and the fields that tell clients
  *   gather.c   which limits a request is asked about
  *   engine.c   one decision over several limits
+ *   shared.c   a limit in the store's numbers
  *   slots.c    requests at a time
  *   calendar.c windows of quotas
  *   exact.c    limits that nodes share, asked in batches
@@ -25,6 +27,7 @@
 #include "ratelimit/table.h"
 
 enum {
+    COUNT_MAX = 1000000000,   /* of requests, costs, bursts */
     LIMITS_ENTRIES = 1 << 21, /* keys at a time, 16 bytes each */
     LIMITS_MAX = 16,          /* in one list */
     LIMITS_NETS = 3,          /* an address limit, and the two for wider IPv6 networks */
@@ -132,6 +135,10 @@ struct limit_answer {
 
 extern const struct stage_type limits_stage;
 
+/* make.c: NULL, or what is wrong with the rule. */
+struct setup;
+const char *limit_make(struct limit *limit, const struct limit_rule *rule,
+                       const struct key_plan *plan, struct setup *setup);
 /* What `begun` is to be. */
 struct siphash_state limit_hash(const struct rate_limits *conf, const struct limit *limit);
 
@@ -153,6 +160,19 @@ void limit_write_state(struct text *text, const struct limit *limit, uint64_t re
 uint64_t limit_amount(const struct limit *limit);
 /* Three, of FIELDS_LEGACY or FIELDS_GITHUB: the limit, what remains, when it is reset. */
 const struct span *limit_field_names(enum limit_fields fields);
+
+/*
+ * shared.c: what the store is asked, in its units; and of what it says is taken (`ahead` of an
+ * answer), what was used, what is left, what is owed. A request takes one slot, whatever it
+ * costs.
+ */
+struct exact_item;
+uint64_t shared_step(const struct limit_item *item);
+uint64_t shared_used(const struct limit *limit, uint64_t ahead);
+uint64_t shared_left(const struct limit *limit, uint64_t used);
+uint64_t shared_owed(const struct limit *limit, uint64_t used);
+void limit_ask_shared(const struct rate_limits *conf, const struct txn *txn,
+                      const struct limit_item *item, struct exact_item *into);
 
 /* plans.c: whose limits hold for who was authenticated; NULL: no plan's. */
 const struct limit_plan *limit_plan_of(const struct rate_limits *conf, const struct txn *txn);

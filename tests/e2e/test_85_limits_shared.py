@@ -131,13 +131,13 @@ def test_exactly_the_limit(mode):
         config = shared(redis, limits, workers=2, timeout="2s")
         with Sallyport(config, ENV) as a, Sallyport(config, ENV) as b:
             connected(redis, 4)
-            passed, asked, odd, took = drive([a, b], 3)
+            passed, asked, odd, took = drive([a, b], 2)
             assert not odd
             ideal = (200 + 200 * took) / 2
             print(f"{mode}: {passed} passed of {asked}, {100 * passed / ideal:.2f} % of the limit, {calls(redis)} calls")
             assert asked > 1.2 * ideal, "too few requests to say anything"
             assert passed <= ideal + 1
-            assert passed >= 0.97 * (200 + 200 * 3) / 2
+            assert passed >= 0.97 * (200 + 200 * 2) / 2
 
 
 def calls(redis):
@@ -291,7 +291,8 @@ def test_user_and_password():
 
 @pytest.mark.parametrize("answer", [b"+PONG\r\n", b"*1\r\n:5\r\n", b"*3\r\n:1\r\n:9\r\n:-1\r\n", b"$-1\r\n",
                                     b"*100000\r\n", b"garbage\r\n", b"-OOM command not allowed\r\n",
-                                    b"-READONLY You can't write\r\n", b"-BUSY Redis is busy\r\n"])
+                                    b"-READONLY You can't write\r\n", b"-BUSY Redis is busy\r\n",
+                                    b"-LOADING Redis is loading\r\n", b"-NOSCRIPT again\r\n"])
 def test_hostile_store(answer):
     """A server that greets well and then answers with anything: requests are decided without it."""
     import socket
