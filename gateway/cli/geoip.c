@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "gateway/base/file.h"
+#include "gateway/base/json.h"
 #include "gateway/cli/cli.h"
 #include "geoip/build.h"
 #include "geoip/countries.h"
@@ -116,7 +117,34 @@ static int put_file(const char *path, const struct geo_build *build,
     return trouble(path, why);
 }
 
-static int build_file(const char *to, const struct arguments *arguments, struct arena *arena)
+static void tell(const char *to, const struct geo_table *table, const struct geo_build *build)
+{
+    (void)printf("%s: %zu ranges of %zu countries, %zu of none; %u nodes of 2 x %u bits, "
+                 "%zu bytes\n",
+                 to, table->count, build->countries, table->unknown, build->nodes,
+                 build->record_size, build->bytes.len);
+}
+
+static void tell_json(const char *to, const struct geo_table *table,
+                      const struct geo_build *build, struct arena *arena)
+{
+    struct text out = text_growing(arena, 512);
+    struct json j = json_writer(&out);
+    json_begin_object(&j, NULL);
+    json_text(&j, "file", span_text(to));
+    json_uint(&j, "ranges", table->count);
+    json_uint(&j, "countries", build->countries);
+    json_uint(&j, "unknown", table->unknown);
+    json_uint(&j, "nodes", build->nodes);
+    json_uint(&j, "record_bits", build->record_size);
+    json_uint(&j, "bytes", build->bytes.len);
+    json_end_object(&j);
+    text_char(&out, '\n');
+    (void)print_all(STDOUT_FILENO, text_span(&out));
+}
+
+static int build_file(const char *to, const struct arguments *arguments, bool json,
+                      struct arena *arena)
 {
     struct geo_table table = { .count = 0 };
     struct geo_build build = { .epoch = (uint64_t)time(NULL) };
@@ -137,11 +165,10 @@ static int build_file(const char *to, const struct arguments *arguments, struct 
     if (err != OK)
         return trouble(to, err == ERR_LIMIT ? "it would be too large" : "out of memory");
     int code = put_file(to, &build, &table);
-    if (code == EXIT_GOOD)
-        (void)printf("%s: %zu ranges of %zu countries, %zu of none; %u nodes of 2 x %u bits, "
-                     "%zu bytes\n",
-                     to, table.count, build.countries, table.unknown, build.nodes,
-                     build.record_size, build.bytes.len);
+    if (code == EXIT_GOOD && json)
+        tell_json(to, &table, &build, arena);
+    else if (code == EXIT_GOOD)
+        tell(to, &table, &build);
     return code;
 }
 
@@ -152,8 +179,11 @@ int verb_geoip(const struct arguments *arguments)
         to == NULL)
         return usage_error("geoip build --to FILE [TABLE...]");
     struct arena arena;
+    bool json;
+    if (!output_is_json(arguments, &json))
+        return EXIT_BAD;
     arena_init(&arena, NULL, 0, NULL, BUILD_BYTES_MAX);
-    int code = build_file(to, arguments, &arena);
+    int code = build_file(to, arguments, json, &arena);
     arena_reset(&arena);
     return code;
 }

@@ -1,6 +1,7 @@
 /*
  * `sallyport help` and `sallyport help VERB`, from the table of verbs.
  */
+#include <jansson.h>
 #include <stdio.h>
 
 #include "gateway/cli/cli.h"
@@ -39,15 +40,46 @@ int help_verb(const struct verb *verb)
     return EXIT_GOOD;
 }
 
+/* ---- for programs ---- */
+
+static json_t *verb_json(const struct verb *verb)
+{
+    json_t *options = json_array();
+    for (const struct flag *flag = verb->flags; flag->id != FLAG_NONE; flag++) {
+        char letter[] = { flag->letter, '\0' };
+        (void)json_array_append_new(options, json_pack("{s:s, s:s, s:s?, s:s}", "name",
+                                                       flag->name, "letter", letter, "value",
+                                                       flag->value, "help", flag->help));
+    }
+    return json_pack("{s:s, s:s?, s:s, s:o}", "name", verb->name, "operands", verb->operands,
+                     "summary", verb->summary, "options", options);
+}
+
+static int help_json(const struct verb *only)
+{
+    json_t *all = only != NULL ? verb_json(only) : json_array();
+    for (const struct verb *verb = verbs; only == NULL && verb->name != NULL; verb++)
+        (void)json_array_append_new(all, verb_json(verb));
+    (void)json_dumpf(all, stdout, JSON_COMPACT);
+    (void)putchar('\n');
+    json_decref(all);
+    return EXIT_GOOD;
+}
+
 int verb_help(const struct arguments *arguments)
 {
+    bool json;
+    if (!output_is_json(arguments, &json))
+        return EXIT_BAD;
     if (arguments->operand_count > 0) {
         const struct verb *verb = verb_find(arguments->operands[0]);
         if (verb == NULL)
             return usage_error("no verb \"%s\"; `sallyport help` lists them",
                                arguments->operands[0]);
-        return help_verb(verb);
+        return json ? help_json(verb) : help_verb(verb);
     }
+    if (json)
+        return help_json(NULL);
     (void)printf("Sallyport: a web application firewall and rate-limiting reverse proxy.\n\n"
                  "  sallyport run --protect http://127.0.0.1:3000\n"
                  "  sallyport run -c sallyport.yaml\n\n");

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gateway/base/json.h"
 #include "gateway/cli/cli.h"
 
 #define IMPORT_BYTES_MAX ((size_t)1 << 30)
@@ -204,7 +205,33 @@ static bool load_program(struct import *import, const struct arguments *argument
     return err == OK || err == ERR_CONFIG;
 }
 
-static int print_both(struct import *import)
+static bool print_document(struct import *import, struct span configuration)
+{
+    struct text out = text_growing(&import->arena, OUTPUT_BYTES);
+    struct json j = json_writer(&out);
+    struct span losses = text_span(&import->losses), line;
+    json_begin_object(&j, NULL);
+    json_text(&j, "configuration", configuration);
+    json_begin_array(&j, "lost");
+    while (losses.len > 0 && span_cut(&losses, '\n', &line))
+        if (line.len > 0)
+            json_text(&j, NULL, line);
+    json_end_array(&j);
+    json_end_object(&j);
+    text_char(&out, '\n');
+    return !out.overflow && print_all(STDOUT_FILENO, text_span(&out));
+}
+
+static bool print_texts(struct import *import, struct span configuration)
+{
+    if (import->loss_count > 0)
+        text_format(&import->losses, "%llu not carried over as they are\n",
+                    (unsigned long long)import->loss_count);
+    return !import->losses.overflow && print_all(STDERR_FILENO, text_span(&import->losses)) &&
+           print_all(STDOUT_FILENO, configuration);
+}
+
+static int print_both(struct import *import, bool json)
 {
     struct text out = text_growing(&import->arena, OUTPUT_BYTES);
     bool unsupported = add_complaints(import);
@@ -213,19 +240,19 @@ static int print_both(struct import *import)
         text_lit(&import->losses, "-: SecRuleEngine: said nowhere: the mode is detect\n");
     }
     put_configuration(&out, import, unsupported);
-    if (import->loss_count > 0)
-        text_format(&import->losses, "%llu not carried over as they are\n",
-                    (unsigned long long)import->loss_count);
     if (out.overflow || import->losses.overflow || import->exclude.overflow)
         return EXIT_TROUBLE;
-    if (!print_all(STDERR_FILENO, text_span(&import->losses)) ||
-        !print_all(STDOUT_FILENO, text_span(&out)))
+    if (!(json ? print_document(import, text_span(&out))
+               : print_texts(import, text_span(&out))))
         return EXIT_TROUBLE;
     return import->loss_count > 0 ? EXIT_LOSSES : EXIT_GOOD;
 }
 
 int verb_import(const struct arguments *arguments)
 {
+    bool json;
+    if (!output_is_json(arguments, &json))
+        return EXIT_BAD;
     if (arguments->operand_count < 2 || strcmp(arguments->operands[0], "modsecurity") != 0)
         return usage_error("`import` takes modsecurity and its files, in their order");
     struct import *import = calloc(1, sizeof(*import));
@@ -243,7 +270,7 @@ int verb_import(const struct arguments *arguments)
         code = EXIT_BAD;
     } else if (load_program(import, arguments)) {
         import_map(import);
-        code = print_both(import);
+        code = print_both(import, json);
     }
     if (import->program != NULL)
         seclang_free(import->program);

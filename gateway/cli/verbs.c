@@ -180,12 +180,13 @@ const struct verb verbs[] = {
       .operands = "build [TABLE...]",
       .summary = "Make a country database from tables of ranges; without any, from those of "
                  "Debian's tor-geoipdb.",
-      .flags = { { FLAG_TO, 0, "to", "FILE", "the database (MMDB)" } },
+      .flags = { { FLAG_TO, 0, "to", "FILE", "the database (MMDB)" }, OUTPUT },
       .run = verb_geoip },
     { .name = "import",
       .operands = "modsecurity FILE...",
       .summary = "A ModSecurity set-up as a configuration; what is lost, on standard error. 3: "
                  "something is.",
+      .flags = { OUTPUT },
       .run = verb_import },
     { .name = "config",
       .operands = "print|schema|explain KEY-OR-CODE|manual|processes",
@@ -275,6 +276,7 @@ const struct verb verbs[] = {
     { .name = "help",
       .operands = "[VERB]",
       .summary = "This list, or the options of one verb.",
+      .flags = { OUTPUT },
       .run = verb_help },
     { .name = NULL },
 };

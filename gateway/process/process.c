@@ -6,6 +6,7 @@
 #include <seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "gateway/base/log.h"
@@ -135,6 +136,13 @@ void process_open(enum role role)
     for (size_t i = 0; i < ARRAY_LEN(group_signals); i++)
         (void)signal(group_signals[i], SIG_IGN);
     (void)signal(SIGCHLD, SIG_DFL);
+#ifndef SALLYPORT_FAULTS
+    if (role == ROLE_GENERATION) { /* keys and secrets of the configuration are in memory */
+        const struct rlimit none = { 0, 0 };
+        (void)setrlimit(RLIMIT_CORE, &none);
+        (void)prctl(PR_SET_DUMPABLE, 0);
+    }
+#endif
 }
 
 bool process_follow(int32_t parent, int signal)

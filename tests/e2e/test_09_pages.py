@@ -1,4 +1,5 @@
 """Completion and manual pages come out of the one table of verbs."""
+import json
 import os
 import re
 import shutil
@@ -77,3 +78,12 @@ def test_installed(tmp_path):
 def test_misuse_is_said():
     for arguments in (["completion"], ["completion", "csh"], ["manpage", "nothing"]):
         assert command(*arguments).returncode == 2
+
+
+def test_every_verb_speaks_json():
+    """All that answer with something but a document of another form, or with what they serve."""
+    table = json.loads(said("help", "-o", "json"))
+    assert [verb["name"] for verb in table] == VERBS
+    assert {verb["name"] for verb in table if "output" not in [option["name"] for option in verb["options"]]} == \
+        {"run", "completion", "manpage"}
+    assert json.loads(said("help", "ban", "-o", "json")) == next(verb for verb in table if verb["name"] == "ban")
