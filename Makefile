@@ -371,6 +371,14 @@ bench-lists: ## reading, building and looking up an address list of 1.2 million 
 	@$(MAKE) --no-print-directory $(BUILD)/release/bench-lists VARIANT=release
 	@$(BUILD)/release/bench-lists
 
+bench-lists-reload: ## a list of 1.2 million prefixes is changed while requests go on
+	@$(MAKE) --no-print-directory all VARIANT=release
+	@SALLYPORT=$(BUILD)/release/sallyport $(PYTHON) tests/bench/lists_reload.py
+
+bench-bots: ## CPU time that `bots` takes of a request: off, with scores, with challenges
+	@$(MAKE) --no-print-directory all VARIANT=release
+	@SALLYPORT=$(BUILD)/release/sallyport $(PYTHON) tests/bench/bots.py
+
 geo-data: ## the MMDB files of DATA=folder (test-data and bad-data, outside of the tree) through the check
 	@MMDB_DATA="$(DATA)" $(MAKE) --no-print-directory unit T=tests/unit/geoip/geofile_test
 
@@ -424,6 +432,6 @@ FORCE:
 conformance_targets := conformance conformance-reference conformance-modsecurity \
 	conformance-compare differ differ-check
 .PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
-	replay-binaries fuzz fuzz-binaries e2e test-idp language-tests bench bench-audit bench-geo bench-lists bench-limits bench-limits-faults bench-auth \
+	replay-binaries fuzz fuzz-binaries e2e test-idp language-tests bench bench-audit bench-geo bench-lists bench-lists-reload bench-bots bench-limits bench-limits-faults bench-auth \
 	bench-bulk bench-abuse bench-flood bench-search soak-audit e2e-explain geo-data incident rules-micro cover layers words format-check format \
 	docs-check lint lint-tidy help FORCE

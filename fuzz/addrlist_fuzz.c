@@ -65,9 +65,9 @@ static void try_forged(const uint8_t *data, size_t size)
     struct addrlist_head head = { .magic = ADDRLIST_MAGIC };
     head.v4.count = (uint32_t)(data[0] | data[1] << 8) % FORGED_MAX;
     head.v6.count = (uint32_t)(data[2] | data[3] << 8) % FORGED_MAX;
-    if (data[0] % 8 == 0) /* with an index */
+    if (data[0] % 64 == 0) /* with an index */
         head.v4.count += ADDRLIST_INDEXED_FROM;
-    if (data[2] % 8 == 0)
+    if (data[2] % 64 == 0)
         head.v6.count += ADDRLIST_INDEXED_FROM;
     head.v4.far = head.v4.count > 0 ? data[4] % head.v4.count : 0;
     head.v6.far = head.v6.count > 0 ? data[5] % head.v6.count : 0;
