@@ -151,6 +151,8 @@ static void tell_failed_handshake(const struct session *s, const char *late)
     if (fault.detail == NULL)
         fault.detail = late != NULL ? late : "connection ended";
     s->host->fault(s->channel.worker, &fault);
+    if (flooded && !cidrs_contain(s->host->trusted, &s->peer))
+        client_offended(s->channel.worker, &s->peer);
 }
 
 /* ---- events ---- */
@@ -207,6 +209,12 @@ static void read_proxy_head(struct session *s)
     if (len == PROXY_MORE) {
         if (!stash_keep(&s->stash, s->channel.slabs, span_of(seen, had + take)))
             session_end(s, STREAM_GONE);
+        return;
+    }
+    /* At the door it was the proxy's connection. */
+    if (!cidrs_contain(s->host->trusted, &s->peer) &&
+        client_barred(s->channel.worker, &s->peer)) {
+        end_refused(s, "floods", NULL);
         return;
     }
     if (!count_peer(s->host, &s->peer, &s->counted)) {

@@ -148,7 +148,8 @@ int h2_flooded(struct h2_session *s, enum flood flood)
 static void cut_off(struct h2_session *s)
 {
     s->host->floods[s->flood]++;
-    client_offended(s->channel.worker, s->share);
+    if (s->share != NULL)
+        client_offended(s->channel.worker, &s->peer);
     h2_session_confess(s, flood_error(s->flood));
     say_goaway(s, NGHTTP2_ENHANCE_YOUR_CALM);
     close_down(s);
@@ -415,6 +416,8 @@ static void lose(struct h2_session *s)
                                           .detail = tls_failure(tls),
                                           .sni = tls_info(tls)->sni };
         s->host->fault(s->channel.worker, &fault);
+        if (s->share != NULL)
+            client_offended(s->channel.worker, &s->peer);
     }
     session_end(s, STREAM_GONE);
 }

@@ -328,11 +328,8 @@ static ssize_t receive_tls(struct channel *ch, char *buffer, size_t size, size_t
     ch->bulky = (size_t)n >= READ_RECORDS_CONTENDED && (size_t)n >= records * BULKY_RECORD;
     if (plain == 0)
         ch->eof = true;
-    if (plain == TLS_FAILED) {
-        if (tls_flooded(ch->tls))
-            client_offended(ch->worker, client_of_slabs(ch->worker, ch->slabs));
+    if (plain == TLS_FAILED)
         give_up(ch);
-    }
     if (got > 0)
         return (ssize_t)got;
     if (ch->eof)

@@ -1,14 +1,25 @@
 /* Shares of clients: see share.h. Rows are made ready when they are met first. */
 #include "gateway/net/share.h"
 
-struct client_share *client_share_of(struct worker *worker, const struct addr *client)
+/* Of the client's subscriber; false: it is no network address. */
+static bool hash_of(const struct worker *worker, const struct addr *client, uint64_t *hash)
 {
     struct addr subscriber;
 
     if (!addr_subscriber(client, &subscriber))
+        return false;
+    *hash = siphash(&worker->held_key, subscriber.bytes, sizeof subscriber.bytes) ^
+            subscriber.family;
+    return true;
+}
+
+struct client_share *client_share_of(struct worker *worker, const struct addr *client)
+{
+    uint64_t hash;
+
+    if (!hash_of(worker, client, &hash))
         return NULL;
-    uint64_t hash = siphash(&worker->held_key, subscriber.bytes, sizeof subscriber.bytes);
-    struct client_share *share = &worker->shares[(hash ^ subscriber.family) % CLIENT_SHARES];
+    struct client_share *share = &worker->shares[hash % CLIENT_SHARES];
     if (share->slabs.from == NULL)
         slab_share_init(&share->slabs, &worker->slabs, worker->share_slabs);
     return share;
@@ -58,12 +69,17 @@ void client_turn_leave(struct client_share *share, uint64_t began_ns)
 
 enum { FREE_MS = OFFENCES_FREE * OFFENCE_MS };
 
-void client_offended(struct worker *worker, struct client_share *share)
+void client_offended(struct worker *worker, const struct addr *client)
 {
-    uint64_t now = clock_ms(&worker->loop.clock);
+    uint64_t now = clock_ms(&worker->loop.clock), hash;
 
-    if (share == NULL)
+    if (!hash_of(worker, client, &hash))
         return;
+    struct client_share *share = &worker->shares[hash % CLIENT_SHARES];
+    if (share->offender != hash) {
+        share->offender = hash;
+        share->calm_ms = 0;
+    }
     uint64_t calm = (share->calm_ms > now ? share->calm_ms : now) + OFFENCE_MS;
     /* However many were open at once, the end is near. */
     share->calm_ms = calm - now < 2 * FREE_MS ? calm : now + 2 * FREE_MS;
@@ -73,10 +89,10 @@ void client_offended(struct worker *worker, struct client_share *share)
 
 bool client_barred(struct worker *worker, const struct addr *client)
 {
-    uint64_t now = clock_ms(&worker->loop.clock);
+    uint64_t now = clock_ms(&worker->loop.clock), hash;
 
-    if (now >= worker->barred_ms)
+    if (now >= worker->barred_ms || !hash_of(worker, client, &hash))
         return false;
-    const struct client_share *share = client_share_of(worker, client);
-    return share != NULL && share->calm_ms > now + FREE_MS;
+    const struct client_share *share = &worker->shares[hash % CLIENT_SHARES];
+    return share->offender == hash && share->calm_ms > now + FREE_MS;
 }

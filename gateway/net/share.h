@@ -41,10 +41,11 @@ void client_turn_leave(struct client_share *share, uint64_t began_ns);
 /*
  * A connection that had to be cut off for a flood cost more than one that is not let in: whose
  * connections did so OFFENCES_FREE times, and more often than once in OFFENCE_MS, opens no new
- * ones for a while. Those that are open go on.
+ * ones for a while. Those that are open go on. Of clients that meet in a row the last offender
+ * is remembered: nobody is barred for another one.
  */
 enum { OFFENCES_FREE = 32, OFFENCE_MS = 1000 };
-void client_offended(struct worker *worker, struct client_share *share); /* NULL: nobody did */
+void client_offended(struct worker *worker, const struct addr *client);
 bool client_barred(struct worker *worker, const struct addr *client);
 
 /* Whose pool that is; NULL: nobody's in particular. */

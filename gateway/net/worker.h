@@ -29,7 +29,8 @@ struct client_share {
     size_t streams;       /* of HTTP/2 */
     uint64_t turn;        /* of the loop in which ... */
     uint64_t turn_ns;     /* ... so much time went to it */
-    uint64_t calm_ms;     /* when its offences will be forgotten */
+    uint64_t offender;    /* hash of the client whose offences ... */
+    uint64_t calm_ms;     /* ... will be forgotten then */
 };
 
 /* What was not let in, in this second: its records have a rate. */
