@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "gateway/cli/clean.h"
 #include "gateway/cli/loaded.h"
 
 enum { ANSWER_BYTES_MAX = 8 * 1024 * 1024, TRIES = 5, PAUSE_US = 200 * 1000 };
@@ -123,6 +124,7 @@ int control_tell(json_t *answer, bool json, void (*print)(const json_t *answer))
         (void)json_dumpf(answer, stdout, JSON_COMPACT);
         (void)putchar('\n');
     } else if (good) {
+        clean_json(answer);
         print(answer);
     } else {
         (void)usage_error("%s", is_again(error) ? "the master does not answer"

@@ -6,12 +6,16 @@
 #include <stdio.h>
 
 #include "conf/source.h"
+#include "gateway/base/json.h"
+#include "gateway/cli/clean.h"
 #include "gateway/cli/explain.h"
+#include "gateway/cli/tune.h"
 
 static const struct {
     const char *reason, *advice;
 } advice_rows[] = {
-    { "rule", "exclude the rule for this path, or set `mode: detect` on this route's waf" },
+    { "rule", "if it is a false positive, exclude the rule here, as below (`tune` proves that "
+              "it opens nothing else), or set `mode: detect` on this route's waf" },
     { "rate-limit", "raise the limit that is named above, or exempt the client with `unless`" },
     { "address-denied", "take the address off the list, or put it on `allow`" },
     { "address-not-allowed", "add the address to `allow`" },
@@ -73,6 +77,20 @@ static void print_place(const struct route *route, const char *stage)
 
 /* ---- parts ---- */
 
+/* The value that the rule saw is what these made of the client's. */
+static void print_steps(const json_t *match)
+{
+    const json_t *steps = json_object_get(match, "transformations"), *name;
+    size_t i;
+    json_array_foreach(steps, i, name)
+    {
+        (void)printf("%s%s", i == 0 ? "          normalised by " : ", ",
+                     json_string_value(name));
+    }
+    if (i > 0)
+        (void)putchar('\n');
+}
+
 static void print_matches(const json_t *ours)
 {
     const json_t *match;
@@ -94,6 +112,7 @@ static void print_matches(const json_t *ours)
         for (size_t k = 0; k < shown; k++)
             (void)putchar('^');
         (void)putchar('\n');
+        print_steps(match);
     }
 }
 
@@ -133,6 +152,33 @@ static void print_stages(const json_t *ours, const struct route *route)
             print_bots(ours);
         else if (objected)
             print_matches(ours);
+    }
+}
+
+/* Rules with numbers that matched a field which `waf.exclude` names, each field once. */
+static void print_exclusions(const json_t *record, struct arena *arena)
+{
+    const json_t *matches = json_object_get(json_object_get(record, "sallyport"), "matches");
+    const char *path = text_at(json_object_get(record, "url"), "path");
+    const json_t *match;
+    bool any = false;
+    size_t i;
+    json_array_foreach(matches, i, match)
+    {
+        uint64_t rule;
+        struct span field = tune_field(span_text(text_at(match, "field")), arena);
+        if (field.len == 0 || !span_uint(span_text(text_at(match, "rule")), &rule))
+            continue;
+        struct text line = text_growing(arena, 512);
+        text_format(&line, "        - {rules: [%llu], fields: [\"", (unsigned long long)rule);
+        json_escape(&line, field);
+        text_lit(&line, "\"], paths: [\"");
+        json_escape(&line, span_text(path));
+        text_lit(&line, "\"], reason: ..., expires: ...}");
+        if (!any)
+            (void)printf("    waf:\n      exclude:\n");
+        any = true;
+        (void)printf("%.*s\n", (int)line.len, line.p);
     }
 }
 
@@ -187,6 +233,12 @@ static void print_human(const json_t *record, const struct config *config)
         (void)printf(" (%s)", text_at(ours, "detail"));
     (void)putchar('\n');
     print_advice(reason);
+    if (strcmp(reason, "rule") == 0) {
+        struct arena arena;
+        arena_init(&arena, NULL, 0, NULL, (size_t)1 << 20);
+        print_exclusions(record, &arena);
+        arena_reset(&arena);
+    }
 }
 
 int explain_show(const struct config *config, struct span line, bool json)
@@ -198,6 +250,7 @@ int explain_show(const struct config *config, struct span line, bool json)
         (void)fwrite(line.p, 1, line.len, stdout);
         (void)putchar('\n');
     } else {
+        clean_json(record);
         print_human(record, config);
     }
     int code = is_refused(record) ? EXIT_REFUSED : EXIT_GOOD;

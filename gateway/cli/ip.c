@@ -12,6 +12,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/cli/audit.h"
+#include "gateway/cli/clean.h"
 #include "gateway/cli/control.h"
 #include "gateway/cli/loaded.h"
 #include "gateway/store/snapshot.h"
@@ -339,8 +340,9 @@ static void print_records(const json_t *said)
     }
 }
 
-static void print_known(const json_t *said)
+static void print_known(json_t *said)
 {
+    clean_json(said);
     (void)printf("%-10s %s%s%s\n", "address", text_of(said, "ip"),
                  json_is_true(json_object_get(said, "private")) ? ", private" : "",
                  json_is_true(json_object_get(said, "trusted_proxy")) ? ", a trusted proxy"

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/cli/clean.h"
 #include "gateway/cli/explain.h"
 #include "gateway/cli/rules.h"
 
@@ -69,6 +70,7 @@ static int show(struct span line, bool json)
         (void)putchar('\n');
         json_decref(empty);
     } else {
+        clean_json(record);
         json_array_foreach(matches, i, match) print_match(match);
         (void)printf("%zu matches; score %lld in, %lld out\n", json_array_size(matches),
                      (long long)json_integer_value(

@@ -68,6 +68,21 @@ def test_tells_why(gateway):
     assert "PASS" in explain(gateway, "http://shop.test/", code=0).stdout
 
 
+def test_nothing_of_a_client_reaches_the_terminal(gateway):
+    text = explain(gateway, "http://shop.test/?%1b[31m%c2%9b%e2%80%ae=evil", code=3).stdout
+    assert "no-evil" in text and not set("\x1b\x9b\u202e") & set(text)
+
+
+def test_says_what_was_normalised_and_what_excludes_it(origin, tmp_path):
+    (tmp_path / "r.conf").write_text(
+        'SecRule ARGS "@contains wicked" "id:1001,phase:2,deny,log,msg:\'w\',t:urlDecodeUni,t:lowercase"\n')
+    (tmp_path / "c.yaml").write_text(json.dumps(plain(origin, waf={
+        "mode": "block", "ruleset": "none", "seclang": {"after": ["r.conf"]}})))
+    text = command("explain", "-c", str(tmp_path / "c.yaml"), "http://shop.test/a/%63?q=so-%2557ICKED").stdout
+    assert "REFUSED" in text and "normalised by urlDecodeUni, lowercase" in text, text
+    assert '- {rules: [1001], fields: ["args:q"], paths: ["/a/c"]' in text and "shop.test/a/c" in text
+
+
 def test_takes_what_people_have(gateway):
     curl = "curl 'http://shop.test/form' -X POST -H 'Accept: */*' --data-raw 'a=evil' --compressed"
     assert explain(gateway, curl, code=3).stdout.count("no-evil") == 1
