@@ -432,13 +432,18 @@ static struct verdict on_answer(struct call *c)
 static struct verdict ask_store(struct call *c, struct limits_state *state,
                                 const struct counting *by)
 {
-    struct exact_item items[ASK_ITEMS_MAX];
+    /* Not on the stack: what stands there is zeroed first, and there may be many. */
+    struct exact_item *items = arena_alloc(c->txn->arena, state->exact * sizeof(*items));
     unsigned count = 0, extra = LEASE_TOKENS_MAX;
+    if (items == NULL) {
+        uncover(by, state);
+        return fail(REASON_MEMORY);
+    }
     for (unsigned i = 0; i < state->count; i++) {
         const struct limit_item *item = &state->items[i];
         if (!item->limit->exact || item->covered)
             continue;
-        INVARIANT(count < ASK_ITEMS_MAX);
+        INVARIANT(count < state->exact);
         limit_ask_shared(by->conf, by->c->txn, item, &items[count++]);
         const struct lease *lease = lease_for(by, item);
         unsigned wants = lease != NULL ? lease_wants(lease) : 0;
