@@ -138,8 +138,8 @@ void process_open(enum role role)
     (void)signal(SIGCHLD, SIG_DFL);
 #ifndef SALLYPORT_FAULTS
     if (role == ROLE_GENERATION) { /* keys and secrets of the configuration are in memory */
-        const struct rlimit none = { 0, 0 };
-        (void)setrlimit(RLIMIT_CORE, &none);
+        const struct rlimit nothing = { 0, 0 };
+        (void)setrlimit(RLIMIT_CORE, &nothing);
         (void)prctl(PR_SET_DUMPABLE, 0);
     }
 #endif
