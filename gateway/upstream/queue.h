@@ -12,7 +12,7 @@
 
 #include "gateway/base/base.h"
 
-enum { QUEUE_CLIENTS = 256 };
+enum { QUEUE_CLIENTS = 1024 };
 
 struct waiter {
     struct waiter *prev, *next;
