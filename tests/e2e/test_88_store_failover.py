@@ -233,6 +233,31 @@ def test_cluster_moves_slots(cluster):
                    what="a record of the refusal")
 
 
+def test_quotas_are_found_in_a_cluster(cluster):
+    """By the command line, too: where a list counts by one thing, its keys are anywhere; where by two, all are in one place."""
+    alone = [{"quota": 3, "per": "header:K", "name": "alone"}]
+    mixed = [{"quota": 3, "per": "header:K", "name": "mixed"}, {"rate": "90/s", "per": "site", "name": "rate"}]
+    config = shared({"cluster": cluster.urls()}, alone)
+    config["sites"][0]["routes"].insert(0, {"path": "/mixed", "respond": {"status": 200}, "limits": mixed})
+    with Sallyport(config, ENV) as gateway:
+        greeted = ("cmd=ping", "cmd=evalsha", "cmd=script|load")
+        eventually(lambda: all(any(word in node.ask("CLIENT", "LIST") for word in greeted) for node in cluster.nodes[:3]),
+                   what="all nodes greeted")
+
+        def quota(word, name, key):
+            done = command("quota", word, name, key, "-c", gateway.config_path, "-o", "json", env=ENV)
+            assert done.returncode == 0, done.stderr
+            return json.loads(done.stdout)
+
+        for name, path in (("alone", "/"), ("mixed", "/mixed")):
+            for key in ("a", "b", "c"):
+                assert [gateway.ask(path=path, fields=[("K", key)]).status for _ in range(2)] == [200, 200]
+                shown = quota("show", name, key)
+                assert (shown["used"], shown["store"]) == (2, True)
+            quota("reset", name, "c")
+            assert [quota("show", name, key)["used"] for key in ("b", "c")] == [2, 0]
+
+
 def test_bans_are_shared_through_a_cluster(cluster):
     """The stream is on one node of it, and is found there, also after it has moved."""
     config = plain(None, {"workers": 1, "trusted_proxies": ["127.0.0.1"]}, bans={"honeypots": ["/.env"], "for": "1h"},
