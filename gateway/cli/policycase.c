@@ -10,6 +10,7 @@
 #include "auth/provider.h"
 #include "gateway/chain/chain.h"
 #include "gateway/cli/cli.h"
+#include "gateway/cli/stand.h"
 
 int policycase_open(struct policy_case *test, const char *path, bool quiet)
 {
@@ -31,6 +32,8 @@ int policycase_open(struct policy_case *test, const char *path, bool quiet)
     key_files_initial(&test->snapshots, config);
     providers_initial(&test->snapshots, config);
     user_files_initial(&test->snapshots, config);
+    if (stand_geo(test->worker, &test->snapshots, config, &test->loaded.arena) != OK)
+        return EXIT_TROUBLE;
     test->worker->snapshots = &test->snapshots;
     test->worker->config = config;
     test->txn = (struct txn){ .worker = test->worker,

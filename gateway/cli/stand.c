@@ -17,6 +17,7 @@
 #include "gateway/flow.h"
 #include "gateway/store/store.h"
 #include "gateway/upstream/upstream.h"
+#include "geoip/database.h"
 
 enum { WIRE_BYTES = CORK_BYTES + 16 * 1024 };
 
@@ -96,6 +97,20 @@ static void fill_host(struct stand *stand)
     };
 }
 
+enum err stand_geo(struct worker *worker, struct snapshots *snapshots,
+                   const struct config *config, struct arena *arena)
+{
+    uint32_t first = (uint32_t)config->list_count;
+    for (uint32_t i = 0; i < config->geo_count; i++) {
+        snapshot_initial(snapshots, first + i, config->geo[i].bytes);
+        snapshots->items[first + i].kind = SNAPSHOT_GEO_DATABASE;
+    }
+    if (config->geo_count == 0)
+        return OK;
+    worker->geo = geo_reader_new(snapshots, first, config->geo_count, arena);
+    return worker->geo != NULL ? OK : ERR_MEMORY;
+}
+
 enum err stand_open(struct stand *stand, struct loaded *loaded)
 {
     struct worker *worker = &stand->worker;
@@ -114,6 +129,7 @@ enum err stand_open(struct stand *stand, struct loaded *loaded)
     key_files_initial(&stand->snapshots, config);
     providers_initial(&stand->snapshots, config);
     user_files_initial(&stand->snapshots, config);
+    TRY(stand_geo(worker, &stand->snapshots, config, &loaded->arena));
     worker->snapshots = &stand->snapshots;
     fill_host(stand);
     TRY(store_attach(worker, config->store));

@@ -26,5 +26,8 @@ struct stand {
 
 /* The process ends with it. Records of all transactions go to `ring`. */
 MUST_USE enum err stand_open(struct stand *stand, struct loaded *loaded);
+/* A part of it: the databases of countries and networks, as they were loaded. */
+MUST_USE enum err stand_geo(struct worker *worker, struct snapshots *snapshots,
+                            const struct config *config, struct arena *arena);
 
 #endif

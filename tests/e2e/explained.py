@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 
 BATCH = 60  # requests of one command
+ASKING = {"forward_auth", "oidc", "login"}
 PSEUDONYM = re.compile("<redacted:[0-9a-f]*>")  # keyed anew by each process
 
 
@@ -29,6 +30,10 @@ def reason_to_skip(facts, record):
         return "rests on what came before"
     if "fingerprint" in facts.get("tls", {}):
         return "client certificate"
+    if "ja4" in ours.get("client", {}):
+        return "a handshake's fingerprint"
+    if any(s["stage"] in ASKING for s in ours.get("stages", [])) or {"verified", "cleared"} & set(ours.get("bots", {})):
+        return "other servers' words, or what came before"
     if ours.get("reason") in ("slow-body", "slow-head", "challenge", "bot-challenge", "bot-uncleared"):
         return "rests on time"
     return None
@@ -96,6 +101,8 @@ def check(gateway, key, log):
     folder = tempfile.mkdtemp(prefix="sallyport-explained-")
     try:
         done = run(gateway, "capture", "export", "-c", gateway.config_path, "--key", key, "--to", folder)
+        if done.returncode == 2:
+            return  # a file that the configuration names is another one by now
         assert done.returncode == 0, done.stderr
         for facts in captured(gateway, key):
             record = records.get(facts["id"])

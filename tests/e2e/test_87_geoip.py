@@ -165,6 +165,9 @@ def test_build_from_tables(origin, tmp_path):
     with Sallyport(configured(origin, deny={"countries": ["GB", "NO"]}),
                    files={**FILES, "country.mmdb": made.read_bytes()}) as gateway:
         assert [status(gateway, a) for a in (GB, DE, NOWHERE, "2a02:d301::1", "2a02:d308::1")] == [403, 200, 200, 403, 200]
+        for address, code in ((GB, 3), (DE, 0)):  # as the gateway decides
+            said = command("explain", "-c", gateway.config_path, "http://test/", "--from", address, cwd=gateway.folder)
+            assert said.returncode == code, said.stdout + said.stderr
 
 
 def test_build_takes_a_table_whole_or_not_at_all(tmp_path):
