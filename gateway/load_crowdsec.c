@@ -39,7 +39,7 @@ const struct option crowdsec_rows[] = {
                  .help = "A key of this gateway alone (`cscli bouncers add`): the LAPI counts "
                          "by it what we know already."),
     OPTION_NAMED("refresh", struct top_conf, crowdsec.refresh, OPT_DURATION, .fallback = "10s",
-                 .min = 1000, .max = HOUR_MS, .help = "From one question to the next."),
+                 .min = 200, .max = HOUR_MS, .help = "From one question to the next."),
     OPTION_NAMED("resync", struct top_conf, crowdsec.resync, OPT_DURATION, .fallback = "1h",
                  .min = 1000, .max = 24 * HOUR_MS,
                  .help = "How often everything is asked for anew. So it is after each failure, "
@@ -54,7 +54,8 @@ const struct option crowdsec_rows[] = {
     OPTION_NAMED("max_cover", struct top_conf, crowdsec.max_cover, OPT_INT, .fallback = "10",
                  .min = 1, .max = 100,
                  .help = "A decision over more percent of the public addresses is passed over; "
-                         "an answer whose bans together are over more is refused."),
+                         "an answer whose bans together are over more, or over so many "
+                         "of the countries, is refused."),
     OPTION_NAMED("max_bytes", struct top_conf, crowdsec.max_bytes, OPT_SIZE,
                  .fallback = "64MiB", .min = 1024, .max = DECISIONS_BYTES_MAX,
                  .help = "A longer answer is refused."),

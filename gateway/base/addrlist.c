@@ -139,12 +139,6 @@ static inline unsigned below4(const struct addrlist_line4 *line, uint16_t wanted
 #endif
 }
 
-/* The highest bit's place plus one; 0: none. */
-static inline size_t bits_up_to(unsigned bits)
-{
-    return bits == 0 ? 0 : 32 - (size_t)__builtin_clz(bits);
-}
-
 /*
  * One more than the number of the last of the prefixes [from, to), which begin under the same
  * top bits, that is at or below the wanted one; or `from`. Mostly they stand in one line or
@@ -161,14 +155,12 @@ static inline size_t end_below4(const struct addrlist_line4 *lines, size_t from,
         high = up ? high : low + half;
         low += up * half;
     }
-    size_t begun = low * ADDRLIST_LINE4, next = high * ADDRLIST_LINE4;
-    unsigned first = below4(&lines[low], wanted), second = below4(&lines[high], wanted);
-    if (to - begun < ADDRLIST_LINE4)
-        first &= (1u << (to - begun)) - 1;
-    if (to - next < ADDRLIST_LINE4)
-        second &= (1u << (to - next)) - 1;
-    second = high > low ? second : 0;
-    size_t end = second != 0 ? next + bits_up_to(second) : begun + bits_up_to(first);
+    size_t begun = low * ADDRLIST_LINE4, valid = to - begun;
+    valid = valid < (size_t)2 * ADDRLIST_LINE4 ? valid : (size_t)2 * ADDRLIST_LINE4;
+    uint64_t below = below4(&lines[low], wanted) | (uint64_t)below4(&lines[high], wanted)
+                                                       << ADDRLIST_LINE4;
+    below &= (UINT64_C(1) << valid) - 1; /* of one line, not twice */
+    size_t end = begun + (63 - (size_t)__builtin_clzll(below << 1 | 1));
     return end > from ? end : from; /* those before `from` begin under other bits */
 }
 

@@ -29,6 +29,11 @@ static inline uint64_t addrlist_country(const char code[2])
     return UINT64_C(1) << 32 | (uint64_t)(unsigned char)code[0] << 8 | (unsigned char)code[1];
 }
 
+static inline bool addrlist_is_country(uint64_t place)
+{
+    return place >> 32 == 1;
+}
+
 static inline uint64_t addrlist_network(uint32_t asn)
 {
     return UINT64_C(2) << 32 | asn;

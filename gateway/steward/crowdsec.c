@@ -13,7 +13,7 @@
 #include "gateway/store/snapshot.h"
 #include "geoip/listguard.h"
 
-enum { RETRY_MS = 1000, RETRY_MOST_MS = 60 * 1000 };
+enum { RETRY_MS = 1000, RETRY_MOST_MS = 60 * 1000, COUNTRIES = 249 };
 #define BUILD_MEMORY ((size_t)1 << 30)
 /* Without `scopes`, only addresses and prefixes are told. */
 #define STREAM "/v1/decisions/stream?scopes=ip,range,country,as&startup="
@@ -30,6 +30,17 @@ static uint32_t now_of(const struct crowdsec *crowdsec)
 
 /* ---- to the workers ---- */
 
+/* How many addresses a country has is not known here: so many of them are too many. */
+static bool too_many_countries(struct span block, unsigned max_cover)
+{
+    struct addrlist_hit hit;
+    size_t countries = 0;
+
+    for (size_t i = 0; addrlist_place_at(block, i, &hit); i++)
+        countries += addrlist_is_country(hit.place);
+    return countries * 100 > (size_t)COUNTRIES * max_cover;
+}
+
 /* Refused whole, as a list of another server would be: the lists that stand are better. */
 static const char *guard(const struct crowdsec *crowdsec, enum decision_kind kind,
                          struct span block)
@@ -43,7 +54,8 @@ static const char *guard(const struct crowdsec *crowdsec, enum decision_kind kin
         return "its decisions are too many";
     if (kind != DECISION_BAN)
         return NULL;
-    return listguard_refuses(&guard, block, 0, now_of(crowdsec), &detail) != NULL
+    return listguard_refuses(&guard, block, 0, now_of(crowdsec), &detail) != NULL ||
+                   too_many_countries(block, settings->max_cover)
                ? "its bans cover more than max_cover"
                : NULL;
 }

@@ -70,7 +70,7 @@ static void end_round(struct alerts *alerts, const char *trouble)
     alerts->busy = false;
     alerts->batch = 0;
     lapi_close(&alerts->call);
-    arena_reset(&alerts->arena); /* the password was in it */
+    arena_reset(&alerts->arena);
     alerts->retry_ms = trouble == NULL         ? 0
                        : alerts->retry_ms == 0 ? RETRY_MS
                                                : alerts->retry_ms * 2;

@@ -18,7 +18,7 @@ BAD, WORSE, OTHER = "192.0.2.9", "2001:db8::9", "198.51.100.1"
 def config(origin, lapi, **row):
     setup = plain(origin, server=dict(TRUSTED), deny={"lists": ["crowdsec"]},
                   bots={"mode": "challenge", "lists": ["crowdsec-challenge"], "weights": {"agent-none": 0, "listed": 100}})
-    setup["crowdsec"] = {"lapi": lapi.url, "key": KEY, "refresh": "1s", **row}
+    setup["crowdsec"] = {"lapi": lapi.url, "key": KEY, "refresh": "200ms", **row}
     return setup
 
 
@@ -90,6 +90,8 @@ BROKEN = [
     ((200, [], b'{"new":[' + b"0" * 70000), "too large"),
     ((403, [], b'{"message":"access forbidden"}'), "key"),
     ((200, [], json.dumps({"new": [decision(f"{n}.0.0.0/6", scope="Range") for n in (16, 32, 64, 128)]}).encode()), "max_cover"),
+    ((500, [], b"{}"), "200"),
+    ((200, [], json.dumps({"new": [decision(code, scope="Country") for code in ("AT", "BE", "CH", "DE", "ES")]}).encode()), "max_cover"),
 ]
 
 
