@@ -46,6 +46,17 @@ static bool stands_under(const struct ring_acks *acks, const uint8_t head[CHAIN_
     return memcmp(acks->head, head, CHAIN_BYTES) == 0;
 }
 
+/* The one that says nothing of the file as it is, or as it was when it was opened. */
+static struct ring_acks *spare_acks(const struct drain *drain)
+{
+    const struct journal *journal = drain->journal;
+    const uint8_t *head = journal->seal.state.chain.head;
+    bool second = stands_under(&drain->acks[0], head) ||
+                  (!stands_under(&drain->acks[1], head) &&
+                   stands_under(&drain->acks[0], journal->opened_head));
+    return &drain->acks[second];
+}
+
 /* Before the batch is written, under the head that the chain will have then. What the file has
  * by now stays valid until then, in the other of the two. */
 static void promise(struct drain *drain)
@@ -53,8 +64,7 @@ static void promise(struct drain *drain)
     struct journal *journal = drain->journal;
     if (drain->acks == NULL || sink_rest(&journal->sink).len == 0)
         return;
-    struct ring_acks *acks =
-        &drain->acks[stands_under(&drain->acks[0], journal->seal.state.chain.head)];
+    struct ring_acks *acks = spare_acks(drain);
     memset(acks->head, 0, sizeof(acks->head));
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < RING_SLOTS; i++) {

@@ -119,7 +119,9 @@ static enum err take_up(struct journal *journal, uint64_t now_us, uint64_t size)
     } else if (follow.torn) {
         journal_gap(journal, now_us, "torn-line", NULL);
     }
-    return seal_save(&journal->seal, SEAL_TO_FILE);
+    /* The state is saved with the next batch: who falls before it leaves the same to be
+     * followed once more, and the rings' records are still known by it. */
+    return follow.foreign ? seal_save(&journal->seal, SEAL_TO_FILE) : OK;
 }
 
 /* Rotation was cut short between the new name and the new file, or somebody moved it by hand
