@@ -3,9 +3,7 @@
  * and a queue that is full at HASHPOOL_JOBS. Hashing is dear by intent (1 to 200 ms), so
  * whoever can order it without bound can stop a server; here more logins only make logins slow.
  *
- * The threads must be started before the sandbox closes. They share nothing with the worker but
- * the jobs, each with one owner at a time; all that is the chain's (struct op) stays on the
- * loop's side.
+ * The threads are a crew (gateway/chain/crew.h).
  */
 #ifndef SALLYPORT_HASHPOOL_H
 #define SALLYPORT_HASHPOOL_H

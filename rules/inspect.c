@@ -375,7 +375,7 @@ enum sec_end inspect_go_on(struct call *c, struct inspect_state *state, uint64_t
         return end;
     while (end == SEC_DONE && state->first <= state->last) {
         end = sec_run_phase(&state->run, state->first, slice);
-        if (end == SEC_PAUSE)
+        if (end == SEC_PAUSE || end == SEC_AWAY)
             return end;
         if (end != SEC_DONE)
             break;
@@ -388,7 +388,7 @@ enum sec_end inspect_go_on(struct call *c, struct inspect_state *state, uint64_t
         *verdict = fail(REASON_ARGUMENT_LIMIT);
     else
         *verdict = fail(end == SEC_SPENT ? REASON_STAGE_FAILED : REASON_MEMORY);
-    return end == SEC_PAUSE ? SEC_PAUSE : SEC_DONE;
+    return SEC_DONE;
 }
 
 static void keep_collections(struct call *c, const struct sec_run *run)

@@ -55,6 +55,7 @@ MUST_USE enum err inspect_begin_answer_body(struct call *c, struct inspect_state
 
 /*
  * Goes on with what was begun. SEC_PAUSE: the slice of counted work is spent, call again.
+ * SEC_AWAY: call again after sec_away_look; never where the slice has no end.
  * SEC_DONE: `*verdict` is the stage's.
  */
 enum sec_end inspect_go_on(struct call *c, struct inspect_state *state, uint64_t slice,

@@ -1,19 +1,44 @@
 /* The stage `waf`, run side: each phase of the chain is one or two of the rule set's. */
 #include "rules/waf.h"
 
+#include <stdlib.h>
+
+#include "gateway/chain/crew.h"
 #include "gateway/chain/txn.h"
+#include "gateway/net/worker.h"
 #include "rules/inspect.h"
 
 enum {
     SLICE_WORK = 64 * 1024,   /* counted work before others get their turn */
     SLICES = RESUMES_MAX - 2, /* of one phase; the last one has no end but the budget's */
+    LONG_VALUES = 64,         /* of a worker that are looked at elsewhere, or wait for that */
+    LONG_NICE = 10,
 };
 
 /* A body of the default limit is looked at in slices that stall nobody. */
 _Static_assert(SLICES / 8 * 6 * SLICE_WORK >= 10 * 1024 * 1024, "a long body stalls nobody");
 
+/* The thread beside the loop that looks at long values: one for all stages of a worker. */
+struct rules_crew {
+    struct worker *worker;
+    struct crew *crew;
+    unsigned stages, out;
+};
+
+/* A long value on its way to the thread and back. */
+struct long_value {
+    struct errand errand;
+    struct waf_local *local;
+    struct sec_away *away;
+    struct long_value *next; /* of the free */
+    struct long_value *made_before;
+};
+
 struct waf_local {
-    struct sec_local rules;
+    const struct sec_plan *plan;
+    struct sec_local rules, away; /* the loop's, and the thread's */
+    struct rules_crew *crew;
+    struct long_value *free, *made;
 };
 
 struct waf_state {
@@ -50,13 +75,73 @@ static void note_scores(struct call *c)
         txn_score(c->txn, SCORE_OUTBOUND, score);
 }
 
+/* ---- long values ----------------------------------------------------------------------------
+ */
+
+/* On the thread. */
+static void look_at(struct errand *errand, unsigned hand)
+{
+    struct long_value *value = CONTAINER(errand, struct long_value, errand);
+    (void)hand;
+    if (!errand_called_off(errand))
+        sec_away_look(value->away, &value->local->away, &errand->called_off);
+}
+
+static void put_back(struct op *op)
+{
+    struct long_value *value = CONTAINER(op, struct long_value, errand.op);
+    value->next = value->local->free;
+    value->local->free = value;
+    value->local->crew->out--;
+}
+
+/* One that is free, the first of its list; NULL: all are out. */
+static struct long_value *long_value_at_hand(struct waf_local *local)
+{
+    if (local->free != NULL || local->crew->out == LONG_VALUES)
+        return local->free;
+    struct long_value *value = calloc(1, sizeof(*value));
+    if (value == NULL)
+        return NULL;
+    value->away = sec_away_new(local->plan);
+    if (value->away == NULL) {
+        free(value);
+        return NULL;
+    }
+    value->local = local;
+    value->made_before = local->made;
+    local->made = local->free = value;
+    return value;
+}
+
+static struct verdict wait_for_thread(struct call *c, struct long_value *value)
+{
+    struct waf_local *local = value->local;
+    local->free = value->next;
+    local->crew->out++;
+    value->errand.run = look_at;
+    value->errand.op.release = put_back;
+    crew_send(local->crew->crew, &value->errand);
+    return wait_for(c, &value->errand.op, resume);
+}
+
+/* ---- slices ---------------------------------------------------------------------------------
+ */
+
 static struct verdict go_on(struct call *c)
 {
     struct waf_state *state = c->state;
+    struct sec_run *run = &state->rules.run;
     uint64_t slice = state->slices < SLICES ? state->slice : UINT64_MAX;
+    struct long_value *value = long_value_at_hand(c->local);
     struct verdict verdict;
-    if (inspect_go_on(c, &state->rules, slice, &verdict) == SEC_PAUSE) {
-        state->slices++;
+    run->offered = value != NULL ? value->away : NULL;
+    enum sec_end end = inspect_go_on(c, &state->rules, slice, &verdict);
+    run->offered = NULL;
+    state->slices++;
+    if (end == SEC_AWAY)
+        return wait_for_thread(c, value);
+    if (end == SEC_PAUSE) {
         op_init(&state->turn);
         op_finish(&state->turn, c->txn->worker, OK, NULL);
         return wait_for(c, &state->turn, resume);
@@ -106,14 +191,9 @@ judge_answer(struct call *c, enum err (*begin_phase)(struct call *, struct inspe
 {
     const struct waf_conf *conf = c->conf;
     struct waf_state *state = c->state;
-    struct verdict verdict;
     if (!conf->response || !state->rules.begun)
         return pass();
-    if (begin_phase(c, &state->rules) != OK)
-        return fail(REASON_MEMORY);
-    (void)inspect_go_on(c, &state->rules, UINT64_MAX, &verdict);
-    note_scores(c);
-    return verdict;
+    return begin(c, begin_phase(c, &state->rules), c->body.len);
 }
 
 static struct verdict see_answer(struct call *c)
@@ -184,17 +264,64 @@ static uint64_t body_limit(const void *conf)
     return ((const struct waf_conf *)conf)->body_limit;
 }
 
+static enum err crew_share(struct rules_crew **out, struct worker *worker)
+{
+    static const struct crew_kind kind = {
+        .what = "long values", .threads = 1, .capacity = LONG_VALUES, .nice = LONG_NICE
+    };
+    struct rules_crew *crew = worker->rules_crew;
+    if (crew == NULL) {
+        crew = calloc(1, sizeof(*crew));
+        if (crew == NULL)
+            return ERR_MEMORY;
+        crew->worker = worker;
+        enum err err = crew_open(&crew->crew, worker, &kind);
+        if (err != OK) {
+            free(crew);
+            return err;
+        }
+        worker->rules_crew = crew;
+    }
+    crew->stages++;
+    *out = crew;
+    return OK;
+}
+
+/* Stages are detached together, and the thread may be looking at a value of any of them. */
+static void crew_let_go(struct rules_crew *crew)
+{
+    if (crew->crew != NULL)
+        crew_close(crew->crew);
+    crew->crew = NULL;
+    if (--crew->stages > 0)
+        return;
+    crew->worker->rules_crew = NULL;
+    free(crew);
+}
+
 static enum err attach(void *local, const void *conf, struct worker *worker)
 {
     const struct waf_conf *waf = conf;
     struct waf_local *own = local;
-    (void)worker;
-    return waf->set != NULL ? sec_local_attach(&own->rules, waf->set->plan) : OK;
+    if (waf->set == NULL)
+        return OK;
+    own->plan = waf->set->plan;
+    TRY(crew_share(&own->crew, worker));
+    TRY(sec_local_attach(&own->rules, own->plan));
+    return sec_local_attach(&own->away, own->plan);
 }
 
 static void detach(void *local)
 {
     struct waf_local *own = local;
+    if (own->crew != NULL)
+        crew_let_go(own->crew);
+    for (struct long_value *value = own->made, *next; value != NULL; value = next) {
+        next = value->made_before;
+        sec_away_free(value->away);
+        free(value);
+    }
+    sec_local_detach(&own->away);
     sec_local_detach(&own->rules);
 }
 

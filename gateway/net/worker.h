@@ -87,6 +87,7 @@ struct worker {
     struct ban_share *ban_share;     /* ratelimit/bans.h */
     struct exact *exact;             /* ratelimit/exact.h */
     struct hashpool *hashpool;       /* auth/hashpool.h */
+    struct rules_crew *rules_crew;   /* rules/waf.c */
     struct session_share *session_share; /* auth/sessionshare.h; NULL: sessions stay here */
     void **locals;                       /* gateway/chain: per stage instance */
     /* What names stand for (gateway/upstream/discovery.h); another `*turn`: it is another

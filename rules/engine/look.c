@@ -14,8 +14,9 @@ enum {
     WORK_CHECK = 64,
     DISTINCT_MAX = 255,
     MADE_MAX = 24,
-    STEP_BYTES = 4,        /* a transformation takes so many in the time of one scanned */
-    LONG_BYTES = 8 * 1024, /* of a value during which others may have their turn */
+    STEP_BYTES = 4,         /* a transformation takes so many in the time of one scanned */
+    LONG_BYTES = 8 * 1024,  /* of a value during which others may have their turn */
+    AWAY_BYTES = 16 * 1024, /* of one whose single steps would stall others */
 };
 _Static_assert((int)PLAN_FORMS_MAX <= (int)DISTINCT_MAX,
                "the last index says that there is none");
@@ -43,6 +44,7 @@ struct distinct {
  */
 struct look {
     struct sec_run *run;
+    struct sec_local *local;
     const struct scan_class *class;
     struct sec_value *value;
     struct span whole;       /* the value as it came */
@@ -55,11 +57,13 @@ struct look {
     unsigned said_of;                            /* the text that the check was asked about */
     bool said;
     bool gives_way, memory;
+    const bool *stop; /* atomic: nobody wants to know any more. NULL: somebody will */
 };
 
 static bool must_give_way(const struct look *look)
 {
-    return look->gives_way && look->run->work > look->run->slice_end;
+    return (look->gives_way && look->run->work > look->run->slice_end) ||
+           (look->stop != NULL && __atomic_load_n(look->stop, __ATOMIC_RELAXED));
 }
 
 /* What comes before each step. */
@@ -128,7 +132,7 @@ static enum sec_end ask_part(struct look *look, const struct scan_part *part, st
     run->work += text.len + WORK_SCAN;
     look->asked = part;
     hs_error_t err =
-        hs_scan(part->db, text.p, (unsigned)text.len, 0, run->local->scratch, on_find, look);
+        hs_scan(part->db, text.p, (unsigned)text.len, 0, look->local->scratch, on_find, look);
     if (look->memory)
         return SEC_MEMORY;
     INVARIANT(err == HS_SUCCESS);
@@ -161,17 +165,18 @@ static enum sec_end ask_class(struct look *look, const struct scan_class *class,
  */
 
 /* An undecided one is a "yes": the rule asks again, and sees it. */
-static bool says_yes(struct sec_run *run, const struct sec_operator *op, struct span text)
+static bool says_yes(struct look *look, const struct sec_operator *op, struct span text)
 {
+    struct sec_run *run = look->run;
+    struct regex_local *regex = &look->local->regex;
     struct operator_match match = { .captured = { 0 } };
-    struct operator_call call = { .prepared = op->prepared,
-                                  .value = text,
-                                  .argument = op->argument.source,
-                                  .regex = &run->local->regex };
+    struct operator_call call = {
+        .prepared = op->prepared, .value = text, .argument = op->argument.source, .regex = regex
+    };
     run->counts.operator_calls++;
     run->work += text.len + WORK_CHECK;
     if (op->row->kind == OPERATOR_REGEX)
-        return regex_match(&run->local->regex, op->regex, text, NULL) != REGEX_NO;
+        return regex_match(regex, op->regex, text, NULL) != REGEX_NO;
     return op->row->eval != NULL && op->row->eval(&call, &match);
 }
 
@@ -186,8 +191,8 @@ static enum sec_end ask_check(struct look *look, const struct plan_pattern *chec
         if (text != look->said_of) {
             if (must_give_way(look))
                 return SEC_PAUSE;
-            look->said = says_yes(look->run, check->op,
-                                  look->d != NULL ? look->d->texts[text] : look->whole);
+            look->said =
+                says_yes(look, check->op, look->d != NULL ? look->d->texts[text] : look->whole);
             look->said_of = text;
         }
         if (look->said && !note_find(look, find))
@@ -310,7 +315,7 @@ static enum sec_end look_on(struct look *look)
  */
 
 #define ROOM_MAX ((size_t)4 << 30)
-enum { ROOM_KEPT = 8 << 20 };
+enum { ROOM_KEPT = 1 << 20 };
 
 /* The most bytes that all forms of a value can take: a form that grows multiplies. */
 static size_t bound_of(const struct scan_class *class, size_t len)
@@ -370,6 +375,7 @@ static void look_begin(struct look *look, struct sec_run *run, struct sec_value 
 {
     static const uint8_t all_the_same[PLAN_FORMS_MAX];
     *look = (struct look){ .run = run,
+                           .local = run->local,
                            .class = class,
                            .value = value,
                            .whole = value->text.p != NULL ? value->text : SPAN(""),
@@ -452,11 +458,141 @@ static struct sec_turns *turns_begin(struct sec_run *run, struct sec_value *valu
     return turns;
 }
 
+void sec_look_end(struct sec_run *run)
+{
+    if (run->turns != NULL)
+        give_back(run->turns);
+    run->turns = NULL;
+    run->away = NULL;
+}
+
+/* ---- a value elsewhere ----------------------------------------------------------------------
+ */
+
+/*
+ * Everything that it works on is its own: the transaction may go at any time. Its run has only
+ * what looking needs, and nothing comes from an arena.
+ */
+struct sec_away {
+    struct sec_run run;
+    struct sec_value value;
+    struct look look;
+    struct distinct d;
+    struct sec_room text, room;
+    uint64_t *bits; /* memory of value.hits and run.live */
+    size_t bit_bytes;
+    enum sec_end end; /* SEC_AWAY: not over */
+};
+
+struct sec_away *sec_away_new(const struct sec_plan *plan)
+{
+    size_t words = plan->bit_words;
+    for (unsigned phase = 1; phase < SEC_PHASES; phase++)
+        words += plan->phases[phase].words;
+    struct sec_away *away = calloc(1, sizeof(*away));
+    uint64_t *bits = calloc(words, sizeof(*bits));
+    if (away == NULL || bits == NULL) {
+        free(away);
+        free(bits);
+        return NULL;
+    }
+    away->bits = bits;
+    away->bit_bytes = words * sizeof(*bits);
+    away->run.plan = plan;
+    away->value.hits = bits;
+    bits += plan->bit_words;
+    for (unsigned phase = 1; phase < SEC_PHASES; phase++) {
+        away->run.live[phase] = bits;
+        bits += plan->phases[phase].words;
+    }
+    return away;
+}
+
+void sec_away_free(struct sec_away *away)
+{
+    if (away == NULL)
+        return;
+    free(away->text.p);
+    free(away->room.p);
+    free(away->bits);
+    free(away);
+}
+
+void sec_away_look(struct sec_away *away, struct sec_local *local, const bool *stop)
+{
+    away->look.local = local;
+    away->look.stop = stop;
+    away->end = look_on(&away->look);
+}
+
+/* False: it is looked at here. */
+static bool away_begin(struct sec_run *run, const struct sec_value *value,
+                       const struct scan_class *class)
+{
+    struct sec_away *away = run->offered;
+    size_t len = value->text.len;
+    if (away == NULL || len <= AWAY_BYTES || run->slice_end == UINT64_MAX ||
+        !room_for(&away->text, len) || !room_for(&away->room, bound_of(class, len)))
+        return false;
+    memset(away->bits, 0, away->bit_bytes);
+    memcpy(away->text.p, value->text.p, len);
+    away->value.text = span_of(away->text.p, len);
+    away->value.goes_back = value->goes_back;
+    away->value.goes_on = value->goes_on;
+    away->run.work = run->work;
+    away->run.budget = run->budget;
+    away->run.counts = run->counts;
+    away->end = SEC_AWAY;
+    look_begin(&away->look, &away->run, &away->value, class);
+    away->run.counts.distinct++;
+    if (has_distinct(&away->look))
+        distinct_begin(&away->look, &away->d, away->room.p);
+    run->offered = NULL;
+    run->away = away;
+    return true;
+}
+
+/* What was found elsewhere is taken over. */
+static enum sec_end away_end(struct sec_run *run, struct sec_value *value)
+{
+    struct sec_away *away = run->away;
+    const struct sec_plan *plan = run->plan;
+    bool any = false;
+    INVARIANT(away->end != SEC_AWAY);
+    run->away = NULL;
+    run->work = away->run.work;
+    run->counts = away->run.counts;
+    if (away->look.d != NULL)
+        run->counts.distinct += away->d.count - 1;
+    value->traits = away->value.traits;
+    value->has_traits = true;
+    for (unsigned i = 0; i < plan->bit_words; i++)
+        any = any || away->value.hits[i] != 0;
+    if (any) {
+        value->hits = arena_array(run->arena, uint64_t, plan->bit_words);
+        if (value->hits == NULL)
+            return SEC_MEMORY;
+        memcpy(value->hits, away->value.hits, plan->bit_words * sizeof(uint64_t));
+    }
+    for (unsigned phase = 1; phase < SEC_PHASES; phase++) {
+        for (unsigned i = 0; i < plan->phases[phase].words; i++)
+            run->live[phase][i] |= away->run.live[phase][i];
+    }
+    trim_room(&away->text);
+    trim_room(&away->room);
+    return away->end;
+}
+
 enum sec_end sec_look_through(struct sec_run *run, struct sec_value *value,
                               const struct scan_class *class)
 {
-    if (run->turns == NULL && value->text.len > LONG_BYTES)
+    if (run->away != NULL)
+        return away_end(run, value);
+    if (run->turns == NULL && value->text.len > LONG_BYTES) {
+        if (away_begin(run, value, class))
+            return SEC_AWAY;
         run->turns = turns_begin(run, value, class);
+    }
     struct sec_turns *turns = run->turns;
     if (turns == NULL)
         return look_at_once(run, value, class);
@@ -465,7 +601,6 @@ enum sec_end sec_look_through(struct sec_run *run, struct sec_value *value,
         return end;
     if (turns->look.d != NULL)
         run->counts.distinct += turns->d.count - 1;
-    give_back(turns);
-    run->turns = NULL;
+    sec_look_end(run);
     return end;
 }

@@ -150,6 +150,7 @@ static void begin(struct sec_run *run, enum sec_phase phase)
     run->phase = phase;
     run->scanning = true;
     run->at_var = run->at_value = run->at_entry = 0;
+    sec_look_end(run);
     run->allow_phase = false;
     if (phase >= SEC_RESPONSE_HEADERS)
         run->allow_request = false;

@@ -52,6 +52,8 @@ struct sec_local {
 MUST_USE enum err sec_local_attach(struct sec_local *local, const struct sec_plan *plan);
 void sec_local_detach(struct sec_local *local);
 
+struct sec_away;
+
 /* What a rule logged. Lives in the arena. */
 struct sec_match {
     struct sec_match *next;
@@ -102,6 +104,7 @@ struct sec_counts {
 enum sec_end {
     SEC_DONE,   /* the phase is over */
     SEC_PAUSE,  /* the slice is spent: call again */
+    SEC_AWAY,   /* run->away has a long value: call again after sec_away_look */
     SEC_SPENT,  /* the budget does not suffice */
     SEC_MEMORY, /* the arena is exhausted */
 };
@@ -187,6 +190,8 @@ struct sec_run {
     bool scanning;
     unsigned at_var, at_value; /* scanning */
     struct sec_turns *turns;   /* a long value that is under way; NULL: there is none */
+    struct sec_away *offered;  /* by the caller: for a long value, elsewhere. NULL: none is */
+    struct sec_away *away;     /* what was offered and is in use */
     unsigned at_entry;
 };
 
@@ -196,6 +201,17 @@ MUST_USE enum err sec_run_init(struct sec_run *run, const struct sec_plan *plan,
                                struct sec_local *local, struct arena *arena);
 enum sec_end sec_run_phase(struct sec_run *run, enum sec_phase phase, uint64_t slice);
 
+/*
+ * For one long value at a time that is looked at by another thread, one per plan and value. It
+ * has a copy of the value, and outlives the transaction if that is given up meanwhile. Where a
+ * slice has no end nothing goes away. NULL: out of memory.
+ */
+struct sec_away *sec_away_new(const struct sec_plan *plan);
+void sec_away_free(struct sec_away *away);
+/* On any thread that has `local` to itself. Ends early once `*stop` is true, an atomic: then
+ * nobody may go on with the run. */
+void sec_away_look(struct sec_away *away, struct sec_local *local, const bool *stop);
+
 /* The value of TX:`name`, p NULL when it is not set. For scores and tests. */
 struct span sec_run_tx(const struct sec_run *run, struct span name);
 
@@ -204,6 +220,9 @@ struct span sec_run_tx(const struct sec_run *run, struct span name);
 /* look.c: what is found in the value becomes bits of it. */
 enum sec_end sec_look_through(struct sec_run *run, struct sec_value *value,
                               const struct scan_class *class);
+
+/* A long value that is under way is given up. */
+void sec_look_end(struct sec_run *run);
 
 /* scan.c: everything that was not scanned yet. */
 enum sec_end sec_scan(struct sec_run *run);

@@ -78,6 +78,125 @@ static void test_turns_and_one_look_are_alike(void **state)
     arena_reset(&accounts);
 }
 
+/* Elsewhere, with another local, it comes to the same; nothing goes where a slice has no end.
+ */
+static void test_away_and_one_look_are_alike(void **state)
+{
+    struct bench bench;
+    struct arena accounts;
+    struct sec_local local;
+    struct sec_away *away;
+    static const bool stop = false;
+    uint64_t most = 0;
+    unsigned times = 0;
+    (void)state;
+    arena_init(&accounts, NULL, 0, NULL, (size_t)1 << 22);
+    bench_load(&bench, rules);
+    assert_int_equal(sec_local_attach(&local, bench.plan), OK);
+    away = sec_away_new(bench.plan);
+    assert_non_null(away);
+
+    bench_begin(&bench, long_value());
+    bench.run.offered = away;
+    assert_int_equal(run_on(&bench.run, UINT64_MAX, &most), 0);
+    assert_ptr_equal(bench.run.offered, away);
+    struct span whole = bench_account(&bench, &accounts);
+    uint64_t work = bench.run.work;
+    struct sec_counts counts = bench.run.counts;
+
+    for (unsigned again = 0; again < 2; again++) {
+        bench_begin(&bench, long_value());
+        bench.run.offered = away;
+        enum sec_end end = sec_run_phase(&bench.run, SEC_REQUEST_HEADERS, LONG);
+        assert_int_equal(end, SEC_DONE);
+        while ((end = sec_run_phase(&bench.run, SEC_REQUEST_BODY, LONG)) != SEC_DONE) {
+            assert_true(end == SEC_AWAY || end == SEC_PAUSE);
+            times += end == SEC_AWAY;
+            if (end == SEC_AWAY)
+                sec_away_look(away, &local, &stop);
+        }
+        assert_span(bench_account(&bench, &accounts), whole);
+        assert_int_equal(bench.run.work, work);
+        assert_memory_equal(&bench.run.counts, &counts, sizeof(counts));
+        assert_false(bench.local.rooms[0].lent);
+    }
+    assert_int_equal(times, 2);
+    sec_away_free(away);
+    sec_local_detach(&local);
+    bench_unload(&bench);
+    arena_reset(&accounts);
+}
+
+/* The budget ends it there at the same work as here. */
+static void test_away_keeps_to_the_budget(void **state)
+{
+    struct bench bench;
+    struct sec_local local;
+    static const bool stop = false;
+    uint64_t work[2];
+    (void)state;
+    bench_load(&bench, rules);
+    assert_int_equal(sec_local_attach(&local, bench.plan), OK);
+    struct sec_away *away = sec_away_new(bench.plan);
+    for (unsigned i = 0; i < 2; i++) {
+        bench_begin(&bench, long_value());
+        bench.run.budget = (uint64_t)3 * LONG;
+        bench.run.offered = i == 0 ? NULL : away;
+        enum sec_end end = sec_run_phase(&bench.run, SEC_REQUEST_HEADERS, SLICE);
+        assert_int_equal(end, SEC_DONE);
+        while ((end = sec_run_phase(&bench.run, SEC_REQUEST_BODY, SLICE)) != SEC_SPENT) {
+            assert_int_equal(end, i == 0 ? SEC_PAUSE : SEC_AWAY);
+            if (end == SEC_AWAY)
+                sec_away_look(away, &local, &stop);
+        }
+        work[i] = bench.run.work;
+    }
+    assert_int_equal(work[0], work[1]);
+    sec_away_free(away);
+    sec_local_detach(&local);
+    bench_unload(&bench);
+}
+
+/* The transaction goes while its value is looked at: that ends soon, and touches nothing of it.
+ */
+static void test_away_outlives_the_transaction(void **state)
+{
+    struct bench bench;
+    struct sec_local local;
+    static const bool stop = true;
+    (void)state;
+    bench_load(&bench, rules);
+    assert_int_equal(sec_local_attach(&local, bench.plan), OK);
+    struct sec_away *away = sec_away_new(bench.plan);
+    bench_begin(&bench, long_value());
+    bench.run.offered = away;
+    assert_int_equal(sec_run_phase(&bench.run, SEC_REQUEST_HEADERS, LONG), SEC_DONE);
+    assert_int_equal(sec_run_phase(&bench.run, SEC_REQUEST_BODY, LONG), SEC_AWAY);
+    assert_int_equal(sec_run_phase(&bench.run, SEC_LOGGING, UINT64_MAX), SEC_DONE);
+    assert_null(bench.run.away);
+    arena_reset(&bench.arena);
+    memset(&bench.run, 0x5a, sizeof(bench.run));
+    sec_away_look(away, &local, &stop);
+    sec_away_free(away);
+    sec_local_detach(&local);
+    bench_unload(&bench);
+}
+
+/* The next phase may begin while one is under way: it was given up. */
+static void test_given_up(void **state)
+{
+    struct bench bench;
+    (void)state;
+    bench_load(&bench, rules);
+    bench_begin(&bench, long_value());
+    assert_int_equal(sec_run_phase(&bench.run, SEC_REQUEST_HEADERS, SLICE), SEC_DONE);
+    assert_int_equal(sec_run_phase(&bench.run, SEC_REQUEST_BODY, SLICE), SEC_PAUSE);
+    assert_true(bench.local.rooms[0].lent);
+    assert_int_equal(sec_run_phase(&bench.run, SEC_LOGGING, UINT64_MAX), SEC_DONE);
+    assert_false(bench.local.rooms[0].lent);
+    bench_unload(&bench);
+}
+
 /* One transaction more than there are rooms: turn and turn about, each as if it were alone. */
 static void test_many_at_once(void **state)
 {
@@ -158,6 +277,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_turns_and_one_look_are_alike),
+        cmocka_unit_test(test_away_and_one_look_are_alike),
+        cmocka_unit_test(test_away_keeps_to_the_budget),
+        cmocka_unit_test(test_away_outlives_the_transaction),
+        cmocka_unit_test(test_given_up),
         cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_an_abandoned_value_gives_its_room_back),
         cmocka_unit_test(test_budget),
