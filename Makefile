@@ -248,7 +248,7 @@ e2e: ## end-to-end tests against the debug build (K=expression for pytest -k, J=
 	@$(MAKE) --no-print-directory demo-binaries VARIANT=debug
 	@packaging/deps/unpack crowdsec
 	@folder=$$(mktemp -d -t sallyport-test.XXXXXX) && mkdir "$$folder/cache" && \
-	chmod 755 "$$folder" "$$folder/cache" && status=0; \
+	chmod 755 "$$folder" && chmod 700 "$$folder/cache" && status=0; \
 	CACHE_DIRECTORY=$${CACHE_DIRECTORY:-$$folder/cache} TMPDIR=$$folder SALLYPORT=$(BUILD)/debug/sallyport $(PYTHON) -m pytest -q -p no:cacheprovider -n $(J) --dist loadfile \
 		-W 'ignore:ssl.TLSVersion:DeprecationWarning' $(if $(K),-k '$(K)') tests/e2e || status=$$?; \
 	rm -rf "$$folder"; exit $$status

@@ -18,7 +18,7 @@ bool session_carried_write(struct call *c, const struct sessions *sessions,
         return false;
     what.content = text_span(&value);
     *cookie = SPAN("");
-    if (carry_write(&sessions->carry, ticket, site, &what, &out))
+    if (carry_write(&sessions->carry, &(struct carry_owner){ ticket, site }, &what, &out))
         *cookie = text_span(&out);
     wipe(value.p, value.len);
     return true;
@@ -83,14 +83,15 @@ bool session_carried_take(struct call *c, const struct sessions *sessions,
                           const struct ticket *ticket)
 {
     struct arena *arena = c->txn->arena;
-    struct span site, own = span_text(c->txn->site->name);
+    struct carry_owner owner = { ticket, span_text(c->txn->site->name) };
+    struct span site;
     struct carried carried;
     struct session_content content;
     if (sessions->carry.count == 0 ||
-        !carry_read(&sessions->carry, ticket, own, session_cookie(c, SPAN(CARRIED_COOKIE)),
+        !carry_read(&sessions->carry, &owner, session_cookie(c, SPAN(CARRIED_COOKIE)),
                     session_now_s(c), arena, &carried) ||
         !session_content_read(carried.content, arena, &site, &content) ||
-        !span_equal(site, own) || was_ended(sessions, arena, ticket, &carried, &content))
+        !span_equal(site, owner.site) || was_ended(sessions, arena, ticket, &carried, &content))
         return false;
     struct vault_facts facts = {
         .began_s = carried.began_s,
@@ -105,11 +106,11 @@ void session_carried_renew(struct call *c, const struct sessions *sessions,
                            const struct ticket *ticket, const struct vault_facts *facts,
                            const struct session_content *content)
 {
+    struct carry_owner owner = { ticket, span_text(c->txn->site->name) };
     struct carried carried;
     if (sessions->carry.count == 0 || c->txn->session_carried ||
-        (carry_read(&sessions->carry, ticket, span_text(c->txn->site->name),
-                    session_cookie(c, SPAN(CARRIED_COOKIE)), session_now_s(c), c->txn->arena,
-                    &carried) &&
+        (carry_read(&sessions->carry, &owner, session_cookie(c, SPAN(CARRIED_COOKIE)),
+                    session_now_s(c), c->txn->arena, &carried) &&
          !is_due(&carried, session_now_s(c))))
         return;
     session_carry_on(c, sessions, ticket, facts, content);

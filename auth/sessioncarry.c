@@ -32,17 +32,16 @@ void carry_add(struct carry *carry, const struct secret *secret)
 }
 
 /* Nobody can put it beside another ticket, or carry it to another site. */
-static bool bind(const struct ticket *ticket, struct span site, char bytes[BOUND_MAX],
-                 size_t *len)
+static bool bind(const struct carry_owner *owner, char bytes[BOUND_MAX], size_t *len)
 {
     struct text text = text_fixed(bytes, BOUND_MAX);
-    text_add(&text, span_of((const char *)ticket, sizeof(*ticket)));
-    text_add(&text, site);
+    text_add(&text, span_of((const char *)owner->ticket, sizeof(*owner->ticket)));
+    text_add(&text, owner->site);
     *len = text.len;
     return !text.overflow;
 }
 
-bool carry_write(const struct carry *carry, const struct ticket *ticket, struct span site,
+bool carry_write(const struct carry *carry, const struct carry_owner *owner,
                  const struct carried *what, struct text *out)
 {
     const uint64_t times[TIMES] = { what->issued_s, what->began_s, what->until_s,
@@ -52,7 +51,7 @@ bool carry_write(const struct carry *carry, const struct ticket *ticket, struct 
     size_t bound_len;
     unsigned long long sealed = 0;
     if (carry->count == 0 || what->content.len > CARRY_CONTENT_MAX ||
-        !bind(ticket, site, bound, &bound_len))
+        !bind(owner, bound, &bound_len))
         return false;
     memcpy(plain, times, sizeof(times));
     memcpy(plain + TIMES_BYTES, what->content.p, what->content.len);
@@ -67,15 +66,15 @@ bool carry_write(const struct carry *carry, const struct ticket *ticket, struct 
 }
 
 /* `plain` has PLAIN_MAX bytes. Which of the keys opens it; -1: none. */
-static int open_raw(const struct carry *carry, const struct ticket *ticket, struct span site,
-                    struct span raw, uint8_t *plain, size_t *len)
+static int open_raw(const struct carry *carry, const struct carry_owner *owner, struct span raw,
+                    uint8_t *plain, size_t *len)
 {
     char bound[BOUND_MAX];
     size_t bound_len;
     unsigned long long opened = 0;
     int found = -1;
     const uint8_t *bytes = (const uint8_t *)raw.p;
-    if (!bind(ticket, site, bound, &bound_len))
+    if (!bind(owner, bound, &bound_len))
         return -1;
     for (unsigned i = 0; i < carry->count && found < 0; i++)
         if (crypto_aead_xchacha20poly1305_ietf_decrypt(
@@ -87,8 +86,8 @@ static int open_raw(const struct carry *carry, const struct ticket *ticket, stru
     return found;
 }
 
-bool carry_read(const struct carry *carry, const struct ticket *ticket, struct span site,
-                struct span cookie, uint64_t now_s, struct arena *arena, struct carried *out)
+bool carry_read(const struct carry *carry, const struct carry_owner *owner, struct span cookie,
+                uint64_t now_s, struct arena *arena, struct carried *out)
 {
     uint8_t raw[RAW_MAX], plain[PLAIN_MAX];
     uint64_t times[TIMES];
@@ -98,7 +97,7 @@ bool carry_read(const struct carry *carry, const struct ticket *ticket, struct s
         !base64url_decode(cookie, raw, sizeof(raw), &len) ||
         len < NONCE_BYTES + TIMES_BYTES + MAC_BYTES)
         return false;
-    int key = open_raw(carry, ticket, site, span_of((const char *)raw, len), plain, &plain_len);
+    int key = open_raw(carry, owner, span_of((const char *)raw, len), plain, &plain_len);
     if (key < 0 || plain_len < TIMES_BYTES)
         return false;
     memcpy(times, plain, sizeof(times));

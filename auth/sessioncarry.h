@@ -39,14 +39,20 @@ struct carried {
     bool old_key; /* filled in: it was sealed with the second one */
 };
 
+/* Whose it is: for nobody else it opens. */
+struct carry_owner {
+    const struct ticket *ticket;
+    struct span site;
+};
+
 void carry_add(struct carry *carry, const struct secret *secret);
 /* False: it has no room in a cookie, or memory. */
-MUST_USE bool carry_write(const struct carry *carry, const struct ticket *ticket,
-                          struct span site, const struct carried *what, struct text *out);
-/* Whole, for this ticket and site, made before now and not longer ago than it lasts unused. */
-MUST_USE bool carry_read(const struct carry *carry, const struct ticket *ticket,
-                         struct span site, struct span cookie, uint64_t now_s,
-                         struct arena *arena, struct carried *out);
+MUST_USE bool carry_write(const struct carry *carry, const struct carry_owner *owner,
+                          const struct carried *what, struct text *out);
+/* Whole, for this owner, made before now and not longer ago than it lasts unused. */
+MUST_USE bool carry_read(const struct carry *carry, const struct carry_owner *owner,
+                         struct span cookie, uint64_t now_s, struct arena *arena,
+                         struct carried *out);
 
 /* ---- ends ---- */
 

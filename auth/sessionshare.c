@@ -332,7 +332,7 @@ void share_fetch(struct share_join *join, const struct vault *vault,
                  const struct ticket *ticket, enum share_kind kind, uint64_t grace_ms)
 {
     struct ask *ask = ask_new(share_of(join), join, EXPECT_ENTRY);
-    struct vault_facts facts;
+    struct vault_facts facts = { 0 };
     if (ask == NULL)
         return;
     ask->vault = vault;

@@ -25,13 +25,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     carry_add(&carry, &secret);
     arena_init(&arena, NULL, 0, NULL, 1 << 20);
-    INVARIANT(!carry_read(&carry, &ticket, SPAN("shop"), what.content, NOW, &arena, &carried));
+    INVARIANT(!carry_read(&carry, &(struct carry_owner){ &ticket, SPAN("shop") }, what.content,
+                          NOW, &arena, &carried));
     struct text out = text_growing(&arena, 64);
-    bool sealed = carry_write(&carry, &ticket, SPAN("shop"), &what, &out);
+    bool sealed =
+        carry_write(&carry, &(struct carry_owner){ &ticket, SPAN("shop") }, &what, &out);
     INVARIANT(sealed == (size <= CARRY_CONTENT_MAX));
     if (sealed) {
-        INVARIANT(
-            carry_read(&carry, &ticket, SPAN("shop"), text_span(&out), NOW, &arena, &carried));
+        INVARIANT(carry_read(&carry, &(struct carry_owner){ &ticket, SPAN("shop") },
+                             text_span(&out), NOW, &arena, &carried));
         INVARIANT(span_equal(carried.content, what.content));
     }
     arena_reset(&arena);

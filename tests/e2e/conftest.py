@@ -4,6 +4,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -69,8 +70,8 @@ def compiled_rules():
     """Processes that run side by side compile the Core Rule Set once, before the tests that have little time."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return
-    with open(os.path.join(harness.CACHE, "e2e.yaml"), "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with open(os.path.join(harness.CACHE, "e2e.lock"), "a") as lock, tempfile.NamedTemporaryFile("w") as file:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         file.write('{"version": 1, "sites": [{"host": "*", "upstream": "http://127.0.0.1:1"}]}')
         file.flush()
         done = harness.command("check", "-c", file.name, timeout=600)

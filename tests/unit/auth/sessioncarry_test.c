@@ -44,14 +44,16 @@ static struct span sealed(struct span content)
                             .until_s = NOW + 1000,
                             .idle_s = 600,
                             .content = content };
-    return carry_write(&carry, &ticket, SPAN("shop"), &what, &out) ? text_span(&out)
-                                                                   : span_of(NULL, 0);
+    return carry_write(&carry, &(struct carry_owner){ &ticket, SPAN("shop") }, &what, &out)
+               ? text_span(&out)
+               : span_of(NULL, 0);
 }
 
 static bool opens(struct span cookie, uint64_t now_s)
 {
     struct carried carried;
-    return carry_read(&carry, &ticket, SPAN("shop"), cookie, now_s, &arena, &carried);
+    return carry_read(&carry, &(struct carry_owner){ &ticket, SPAN("shop") }, cookie, now_s,
+                      &arena, &carried);
 }
 
 static void what_was_sealed_is_opened(void **state)
@@ -59,7 +61,8 @@ static void what_was_sealed_is_opened(void **state)
     (void)state;
     struct carried carried;
     struct span cookie = sealed(SPAN("who it is"));
-    assert_true(carry_read(&carry, &ticket, SPAN("shop"), cookie, NOW, &arena, &carried));
+    assert_true(carry_read(&carry, &(struct carry_owner){ &ticket, SPAN("shop") }, cookie, NOW,
+                           &arena, &carried));
     assert_span(carried.content, SPAN("who it is"));
     assert_int_equal(carried.issued_s, NOW);
     assert_int_equal(carried.began_s, NOW - 100);
@@ -83,7 +86,8 @@ static void its_time_has_an_end(void **state)
                             .until_s = NOW + 10,
                             .idle_s = 600,
                             .content = SPAN("x") };
-    assert_true(carry_write(&carry, &ticket, SPAN("shop"), &what, &out));
+    assert_true(
+        carry_write(&carry, &(struct carry_owner){ &ticket, SPAN("shop") }, &what, &out));
     assert_true(opens(text_span(&out), NOW + 9));
     assert_false(opens(text_span(&out), NOW + 10));
 }
@@ -94,11 +98,14 @@ static void it_is_its_tickets_and_sites(void **state)
     struct carried carried;
     struct ticket other = ticket;
     struct span cookie = sealed(SPAN("x"));
-    assert_false(carry_read(&carry, &ticket, SPAN("bank"), cookie, NOW, &arena, &carried));
-    assert_false(carry_read(&carry, &ticket, SPAN(""), cookie, NOW, &arena, &carried));
+    assert_false(carry_read(&carry, &(struct carry_owner){ &ticket, SPAN("bank") }, cookie, NOW,
+                            &arena, &carried));
+    assert_false(carry_read(&carry, &(struct carry_owner){ &ticket, SPAN("") }, cookie, NOW,
+                            &arena, &carried));
     for (size_t i = 0; i < sizeof(other); i++) {
         ((uint8_t *)&other)[i] ^= 1;
-        assert_false(carry_read(&carry, &other, SPAN("shop"), cookie, NOW, &arena, &carried));
+        assert_false(carry_read(&carry, &(struct carry_owner){ &other, SPAN("shop") }, cookie,
+                                NOW, &arena, &carried));
         ((uint8_t *)&other)[i] ^= 1;
     }
 }
@@ -133,10 +140,12 @@ static void keys_change(void **state)
     carry_add(&carry, &one);
     assert_false(opens(cookie, NOW));
     carry_add(&carry, &two);
-    assert_true(carry_read(&carry, &ticket, SPAN("shop"), cookie, NOW, &arena, &carried));
+    assert_true(carry_read(&carry, &(struct carry_owner){ &ticket, SPAN("shop") }, cookie, NOW,
+                           &arena, &carried));
     assert_true(carried.old_key);
     cookie = sealed(SPAN("x"));
-    assert_true(carry_read(&carry, &ticket, SPAN("shop"), cookie, NOW, &arena, &carried));
+    assert_true(carry_read(&carry, &(struct carry_owner){ &ticket, SPAN("shop") }, cookie, NOW,
+                           &arena, &carried));
     assert_false(carried.old_key); /* the first one seals */
 }
 
