@@ -122,6 +122,7 @@ static struct verdict wait_for_thread(struct call *c, struct long_value *value)
     value->errand.run = look_at;
     value->errand.op.release = put_back;
     crew_send(local->crew->crew, &value->errand);
+    value->errand.op.untimed = true;
     return wait_for(c, &value->errand.op, resume);
 }
 

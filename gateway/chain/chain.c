@@ -261,8 +261,9 @@ static struct verdict sleep_on(struct txn *txn, const struct stage_instance *sta
         await->deadline_ms = now_ms(txn) + (waited->ms < allowed ? allowed - waited->ms : 0);
     }
     uint64_t now = now_ms(txn);
-    timer_set(&txn->worker->loop, &await->deadline,
-              await->deadline_ms > now ? await->deadline_ms - now : 0);
+    if (!await->op->untimed)
+        timer_set(&txn->worker->loop, &await->deadline,
+                  await->deadline_ms > now ? await->deadline_ms - now : 0);
     txn->run.waiting = true;
     return (struct verdict){ .action = ACTION_WAIT };
 }

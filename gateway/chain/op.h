@@ -21,6 +21,7 @@ struct await;
 struct op {
     struct await *waiter; /* NULL: nobody waits (yet, or any more) */
     bool finished, abandoned;
+    bool untimed; /* the stage's own work, done elsewhere: its deadline is for others' */
     enum err error;
     const void *value; /* in the waiter's arena, or constant */
     /* The waiter is gone before the op was finished: free it, or let it run on. May be NULL. */

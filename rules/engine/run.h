@@ -221,7 +221,7 @@ struct span sec_run_tx(const struct sec_run *run, struct span name);
 enum sec_end sec_look_through(struct sec_run *run, struct sec_value *value,
                               const struct scan_class *class);
 
-/* A long value that is under way is given up. */
+/* A long value that is under way, here or elsewhere, is given up. */
 void sec_look_end(struct sec_run *run);
 
 /* scan.c: everything that was not scanned yet. */

@@ -155,3 +155,19 @@ def test_a_long_coded_body_is_read_to_its_end(gateway, origin):
     words = " ".join(f"word{n}" for n in range(400000))
     for tail, want in (("", 200), (SCRIPT, 403)):
         assert post(gateway, gzip.compress((words + tail).encode()), "text/plain", "gzip") == want
+
+
+@pytest.mark.parametrize("deadline", ["1s", "1ms"])
+def test_long_values_are_looked_at_beside_the_loop(origin, deadline):
+    """By a thread, whose work no deadline of the stage ends. A client that goes in the midst leaves nothing behind."""
+    waf = {"mode": "block", "ruleset": "core", "deadline": deadline, "body_limit": "2MiB"}
+    long = "it's a long story, " * 50000
+    with Sallyport(plain(origin, waf=waf)) as gateway:
+        for round in range(3):
+            for _ in range(3):
+                client = gateway.client()
+                client.send(b"POST /gone HTTP/1.1\r\nhost: x.test\r\ncontent-length: %d\r\n\r\n" % len(long) + long.encode())
+                client.close()
+            assert post(gateway, f"q={long}".encode()) == 200
+            assert post(gateway, f"q={long}{SCRIPT}".encode()) == 403
+            assert post(gateway, f"q={SCRIPT}{long}&r={long}".encode()) == 403
