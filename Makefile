@@ -42,7 +42,8 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
 	-fcf-protection=full -ftrivial-auto-var-init=zero -fzero-call-used-regs=used-gpr
 CFLAGS_debug := -O1 -g -fno-omit-frame-pointer $(SANITIZE) -DSALLYPORT_FAULTS=1
-CFLAGS_tsan := -O1 -g -fsanitize=thread
+# What it cannot see, a fence, is said to be so.
+CFLAGS_tsan := -O1 -g -fsanitize=thread -Wno-tsan
 # A harness has no header that declares its one function.
 $(B)/fuzz/%.o: WARNINGS += -Wno-missing-prototypes
 CFLAGS_fuzz := -O1 -g -fno-omit-frame-pointer $(SANITIZE) -fsanitize=fuzzer-no-link \
