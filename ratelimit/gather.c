@@ -127,16 +127,17 @@ static enum key_found add_item(const struct rate_limits *conf, const struct limi
                   limit->v6_bits, c->txn);
     if (found != KEY_FOUND)
         return found;
+    /* The memory takes longer than all that follows: it is asked first. */
+    struct siphash_state hash = limit->begun;
+    uint64_t place = siphash128_first(&hash, key.bytes + KEY_ID_BYTES, key.len - KEY_ID_BYTES);
+    cells_soon(&limit_table(conf, limit)->cells, place);
     struct limit_item *item = &state->items[state->count];
     *item = (struct limit_item){ .limit = limit, .now = c->txn->clock->mono_ns };
     item->cost = limit->rule->costs.count > 0 ? cost_of(limit->rule, c->txn)
                                               : (uint64_t)limit->rule->cost;
     if (item->cost == 0 && limit->rule->response_cost.len == 0)
         return KEY_SKIPPED;
-    struct siphash_state hash = limit->begun;
-    item->key.place = siphash128_first(&hash, key.bytes + KEY_ID_BYTES, key.len - KEY_ID_BYTES);
-    cells_soon(&limit_table(conf, limit)->cells, item->key.place);
-    item->key.fingerprint = siphash128_second(&hash);
+    item->key = (struct cell_key){ place, siphash128_second(&hash) };
     if (limit->kind == KIND_QUOTA)
         set_window(conf, item, c->txn->clock);
     if (limit->exact) {

@@ -58,6 +58,17 @@ static uint32_t random32(void)
     return (uint32_t)(x >> 16);
 }
 
+/* Facts ask which stage it is that sets them. */
+static struct stage_instance instance = { .type = &limits_stage };
+static struct route route = { .chain = { [PHASE_REQUEST_HEAD] = &instance } };
+
+static void set_stage(struct txn *txn)
+{
+    txn->route = &route;
+    txn->run.phase = PHASE_REQUEST_HEAD;
+    txn->run.calling = true;
+}
+
 /* ---- one limit, as it stands in a configuration ---- */
 
 struct limited {
@@ -137,6 +148,7 @@ static struct local *open_local(uint64_t count, uint64_t per_ms, uint64_t burst)
     local->txn.arena = &local->arena;
     local->txn.clock = &local->worker.loop.clock;
     local->txn.client.family = ADDR_V4;
+    set_stage(&local->txn);
     local->call = (struct call){ .txn = &local->txn,
                                  .conf = &local->limited.conf,
                                  .state = &local->state };
@@ -482,7 +494,7 @@ static void make_askers(void)
         asker->txn.config = &config;
         asker->txn.clock = &worker->loop.clock;
         asker->txn.client.family = ADDR_V4;
-        asker->txn.run.phase = PHASE_REQUEST_HEAD;
+        set_stage(&asker->txn);
         asker->txn.await.wake.run = on_wake;
         asker->call = (struct call){ .txn = &asker->txn, .state = &asker->state };
         asker->next = free_askers;
