@@ -52,8 +52,10 @@ bool client_turn_enter(struct worker *worker, struct client_share *share, uint64
     if (!worker_contended(worker))
         return true;
     if (share->turn != worker->loop.turns) {
+        bool next = share->turn + 1 == worker->loop.turns;
+        share->resting = next && !share->resting && share->turn_ns >= OVERRUN_NS;
         share->turn = worker->loop.turns;
-        share->turn_ns = 0;
+        share->turn_ns = share->resting ? TURN_NS : 0;
     }
     if (share->turn_ns >= TURN_NS)
         return false;

@@ -25,9 +25,11 @@ bool client_share_spent(const struct worker *worker, const struct client_share *
 /*
  * Time is shared, too. While several clients have work, each may use TURN_NS of one turn of the
  * loop; what is left of its work waits for the next, so that a request of somebody else never
- * waits behind all that one client has sent. Nobody is slowed down who is alone.
+ * waits behind all that one client has sent. What cannot be divided may take longer (a
+ * handshake of TLS): after OVERRUN_NS the next turn is the others' alone, so that what has come
+ * meanwhile goes first. Nobody is slowed down who is alone.
  */
-enum { TURN_NS = 100 * 1000, CONTENDED_MS = 1000 };
+enum { TURN_NS = 100 * 1000, OVERRUN_NS = 2 * TURN_NS, CONTENDED_MS = 1000 };
 
 /* Whether what is done for one client at once is to be kept short. */
 static inline bool worker_contended(const struct worker *worker)

@@ -29,6 +29,7 @@ struct client_share {
     size_t streams;       /* of HTTP/2 */
     uint64_t turn;        /* of the loop in which ... */
     uint64_t turn_ns;     /* ... so much time went to it */
+    bool resting;         /* in that turn, for it took too much in the one before */
     uint64_t offender;    /* hash of the client whose offences ... */
     uint64_t calm_ms;     /* ... will be forgotten then */
 };

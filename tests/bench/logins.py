@@ -64,7 +64,8 @@ def ahead(priority):
 
 
 def settle(gateway):
-    """All threads of all its processes to their CPU."""
+    """All threads of all its processes to their CPU; the loops before whatever else the machine does, as where there is
+    nothing else. The threads that hash stay what they have made of themselves."""
     below, todo = set(), [gateway.process.pid]
     parents = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
@@ -80,6 +81,10 @@ def settle(gateway):
     for one in below:
         for task in os.listdir(f"/proc/{one}/task"):
             os.sched_setaffinity(int(task), {GATEWAY_CPU})
+        try:
+            os.sched_setscheduler(one, os.SCHED_FIFO, os.sched_param(2))
+        except PermissionError:
+            pass
 
 
 def connect(gateway, source):

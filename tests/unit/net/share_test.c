@@ -276,6 +276,32 @@ static void among_several_each_has_its_turn(void **state)
     worker_free(worker);
 }
 
+/* What could not be divided took the time of several turns. */
+static void who_overran_leaves_a_turn_to_the_others(void **state)
+{
+    struct worker *worker = worker_new();
+    struct client_share *one = of(worker, "192.0.2.1"), *other = another(worker, one);
+    uint64_t began_ns;
+
+    (void)state;
+    worker->loop.clock.mono_ns = 5000000000u;
+    worker->loop.turns = 7;
+    assert_true(client_turn_enter(worker, one, &began_ns));
+    assert_true(client_turn_enter(worker, other, &began_ns));
+    for (uint64_t spent = OVERRUN_NS - 1; spent <= OVERRUN_NS; spent++) {
+        worker->loop.turns += 2;
+        assert_true(client_turn_enter(worker, one, &began_ns));
+        one->turn_ns = spent;
+        worker->loop.turns++;
+        assert_int_equal(client_turn_enter(worker, one, &began_ns), spent < OVERRUN_NS);
+        other->turn_ns = 0;
+        assert_true(client_turn_enter(worker, other, &began_ns));
+        worker->loop.turns++;
+        assert_true(client_turn_enter(worker, one, &began_ns)); /* one turn, no more */
+    }
+    worker_free(worker);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +314,7 @@ int main(void)
         cmocka_unit_test(no_bar_lasts),
         cmocka_unit_test(who_is_alone_has_all_the_time),
         cmocka_unit_test(among_several_each_has_its_turn),
+        cmocka_unit_test(who_overran_leaves_a_turn_to_the_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
