@@ -38,13 +38,22 @@ BAR = 0.05
 KINDS = {"one address": ["--source", "127.0.0.3"], "64 addresses": ["--source", "127.0.1.1", "--spread", "64"]}
 
 
-def ask(port, *arguments):
+def settle(pid, cpu, priority):
+    """On a CPU of its own kind, and before whatever else the machine does, where we may."""
+    os.sched_setaffinity(pid, {cpu})
+    try:
+        os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(priority))
+    except PermissionError:
+        pass
+
+
+def ask(port, priority, *arguments):
     return subprocess.Popen([os.path.join(os.path.dirname(harness.BINARY), "asker"), str(port), *map(str, arguments)],
-                            stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CPU}))
+                            stdout=subprocess.PIPE, text=True, preexec_fn=lambda: settle(0, LOAD_CPU, priority))
 
 
 def good(port, args, *more):
-    return ask(port, "--rate", args.rate, "--connections", 32, "--source", "127.0.0.2", *more, "/", "/shop?item=1")
+    return ask(port, 3, "--rate", args.rate, "--connections", 32, "--source", "127.0.0.2", *more, "/", "/shop?item=1")
 
 
 def end(process):
@@ -71,7 +80,7 @@ def one_round(gateway, port, kind, args):
     alone = json.loads(good(port, args, "--seconds", args.seconds).communicate(timeout=60)[0])
     before, size = cpu(gateway), os.path.getsize(gateway.audit_path)
     beside = good(port, args)
-    flood = json.loads(ask(port, "--connections", 64, "--count", args.count, *KINDS[kind], "/?q=evil")
+    flood = json.loads(ask(port, 1, "--connections", 64, "--count", args.count, *KINDS[kind], "/?q=evil")
                        .communicate(timeout=300)[0])
     beside = end(beside)
     time.sleep(1.5)  # the last sums
@@ -107,7 +116,8 @@ def main():
     with open(os.path.join(folder, "nginx.conf"), "w") as file:
         file.write(NGINX.format(folder=folder, port=backend))
     os.sched_setaffinity(0, {LOAD_CPU})
-    nginx = subprocess.Popen(["nginx", "-c", os.path.join(folder, "nginx.conf")], stderr=subprocess.DEVNULL)
+    nginx = subprocess.Popen(["nginx", "-c", os.path.join(folder, "nginx.conf")], stderr=subprocess.DEVNULL,
+                             preexec_fn=lambda: settle(0, LOAD_CPU, 2))
     config = harness.plain(f"http://127.0.0.1:{backend}", server={
         "listen": {"http": f"127.0.0.1:{port}"}, "limits": {"conns_per_ip": 1000}},
         waf={"mode": "block", "ruleset": "none", "rules": [{"name": "no-evil", "match": "evil", "in": "args",
@@ -117,7 +127,7 @@ def main():
     gateway = harness.Sallyport(config)
     try:
         for row in gateway.tree():
-            os.sched_setaffinity(row.pid, {PROXY_CPU})
+            settle(row.pid, PROXY_CPU, 2 if row.name == "worker" else 1)
         for kind in KINDS:
             rounds = [one_round(gateway, port, kind, args) for _ in range(args.rounds)]
             cost = statistics.median(1 - served(beside) / served(alone) for alone, beside, *_ in rounds)

@@ -4,6 +4,7 @@
 Writes a log of so many gigabytes of lines as a recorder leaves it (sealed, compressed segments with their index), drops
 it from the page cache where it may, and asks. FOLDER keeps the log for the next time; otherwise it is removed."""
 import glob
+import json
 import os
 import shutil
 import subprocess
@@ -14,9 +15,11 @@ import time
 LINE_BYTES = 1180  # a sealed line of audit-bench, about
 BAR_SECONDS = 5.0
 # What is asked, and whether an index answers it. Clients and numbers are those of audit-bench.
-QUESTIONS = [("one address", ["ip=198.18.0.0"], True), ("one address in an hour", ["ip=198.18.7.7", "since={hour}", "until={later}"], True),
+QUESTIONS = [("one address", ["ip=198.18.0.0"], True),
+             ("one address in an hour", ["ip=198.18.7.7", "since={hour}", "until={later}"], True),
              ("one request by its id", ["id={id}"], True), ("the first 100 of a rule", ["rule=942100", "limit=100"], True),
-             ("what never was", ["user=nobody"], True), ("one path in an hour", ["path=/catalogue/7/", "since={hour}", "until={later}"], True),
+             ("what never was", ["user=nobody"], True),
+             ("one path in an hour", ["path=/catalogue/7/", "since={hour}", "until={later}"], False),
              ("one path in all of it", ["path=/catalogue/976/", "status=403"], False)]
 
 
@@ -46,7 +49,6 @@ def main():
             began = time.monotonic()
             subprocess.run([os.path.join(build, "audit-bench"), "log", log, str(count)], check=True)
             print(f"{count} records written in {time.monotonic() - began:.0f} s")
-        import json
         _, some = ask(build, log, ["ip=198.18.0.0", "limit=40"])
         first = json.loads(some[-1])
         facts = {"id": first["http"]["request"]["id"], "hour": first["@timestamp"][:14] + "00:00Z",
