@@ -121,7 +121,7 @@ def measure(name, store, fault, repair, servers=1):
             driver.asked = [0.0] * skip[id(driver.gateway)] + driver.asked
             decisions = driver.decisions()
             behind = [d for d in decisions if struck < d[0] < back]
-            waited = [d for d in behind if d[1] > 1000][:3 * servers]
+            waited = [d for d in behind if d[1] > 1000 and d[2] == "fallback"][:3 * servers]
             first += [d[1] for d in waited]
             later += [d[1] for d in behind if d not in waited and d[2] == "fallback"]
             again = [d for d in decisions if d[0] >= back and d[2] == "exact"]
