@@ -139,9 +139,8 @@ static void drop_set(struct fields *fields, uint64_t set, uint64_t aliases)
         return;
     for (unsigned i = 0; i < fields->count; i++) {
         struct field *field = &fields->items[i];
-        if (field_in(set, field->id))
-            field->dropped = true;
-        else if (field->odd && field_in(aliases, field_id_of_alias(field->name)))
+        if (field_in(set, field->id) ||
+            (field->odd && field_in(aliases, field_id_of_alias(field->name))))
             field->dropped = true;
     }
 }

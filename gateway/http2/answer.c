@@ -55,6 +55,7 @@ static size_t put_fields(nghttp2_nv *out, const struct fields *fields, bool trai
 
 /* Shared by every table: no field of the connection goes to the client, whatever upstream said.
  */
+/* As nghttp2 wants it: NOLINTNEXTLINE(readability-function-size) */
 static ssize_t read_answer(nghttp2_session *ng, int32_t id, uint8_t *buffer, size_t length,
                            uint32_t *flags, nghttp2_data_source *source, void *user)
 {

@@ -178,6 +178,7 @@ static int on_client_hello(SSL *ssl, int *alert, void *unused)
  * OpenSSL does not know, and those are what fingerprints live by. Heads of records come here,
  * too.
  */
+/* As OpenSSL wants it: NOLINTNEXTLINE(readability-function-size) */
 static void on_message(int sent, int version, int content, const void *bytes, size_t len,
                        SSL *ssl, void *unused)
 {

@@ -75,6 +75,7 @@ static void take(struct master *master, int fd)
 
 void inherit_open(struct master *master)
 {
+    /* The master has no threads: NOLINTBEGIN(concurrency-mt-unsafe) */
     struct span pid_text = span_text(getenv("LISTEN_PID"));
     struct span count_text = span_text(getenv("LISTEN_FDS"));
     uint64_t pid = 0, count = 0;
@@ -88,6 +89,7 @@ void inherit_open(struct master *master)
     (void)unsetenv("LISTEN_PID");
     (void)unsetenv("LISTEN_FDS");
     (void)unsetenv("LISTEN_FDNAMES");
+    /* NOLINTEND(concurrency-mt-unsafe) */
 }
 
 int inherit_find(const struct master *master, const struct message *message)

@@ -130,6 +130,7 @@ static void become_next(struct master *master, int memfd)
     struct text text = text_fixed(number, sizeof(number));
 
     text_uint(&text, (uint64_t)memfd);
+    /* The master has no threads: NOLINTNEXTLINE(concurrency-mt-unsafe) */
     if (text_cstring(&text) == NULL || setenv(handover_variable, number, 1) != 0)
         return;
     fill(master, &state);
@@ -137,6 +138,7 @@ static void become_next(struct master *master, int memfd)
         (void)execve(master->program, (char *const *)(uintptr_t)argv, environ);
     int reason = errno;
     (void)each_fd(&state, keep_back);
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe) */
     (void)unsetenv(handover_variable);
     errno = reason;
 }
@@ -252,10 +254,12 @@ int upgrade_check(void)
 
 int upgrade_inherited(void)
 {
+    /* No threads yet: NOLINTNEXTLINE(concurrency-mt-unsafe) */
     struct span text = span_text(getenv(handover_variable));
     uint64_t fd = 0;
     bool told = span_uint(text, &fd) && fd <= INT32_MAX;
 
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe) */
     (void)unsetenv(handover_variable);
     const struct handover_state *state = told ? map_state((int)fd) : NULL;
     /* From somebody else's environment it says nothing to us. */

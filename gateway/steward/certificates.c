@@ -422,8 +422,10 @@ enum err certificates_open(struct steward *steward)
                                   .proofs_memfd = -1,
                                   .timer = { .fire = on_timer } };
     all->items = calloc(settings->count, sizeof(*all->items));
-    if (all->items == NULL)
+    if (all->items == NULL) {
+        free(all);
         return ERR_MEMORY;
+    }
     TRY(open_policy(all));
     for (uint32_t i = 0; i < settings->count; i++) {
         struct certificate *one = &all->items[all->count++];

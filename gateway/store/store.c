@@ -140,7 +140,7 @@ static bool split_host(struct span text, struct span *host, uint16_t *port)
 {
     uint64_t number = 6379;
     ssize_t end = text.len > 0 && text.p[0] == '[' ? span_index(text, ']') : -1;
-    struct span rest = text;
+    struct span rest;
     if (end >= 0) {
         *host = span_sub(text, 1, (size_t)end - 1);
         rest = span_sub(text, (size_t)end + 1, text.len);

@@ -105,6 +105,8 @@ bool found_merge(struct found *found, const struct found_list *list, uint32_t sl
             break;
         *slot = list->items[i];
     }
+    /* Copies of one another, with what is between members:
+     * NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
     return memcmp(&before, found, sizeof before) != 0;
 }
 
