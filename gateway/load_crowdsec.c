@@ -15,6 +15,15 @@ static const struct choice as_choices[] = {
     { NULL, 0, NULL },
 };
 
+enum { ASKED_AUTO, ASKED, ASKED_NEVER };
+
+static const struct choice asked_choices[] = {
+    { "auto", ASKED_AUTO, "Where `lapi` or `key` is given." },
+    { "on", ASKED, NULL },
+    { "off", ASKED_NEVER, NULL },
+    { NULL, 0, NULL },
+};
+
 static const struct option alerts_rows[] = {
     OPTION_NAMED("machine", struct top_conf, crowdsec.alerts.machine, OPT_TEXT, .fallback = "",
                  .example = "gate-1",
@@ -28,8 +37,8 @@ static const struct option alerts_rows[] = {
 };
 
 const struct option crowdsec_rows[] = {
-    OPTION_NAMED("mode", struct top_conf, crowdsec.mode, OPT_ENUM, .fallback = "on",
-                 .choices = switch_choices, .help = "Whether it is asked."),
+    OPTION_NAMED("mode", struct top_conf, crowdsec.mode, OPT_ENUM, .fallback = "auto",
+                 .choices = asked_choices, .help = "Whether it is asked."),
     OPTION_NAMED("lapi", struct top_conf, crowdsec.lapi, OPT_URL,
                  .example = "http://127.0.0.1:8080",
                  .help = "Its local API: https, unix, or http to an address that is not "
@@ -143,8 +152,10 @@ static void add_list(struct site_load *sl, const struct crowdsec_conf *crowdsec,
 void load_crowdsec(struct site_load *sl, const struct top_conf *top)
 {
     const struct crowdsec_conf *crowdsec = &top->crowdsec;
-    if (crowdsec->mode != 0 || node_child(sl->schema.root, SPAN("crowdsec")) == NULL ||
-        sl->config->lists == NULL)
+    bool said = crowdsec->lapi.text.len > 0 || crowdsec->key.len > 0 ||
+                crowdsec->alerts.machine.len > 0;
+    if (crowdsec->mode == ASKED_NEVER || (crowdsec->mode == ASKED_AUTO && !said) ||
+        node_child(sl->schema.root, SPAN("crowdsec")) == NULL || sl->config->lists == NULL)
         return;
     check(sl, crowdsec);
     sl->config->crowdsec = crowdsec;

@@ -66,6 +66,15 @@ class Authority:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def open_folders(tmp_path_factory):
+    """The gateway's processes are nobody's, and have to reach what lies in a test's folder."""
+    folder, top = str(tmp_path_factory.getbasetemp()), tempfile.gettempdir()
+    while folder not in (top, "/"):
+        os.chmod(folder, 0o755)
+        folder = os.path.dirname(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def compiled_rules():
     """Processes that run side by side compile the Core Rule Set once, before the tests that have little time."""
     if "PYTEST_XDIST_WORKER" not in os.environ:

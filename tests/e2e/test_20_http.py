@@ -585,7 +585,7 @@ def test_connect_is_asked_of_clients_beside_the_proxies(origin):
     config = plain(origin, server={"trusted_proxies": ["192.0.2.0/24"], "proxy_protocol": True})
     config["connect"] = {"deny": ["127.0.0.1"]}
     with Sallyport(config) as gateway:
-        with gateway.client() as client, contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError), gateway.client() as client:
             client.send(request())
             assert client.closed()
         told = eventually(gateway.refusals, what="a record of the refused connection")

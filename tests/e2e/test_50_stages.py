@@ -50,11 +50,11 @@ def test_deny(lists, address, want):
 def test_denied_at_the_door(origin):
     """`connect`: closed before a byte, on record, for all sites; trusted proxies are let in."""
     def greeted(gateway, source):
-        with gateway.client(source=source) as client:
-            try:
+        try:
+            with gateway.client(source=source) as client:
                 return client.ask().status == 200
-            except (Cut, ConnectionError):
-                return False
+        except (Cut, ConnectionError):
+            return False
     config = plain(origin, server={"workers": 1, "trusted_proxies": ["127.0.0.5/32"]})
     config["lists"] = {"doors": {"file": "doors.txt", "watch": True}}
     config["connect"] = {"deny": {"lists": ["doors"], "ips": ["127.0.0.4", "127.0.0.5"], "except": ["127.0.0.3"]}}
