@@ -256,7 +256,7 @@ def test_reload_under_load(origin):
         eventually(lambda: steady(gateway)["generation"] == 12)
         eventually(lambda: len(gateway.role("generation")) == 1)
         load.stopping.set()
-        assert descriptors(gateway.pid) <= fds
+        eventually(lambda: descriptors(gateway.pid) <= fds, what="no descriptor is left behind")
         for thread in load.threads:
             thread.join(5)
         eventually(lambda: len(gateway.records()) >= load.done, what="every record")
