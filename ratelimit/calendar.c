@@ -89,6 +89,8 @@ const char *calendar_open(struct calendar *calendar, enum window window, unsigne
     if (found == NULL || set == NULL || access(found, R_OK) != 0)
         return "no such time zone in /usr/share/zoneinfo";
 
+    /* While a configuration is loaded there are no threads:
+     * NOLINTBEGIN(concurrency-mt-unsafe) */
     const char *before = getenv("TZ");
     char *kept = before != NULL ? strdup(before) : NULL;
     (void)setenv("TZ", set, 1);
@@ -98,6 +100,7 @@ const char *calendar_open(struct calendar *calendar, enum window window, unsigne
         (void)setenv("TZ", kept, 1);
     else
         (void)unsetenv("TZ");
+    /* NOLINTEND(concurrency-mt-unsafe) */
     tzset();
     free(kept);
     return read ? NULL : "the zone changes its time too often";

@@ -422,11 +422,12 @@ enum err certificates_open(struct steward *steward)
                                   .proofs_memfd = -1,
                                   .timer = { .fire = on_timer } };
     all->items = calloc(settings->count, sizeof(*all->items));
-    if (all->items == NULL) {
+    enum err err = all->items != NULL ? open_policy(all) : ERR_MEMORY;
+    if (err != OK) {
+        free(all->items);
         free(all);
-        return ERR_MEMORY;
+        return err;
     }
-    TRY(open_policy(all));
     for (uint32_t i = 0; i < settings->count; i++) {
         struct certificate *one = &all->items[all->count++];
         *one = (struct certificate){ .steward = steward,
