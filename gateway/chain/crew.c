@@ -24,7 +24,7 @@ struct crew {
 
     struct errand **ring; /* of the capacity: no place is written to too soon */
     uint64_t put, taken;  /* errands so far: by the loop; by the threads, atomic */
-    size_t sent;          /* that are not released; the loop's alone */
+    size_t sent;          /* that are not back; the loop's alone */
     sem_t waiting;        /* errands that are put and not taken */
     struct errand *done;  /* a stack; atomic */
     bool stopping;        /* atomic */

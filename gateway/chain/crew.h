@@ -33,7 +33,7 @@ struct errand {
 struct crew_kind {
     const char *what;  /* they do: for the log */
     unsigned threads;  /* at most CREW_THREADS_MAX */
-    unsigned capacity; /* errands that are not released, at most */
+    unsigned capacity; /* errands that are sent and not back, at most */
     int nice;          /* 1 to 19 */
     bool idle;         /* they run only when nobody else wants to */
 };
