@@ -157,7 +157,7 @@ static void read_events(struct ban_keeper *keeper)
         else
             note_ban(keeper, &event);
         if (event.kind == BAN_SET)
-            crowdsec_banned(keeper->steward, &event);
+            crowdsec_banned(keeper->steward, &event, keeper->cursor);
     }
 }
 

@@ -22,12 +22,14 @@ struct alerts {
     char token[TOKEN_BYTES_MAX + 8];
     size_t token_len; /* 0: none that is good */
     uint64_t token_until_s;
-    struct arena arena;                   /* of a question */
-    struct ban_event queue[ALERTS_QUEUE]; /* in a circle */
+    struct arena arena; /* of a question */
+    struct alert {
+        struct ban_event event;
+        uint64_t after;    /* the cursor behind it */
+    } queue[ALERTS_QUEUE]; /* in a circle */
     unsigned first, count;
     unsigned batch; /* of them under way */
     bool busy, logs_in;
-    uint64_t since_s; /* older bans have been told, or were made before there was a LAPI */
     uint64_t retry_ms;
     uint64_t sent, dropped, rejected;
     const char *trouble;

@@ -36,24 +36,29 @@ static const struct crowdsec_settings *settings_of(const struct alerts *alerts)
 
 /* ---- what waits ---- */
 
-void crowdsec_banned(struct steward *steward, const struct ban_event *event)
+void crowdsec_banned(struct steward *steward, const struct ban_event *event, uint64_t after)
 {
     struct alerts *alerts = steward->crowdsec != NULL ? &steward->crowdsec->alerts : NULL;
 
     if (alerts == NULL || alerts->crowdsec == NULL || event->cause == CAUSE_NODE ||
-        event->at_s < alerts->since_s || event->until_s <= now_of(alerts))
+        event->restored || after <= bans_told(keeper_bans(steward)) ||
+        event->until_s <= now_of(alerts))
         return;
     if (alerts->count == ALERTS_QUEUE) {
         alerts->dropped++;
         return;
     }
-    alerts->queue[(alerts->first + alerts->count++) % ALERTS_QUEUE] = *event;
+    alerts->queue[(alerts->first + alerts->count++) % ALERTS_QUEUE] =
+        (struct alert){ .event = *event, .after = after };
     if (!alerts->busy && alerts->timer.deadline_ms == 0)
         timer_set(&steward->loop, &alerts->timer, FIRST_MS);
 }
 
+/* A steward that comes after this one goes on behind them. */
 static void forget(struct alerts *alerts, unsigned count)
 {
+    const struct alert *last = &alerts->queue[(alerts->first + count - 1) % ALERTS_QUEUE];
+    bans_told_set(keeper_bans(alerts->crowdsec->steward), last->after);
     alerts->first = (alerts->first + count) % ALERTS_QUEUE;
     alerts->count -= count;
 }
@@ -255,7 +260,7 @@ static void tell(struct alerts *alerts)
     for (alerts->batch = 0; alerts->batch < ALERTS_BATCH && alerts->batch < alerts->count;
          alerts->batch++) {
         const struct ban_event *event =
-            &alerts->queue[(alerts->first + alerts->batch) % ALERTS_QUEUE];
+            &alerts->queue[(alerts->first + alerts->batch) % ALERTS_QUEUE].event;
         if (event->until_s > now_of(alerts)) /* it may have waited long */
             write_alert(&j, alerts, event);
     }
@@ -348,7 +353,6 @@ void alerts_open(struct crowdsec *crowdsec)
     alerts->crowdsec = crowdsec;
     alerts->call.done = on_answer;
     alerts->timer.fire = on_timer;
-    alerts->since_s = now_of(alerts);
     arena_init(&alerts->arena, NULL, 0, NULL, QUESTION_MEMORY);
 }
 

@@ -58,7 +58,7 @@ static void copy_column(char to[BAN_TEXT_BYTES], sqlite3_stmt *row, int column)
 static bool read_ban(sqlite3_stmt *row, uint64_t now_s, struct ban_event *event)
 {
     sqlite3_int64 until = sqlite3_column_int64(row, 1), since = sqlite3_column_int64(row, 2);
-    *event = (struct ban_event){ .kind = BAN_SET, .shared = true };
+    *event = (struct ban_event){ .kind = BAN_SET, .shared = true, .restored = true };
     struct span net = span_text((const char *)sqlite3_column_text(row, 0));
     if (!cidr_parse(net, false, &event->net) || !ban_net_ok(&event->net) || since < 0 ||
         until <= 0 || (uint64_t)until <= now_s || (uint64_t)until > now_s + BAN_LONGEST_S)

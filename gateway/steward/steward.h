@@ -195,8 +195,8 @@ MUST_USE enum err crowdsec_open(struct steward *steward);
 void crowdsec_start(struct steward *steward);
 void crowdsec_status(struct json *j, const struct steward *steward);
 void crowdsec_metrics(struct text *out, const struct steward *steward);
-/* A ban that has just been made here. */
-void crowdsec_banned(struct steward *steward, const struct ban_event *event);
+/* A ban that was made here, and the cursor behind it. */
+void crowdsec_banned(struct steward *steward, const struct ban_event *event, uint64_t after);
 
 /* certificates.c: opened before the sandbox closes, as feeds_open; then started. */
 MUST_USE enum err certificates_open(struct steward *steward);

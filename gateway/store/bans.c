@@ -18,6 +18,7 @@ struct event_slot {
 struct bans_memory {
     _Alignas(64) uint64_t next_event;
     uint64_t leader; /* when it asked last, above who it is */
+    uint64_t told;   /* events before this one need no alert any more */
     uint32_t never_count;
     bool started;
     struct cidr never[BAN_NEVER_MAX];
@@ -307,6 +308,16 @@ bool bans_claim(const struct bans *bans, uint64_t *cursor, struct ban_event *eve
             return true;
     }
     return false;
+}
+
+uint64_t bans_told(const struct bans *bans)
+{
+    return __atomic_load_n(&bans->memory->told, __ATOMIC_ACQUIRE);
+}
+
+void bans_told_set(const struct bans *bans, uint64_t cursor)
+{
+    __atomic_store_n(&bans->memory->told, cursor, __ATOMIC_RELEASE);
 }
 
 bool bans_lead(const struct bans *bans, uint32_t who, uint64_t now_ms)

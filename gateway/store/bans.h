@@ -17,7 +17,7 @@
 #include "gateway/store/cells.h"
 
 enum {
-    BANS_LAYOUT = 3,
+    BANS_LAYOUT = 4,
     BANS_ENTRIES = 1 << 16,
     OFFENDERS_ENTRIES = 1 << 17,
     BAN_EVENTS = 1 << 13,
@@ -49,6 +49,7 @@ struct ban_event {
     struct cidr net;
     uint8_t kind, cause, level;
     bool shared;               /* other nodes know it */
+    bool restored;             /* from before this start: it was told of then */
     char request[40];          /* id, or "" */
     char site[BAN_TEXT_BYTES]; /* name, cut */
     char reason[BAN_TEXT_BYTES];
@@ -102,6 +103,12 @@ void bans_log(const struct bans *bans, const struct ban_event *event);
 bool bans_next(const struct bans *bans, uint64_t *cursor, struct ban_event *event);
 /* The same, but only those that no node was told of yet, each to one caller alone. */
 bool bans_claim(const struct bans *bans, uint64_t *cursor, struct ban_event *event);
+/*
+ * The cursor up to which somebody outside has been told (CrowdSec); it outlives the steward, so
+ * that the next one neither leaves out nor repeats.
+ */
+uint64_t bans_told(const struct bans *bans);
+void bans_told_set(const struct bans *bans, uint64_t cursor);
 
 /*
  * Whether `who` is the one on this node that hears of other nodes' bans at `now_ms`

@@ -165,6 +165,12 @@ def test_by_tls_and_by_socket(origin, authority, tmp_path, way):
             becomes(lambda: banned(gateway), way)
 
 
+def another_steward(gateway):
+    before = gateway.status()["processes"]["steward"]
+    os.kill(before, signal.SIGKILL)
+    becomes(lambda: gateway.status()["processes"].get("steward") not in (None, 0, before) and told(gateway), "another steward")
+
+
 def test_our_bans_are_told(origin):
     with Lapi() as lapi:
         setup = config(origin, lapi, alerts={"machine": MACHINE, "password": PASSWORD})
@@ -177,14 +183,16 @@ def test_our_bans_are_told(origin):
                     assert status(gateway, address, path="/bad") == 403
             becomes(lambda: "201" in told(gateway).get("alerts", {}).get("trouble", ""), "it cannot be told")
             assert status(gateway, OTHER) == 200 and lapi.alerts == []
+            another_steward(gateway)
             lapi.post, lapi.life = None, 3600
-            becomes(lambda: len(lapi.alerts) == 2, "it is told")
+            becomes(lambda: len(lapi.alerts) == 2, "the next steward tells it")
             one, two = lapi.alerts
             assert one["scenario"] == "sallyport/rule" and one["source"] == {"scope": "Ip", "value": BAD}
             made = one["decisions"][0]
             assert made["origin"] == f"sallyport/{MACHINE}" and made["type"] == "ban" and 3500 < int(made["duration"][:-1]) <= 3600
             assert two["source"] == {"scope": "Range", "value": "2001:db8::/64"}
             assert {"key", "value"} == set(one["events"][0]["meta"][0]) and told(gateway)["alerts"]["sent"] == 2
+            another_steward(gateway)
             lapi.decide(decision(OTHER, origin=made["origin"]), decision("198.51.100.2"))
             becomes(lambda: banned(gateway, "198.51.100.2"), "a round")
             assert not banned(gateway, OTHER), "our own word does not come back"
