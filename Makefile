@@ -248,11 +248,7 @@ J ?= $(if $(K),0,2)
 e2e: ## end-to-end tests against the debug build (K=expression for pytest -k, J=processes)
 	@$(MAKE) --no-print-directory demo-binaries VARIANT=debug
 	@packaging/deps/unpack crowdsec
-	@folder=$$(mktemp -d -t sallyport-test.XXXXXX) && mkdir "$$folder/cache" && \
-	chmod 755 "$$folder" && chmod 700 "$$folder/cache" && status=0; \
-	CACHE_DIRECTORY=$${CACHE_DIRECTORY:-$$folder/cache} TMPDIR=$$folder SALLYPORT=$(BUILD)/debug/sallyport $(PYTHON) -m pytest -q -p no:cacheprovider -n $(J) --dist loadfile \
-		-W 'ignore:ssl.TLSVersion:DeprecationWarning' $(if $(K),-k '$(K)') tests/e2e || status=$$?; \
-	rm -rf "$$folder"; exit $$status
+	@SALLYPORT=$(BUILD)/debug/sallyport PYTHON=$(PYTHON) tests/e2e.sh $(J) '$(K)'
 
 test-idp: ## sign-in against npm's oidc-provider, which npm fetches: flow, renewal, new keys, both logouts
 	@command -v npm >/dev/null || { echo "test-idp needs npm and node: apt-get install npm"; exit 1; }

@@ -65,6 +65,13 @@ class Authority:
         return path
 
 
+def pytest_runtest_logreport(report):
+    """Who failed, for tests/e2e.sh."""
+    if report.failed and "E2E_FAILED" in os.environ and "PYTEST_XDIST_WORKER" not in os.environ:
+        with open(os.environ["E2E_FAILED"], "a", encoding="utf-8") as file:
+            file.write(report.nodeid + "\n")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def open_folders(tmp_path_factory):
     """The gateway's processes are nobody's, and have to reach what lies in a test's folder."""
