@@ -130,7 +130,7 @@ struct route_conf {
 };
 
 extern const struct option top_rows[], site_rows[], settings_rows[], route_rows[],
-    compress_rows[], acme_rows[], crowdsec_rows[];
+    compress_rows[], acme_rows[], crowdsec_rows[], server_rows[], audit_rows[];
 
 /* Which transactions a word of `audit.record` stands for; 0: no such word. */
 uint32_t audit_record_bit(struct span name);
