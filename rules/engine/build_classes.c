@@ -85,20 +85,23 @@ static bool names_field(const struct sec_target *target)
            (target->key_macro.literal || target->key_macro.count == 0);
 }
 
+/* The fields of a kind that a rule names. */
+static enum err find_fields(struct grouping *g, const struct sec_link *link, enum variable var)
+{
+    for (unsigned i = 0; link->bit != NO_BIT && i < link->rule->target_count; i++) {
+        const struct sec_target *target = &link->rule->targets[i];
+        if (target->var == var && names_field(target) && !target->exclude && !target->count)
+            TRY(add_group(g, var, target->key));
+    }
+    return OK;
+}
+
 static enum err find_groups(struct grouping *g)
 {
-    struct plan_builder *b = g->b;
     for (size_t i = 0; i < ARRAY_LEN(shown_as); i++) {
         TRY(add_group(g, shown_as[i].var, (struct span){ 0 }));
-        for (unsigned j = 0; shown_as[i].named && j < b->link_count; j++) {
-            const struct sec_link *link = b->links[j];
-            for (unsigned k = 0; link->bit != NO_BIT && k < link->rule->target_count; k++) {
-                const struct sec_target *target = &link->rule->targets[k];
-                if (target->var == shown_as[i].var && names_field(target) && !target->exclude &&
-                    !target->count)
-                    TRY(add_group(g, target->var, target->key));
-            }
-        }
+        for (unsigned j = 0; shown_as[i].named && j < g->b->link_count; j++)
+            TRY(find_fields(g, g->b->links[j], shown_as[i].var));
     }
     return OK;
 }

@@ -266,7 +266,7 @@ static void make_parts(const struct sorting *s, struct draft *draft, uint16_t *b
 static enum err sort_kind(const struct sorting *s, struct draft *draft, enum cluster_kind kind)
 {
     struct scan_class *class = draft->class;
-    uint16_t became[MEMBERS_MAX];
+    uint16_t became[MEMBERS_MAX] = { 0 };
     unsigned texts = kind == CLUSTER_LITERALS ? draft->text_count : 0;
     draft->cluster_count = 0;
     for (unsigned i = 0; i < class->id_count; i++) {

@@ -302,6 +302,7 @@ static size_t list(const struct cache *cache, struct listed *items)
         return 0;
     }
     const struct dirent *entry;
+    /* Its stream is this thread's alone: NOLINTNEXTLINE(concurrency-mt-unsafe) */
     while (count < LISTED_MAX && (entry = readdir(folder)) != NULL)
         list_one(cache, entry->d_name, items, &count);
     (void)closedir(folder);

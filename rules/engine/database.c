@@ -187,7 +187,7 @@ static bool all_made(const struct database_job *jobs, unsigned count)
 enum err databases_make(struct database_maker *maker, struct database_job *jobs, unsigned count)
 {
     struct batch batch = { .maker = maker };
-    batch.jobs = calloc(count + 1, sizeof(*batch.jobs));
+    batch.jobs = calloc(count + 1, sizeof(struct database_job *));
     if (batch.jobs == NULL)
         return ERR_MEMORY;
     for (unsigned i = 0; i < count; i++) {
@@ -286,7 +286,7 @@ static int longer(const void *a, const void *b)
 
 enum err database_fits(struct database_maker *maker, struct database_fit *fits, unsigned count)
 {
-    struct fit_batch batch = { .fits = calloc(count + 1, sizeof(*batch.fits)) };
+    struct fit_batch batch = { .fits = calloc(count + 1, sizeof(struct database_fit *)) };
     unsigned open = 0;
     if (batch.fits == NULL)
         return ERR_MEMORY;
@@ -296,7 +296,7 @@ enum err database_fits(struct database_maker *maker, struct database_fit *fits, 
             batch.fits[open++] = &fits[i];
     }
     if (open > 0)
-        qsort(batch.fits, open, sizeof(*batch.fits), longer);
+        qsort(batch.fits, open, sizeof(struct database_fit *), longer);
     pool_run(&(struct pool_work){ .task = try_one, .context = &batch, .count = open },
              maker->threads);
     for (unsigned i = 0; i < open && maker->fits != NULL && !batch.memory; i++) {
