@@ -25,6 +25,8 @@
 #include "auth/htpasswd.h"
 #include "auth/lend.h"
 #include "auth/lockout.h"
+#include "auth/session.h"
+#include "auth/sessionshare.h"
 #include "conf/schema.h"
 #include "gateway/base/file.h"
 #include "gateway/base/table.h"
@@ -59,6 +61,8 @@ struct basic_conf {
     bool forward_credentials;
 
     struct lockout lockout;
+    bool shared;          /* failures are counted with other nodes, too ... */
+    struct vault counts;  /* ... under names of this key; without memory */
     struct table by_name; /* to struct user */
     struct user *all;
     const struct user *typical; /* its hash stands for those of unknown users */
@@ -74,6 +78,7 @@ struct basic_shared {
 
 struct basic_local {
     struct basic_shared *shared;
+    struct worker *sharing; /* NULL: nothing with other nodes */
 };
 
 /* Of a transaction that waits for its hash. */
@@ -81,6 +86,7 @@ struct basic_state {
     const struct user *user; /* NULL: unknown, and the hash is for show */
     struct span name;        /* as it was typed */
     struct cred_tag tag;
+    bool right;
 };
 
 static const struct option user_options[] = {
@@ -255,6 +261,15 @@ static void warn_of_hashes(const struct basic_conf *conf, struct setup *setup)
                  "uncommon one can be told from names that nobody has");
 }
 
+/* A name for each count, as sessions have them; there is no vault behind it. */
+static void share_counts(struct basic_conf *conf, struct setup *setup)
+{
+    uint8_t key[32];
+    conf->shared = sessions_key(setup->config, setup->boot_key, key);
+    vault_over(&conf->counts, NULL, VAULT_WAYS, 0, "sallyport basic", key);
+    wipe(key, sizeof(key));
+}
+
 static bool basic_idle(const void *base)
 {
     const struct basic_conf *conf = base;
@@ -279,6 +294,7 @@ static enum err open_basic(void *base, struct setup *setup)
     if (counts == NULL)
         return ERR_CONFIG;
     lockout_over(&conf->lockout, counts, setup->boot_key);
+    share_counts(conf, setup);
     conf->typical = typical_of(conf->all);
     warn_of_hashes(conf, setup);
     if (conf->typical == NULL) {
@@ -306,11 +322,16 @@ static struct basic_shared *find_shared(const struct worker *worker)
     return NULL;
 }
 
-static enum err attach_basic(void *base, const void *conf, struct worker *worker)
+static enum err attach_basic(void *base, const void *opened, struct worker *worker)
 {
+    const struct basic_conf *conf = opened;
     struct basic_local *local = base;
     if (basic_idle(conf))
         return OK;
+    if (conf->shared) {
+        TRY(session_share_attach(worker));
+        local->sharing = worker;
+    }
     struct basic_shared *shared = find_shared(worker);
     if (shared == NULL) {
         shared = calloc(1, sizeof(*shared));
@@ -336,6 +357,9 @@ static void detach_basic(void *base)
     struct basic_local *local = base;
     struct basic_shared *shared = local->shared;
     local->shared = NULL;
+    if (local->sharing != NULL)
+        session_share_detach(local->sharing);
+    local->sharing = NULL;
     if (shared == NULL || --shared->users > 0)
         return;
     hashpool_let_go(shared->pool);
@@ -396,23 +420,64 @@ static struct verdict locked(struct call *c, uint64_t wait_s)
     return deny_with(REASON_AUTH_LOCKED, reply);
 }
 
-/* The hash is computed. */
-static struct verdict judge(struct call *c)
+static struct verdict settle(struct call *c)
 {
     const struct basic_conf *conf = c->conf;
     const struct basic_local *local = c->local;
     const struct basic_state *state = c->state;
     struct attempt attempt = attempt_of(c, state->name);
-    if (c->error != OK)
-        return fail(REASON_STAGE_FAILED);
-    bool right = *(const bool *)c->answer;
-    if (!right || state->user == NULL) {
+    if (!state->right) {
         lockout_failed(&conf->lockout, &attempt);
         return challenge(c, REASON_AUTH_FAILED);
     }
     lockout_proved(&conf->lockout, &attempt);
     credcache_add(local->shared->cache, &state->tag, clock_ms(c->txn->clock));
     return accept_user(c, state->user);
+}
+
+static struct span counted_name(struct call *c)
+{
+    const struct basic_conf *conf = c->conf;
+    const struct basic_state *state = c->state;
+    struct text text = text_growing(c->txn->arena, conf->realm.len + state->name.len + 8);
+    text_add(&text, conf->realm);
+    text_char(&text, '\n');
+    text_add(&text, state->name);
+    return text.overflow ? (struct span){ 0 } : text_span(&text);
+}
+
+/* All nodes have counted. Without a word of the store those of this one hold alone. */
+static struct verdict counted(struct call *c)
+{
+    const struct basic_conf *conf = c->conf;
+    const struct basic_state *state = c->state;
+    if (c->error == ERR_LIMIT)
+        return locked(c, LOCKOUT_ACCOUNT_PAUSE_MAX_S);
+    if (state->right && c->error == OK)
+        share_uncount(c->worker, &conf->counts, counted_name(c));
+    return settle(c);
+}
+
+/*
+ * The hash is computed. Who guesses may come to all nodes, so that they count together, right
+ * or wrong, but for addresses that this account was proved from.
+ */
+static struct verdict judge(struct call *c)
+{
+    const struct basic_conf *conf = c->conf;
+    struct basic_state *state = c->state;
+    struct attempt attempt = attempt_of(c, state->name);
+    if (c->error != OK)
+        return fail(REASON_STAGE_FAILED);
+    state->right = *(const bool *)c->answer && state->user != NULL;
+    if (!conf->shared || attempt.known)
+        return settle(c);
+    struct share_join *join = share_join(c);
+    struct span name = counted_name(c);
+    if (join == NULL || name.p == NULL)
+        return fail(REASON_MEMORY);
+    share_count(join, &conf->counts, name, LOCKOUT_ACCOUNT_ALL, LOCKOUT_ACCOUNT_PAUSE_MAX_S);
+    return share_wait(c, join, counted);
 }
 
 static struct verdict check(struct call *c, struct span name, struct span password)

@@ -10,6 +10,8 @@ import test_67_oidc as oidc
 from harness import Origin, Sallyport, command, eventually, plain, response, says
 from idp import Idp
 from redis_server import Redis
+from test_46_http2_stages import HASH
+from test_50_stages import TRUSTED, basic
 from test_65_login import PASSWORD, SESSION, Browser, add_user, enrol, fresh_step, totp, users
 
 # What docs/limits.md and docs/auth.md say is enough.
@@ -35,6 +37,9 @@ def nodes(tmp_path_factory):
         made = config(origin, store)
         # Sessions are of a store of users by its path.
         made["sites"][0]["login"]["users"] = os.path.join(shared, "users.db")
+        made["server"].update(TRUSTED)
+        made["sites"].append({**plain(None)["sites"][0], "host": "basic.test", "basic": {"users": {"ann": HASH}},
+                              "routes": [{"path": "/**", "respond": {"status": 200}}]})
         with Sallyport(made) as one, Sallyport(made) as two:
             one.origin, one.store = origin, store
             add_user(one, "ann", "--groups", "staff")
@@ -183,6 +188,25 @@ def test_passwords_are_counted_on_all_nodes(nodes):
     one.store.ask("DEL", key)
     assert Browser(two).sign_in("dot").status == 303
     assert one.store.ask("GET", key) is None  # a right one ends the count
+
+
+def test_passwords_of_basic_are_counted_on_all_nodes(nodes):
+    """The same, where an address that the account was proved from is what a known browser is there."""
+    one, two = nodes
+
+    def ask(node, password, source):
+        return node.ask(host="basic.test", fields=basic("ann", password) + [("X-Forwarded-For", source)]).status
+
+    assert ask(one, "password", "192.0.2.9") == 200
+    before = set(one.store.ask("KEYS", "sallyport:{s}:c:*"))
+    assert ask(one, "wrong", "192.0.2.2") == 401
+    key, = set(one.store.ask("KEYS", "sallyport:{s}:c:*")) - before
+    one.store.ask("SET", key, "40", "EX", "60")
+    assert ask(two, "password", "192.0.2.3") == 429 and ask(two, "wrong", "192.0.2.3") == 429
+    assert ask(one, "password", "192.0.2.9") == 200
+    one.store.ask("DEL", key)
+    assert ask(two, "password", "192.0.2.3") == 200
+    assert one.store.ask("GET", key) is None
 
 
 def test_nothing_in_the_store_is_of_use_to_who_reads_it(nodes):
