@@ -69,8 +69,8 @@ static void try_forged(const uint8_t *data, size_t size)
         head.v4.count += ADDRLIST_INDEXED_FROM;
     if (data[2] % 64 == 0)
         head.v6.count += ADDRLIST_INDEXED_FROM;
-    head.v4.far = head.v4.count > 0 ? data[4] % head.v4.count : 0;
-    head.v6.far = head.v6.count > 0 ? data[5] % head.v6.count : 0;
+    head.v4.slots = head.v4.count + (head.v4.count > 0 ? data[4] % head.v4.count : 0);
+    head.v6.slots = head.v6.count + (head.v6.count > 0 ? data[5] % head.v6.count : 0);
     head.low_count = head.v6.count > 0 ? data[4] % head.v6.count : 0;
     head.place_count = data[5];
     head.soonest_s = data[6] % 2 ? UINT32_MAX : 0;

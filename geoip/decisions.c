@@ -171,10 +171,12 @@ static bool take_out(struct decisions *set, const struct key *key)
         return false;
     size_t item = set->slots[at] - 1, last = set->count - 1;
     count_one(set, key, false);
-    if (item != last)
+    if (item != last) {
+        /* Before the gap is closed, which asks every slot for its item's key. */
         set->slots[slot_of(set, &set->items[last].key)] = (uint32_t)item + 1;
+        set->items[item] = set->items[last];
+    }
     close_gap(set, at);
-    set->items[item] = set->items[last];
     set->count--;
     return true;
 }

@@ -86,11 +86,10 @@ bool addrlist_valid(struct span block);
 size_t addrlist_count(struct span block); /* of prefixes */
 size_t addrlist_places(struct span block);
 
-/* Whether the address is on the list, and by which of its prefixes. The block is empty or
- * valid, and so below. */
+/* Whether the address is on the list. The block is empty or valid, and so below. */
 bool addrlist_find(struct span block, const struct addr *addr, uint32_t now_s, uint32_t *place);
-/* What there is to say about it: of those that were found only, for it reads more memory than
- * the search. */
+/* By which of its prefixes, which is what addrlist_find left in `place`: of those that were
+ * found only, for it reads more memory than the search. */
 void addrlist_tell(struct span block, const struct addr *addr, uint32_t place,
                    struct addrlist_hit *hit);
 /* Whether any address of `cidr` is on the list; `hit` tells one prefix that is to blame. */

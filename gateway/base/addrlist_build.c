@@ -1,4 +1,5 @@
-/* Building an address list: sorting, what encloses what, and every text once. */
+/* Building an address list: sorting, what encloses what, where marks stand, and every text
+ * once. */
 #include <stdlib.h>
 
 #include "gateway/base/addrlist_block.h"
@@ -17,9 +18,11 @@ _Static_assert(ADDRLIST_INFOS_MAX <= 1 << 24, "the number of an info fits");
 
 struct keys {
     struct key *items;
-    uint32_t *parents;      /* NO_PARENT: none */
-    size_t count, far, low; /* words in `parents`; lower halves that are not 0 */
-    uint32_t soonest_s;     /* when the first expires */
+    uint32_t *parents;        /* NO_PARENT: none */
+    uint32_t *soonest;        /* when the first of it and of what encloses it expires */
+    uint32_t *slots;          /* where each stands */
+    size_t count, total, low; /* with marks; lower halves that are not 0 */
+    uint32_t soonest_s;       /* when the first expires */
     unsigned width;
 };
 
@@ -271,6 +274,8 @@ static void find_parents(struct keys *keys)
                !holds(&keys->items[open[depth - 1]], keys->items[i].first, keys->width))
             depth--;
         keys->parents[i] = depth > 0 ? open[depth - 1] : NO_PARENT;
+        keys->soonest[i] =
+            sooner(depth > 0 ? keys->soonest[open[depth - 1]] : UINT32_MAX, &keys->items[i]);
         keys->soonest_s = sooner(keys->soonest_s, &keys->items[i]);
         keys->low += (uint64_t)keys->items[i].first != 0;
         INVARIANT(depth < ARRAY_LEN(open));
@@ -278,39 +283,99 @@ static void find_parents(struct keys *keys)
     }
 }
 
-/* Where a prefix of IPv4 has what encloses it. */
-struct inside {
-    size_t from;  /* of those that begin under the same top bits, the first */
-    bool near;    /* one of the same line and top bits */
-    uint32_t far; /* one of an earlier line; NO_PARENT: none */
+/* ---- slots ---- */
+
+/* One slot: a prefix, or a mark where `key` is not less than their count. */
+struct slot {
+    size_t key;
+    key128 first;
+    uint8_t bits;
+    unsigned flags;
+    uint32_t soonest_s;
 };
 
-/* For each `i` in turn. Without an index there are no top bits. */
-static void look_around(struct inside *inside, const struct keys *keys, size_t i)
+/* A walk over what stands in the lines. `end` is the last unit of the outermost prefix around;
+ * units are addresses of IPv4 and /64s of IPv6. */
+struct walk {
+    const struct keys *keys;
+    size_t next;
+    uint64_t end;
+    bool after, indexed; /* whether the last slot had ADDRLIST_AFTER; by top bits, IPv4 */
+};
+
+static uint64_t unit_of(const struct keys *keys, key128 first)
 {
-    bool indexed = keys->count >= ADDRLIST_INDEXED_FROM;
-    if (indexed && i > 0 && keys->items[i].first >> 16 != keys->items[i - 1].first >> 16)
-        inside->from = i;
-    size_t line = i / ADDRLIST_LINE4 * ADDRLIST_LINE4;
-    size_t least = line > inside->from ? line : inside->from;
-    uint32_t parent = keys->parents[i];
-    inside->near = parent != NO_PARENT && parent >= least;
-    while (parent != NO_PARENT && parent >= least)
-        parent = keys->parents[parent];
-    inside->far = parent != NO_PARENT && parent >= inside->from ? parent : NO_PARENT;
+    return (uint64_t)(keys->width == 128 ? first >> 64 : first);
 }
 
-static void count_far(struct keys *keys)
+static uint64_t end_of(const struct keys *keys, const struct key *key)
 {
-    struct inside inside = { .from = 0 };
-    for (size_t i = 0; i < keys->count; i++) {
-        if (keys->width == 32) {
-            look_around(&inside, keys, i);
-            keys->far += inside.far != NO_PARENT;
-        } else {
-            keys->far += keys->parents[i] != NO_PARENT && i - keys->parents[i] >= ADDRLIST_FAR;
-        }
+    unsigned width = keys->width == 128 ? 64 : 32, bits = key->bits < width ? key->bits : width;
+    uint64_t host =
+        bits == 0 ? UINT64_MAX >> (64 - width) : (UINT64_C(1) << (width - bits)) - 1;
+    return unit_of(keys, key->first) | host;
+}
+
+/*
+ * Whether what encloses the last slot ends before the next one, so that somebody has to say so:
+ * nothing begins right behind it. Where other top bits begin, the index says it.
+ */
+static bool ends_between(const struct walk *walk)
+{
+    const struct keys *keys = walk->keys;
+    uint64_t most = keys->width == 128 ? UINT64_MAX : UINT32_MAX;
+    bool left = walk->next < keys->count;
+    if (!walk->after || walk->end == most || (left && keys->parents[walk->next] != NO_PARENT))
+        return false;
+    if (walk->indexed && (walk->end + 1) % 65536 == 0)
+        return false;
+    return !left || unit_of(keys, keys->items[walk->next].first) > walk->end + 1;
+}
+
+static bool next_slot(struct walk *walk, struct slot *slot)
+{
+    const struct keys *keys = walk->keys;
+    bool wide = keys->width == 128;
+    if (ends_between(walk)) {
+        *slot = (struct slot){ .key = keys->count,
+                               .first = (key128)(walk->end + 1) << (wide ? 64 : 0),
+                               .bits = wide ? ADDRLIST_MARK6 : ADDRLIST_MARK4,
+                               .soonest_s = UINT32_MAX };
+        walk->after = false;
+        return true;
     }
+    if (walk->next == keys->count)
+        return false;
+    const struct key *key = &keys->items[walk->next];
+    bool inside = keys->parents[walk->next] != NO_PARENT;
+    uint64_t end = end_of(keys, key);
+    walk->end = inside ? walk->end : end;
+    walk->after = walk->end > end;
+    *slot = (struct slot){ .key = walk->next,
+                           .first = key->first,
+                           .bits = key->bits,
+                           .flags = (inside ? ADDRLIST_INSIDE : 0) |
+                                    (walk->after ? ADDRLIST_AFTER : 0),
+                           .soonest_s = keys->soonest[walk->next] };
+    walk->next++;
+    return true;
+}
+
+static struct walk walk_over(const struct keys *keys)
+{
+    bool indexed = keys->count >= ADDRLIST_INDEXED_FROM;
+    return (struct walk){ .keys = keys, .indexed = indexed && keys->width == 32 };
+}
+
+/* With the marks. */
+static void number_slots(struct keys *keys)
+{
+    struct walk walk = walk_over(keys);
+    struct slot slot;
+    for (keys->total = 0; next_slot(&walk, &slot); keys->total++)
+        if (slot.key < keys->count)
+            keys->slots[slot.key] = (uint32_t)keys->total;
+    keys->slots[keys->count] = (uint32_t)keys->total;
 }
 
 static bool order_places(struct keys *keys)
@@ -326,10 +391,12 @@ static bool order(struct keys *keys)
     if (!order_places(keys))
         return false;
     keys->parents = malloc((keys->count + 1) * sizeof(uint32_t));
-    if (keys->parents == NULL)
+    keys->soonest = malloc((keys->count + 1) * sizeof(uint32_t));
+    keys->slots = malloc((keys->count + 1) * sizeof(uint32_t));
+    if (keys->parents == NULL || keys->soonest == NULL || keys->slots == NULL)
         return false;
     find_parents(keys);
-    count_far(keys);
+    number_slots(keys);
     return true;
 }
 
@@ -338,90 +405,84 @@ static bool order(struct keys *keys)
 /* What reaches into a top from before: the nearest prefix shorter than 16 bits around it. */
 static void put_index4(char *block, const struct addrlist_head *head, const struct keys *keys)
 {
-    struct addrlist_index *index = (void *)(block + head->v4.index);
-    uint32_t next = 0, around = NO_PARENT;
+    uint32_t *index = (void *)(block + head->v4.index), next = 0, around = NO_PARENT;
+    uint32_t *arounds = (void *)(block + head->around);
     for (uint32_t top = 0; top < ADDRLIST_INDEX_ENTRIES; top++) {
-        index[top].from = next;
         while (around != NO_PARENT &&
                !holds(&keys->items[around], (key128)top << 16, keys->width))
             around = keys->parents[around];
-        index[top].around = around != NO_PARENT ? around + 1 : 0;
+        index[top] = keys->slots[next] << 1 | (around != NO_PARENT);
+        arounds[top] = around != NO_PARENT ? keys->slots[around] + 1 : 0;
         for (; next < keys->count && (uint32_t)keys->items[next].first >> 16 == top; next++)
             around = keys->items[next].bits < 16 ? next : around;
     }
 }
 
-/* Of IPv6: how many begin below each entry, and the same behind the last one. */
-static void put_index6(char *block, const struct addrlist_head *head, const struct keys *keys)
+/* Of IPv6: how many slots begin below each entry, and the same behind the last one. Marks do,
+ * too: `heads` and the lines say where. */
+static void put_index6(char *block, const struct addrlist_head *head)
 {
     uint32_t *index = (void *)(block + head->v6.index);
+    const struct addrlist_line6 *lines = (const void *)(block + head->v6.lines);
     uint64_t first_top = UINT64_C(1) << 16;
     uint32_t next = 0;
     for (uint32_t top = 0; top < ADDRLIST_INDEX_ENTRIES; top++) {
-        while (next < keys->count && (uint64_t)(keys->items[next].first >> 64) >>
-                                         ADDRLIST_INDEX6_SHIFT < first_top + top)
+        while (next < head->v6.slots &&
+               lines[next / ADDRLIST_LINE6].high[next % ADDRLIST_LINE6] >>
+                   ADDRLIST_INDEX6_SHIFT < first_top + top)
             next++;
         index[top] = next;
     }
 }
 
-static uint8_t put_link6(const struct keys *keys, size_t i, uint32_t *parents, uint32_t *far)
-{
-    if (keys->parents[i] == NO_PARENT)
-        return 0;
-    if (i - keys->parents[i] < ADDRLIST_FAR)
-        return (uint8_t)(i - keys->parents[i]);
-    parents[(*far)++] = keys->parents[i];
-    return ADDRLIST_FAR;
-}
-
 static void put_lines4(char *block, const struct addrlist_head *head, const struct keys *keys)
 {
-    struct addrlist_line4 *line = (void *)(block + head->v4.lines);
-    uint32_t *firsts = (void *)(block + head->firsts), *rare = (void *)(block + head->rare4);
-    uint32_t *parents = (void *)(block + head->v4.parents), far = 0;
-    struct inside inside = { .from = 0 };
-    for (size_t i = 0; i < keys->count; i++) {
-        const struct key *key = &keys->items[i];
-        size_t at = i % ADDRLIST_LINE4, number = i / ADDRLIST_LINE4;
-        look_around(&inside, keys, i);
-        if (at == 0) {
-            rare[number] = far;
-            line[number] = (struct addrlist_line4){ .soonest_s = UINT32_MAX };
+    struct addrlist_line4 *lines = (void *)(block + head->v4.lines);
+    uint32_t *firsts = (void *)(block + head->firsts), rank = 0;
+    uint32_t *ranks = (void *)(block + head->v4.ranks);
+    struct walk walk = walk_over(keys);
+    struct slot slot;
+    for (size_t i = 0; next_slot(&walk, &slot); i++) {
+        struct addrlist_line4 *line = &lines[i / ADDRLIST_LINE4];
+        if (i % ADDRLIST_LINE4 == 0) {
+            ranks[i / ADDRLIST_LINE4] = rank;
+            line->soonest_s = UINT32_MAX;
         }
-        line[number].first[at] = (uint16_t)key->first;
-        line[number].code[at] = (uint8_t)(key->bits | (inside.near ? ADDRLIST_NEAR4 : 0) |
-                                          (inside.far != NO_PARENT ? ADDRLIST_FAR4 : 0));
-        line[number].soonest_s = sooner(line[number].soonest_s, key);
-        if (inside.far != NO_PARENT)
-            parents[far++] = inside.far;
+        line->first[i % ADDRLIST_LINE4] = (uint16_t)slot.first;
+        line->code[i % ADDRLIST_LINE4] = (uint8_t)(slot.bits | slot.flags);
+        line->soonest_s = slot.soonest_s < line->soonest_s ? slot.soonest_s : line->soonest_s;
+        rank += slot.key < keys->count;
         if (head->v4.index == 0)
-            firsts[i] = (uint32_t)key->first;
+            firsts[i] = (uint32_t)slot.first;
     }
 }
 
 static void put_lines6(char *block, const struct addrlist_head *head, const struct keys *keys)
 {
-    struct addrlist_line6 *line = (void *)(block + head->v6.lines);
-    struct addrlist_rare6 *rare = (void *)(block + head->rare6);
+    struct addrlist_line6 *lines = (void *)(block + head->v6.lines);
+    uint32_t *ranks = (void *)(block + head->v6.ranks), rank = 0;
+    uint32_t *low_ranks = (void *)(block + head->low_ranks), low = 0;
     uint64_t *heads = (void *)(block + head->heads), *lows = (void *)(block + head->lows);
-    uint32_t *parents = (void *)(block + head->v6.parents), far = 0, low = 0;
-    for (size_t i = 0; i < keys->count; i++) {
-        const struct key *key = &keys->items[i];
-        size_t at = i % ADDRLIST_LINE6, number = i / ADDRLIST_LINE6;
+    struct walk walk = walk_over(keys);
+    struct slot slot;
+    for (size_t i = 0; next_slot(&walk, &slot); i++) {
+        struct addrlist_line6 *line = &lines[i / ADDRLIST_LINE6];
+        size_t at = i % ADDRLIST_LINE6;
         if (at == 0) {
-            heads[number] = (uint64_t)(key->first >> 64);
-            rare[number] = (struct addrlist_rare6){ far, low };
-            line[number] = (struct addrlist_line6){ .soonest_s = UINT32_MAX };
+            heads[i / ADDRLIST_LINE6] = (uint64_t)(slot.first >> 64);
+            ranks[i / ADDRLIST_LINE6] = rank;
+            low_ranks[i / ADDRLIST_LINE6] = low;
+            line->soonest_s = UINT32_MAX;
+            memset(line->high, 0xff, sizeof(line->high));
         }
-        line[number].high[at] = (uint64_t)(key->first >> 64);
-        line[number].bits[at] = key->bits;
-        line[number].link[at] = put_link6(keys, i, parents, &far);
-        line[number].soonest_s = sooner(line[number].soonest_s, key);
-        if ((uint64_t)key->first == 0)
-            continue;
-        line[number].link[at] |= ADDRLIST_LOW;
-        lows[low++] = (uint64_t)key->first;
+        bool has_low = (uint64_t)slot.first != 0;
+        line->high[at] = (uint64_t)(slot.first >> 64);
+        line->bits[at] = slot.bits;
+        line->code[at] = (uint8_t)(slot.flags | (has_low ? ADDRLIST_LOW : 0));
+        line->soonest_s = slot.soonest_s < line->soonest_s ? slot.soonest_s : line->soonest_s;
+        rank += slot.key < keys->count;
+        if (has_low)
+            lows[low++] = (uint64_t)slot.first;
     }
 }
 
@@ -447,8 +508,8 @@ static enum err write_block(const struct building *building, struct arena *arena
 {
     struct addrlist_head head = {
         .magic = ADDRLIST_MAGIC,
-        .v4 = { .count = (uint32_t)building->v4.count, .far = (uint32_t)building->v4.far },
-        .v6 = { .count = (uint32_t)building->v6.count, .far = (uint32_t)building->v6.far },
+        .v4 = { .count = (uint32_t)building->v4.count, .slots = (uint32_t)building->v4.total },
+        .v6 = { .count = (uint32_t)building->v6.count, .slots = (uint32_t)building->v6.total },
         .soonest_s = building->v4.soonest_s < building->v6.soonest_s ? building->v4.soonest_s
                                                                      : building->v6.soonest_s,
         .low_count = (uint32_t)building->v6.low,
@@ -465,10 +526,10 @@ static enum err write_block(const struct building *building, struct arena *arena
     memcpy(block, &head, sizeof(head));
     if (head.v4.index != 0)
         put_index4(block, &head, &building->v4);
-    if (head.v6.index != 0)
-        put_index6(block, &head, &building->v6);
     put_lines4(block, &head, &building->v4);
     put_lines6(block, &head, &building->v6);
+    if (head.v6.index != 0)
+        put_index6(block, &head);
     put_whats(block, &head.v4, &building->v4);
     put_whats(block, &head.v6, &building->v6);
     put_places(block, &head, &building->places);
@@ -489,6 +550,14 @@ static void count_kinds(const struct addrlist_entry *entries, size_t count, size
         *places += entries[i].place != 0;
         *v4 += entries[i].place == 0 && entries[i].cidr.addr.family == ADDR_V4;
     }
+}
+
+static void free_keys(struct keys *keys)
+{
+    free(keys->items);
+    free(keys->parents);
+    free(keys->soonest);
+    free(keys->slots);
 }
 
 enum err addrlist_build(const struct addrlist_entry *entries, size_t count, uint32_t now_s,
@@ -515,11 +584,9 @@ enum err addrlist_build(const struct addrlist_entry *entries, size_t count, uint
         (!order(&building.v4) || !order(&building.v6) || !order_places(&building.places)))
         err = ERR_MEMORY;
     err = err == OK ? write_block(&building, arena, out) : err;
-    free(building.v4.parents);
-    free(building.v6.parents);
-    free(building.v4.items);
-    free(building.v6.items);
-    free(building.places.items);
+    free_keys(&building.v4);
+    free_keys(&building.v6);
+    free_keys(&building.places);
     free(building.pairs);
     free(building.slots);
     free(building.texts);

@@ -45,16 +45,17 @@ static void tell_what(const struct addrlist_head *head, struct addrlist_what wha
 }
 
 /* `inside` is any address of the prefix. */
-static void tell(const struct addrlist_reader *reader, size_t i, key128 inside,
+static void tell(const struct addrlist_reader *reader, size_t slot, key128 inside,
                  struct addrlist_hit *hit)
 {
-    const struct addrlist_what *whats = part(reader->head, reader->family->what);
-    unsigned bits = addrlist_bits(reader, i);
-    hit->place = 0;
+    const struct addrlist_what *what = addrlist_what_of(reader, slot);
+    unsigned bits = addrlist_bits(reader, slot);
+    *hit = (struct addrlist_hit){ .expires_s = 0 };
     hit->prefix.bits = (uint8_t)(bits <= reader->width ? bits : reader->width);
     put_address(&hit->prefix.addr, inside, reader->width);
     addr_mask(&hit->prefix.addr, hit->prefix.bits);
-    tell_what(reader->head, whats[i], hit);
+    if (what != NULL)
+        tell_what(reader->head, *what, hit);
 }
 
 void addrlist_tell(struct span block, const struct addr *addr, uint32_t place,
@@ -62,17 +63,17 @@ void addrlist_tell(struct span block, const struct addr *addr, uint32_t place,
 {
     struct addrlist_reader reader;
     *hit = (struct addrlist_hit){ .expires_s = 0 };
-    if (addrlist_open(block, addr->family, &reader) && place < reader.family->count)
-        tell(&reader, place, addrlist_number(addr), hit);
+    if (!addrlist_open(block, addr->family, &reader) || reader.family->slots == 0)
+        return;
+    size_t slot = place;
+    if (place == ADDRLIST_LONGEST &&
+        !addrlist_longest(&reader, addrlist_number(addr), 0, &slot))
+        return;
+    if (slot < reader.family->slots)
+        tell(&reader, slot, addrlist_number(addr), hit);
 }
 
 /* ---- the whole list --------------------------------------------------------------------- */
-
-static key128 first_of(const struct addrlist_reader *reader, size_t i)
-{
-    return reader->width == 128 ? addrlist_key6(reader->head, i)
-                                : addrlist_first4(reader->head, i);
-}
 
 /* What begins inside of `cidr`; or else what encloses it. */
 bool addrlist_overlaps(struct span block, const struct cidr *cidr, uint32_t now_s,
@@ -84,18 +85,18 @@ bool addrlist_overlaps(struct span block, const struct cidr *cidr, uint32_t now_
     unsigned host = reader.width - cidr->bits;
     key128 first = addrlist_number(&cidr->addr);
     key128 last = first | (host == 128 ? ~(key128)0 : ((key128)1 << host) - 1);
-    size_t low = 0, high = reader.family->count;
+    size_t low = 0, high = reader.family->slots;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (first_of(&reader, middle) < first)
+        if (addrlist_first(&reader, middle) < first)
             low = middle + 1;
         else
             high = middle;
     }
-    for (; low < reader.family->count && first_of(&reader, low) <= last; low++) {
-        if (!addrlist_lives(&reader, low, now_s))
+    for (; low < reader.family->slots && addrlist_first(&reader, low) <= last; low++) {
+        if (addrlist_bits(&reader, low) > reader.width || !addrlist_lives(&reader, low, now_s))
             continue;
-        tell(&reader, low, first_of(&reader, low), hit);
+        tell(&reader, low, addrlist_first(&reader, low), hit);
         return true;
     }
     uint32_t place;
@@ -110,16 +111,12 @@ bool addrlist_at(struct span block, size_t i, struct addrlist_hit *hit, bool *ne
     struct addrlist_reader reader;
     if (i >= addrlist_count(block))
         return false;
-    size_t v4 = addrlist_head_of(block)->v4.count;
-    if (!addrlist_open(block, i < v4 ? ADDR_V4 : ADDR_V6, &reader))
+    size_t v4 = addrlist_head_of(block)->v4.count, slot;
+    if (!addrlist_open(block, i < v4 ? ADDR_V4 : ADDR_V6, &reader) ||
+        !addrlist_slot_of(&reader, i < v4 ? i : i - v4, &slot))
         return false;
-    i = i < v4 ? i : i - v4;
-    if (reader.width == 32)
-        *nested = addrlist_nested4(reader.head, i);
-    else
-        *nested = (addrlist_lines6(reader.head)[i / ADDRLIST_LINE6].link[i % ADDRLIST_LINE6] &
-                   ~(unsigned)ADDRLIST_LOW) != 0;
-    tell(&reader, i, first_of(&reader, i), hit);
+    *nested = addrlist_inside(&reader, slot);
+    tell(&reader, slot, addrlist_first(&reader, slot), hit);
     return true;
 }
 

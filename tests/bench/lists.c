@@ -142,7 +142,7 @@ int main(void)
     (void)printf("%zu prefixes of %d: read in %.0f ms, built in %.0f ms, checked in %.4f ms\n",
                  addrlist_count(block), V4 + V6, (parsed - began) / 1e6, (built - parsed) / 1e6,
                  (checked - built) / 1e6);
-    double index = 65537 * (double)(sizeof(struct addrlist_index) + sizeof(uint32_t));
+    double index = 3 * ADDRLIST_INDEX_ENTRIES * (double)sizeof(uint32_t);
     double bytes = ((double)block.len - index) / (double)addrlist_count(block);
     bool good = bytes <= BAR_BYTES;
     (void)printf("%.1f bytes a prefix (bar %d), and the indexes %.1f: %s\n", bytes, BAR_BYTES,

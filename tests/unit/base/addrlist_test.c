@@ -367,8 +367,8 @@ static void refuses_a_head_that_does_not_add_up(void **state)
     assert_non_null(copy);
     /* One of these more still fits into the padding of its part, and is inside. */
     static const size_t counts[] = {
-        offsetof(struct addrlist_head, v4.count),   offsetof(struct addrlist_head, v4.far),
-        offsetof(struct addrlist_head, v6.count),   offsetof(struct addrlist_head, v6.far),
+        offsetof(struct addrlist_head, v4.count),   offsetof(struct addrlist_head, v4.slots),
+        offsetof(struct addrlist_head, v6.count),   offsetof(struct addrlist_head, v6.slots),
         offsetof(struct addrlist_head, low_count),  offsetof(struct addrlist_head, place_count),
         offsetof(struct addrlist_head, info_count), offsetof(struct addrlist_head, text_bytes),
         offsetof(struct addrlist_head, soonest_s),
@@ -392,6 +392,8 @@ static void refuses_a_head_that_does_not_add_up(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
         struct addrlist_head head = { .magic = ADDRLIST_MAGIC };
+        head.v4.slots = i == 0 ? 2 * ADDRLIST_ENTRIES_MAX : 0;
+        head.v6.slots = i == 1 ? ADDRLIST_ENTRIES_MAX : 0;
         memcpy((char *)&head + limits[i].at, &limits[i].most, sizeof(uint32_t));
         assert_true(addrlist_lay_out(&head));
         uint32_t over = limits[i].most + 1;
