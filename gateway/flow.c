@@ -468,7 +468,7 @@ static void forward_upstream(struct flow *flow)
                                          .detected = txn->detected };
     flow->forwarded_ns = txn->clock->mono_ns;
     if (txn->replayed != NULL) { /* nobody is asked twice */
-        flow_refuse(flow, REASON_NO_ROUTE);
+        flow->stream->ops->cut(flow->stream);
         return;
     }
     txn->worker->shared->counters.requests_forwarded++;

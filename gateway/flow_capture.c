@@ -19,9 +19,9 @@ enum { FACTS_BYTES = 8 * 1024, FACTS_VERSION = 1, TEXT_MAX = 256 };
 static bool speaks_of_the_moment(enum reason reason)
 {
     static const enum reason reasons[] = {
-        REASON_BODY_MEMORY, REASON_SLOW_HEAD,      REASON_SLOW_BODY,
-        REASON_AUTH_BUSY,   REASON_AUDIT,          REASON_QUERY_OF_DEATH,
-        REASON_MEMORY,      REASON_STAGE_DEADLINE, REASON_AUTH_PROVIDER,
+        REASON_BODY_MEMORY,   REASON_SLOW_HEAD,      REASON_SLOW_BODY, REASON_AUTH_BUSY,
+        REASON_AUDIT,         REASON_QUERY_OF_DEATH, REASON_MEMORY,    REASON_STAGE_DEADLINE,
+        REASON_AUTH_PROVIDER, REASON_ACME,
     };
     for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
         if (reasons[i] == reason)
@@ -142,6 +142,8 @@ static void put_words(struct json *j, const struct flow *flow, unsigned trail)
         json_text(j, "phase", span_text(entry->phase));
         json_text(j, "action", span_text(entry->action));
         json_text(j, "reason", span_text(entry->reason));
+        if (txn->facts.auth_detail != NULL)
+            json_text(j, "detail", span_text(txn->facts.auth_detail));
         json_end_object(j);
     }
     json_end_array(j);

@@ -22,6 +22,8 @@ struct verdict replayed_word(struct txn *txn, const struct stage_type *stage, en
         struct verdict said = word->said;
         if (word->status != 0 && (said.action == ACTION_DENY || said.action == ACTION_REPLY))
             said.reply = reply_new(txn, word->status);
+        if (word->detail != NULL)
+            txn->facts.auth_detail = word->detail;
         return said;
     }
     return pass();

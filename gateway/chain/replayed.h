@@ -17,6 +17,7 @@ struct replayed {
         const char *stage, *phase;
         struct verdict said; /* its reply: NULL */
         int status;          /* of that reply; 0: the reason's */
+        const char *detail;  /* what was wrong with a credential, or NULL */
     } words[REPLAYED_WORDS_MAX];
     unsigned word_count;
     const char *route;      /* name, or "" */

@@ -35,9 +35,13 @@ void clean_text(char *text)
 static void clean_string(json_t *string)
 {
     size_t len = json_string_length(string);
-    char *copy = strndup(json_string_value(string), len); /* a NUL ends what is shown */
+    char *copy = malloc(len + 1);
     if (copy == NULL)
         return;
+    memcpy(copy, json_string_value(string), len);
+    copy[len] = '\0';
+    for (char *nul; (nul = memchr(copy, '\0', len)) != NULL;) /* it hides nothing behind it */
+        *nul = '.';
     clean_text(copy);
     (void)json_string_set_nocheck(string, copy);
     free(copy);

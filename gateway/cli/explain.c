@@ -21,6 +21,7 @@ struct explaining {
     const struct arguments *arguments;
     struct addr from;
     bool json, https;
+    bool captures_read; /* once, whatever is asked of them */
 };
 static struct explaining explaining;
 
@@ -118,25 +119,42 @@ static int explain_recorded(struct explaining *e, const char *id)
     return explain_show(e->loaded.config, found.line, e->json);
 }
 
+/* Scripts get one line for each that they ask of. */
+static void tell_unknown(const json_t *facts, const char *why)
+{
+    json_t *told =
+        json_pack("{s:O?, s:s?}", "id", json_object_get(facts, "id"), "unknown", why);
+    (void)json_dumpf(told, stdout, JSON_COMPACT);
+    (void)putchar('\n');
+    json_decref(told);
+}
+
 static int explain_captured(struct explaining *e, const struct captured *captured)
 {
     const char *why = NULL;
     struct span line = replay_record(&e->loaded, captured, &why);
-    if (line.len == 0)
+    if (line.len == 0) {
+        if (e->json)
+            tell_unknown(captured->facts, why);
         return usage_error("it cannot be decided once more: %s", why);
+    }
     if (!e->json)
         (void)printf("Decided once more, with what was known of it then.\n");
     return explain_show(e->loaded.config, line, e->json);
 }
 
-static int explain_id(struct explaining *e, const char *id)
+/* With --key; many ids are looked for in the same. */
+static const char *read_captures(struct explaining *e)
 {
     const char *path = log_path(e), *key = e->arguments->values[FLAG_KEY];
-    if (key == NULL || path == NULL)
-        return explain_recorded(e, id);
-    const char *wrong = captured_read(&e->captures, path, key, &e->loaded.arena);
-    if (wrong != NULL)
-        return usage_error("captures of %s: %s", path, wrong);
+    if (e->captures_read || key == NULL || path == NULL)
+        return NULL;
+    e->captures_read = true;
+    return captured_read(&e->captures, path, key, &e->loaded.arena);
+}
+
+static int explain_id(struct explaining *e, const char *id)
+{
     for (size_t i = 0; i < e->captures.count; i++) {
         const json_t *facts = e->captures.items[i].facts;
         const char *kept = json_string_value(json_object_get(facts, "id"));
@@ -182,9 +200,12 @@ static int worse(int a, int b)
 static int explain_one(struct explaining *e, const char *what)
 {
     struct asked_list list;
+    const char *wrong = is_id(what) ? read_captures(e) : NULL;
+    if (wrong != NULL)
+        return usage_error("captures of %s: %s", log_path(e), wrong);
     if (is_id(what))
         return in_child(e, what, NULL);
-    const char *wrong = requests_named(what, &e->loaded.arena, &list);
+    wrong = requests_named(what, &e->loaded.arena, &list);
     if (wrong != NULL)
         return usage_error("cannot make a request of %s: %s", what, wrong);
     int code = EXIT_GOOD;

@@ -243,7 +243,7 @@ static void print_human(const json_t *record, const struct config *config)
 
 int explain_show(const struct config *config, struct span line, bool json)
 {
-    json_t *record = json_loadb(line.p, line.len, 0, NULL);
+    json_t *record = json_loadb(line.p, line.len, JSON_ALLOW_NUL, NULL);
     if (record == NULL)
         return EXIT_TROUBLE;
     if (json) {

@@ -207,7 +207,7 @@ static bool keep_record(void *context, struct span line)
     struct recent *recent = context;
     json_t **slot = &recent->kept[recent->count++ % RECORDS_SHOWN];
     json_decref(*slot);
-    *slot = json_loadb(line.p, line.len, 0, NULL);
+    *slot = json_loadb(line.p, line.len, JSON_ALLOW_NUL, NULL);
     return true;
 }
 

@@ -81,7 +81,7 @@ static bool hear_one(struct run *run, struct replay_answers *answers, size_t cou
     if (facts == NULL || why == NULL || !read_all(run->fd, facts, head.facts_len) ||
         !read_all(run->fd, why, head.why_len))
         return false;
-    json_t *all = json_loadb(facts, head.facts_len, 0, NULL);
+    json_t *all = json_loadb(facts, head.facts_len, JSON_ALLOW_NUL, NULL);
     answers->decisions[head.index] = json_incref(json_object_get(all, "decision"));
     answers->whys[head.index] = why;
     json_decref(all);

@@ -86,7 +86,8 @@ static bool read_word(struct replayed_stage *word, const json_t *from, int statu
                     { "fail", ACTION_FAIL } };
     const char *action = text_at(from, "action"), *reason = text_at(from, "reason");
     *word = (struct replayed_stage){ .stage = text_at(from, "stage"),
-                                     .phase = text_at(from, "phase") };
+                                     .phase = text_at(from, "phase"),
+                                     .detail = text_at(from, "detail") };
     if (word->stage == NULL || word->phase == NULL || action == NULL || reason == NULL)
         return false;
     for (size_t i = 0; i < ARRAY_LEN(actions); i++)

@@ -31,7 +31,7 @@ static void take(struct captured_list *list, struct span clear)
     json_t *facts = NULL;
     if (capture_parts_read(clear, &captured->parts))
         facts = json_loadb(captured->parts.facts.p, captured->parts.facts.len,
-                           JSON_REJECT_DUPLICATES, NULL);
+                           JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
     if (facts == NULL || json_integer_value(json_object_get(facts, "v")) != FACTS_VERSION) {
         json_decref(facts);
         list->unreadable++;

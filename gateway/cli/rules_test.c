@@ -58,7 +58,7 @@ static void print_match(const json_t *match)
 
 static int show(struct span line, bool json)
 {
-    json_t *record = json_loadb(line.p, line.len, 0, NULL);
+    json_t *record = json_loadb(line.p, line.len, JSON_ALLOW_NUL, NULL);
     if (record == NULL)
         return EXIT_TROUBLE;
     const json_t *ours = json_object_get(record, "sallyport");

@@ -34,7 +34,7 @@ static struct tuning tuning;
 static bool take_line(void *context, struct span line)
 {
     (void)context;
-    json_t *record = json_loadb(line.p, line.len, 0, NULL);
+    json_t *record = json_loadb(line.p, line.len, JSON_ALLOW_NUL, NULL);
     if (record != NULL)
         tune_add(&tuning.groups, record);
     json_decref(record);

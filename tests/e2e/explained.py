@@ -1,9 +1,10 @@
-"""`explain` of the bytes of a request decides as the gateway did: checked for everything that a gateway was asked.
+"""`explain` decides as the gateway did: checked for everything that a gateway was asked.
 
-Requests come out of the captures of the gateway (audit.capture), each with the record that it left. What a decision
-rests on beside bytes, address and TLS, `explain` cannot know: what came before (limits, bans, sessions, challenges), other
-servers' words, client certificates, a body that was not kept whole, HTTP/2; nor which of several routes with a `share`
-is drawn. Such requests are counted, not compared.
+Requests come out of the captures of the gateway (audit.capture), each with the record that it left. Where a decision
+rests on bytes, address and TLS alone, `explain` is given these. Where it rests on more, on what came before (limits,
+bans, sessions, challenges), other servers' words, a handshake's fingerprint or a client's certificate, HTTP/2, a draw
+between routes, `explain` is given the request's id and the key: it knows the rest from the capture. What not even a
+capture can tell is counted by its reason, not compared.
 """
 import collections
 import glob
@@ -19,31 +20,20 @@ ASKING = {"forward_auth", "oidc", "login"}
 PSEUDONYM = re.compile("<redacted:[0-9a-f]*>")  # keyed anew by each process
 
 
-def reason_to_skip(facts, record):
-    """Why this one is not compared, or None."""
+def needs_more(facts, record):
+    """Whether bytes, address and TLS are not all that it was decided by."""
     ours = record["sallyport"]
-    if not facts["whole"]:
-        return "body not kept whole"
-    if facts["http2"]:
-        return "HTTP/2"
-    if facts["words"] or "user" in facts and facts.get("identity"):
-        return "rests on what came before"
-    if "fingerprint" in facts.get("tls", {}):
-        return "client certificate"
-    if "ja4" in ours.get("client", {}):
-        return "a handshake's fingerprint"
-    if any(s["stage"] in ASKING for s in ours.get("stages", [])) or {"verified", "cleared"} & set(ours.get("bots", {})):
-        return "other servers' words, or what came before"
-    if ours.get("reason") in ("slow-body", "slow-head", "challenge", "bot-challenge", "bot-uncleared"):
-        return "rests on time"
-    return None
+    return facts["http2"] or facts["words"] or "fingerprint" in facts.get("tls", {}) or "ja4" in ours.get("client", {}) or \
+        any(s["stage"] in ASKING for s in ours.get("stages", [])) or {"verified", "cleared"} & set(ours.get("bots", {})) or \
+        ours.get("reason") in ("challenge", "bot-challenge", "bot-uncleared")
 
 
 def decision(record, forwarded):
     """What is compared. Of a request that went on to upstream only what was decided before."""
     ours = record["sallyport"]
     phases = ("connect", "request_head", "request_body")
-    said = {"site": ours.get("site"), "route": ours.get("route"), "path": record["url"].get("path"),
+    said = {"site": ours.get("site"), "route": ours.get("route"),
+            "path": PSEUDONYM.sub("<redacted>", record["url"].get("path", "")),
             "host": record["url"].get("domain"), "user": record.get("user", {}).get("name"),
             "stages": [(s["stage"], s["phase"], s["action"], s.get("reason"), s["enforced"])
                        for s in ours.get("stages", []) if s["phase"] in phases]}
@@ -75,56 +65,84 @@ def run(gateway, *arguments):
 
 def captured(gateway, key):
     done = run(gateway, "capture", "list", "-c", gateway.config_path, "--key", key, "-o", "json")
+    if done.returncode == 2:
+        return []  # a file that the configuration names is another one by now
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def explain(gateway, folder, group, peer, tls):
-    """{id: record} as `explain` says."""
-    said = {}
-    for at in range(0, len(group), BATCH):
-        ids = group[at:at + BATCH]
-        done = run(gateway, "explain", "-c", gateway.config_path, "-o", "json", "--from", peer,
-                   *(["--https"] if tls else []), *[os.path.join(folder, one + ".http") for one in ids])
+def explain(gateway, what, *flags):
+    """The records that `explain` makes of these, each asked for by its name."""
+    said = []
+    for at in range(0, len(what), BATCH):
+        some = what[at:at + BATCH]
+        done = run(gateway, "explain", "-c", gateway.config_path, "-o", "json", *flags, *some)
         assert "Sanitizer" not in done.stderr and "runtime error" not in done.stderr, done.stderr
         lines = done.stdout.splitlines()
-        assert len(lines) == len(ids), f"{len(lines)} answers to {len(ids)} requests: {done.stderr[-2000:]}"
-        said.update(zip(ids, map(json.loads, lines)))
+        if len(lines) != len(some):
+            alone = {one: run(gateway, "explain", "-c", gateway.config_path, "-o", "json", *flags, one) for one in some}
+            for one, only in alone.items():
+                assert only.stdout.count("\n") == 1, f"{one}: {only}"
+        said += map(json.loads, lines)
     return said
+
+
+def decided(record):
+    """As the facts of a capture say it: of a request of which no record was wanted."""
+    action, ours = record["event"]["action"], record["sallyport"]
+    forwarded = action in ("pass", "detect", "fail")
+    said = {"action": "forward" if forwarded else action, "rules": [m["rule"] for m in ours.get("matches", [])]}
+    if not forwarded:
+        said.update(reason=ours.get("reason"), status=record["http"]["response"]["status_code"])
+    return said
+
+
+def difference(facts, live, now):
+    """{what: (then, now)}"""
+    if live is None:
+        now = decided(now)
+        before = {key: facts["decision"].get(key) for key in now}
+    else:
+        # It went on to upstream, or was about to when its client left.
+        forwarded = "upstream" in live["sallyport"] or live["event"]["action"] == "fail" or "response" not in live["http"]
+        before, now = decision(live, forwarded), decision(now, forwarded)
+    return {key: (before[key], now.get(key)) for key in before if before[key] != now.get(key)}
 
 
 def check(gateway, key, log):
     with open(gateway.config_path) as file:
-        if '"share"' in file.read():
-            return
-    records, groups, skipped, wrong = read_records(gateway.audit_path), collections.defaultdict(list), collections.Counter(), []
+        drawn = '"share"' in file.read()
+    records, captures, groups = read_records(gateway.audit_path), captured(gateway, key), collections.defaultdict(list)
+    same, skipped, wrong = collections.Counter(), collections.Counter(), []
+    if not captures:
+        return
     folder = tempfile.mkdtemp(prefix="sallyport-explained-")
     try:
         done = run(gateway, "capture", "export", "-c", gateway.config_path, "--key", key, "--to", folder)
-        if done.returncode == 2:
-            return  # a file that the configuration names is another one by now
         assert done.returncode == 0, done.stderr
-        for facts in captured(gateway, key):
-            record = records.get(facts["id"])
-            why = reason_to_skip(facts, record) if record else "no record"
-            if why:
-                skipped[why] += 1
+        for facts in captures:
+            bare = facts["whole"] and facts["id"] in records and not drawn and not needs_more(facts, records[facts["id"]])
+            groups[(facts["peer"], "tls" in facts) if bare else None].append(facts)
+        for group, asked in groups.items():
+            if group:
+                flags = ["--from", group[0], *(["--https"] if group[1] else [])]
+                told = explain(gateway, [os.path.join(folder, facts["id"] + ".http") for facts in asked], *flags)
             else:
-                groups[facts["peer"], "tls" in facts].append(facts["id"])
-        same = 0
-        for (peer, tls), group in groups.items():
-            for one, told in explain(gateway, folder, group, peer, tls).items():
-                live = records[one]
-                forwarded = "upstream" in live["sallyport"] or live["event"]["action"] == "fail"
-                before, now = decision(live, forwarded), decision(told, forwarded)
-                if before == now:
-                    same += 1
+                told = explain(gateway, [facts["id"] for facts in asked], "--key", key)
+            for facts, now in zip(asked, told):
+                if "unknown" in now:
+                    skipped[now["unknown"]] += 1
                     continue
-                with open(os.path.join(folder, one + ".http"), "rb") as file:
-                    wrong.append((file.read()[:300], {k: (before[k], now.get(k)) for k in before if before[k] != now.get(k)}))
+                assert "seq" not in now["sallyport"], "that is what was recorded"
+                other = difference(facts, records.get(facts["id"]), now)
+                same["by bytes" if group else "by record"] += not other
+                if other:
+                    name = os.path.join(folder, facts["id"] + ".http")
+                    wrong.append((open(name, "rb").read()[:300] if os.path.exists(name) else facts, other))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     with open(log, "a") as file:
-        file.write(json.dumps({"same": same, "otherwise": len(wrong), "skipped": dict(skipped)}) + "\n")
-    assert not wrong, f"{len(wrong)} decided otherwise, {same} alike; the first:\n" + \
-        "\n".join(f"{bytes_!r}\n    {difference}" for bytes_, difference in wrong[:5])
+        file.write(json.dumps({"test": os.environ.get("PYTEST_CURRENT_TEST"), "same": same, "otherwise": len(wrong),
+                               "skipped": skipped}) + "\n")
+    assert not wrong, f"{len(wrong)} decided otherwise, {sum(same.values())} alike; the first:\n" + \
+        "\n".join(f"{bytes_!r}\n    {other}" for bytes_, other in wrong[:5])

@@ -252,3 +252,28 @@ def test_one_is_explained_and_exported(origin, pair, tmp_path):
         again = run(gateway, "explain", str(path), "-c", gateway.config_path, code=3)
         assert again["sallyport"]["matches"] == live["sallyport"]["matches"]
         assert command("capture", "export", "--to", str(tmp_path), *arguments, cwd=gateway.folder).returncode == 1
+
+
+def test_each_kind_is_explained_by_its_id(origin, pair):
+    """Forwarded (nobody is asked for that), refused with a NUL in it, refused for what came before."""
+    wrong = ["Authorization: Basic " + "YWxpY2U6d3Jvbmc="]
+    asked = [("/x", [], 200, 0), ("/de\0f", [], 400, 3), *[("/private/x", wrong, 401, 3)] * 8, ("/gone", [], 200, 0)]
+    with Sallyport(capturing(origin, pair[0])) as gateway:
+        for path, fields, status, _ in asked:
+            with gateway.client() as client:
+                lines = [f"GET {path} HTTP/1.1", "Host: test", *fields, "", ""]
+                assert client.send("\r\n".join(lines)).answer("GET").status in (status, 429)
+        live = gateway.new_records(len(asked))
+        eventually(lambda: captures(gateway), what="captures")
+        ids = [record["http"]["request"]["id"] for record in live]
+        done = command("explain", "-c", gateway.config_path, "--key", pair[1], "-o", "json", *ids,
+                       cwd=gateway.folder, timeout=120)
+        told = [json.loads(line) for line in done.stdout.splitlines()]
+        assert len(told) == len(asked) and done.returncode == 3, done.stderr
+        for then, now, (path, _, _, code) in zip(live, told, asked):
+            assert now["event"]["action"] == then["event"]["action"], path
+            for name in ("reason", "detail"):
+                assert code == 0 or now["sallyport"].get(name) == then["sallyport"].get(name), path
+        assert len({record["sallyport"].get("detail") for record in live}) >= 3  # a wrong password, and one too many
+        said = command("explain", "-c", gateway.config_path, "--key", pair[1], ids[0], cwd=gateway.folder, timeout=60)
+        assert said.returncode == 0 and "PASS" in said.stdout and "no-route" not in said.stdout, said.stdout
