@@ -102,7 +102,8 @@ bool ban_share_read(const struct redis_value *entry, uint64_t now, struct ban_ev
         entry->items[1].type != REDIS_ARRAY)
         return false;
     const struct redis_value *fields = &entry->items[1];
-    *event = (struct ban_event){ .at_s = now, .kind = BAN_SET, .shared = true };
+    *event =
+        (struct ban_event){ .at_s = now, .kind = BAN_SET, .shared = true, .foreign = true };
     if (!cidr_parse(member(fields, SPAN("a")), false, &event->net) ||
         !ban_net_ok(&event->net) || !span_uint(member(fields, SPAN("u")), &event->until_s))
         return false;

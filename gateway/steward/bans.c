@@ -156,7 +156,7 @@ static void read_events(struct ban_keeper *keeper)
             note_offence(keeper, &event);
         else
             note_ban(keeper, &event);
-        if (event.kind == BAN_SET)
+        if (event.kind != BAN_OFFENCE)
             crowdsec_banned(keeper->steward, &event, keeper->cursor);
     }
 }

@@ -313,6 +313,8 @@ void crowdsec_metrics(struct text *out, const struct steward *steward)
         { "up", "gauge", "Whether its last answer was good.",
           crowdsec->trouble == NULL && crowdsec->begun },
         { "alerts_sent_total", "counter", "Bans that it was told.", crowdsec->alerts.sent },
+        { "lifts_sent_total", "counter", "Ends of bans that it was told.",
+          crowdsec->alerts.lifted },
         { "alerts_dropped_total", "counter", "Bans that it was not told.",
           crowdsec->alerts.dropped + crowdsec->alerts.rejected },
     };

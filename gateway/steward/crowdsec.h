@@ -10,6 +10,7 @@
 enum {
     ALERTS_QUEUE = 1024, /* bans that wait to be told; over it they are not, and are counted */
     ALERTS_BATCH = 32,
+    ALERTS_LIFT_TRIES = 8,        /* of one end that the LAPI fails to take */
     ALERTS_BYTES_MAX = 64 * 1024, /* of a question, and of an answer */
     TOKEN_BYTES_MAX = 4096,
 };
@@ -28,10 +29,12 @@ struct alerts {
         uint64_t after;    /* the cursor behind it */
     } queue[ALERTS_QUEUE]; /* in a circle */
     unsigned first, count;
-    unsigned batch; /* of them under way */
-    bool busy, logs_in;
+    unsigned batch;      /* of them under way; alerts, or one end of a ban */
+    unsigned told;       /* of those, what the question has */
+    unsigned lift_tries; /* of that end */
+    bool busy, logs_in, lifts;
     uint64_t retry_ms;
-    uint64_t sent, dropped, rejected;
+    uint64_t sent, lifted, dropped, rejected;
     const char *trouble;
 };
 

@@ -3,8 +3,10 @@
  * come from the ring in shared memory after they hold, so no request waits for any of this.
  *
  * With `as: decisions` each alert brings its decision, under an origin of ours (and not of
- * other nodes), so that our own word does not come back to us as another's. With `as: signals`
- * the LAPI's profiles decide. Bans of other nodes are theirs to tell.
+ * other nodes), so that our own word does not come back to us as another's; when a ban is
+ * lifted, on whichever node, those of our origin are deleted. With `as: signals` the LAPI's
+ * profiles decide, and what they have decided is not ours to delete. Bans of other nodes are
+ * theirs to tell.
  */
 #include <jansson.h>
 #include <time.h>
@@ -22,6 +24,7 @@ enum {
     TOKEN_LEAST_S = 60,   /* one that ends sooner is renewed */
     TOKEN_USUAL_S = 1800, /* where the answer does not say */
     QUESTION_MEMORY = 256 * 1024,
+    LAPI_PATH_BYTES = 64 + 3 * (SETTINGS_TEXT_BYTES + 16 + 64), /* each byte may become three */
 };
 
 static uint64_t now_of(const struct alerts *alerts)
@@ -36,13 +39,20 @@ static const struct crowdsec_settings *settings_of(const struct alerts *alerts)
 
 /* ---- what waits ---- */
 
+static bool is_ours(const struct alerts *alerts, const struct ban_event *event)
+{
+    if (event->kind == BAN_LIFTED)
+        return settings_of(alerts)->as == CROWDSEC_DECISIONS;
+    return !event->foreign && !event->restored && event->cause != CAUSE_NODE &&
+           event->until_s > now_of(alerts);
+}
+
 void crowdsec_banned(struct steward *steward, const struct ban_event *event, uint64_t after)
 {
     struct alerts *alerts = steward->crowdsec != NULL ? &steward->crowdsec->alerts : NULL;
 
-    if (alerts == NULL || alerts->crowdsec == NULL || event->cause == CAUSE_NODE ||
-        event->restored || after <= bans_told(keeper_bans(steward)) ||
-        event->until_s <= now_of(alerts))
+    if (alerts == NULL || alerts->crowdsec == NULL || !is_ours(alerts, event) ||
+        after <= bans_told(keeper_bans(steward)))
         return;
     if (alerts->count == ALERTS_QUEUE) {
         alerts->dropped++;
@@ -73,7 +83,7 @@ static void end_round(struct alerts *alerts, const char *trouble)
         log_info("CrowdSec is told of bans again");
     alerts->trouble = trouble;
     alerts->busy = false;
-    alerts->batch = 0;
+    alerts->batch = alerts->told = 0;
     lapi_close(&alerts->call);
     arena_reset(&alerts->arena);
     alerts->retry_ms = trouble == NULL         ? 0
@@ -157,17 +167,24 @@ static void write_time(struct json *j, const char *key, uint64_t at_s)
     json_text(j, key, text_span(&time));
 }
 
-/* Of an address, or of the net that is banned in its place. */
+/* An address, or the net that is banned in its place; whether it is an address. */
+static bool write_value(struct text *out, const struct ban_event *event)
+{
+    bool whole = event->net.bits == (event->net.addr.family == ADDR_V6 ? 128 : 32);
+
+    if (whole)
+        addr_write(out, &event->net.addr);
+    else
+        cidr_write(out, &event->net);
+    return whole;
+}
+
 static void write_scope(struct json *j, const struct ban_event *event)
 {
     char buffer[64];
     struct text net = text_fixed(buffer, sizeof buffer);
-    bool whole = event->net.bits == (event->net.addr.family == ADDR_V6 ? 128 : 32);
+    bool whole = write_value(&net, event);
 
-    if (whole)
-        addr_write(&net, &event->net.addr);
-    else
-        cidr_write(&net, &event->net);
     json_text(j, "scope", whole ? SPAN("Ip") : SPAN("Range"));
     json_text(j, "value", text_span(&net));
 }
@@ -251,24 +268,93 @@ static void write_alert(struct json *j, const struct alerts *alerts,
     json_end_object(j);
 }
 
-static void tell(struct alerts *alerts)
+static const struct ban_event *event_at(const struct alerts *alerts, unsigned i)
+{
+    return &alerts->queue[(alerts->first + i) % ALERTS_QUEUE].event;
+}
+
+/* It may have waited long: until its end, or until it was lifted. */
+static bool still_holds(const struct alerts *alerts, unsigned i)
+{
+    const struct ban_event *event = event_at(alerts, i);
+
+    for (unsigned k = i + 1; k < alerts->count; k++) {
+        const struct ban_event *later = event_at(alerts, k);
+        if (later->kind == BAN_LIFTED && later->net.bits == event->net.bits &&
+            addr_equal(&later->net.addr, &event->net.addr))
+            return false;
+    }
+    return event->until_s > now_of(alerts);
+}
+
+static void tell_bans(struct alerts *alerts)
 {
     struct text body = text_growing(&alerts->arena, 8192);
     struct json j = json_writer(&body);
 
     json_begin_array(&j, NULL);
-    for (alerts->batch = 0; alerts->batch < ALERTS_BATCH && alerts->batch < alerts->count;
+    for (; alerts->batch < ALERTS_BATCH && alerts->batch < alerts->count &&
+           event_at(alerts, alerts->batch)->kind == BAN_SET;
          alerts->batch++) {
-        const struct ban_event *event =
-            &alerts->queue[(alerts->first + alerts->batch) % ALERTS_QUEUE].event;
-        if (event->until_s > now_of(alerts)) /* it may have waited long */
-            write_alert(&j, alerts, event);
+        if (!still_holds(alerts, alerts->batch))
+            continue;
+        write_alert(&j, alerts, event_at(alerts, alerts->batch));
+        alerts->told++;
     }
     json_end_array(&j);
+    if (alerts->told > 0) {
+        lapi_ask(&alerts->crowdsec->lapi, &alerts->call, "/v1/alerts", &alerts->field,
+                 text_span(&body), ALERTS_BYTES_MAX);
+        return;
+    }
+    forget(alerts, alerts->batch);
+    end_round(alerts, NULL);
+}
+
+/* As it stands in a query (RFC 3986, section 2.1). */
+static void write_encoded(struct text *out, struct span value)
+{
+    static const char digits[] = "0123456789ABCDEF";
+
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = (unsigned char)value.p[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                     (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+        if (plain) {
+            text_char(out, (char)c);
+            continue;
+        }
+        text_char(out, '%');
+        text_char(out, digits[c >> 4]);
+        text_char(out, digits[c & 15]);
+    }
+}
+
+static void tell_lift(struct alerts *alerts)
+{
+    char net[64], path[LAPI_PATH_BYTES];
+    struct text value = text_fixed(net, sizeof net), query = text_fixed(path, sizeof path - 1);
+
+    write_value(&value, event_at(alerts, 0));
+    text_lit(&query, "/v1/decisions?origin=");
+    write_encoded(&query, span_text(alerts->crowdsec->own));
+    text_lit(&query, "&value=");
+    write_encoded(&query, text_span(&value));
+    path[query.len] = '\0';
+    alerts->batch = alerts->told = 1;
+    lapi_delete(&alerts->crowdsec->lapi, &alerts->call, path, &alerts->field, ALERTS_BYTES_MAX);
+}
+
+static void tell(struct alerts *alerts)
+{
     alerts->busy = true;
     alerts->logs_in = false;
-    lapi_ask(&alerts->crowdsec->lapi, &alerts->call, "/v1/alerts", &alerts->field,
-             text_span(&body), ALERTS_BYTES_MAX);
+    alerts->batch = alerts->told = 0;
+    alerts->lifts = event_at(alerts, 0)->kind == BAN_LIFTED;
+    if (alerts->lifts)
+        tell_lift(alerts);
+    else
+        tell_bans(alerts);
 }
 
 /* ---- rounds ---- */
@@ -299,24 +385,38 @@ static void on_login(struct alerts *alerts)
     tell(alerts);
 }
 
+/* Asked again it would say the same, and all others would wait behind it. LAPIs answer what
+ * they do not know with 500, too. */
+static bool is_final(struct alerts *alerts, int status)
+{
+    if (status / 100 == 4 && status != 429)
+        return true;
+    return alerts->lifts && ++alerts->lift_tries == ALERTS_LIFT_TRIES;
+}
+
 static void on_told(struct alerts *alerts)
 {
     int status = alerts->call.fetch.status;
+    uint64_t *done = alerts->lifts ? &alerts->lifted : &alerts->sent;
     const char *why = NULL;
 
     if (status == 401 || status == 403) {
         alerts->token_len = 0; /* the next round begins with a log-in */
-        why = "it does not take the token";
-    } else if (status / 100 == 2) {
-        alerts->sent += alerts->batch;
-        forget(alerts, alerts->batch);
-    } else if (status / 100 == 4 && status != 429) {
-        /* Asked again it would say the same, and all others would wait behind these. */
-        log_error("CrowdSec does not take our bans", F_INT("status", (uint64_t)status));
-        alerts->rejected += alerts->batch;
-        forget(alerts, alerts->batch);
+        end_round(alerts, "it does not take the token");
+        return;
+    }
+    if (status / 100 == 2) {
+        *done += alerts->told;
+    } else if (is_final(alerts, status)) {
+        log_error("CrowdSec does not take our bans, or their ends",
+                  F_INT("status", (uint64_t)status));
+        alerts->rejected += alerts->told;
     } else {
-        why = "it does not answer with 201";
+        why = alerts->lifts ? "it does not answer with 200" : "it does not answer with 201";
+    }
+    if (why == NULL) {
+        forget(alerts, alerts->batch);
+        alerts->lift_tries = 0;
     }
     end_round(alerts, why);
 }
@@ -365,6 +465,7 @@ void alerts_status(struct json *j, const struct crowdsec *crowdsec)
     json_begin_object(j, "alerts");
     json_uint(j, "waiting", alerts->count);
     json_uint(j, "sent", alerts->sent);
+    json_uint(j, "lifted", alerts->lifted);
     json_uint(j, "dropped", alerts->dropped);
     json_uint(j, "rejected", alerts->rejected);
     if (alerts->trouble != NULL)

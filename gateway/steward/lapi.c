@@ -69,6 +69,7 @@ static void ask_now(struct lapi_call *call)
     struct lapi *lapi = call->lapi;
     struct fetch_ask ask = { .url = span_of(call->url, call->url_len),
                              .post = call->post,
+                             .deletes = call->deletes,
                              .post_type = SPAN("application/json"),
                              .accept = SPAN("application/json"),
                              .fields = call->fields,
@@ -117,8 +118,8 @@ static void find(struct lapi_call *call)
     }
 }
 
-void lapi_ask(struct lapi *lapi, struct lapi_call *call, const char *path,
-              const struct fetch_field *field, struct span post, size_t body)
+static void ask(struct lapi *lapi, struct lapi_call *call, const char *path,
+                const struct fetch_field *field, size_t body)
 {
     bool brackets = span_index(lapi->url.host, ':') >= 0;
     struct text url = text_fixed(call->url, sizeof call->url);
@@ -135,7 +136,6 @@ void lapi_ask(struct lapi *lapi, struct lapi_call *call, const char *path,
     call->why = NULL;
     call->url_len = url.len;
     call->addr_count = 0;
-    call->post = post;
     call->fetch.done = on_fetched;
     call->fields[0] =
         (struct fetch_field){ SPAN("User-Agent"), SPAN("sallyport/" SALLYPORT_VERSION) };
@@ -149,6 +149,22 @@ void lapi_ask(struct lapi *lapi, struct lapi_call *call, const char *path,
                                           .resolve = resolve,
                                           .names = call };
     find(call);
+}
+
+void lapi_ask(struct lapi *lapi, struct lapi_call *call, const char *path,
+              const struct fetch_field *field, struct span post, size_t body)
+{
+    call->post = post;
+    call->deletes = false;
+    ask(lapi, call, path, field, body);
+}
+
+void lapi_delete(struct lapi *lapi, struct lapi_call *call, const char *path,
+                 const struct fetch_field *field, size_t body)
+{
+    call->post = span_of(NULL, 0);
+    call->deletes = true;
+    ask(lapi, call, path, field, body);
 }
 
 void lapi_close(struct lapi_call *call)

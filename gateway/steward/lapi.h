@@ -11,7 +11,7 @@
 #include "gateway/upstream/dnslookup.h"
 #include "gateway/upstream/fetch.h"
 
-enum { LAPI_URL_BYTES = 1024, LAPI_FIELDS = 2 };
+enum { LAPI_URL_BYTES = 2048, LAPI_FIELDS = 2 };
 
 struct lapi {
     struct steward *steward;
@@ -32,6 +32,7 @@ struct lapi_call {
     struct fetch_policy policy;
     struct fetch_field fields[LAPI_FIELDS];
     struct span post;
+    bool deletes;
     char url[LAPI_URL_BYTES];
     size_t url_len;
     struct lookup lookup;
@@ -47,6 +48,9 @@ MUST_USE enum err lapi_open(struct lapi *lapi, struct steward *steward,
  * `body` is how long an answer may be. */
 void lapi_ask(struct lapi *lapi, struct lapi_call *call, const char *path,
               const struct fetch_field *field, struct span post, size_t body);
+/* The same by DELETE. */
+void lapi_delete(struct lapi *lapi, struct lapi_call *call, const char *path,
+                 const struct fetch_field *field, size_t body);
 void lapi_close(struct lapi_call *call);
 
 #endif

@@ -17,7 +17,7 @@
 #include "gateway/store/cells.h"
 
 enum {
-    BANS_LAYOUT = 4,
+    BANS_LAYOUT = 5,
     BANS_ENTRIES = 1 << 16,
     OFFENDERS_ENTRIES = 1 << 17,
     BAN_EVENTS = 1 << 13,
@@ -49,6 +49,7 @@ struct ban_event {
     struct cidr net;
     uint8_t kind, cause, level;
     bool shared;               /* other nodes know it */
+    bool foreign;              /* another node made it */
     bool restored;             /* from before this start: it was told of then */
     char request[40];          /* id, or "" */
     char site[BAN_TEXT_BYTES]; /* name, cut */

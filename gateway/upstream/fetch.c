@@ -330,8 +330,8 @@ static enum err make_request(struct fetch *f, const struct fetch_ask *ask)
 {
     bool post = ask->post.p != NULL;
 
-    f->req.method = post ? SPAN("POST") : SPAN("GET");
-    f->req.method_id = post ? METHOD_POST : METHOD_GET;
+    f->req.method = ask->deletes ? SPAN("DELETE") : post ? SPAN("POST") : SPAN("GET");
+    f->req.method_id = ask->deletes ? METHOD_DELETE : post ? METHOD_POST : METHOD_GET;
     f->req.minor = 1;
     f->conditional = ask->if_none_match.len > 0;
     if (post) {
@@ -361,6 +361,7 @@ void fetch_start(struct fetch *f, struct worker *worker, const struct fetch_poli
                  const struct fetch_ask *ask)
 {
     INVARIANT(policy->redirects <= FETCH_REDIRECTS_MAX && ask->field_count <= FETCH_FIELDS_MAX);
+    INVARIANT(!ask->deletes || (ask->post.p == NULL && policy->redirects == 0));
     f->worker = worker;
     f->policy = policy;
     f->task.run = on_task;

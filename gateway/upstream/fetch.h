@@ -46,6 +46,7 @@ struct fetch_field {
 struct fetch_ask {
     struct span url;
     struct span post; /* a body; NULL pointer: GET */
+    bool deletes;     /* DELETE, without a body */
     struct span post_type;
     struct span accept;        /* empty: anything */
     struct span if_none_match; /* an ETag; empty: none. Then 304 is an answer */

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import urllib.parse
 
 from harness import eventually
 
@@ -30,7 +31,7 @@ class Lapi:
 
     def __init__(self, pair=None, path=None, port=0):
         self.now, self.told = {}, None
-        self.asked, self.alerts, self.logins = [], [], []
+        self.asked, self.alerts, self.logins, self.removed = [], [], [], []
         self.raw = None  # (status, fields, bytes) in place of an answer
         self.post = None  # the same for what is posted
         self.life = 3600
@@ -78,6 +79,17 @@ class Lapi:
                         return self.answer(401, {"message": "cookie token is empty"})
                     outer.alerts += body
                     return self.answer(201, ["1"])
+
+            def do_DELETE(self):
+                url = urllib.parse.urlsplit(self.path)
+                query = dict(urllib.parse.parse_qsl(url.query, strict_parsing=True))
+                with outer.lock:
+                    if outer.post is not None and url.path == outer.post[0]:
+                        return self.answer(outer.post[1], outer.post[2])
+                    if self.headers.get("Authorization") != f"Bearer t{len(outer.logins)}":
+                        return self.answer(401, {"message": "cookie token is empty"})
+                    outer.removed.append(query)
+                    return self.answer(200, {"nbDeleted": "1"})
 
             def log_message(self, *_):
                 pass

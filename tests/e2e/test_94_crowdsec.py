@@ -9,6 +9,7 @@ import mmdb
 from crowdsec import KEY, MACHINE, PASSWORD, CrowdSec, Lapi, decision
 from acme import free_port
 from harness import Sallyport, command, eventually, plain
+from redis_server import Redis
 from test_50_stages import TRUSTED, status
 from test_91_bots import HTML
 
@@ -204,8 +205,44 @@ def test_our_bans_are_told(origin):
             lapi.post = ("/v1/alerts", 422, {})
             assert command("ban", "add", "198.51.100.4", "--for", "1h", "--control", gateway.control).returncode == 0
             becomes(lambda: told(gateway)["alerts"]["rejected"] == 1, "refused")
+            # What was told is taken back; what never was because its end came first, is not told any more.
+            lapi.post = ("/v1/decisions", 500, {})
+            for words in (["del", BAD], ["add", "198.51.100.5", "--for", "1h"], ["del", "198.51.100.5"], ["del", "2001:db8::/64"]):
+                assert command("ban", *words, "--control", gateway.control).returncode == 0
+            becomes(lambda: "200" in told(gateway)["alerts"].get("trouble", ""), "it cannot be told")
+            assert lapi.removed == [] and status(gateway, BAD) == 200
+            another_steward(gateway)
+            lapi.post = None
+            becomes(lambda: told(gateway)["alerts"]["lifted"] == 3, "the next steward tells it")
+            assert lapi.removed == [{"origin": made["origin"], "value": value} for value in (BAD, "198.51.100.5", "2001:db8::/64")]
+            assert len(lapi.alerts) == 3 and "trouble" not in told(gateway)["alerts"]
+            lapi.post = ("/v1/decisions", 404, {})
+            assert command("ban", "del", "198.51.100.3", "--control", gateway.control).returncode == 0
+            becomes(lambda: told(gateway)["alerts"]["rejected"] == 1, "refused")
             text = gateway.stderr + [json.dumps(told(gateway))]
             assert not [line for line in text if KEY in line or "pass " in line]
+
+
+def test_each_node_tells_its_own(origin):
+    with Lapi() as lapi, Redis() as redis:
+        def setup(**row):
+            made = config(origin, lapi, **row)
+            made["store"] = {"redis": f"unix:{redis.socket}", "secret": "s" * 32}
+            made["sites"][0]["bans"] = {"after": "2 blocks/10m", "for": "1h"}
+            return made
+
+        with Sallyport(setup()) as other, Sallyport(setup(alerts={"machine": MACHINE, "password": PASSWORD})) as gateway:
+            def ban(node, *words):
+                assert command("ban", *words, "--control", node.control).returncode == 0
+
+            ban(other, "add", BAD, "--for", "1h")
+            becomes(lambda: banned(gateway), "it is shared")
+            ban(gateway, "add", OTHER, "--for", "1h")
+            becomes(lambda: lapi.alerts and banned(other, OTHER), "its own is told")
+            assert [one["source"]["value"] for one in lapi.alerts] == [OTHER]
+            ban(other, "del", OTHER)
+            becomes(lambda: lapi.removed, "it takes its own back, whoever lifted it")
+            assert lapi.removed == [{"origin": f"sallyport/{MACHINE}", "value": OTHER}] and status(gateway, OTHER) == 200
 
 
 LOADS_NOT = [
@@ -243,6 +280,12 @@ def test_the_real_one(origin):
             becomes(lambda: told(gateway)["alerts"]["sent"] == 1, "our ban is told")
             mine = [one for alert in real.decisions() for one in alert["decisions"] if one["value"] == "198.51.100.3"]
             assert mine[0]["origin"] == f"sallyport/{MACHINE}" and mine[0]["scenario"] == "sallyport/operator", mine
+            # Another's decision of the same address is not ours to take back.
+            real.cscli("decisions", "add", "-i", "198.51.100.3", "-d", "1h")
+            assert command("ban", "del", "198.51.100.3", "--control", gateway.control).returncode == 0
+            becomes(lambda: told(gateway)["alerts"]["lifted"] == 1, "its end is told")
+            left = [one["origin"] for alert in real.decisions() for one in alert["decisions"] if one["value"] == "198.51.100.3" and not one["duration"].startswith("-")]
+            assert left == ["cscli"], left
             real.stop()
             becomes(lambda: "trouble" in told(gateway), "it is missed")
             assert banned(gateway, "203.0.113.4")
