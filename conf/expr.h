@@ -47,7 +47,8 @@ struct expr_scope {
     /* Compiles a regular expression to an id, or -1 with `*why` (constant or in the arena). */
     int (*pattern)(void *owner, struct span pattern, struct arena *arena, struct span *why);
     /* Why this name cannot be used here, or NULL. NULL: all can. */
-    const char *(*unusable)(void *owner, int id);
+    const char *(*unusable)(const struct expr_scope *scope, int id);
+    bool answers; /* for `unusable`: it is evaluated where there is an answer */
     void *owner;
 };
 

@@ -167,7 +167,7 @@ static bool is_reserved(const struct token *token)
 static bool usable(struct parser *p, const struct token *token, const struct expr_name *name)
 {
     const char *why =
-        p->scope->unusable != NULL ? p->scope->unusable(p->scope->owner, name->id) : NULL;
+        p->scope->unusable != NULL ? p->scope->unusable(p->scope, name->id) : NULL;
     if (why != NULL)
         expr_fail(p, DIAG_EXPR_NAME, token->from, token->len, SPAN(""), why);
     return why == NULL;

@@ -45,6 +45,7 @@ enum {
     OPTION_APPEND = 2,    /* inheritance appends to the parent's list; otherwise it replaces */
     OPTION_SHORTHAND = 4, /* takes a scalar or list given in place of this row's object */
     OPTION_HIDDEN = 8,    /* not in the manual */
+    OPTION_ANSWERS = 16,  /* this expression may ask about an answer */
 };
 
 struct complaint; /* conf/schema.h: where a check says what is wrong */

@@ -394,8 +394,9 @@ static bool parse_expr(const struct given *given, void *field)
     static const struct expr_name no_names[] = { { .name = NULL } };
     static const struct expr_scope no_scope = { .names = no_names };
     struct schema *schema = given->schema;
-    const struct expr_scope *scope = schema->scope != NULL ? schema->scope : &no_scope;
-    struct expr *expr = expr_parse(given->node->text, node_text_place(given->node), scope,
+    struct expr_scope scope = schema->scope != NULL ? *schema->scope : no_scope;
+    scope.answers = (given->row->flags & OPTION_ANSWERS) != 0;
+    struct expr *expr = expr_parse(given->node->text, node_text_place(given->node), &scope,
                                    schema->arena, schema->diags);
     *(struct expr **)field = expr;
     return expr != NULL;

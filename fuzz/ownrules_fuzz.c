@@ -110,7 +110,9 @@ static void program_open(struct program *p)
     struct diags diags;
     diags_init(&diags, &p->arena);
     INVARIANT(seclang_load(&p->program, NULL, 0, &options, &p->arena, &diags) == OK);
-    INVARIANT(own_translate(p->program, p->rules, p->count, THRESHOLD, &p->arena, &why) == OK);
+    INVARIANT(own_translate(p->program, p->rules, p->count,
+                            (struct own_threshold){ THRESHOLD, THRESHOLD }, &p->arena,
+                            &why) == OK);
     INVARIANT(sec_plan_build(&p->plan, p->program, &p->arena, &why) == OK);
     INVARIANT(sec_local_attach(&p->local, p->plan) == OK);
     compile_single(p);

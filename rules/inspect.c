@@ -321,7 +321,8 @@ static struct verdict own_objection(struct call *c, struct inspect_state *state)
 static bool scores_refuse(const struct inspect_state *state)
 {
     const struct sec_run *run = &state->run;
-    int64_t score, threshold = run->own.score > 0 ? run->plan->program->own->threshold : 0;
+    int64_t score,
+        threshold = run->own.score > 0 ? run->plan->program->own->threshold.inbound : 0;
     struct span said = sec_run_tx(run, SPAN("inbound_anomaly_score_threshold"));
     if (threshold == 0 || run->phase != SEC_REQUEST_BODY ||
         !inspect_score(state, SCORE_INBOUND, &score))

@@ -295,7 +295,7 @@ static enum err open_store(struct ruleset *set, struct setup *setup)
 /* The configuration's rules, and behind them those of the pack. */
 static enum err add_own(struct ruleset *set, struct setup *setup, struct text *why)
 {
-    enum { THRESHOLD = 5 };
+    enum { INBOUND = 5, OUTBOUND = 4 };
     const struct ruleset_conf *conf = &set->conf;
     bool core = conf->base == RULESET_CORE;
     size_t own = conf->rules.count, count = own + (core ? pack_count(pack_core) : 0);
@@ -308,8 +308,11 @@ static enum err add_own(struct ruleset *set, struct setup *setup, struct text *w
         memcpy(rules, conf->rules.items, own * sizeof(*rules));
     if (core)
         TRY(pack_read(pack_core, rules + own, setup->arena));
-    return own_translate(set->program, rules, count,
-                         conf->inbound != 0 ? conf->inbound : THRESHOLD, setup->arena, why);
+    struct own_threshold threshold = {
+        .inbound = conf->inbound != 0 ? conf->inbound : INBOUND,
+        .outbound = conf->outbound != 0 ? conf->outbound : OUTBOUND,
+    };
+    return own_translate(set->program, rules, count, threshold, setup->arena, why);
 }
 
 static enum err load(struct ruleset *set, const struct sources *sources)

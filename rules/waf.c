@@ -67,12 +67,16 @@ static struct verdict resume(struct call *c);
 static void note_scores(struct call *c)
 {
     struct waf_state *state = c->state;
-    int64_t own = state->rules.run.own.score, score;
-    (void)inspect_score(&state->rules, SCORE_INBOUND, &score);
-    if (score + own != 0)
-        txn_score(c->txn, SCORE_INBOUND, score + own);
-    if (inspect_score(&state->rules, SCORE_OUTBOUND, &score) && score != 0)
-        txn_score(c->txn, SCORE_OUTBOUND, score);
+    const struct sec_own *own = &state->rules.run.own;
+    const int64_t ours[SCORE_KINDS] = {
+        [SCORE_INBOUND] = own->score, [SCORE_OUTBOUND] = own->out_score
+    };
+    for (int kind = 0; kind < SCORE_KINDS; kind++) {
+        int64_t score;
+        (void)inspect_score(&state->rules, (enum score_kind)kind, &score);
+        if (score + ours[kind] != 0)
+            txn_score(c->txn, (enum score_kind)kind, score + ours[kind]);
+    }
 }
 
 /* ---- long values ----------------------------------------------------------------------------
@@ -252,12 +256,15 @@ static bool wants_body(const void *conf)
 static bool wants_response(const void *conf)
 {
     const struct waf_conf *waf = conf;
-    return waf->set != NULL && waf->set->seclang && waf->response;
+    return waf->set != NULL && waf->response &&
+           (waf->set->seclang || waf->set->program->own->answers != NULL);
 }
 
 static bool response_type(const void *conf, struct span media_type)
 {
-    return wants_response(conf) && inspect_type(media_type);
+    const struct ruleset *set = ((const struct waf_conf *)conf)->set;
+    return wants_response(conf) && inspect_type(media_type) &&
+           (set->seclang || set->program->own->answer_bodies);
 }
 
 static uint64_t response_limit(const void *conf)

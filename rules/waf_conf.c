@@ -27,7 +27,7 @@ static const struct option threshold_options[] = {
            .help = "Scores of the rules that match add up; at this sum the request is refused. "
                    "Not given: 5, or what the rule set's setup says."),
     OPTION(struct waf_threshold, outbound, OPT_INT, .min = 1, .max = 100000,
-           .help = "The same for answers, with `ruleset: crs`."),
+           .help = "The same for answers. Not given: 4, or what the setup says."),
     OPTIONS_END,
 };
 
@@ -151,7 +151,15 @@ enum err waf_open(void *opened, struct setup *setup)
     if (ruleset_conf_empty(&wanted))
         return OK;
     conf->set = ruleset_open(&wanted, known_set(&wanted, setup->config), setup);
-    return conf->set != NULL ? OK : ERR_CONFIG;
+    if (conf->set == NULL)
+        return ERR_CONFIG;
+    const struct own_rules *own = conf->set->program->own;
+    if (own != NULL && own->answers != NULL && !conf->response)
+        complain(setup->complaint, SEVERITY_WARNING,
+                 "rule \"%.*s\" looks at answers, and rules are not asked about them here: "
+                 "`response` is false",
+                 (int)own->answers->name.len, own->answers->name.p);
+    return OK;
 }
 
 void waf_close(void *opened)

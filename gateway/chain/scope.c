@@ -146,9 +146,9 @@ static struct expr_value get_arg(struct txn *txn, struct span name)
     return found(txn, &cache->form, cache->form_bad, name);
 }
 
-static struct expr_value joined(struct txn *txn, const struct field *first)
+static struct expr_value joined(struct txn *txn, const struct fields *fields,
+                                const struct field *first)
 {
-    const struct fields *fields = &txn->req->fields;
     struct span between = first->id == FIELD_COOKIE ? SPAN("; ") : SPAN(", ");
     struct text text = text_growing(txn->arena, 0);
     for (const struct field *line = first; line != NULL; line = fields_next(fields, line)) {
@@ -159,15 +159,36 @@ static struct expr_value joined(struct txn *txn, const struct field *first)
     return text.overflow ? undecided(txn) : text_value(text_span(&text));
 }
 
-static struct expr_value get_header(struct txn *txn, struct span name)
+static struct expr_value field_of(struct txn *txn, const struct fields *fields,
+                                  struct span name)
 {
-    const struct field *first = fields_find(&txn->req->fields, name);
+    const struct field *first = fields_find(fields, name);
     if (first == NULL)
         return missing();
-    if (fields_next(&txn->req->fields, first) == NULL)
+    if (fields_next(fields, first) == NULL)
         return text_value(first->value.p != NULL ? first->value : SPAN(""));
-    return joined(txn, first);
+    return joined(txn, fields, first);
 }
+
+static struct expr_value get_header(struct txn *txn, struct span name)
+{
+    return field_of(txn, &txn->req->fields, name);
+}
+
+/* ---- the answer ---- */
+
+static struct expr_value get_response_status(struct txn *txn, struct span none)
+{
+    (void)none;
+    return txn->rsp != NULL ? number_value((uint64_t)txn->rsp->status) : missing();
+}
+
+static struct expr_value get_response_header(struct txn *txn, struct span name)
+{
+    return txn->rsp != NULL ? field_of(txn, &txn->rsp->fields, name) : missing();
+}
+
+/* ---- fields with names of their own ---- */
 
 static struct expr_value get_user_agent(struct txn *txn, struct span none)
 {
@@ -382,6 +403,8 @@ enum name_id {
     NAME_COOKIE,
     NAME_ARG,
     NAME_FIELD_ORDER,
+    NAME_RESPONSE_STATUS,
+    NAME_RESPONSE_HEADER,
     NAME_CLIENT_IP, /* from here on known without a request */
     NAME_CLIENT_USER,
     NAME_USER,
@@ -420,6 +443,10 @@ const struct expr_name scope_names[] = {
     { "cookie", EXPR_TEXT, true, NAME_COOKIE, "The first cookie of that name." },
     { "arg", EXPR_TEXT, true, NAME_ARG,
       "The first argument of that name, of the query, or of a form once its body is known." },
+    { "response.status", EXPR_NUMBER, false, NAME_RESPONSE_STATUS,
+      "The answer's status. This and the next are for `when` of `waf.rules` alone." },
+    { "response.header", EXPR_TEXT, true, NAME_RESPONSE_HEADER,
+      "A field of the answer by name; several lines are joined." },
     { "client.ip", EXPR_ADDR, false, NAME_CLIENT_IP,
       "The client's address, after trusted proxies." },
     { "client.user", EXPR_TEXT, false, NAME_CLIENT_USER, "The same as user." },
@@ -470,6 +497,8 @@ static value_fn *const values[NAME_COUNT] = {
     [NAME_HEADER] = get_header,
     [NAME_COOKIE] = get_cookie,
     [NAME_ARG] = get_arg,
+    [NAME_RESPONSE_STATUS] = get_response_status,
+    [NAME_RESPONSE_HEADER] = get_response_header,
     [NAME_CLIENT_IP] = get_client_ip,
     [NAME_CLIENT_USER] = get_user,
     [NAME_USER] = get_user,
@@ -544,9 +573,16 @@ struct expr_source scope_source(struct txn *txn)
 
 /* ---- load time ---- */
 
-static const char *unusable(void *owner, int id)
+bool scope_of_answer(int id)
 {
-    const struct config *config = owner;
+    return id == NAME_RESPONSE_STATUS || id == NAME_RESPONSE_HEADER;
+}
+
+static const char *unusable(const struct expr_scope *scope, int id)
+{
+    const struct config *config = scope->owner;
+    if (scope_of_answer(id) && !scope->answers)
+        return "nothing is known of the answer here: only `when` of `waf.rules` may ask";
     return id >= NAME_COUNTRY && config->geo_lookup == NULL
                ? "this name needs a database: set `geoip`"
                : NULL;

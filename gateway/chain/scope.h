@@ -11,9 +11,12 @@
 /*
  * Names: method path query host scheme user_agent referer client.ip client.user site tls.sni
  * tls.version (as available), size (Content-Length), header("x"), cookie("x"), arg("x") (query,
- * then form once the body is known), user, authenticated.
+ * then form once the body is known), user, authenticated, and of an answer response.status,
+ * response.header("x").
  */
 extern const struct expr_name scope_names[];
+/* Whether the name with this id is one of the answer. */
+bool scope_of_answer(int id);
 
 enum { SCOPE_PARAMS_MAX = 1024, SCOPE_COOKIES_MAX = 256 };
 

@@ -1,5 +1,5 @@
 /*
- * Rules of the configuration: the first entries of phases 1 and 2, in their order.
+ * Rules of the configuration: the first entries of each phase, in their order.
  *
  * Each fires once in a transaction. The first that refuses stands; those behind it are only
  * recorded. At the end of the phase the sum of the scores is compared with the threshold. What
@@ -52,7 +52,7 @@ bool sec_own_fire(struct sec_run *run, const struct own_rule *rule)
         own->by = rule;
         return true;
     case RULE_SCORE:
-        own->score += rule->score;
+        *(rule->answers ? &own->out_score : &own->score) += rule->score;
         return true;
     case RULE_ALLOW:
         own->allowed = own->ended = true;
@@ -68,7 +68,10 @@ bool sec_own_fire(struct sec_run *run, const struct own_rule *rule)
 static void sum_up(struct sec_run *run)
 {
     struct sec_own *own = &run->own;
-    if (!own->allowed && own->score >= run->plan->program->own->threshold)
+    const struct own_threshold *threshold = &run->plan->program->own->threshold;
+    bool over = run->phase < SEC_RESPONSE_HEADERS ? own->score >= threshold->inbound
+                                                  : own->out_score >= threshold->outbound;
+    if (!own->allowed && over)
         own->refused = true;
     own->ended = own->ended || (own->refused && run->ceiling == ENGINE_ON);
 }

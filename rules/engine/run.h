@@ -119,7 +119,7 @@ struct sec_ask {
 struct sec_own {
     const struct sec_ask *ask; /* NULL: none of them is asked */
     uint64_t *fired;           /* set of rules; NULL: none */
-    int64_t score;
+    int64_t score, out_score;  /* of the request, of the answer */
     struct span tags;          /* names of `do: tag`, comma-separated */
     const struct own_rule *by; /* that refused; NULL: the sum of the scores did */
     bool refused, allowed;

@@ -3,6 +3,7 @@
 
 #include "rules/own/rule.h"
 #include "rules/own/target.h"
+#include "rules/own/translate.h"
 #include "rules/packs/pack.h"
 #include "rules/pattern.h"
 
@@ -97,6 +98,10 @@ void own_rules_check(const void *field, struct complaint *complaint)
             complain(complaint, SEVERITY_WARNING,
                      "rule \"%.*s\" has a status, but only \"do: block\" answers with one", len,
                      rule->name.p);
+        if (rule->action == RULE_TAG && own_rule_asks_answers(rule))
+            complain(complaint, SEVERITY_ERROR,
+                     "rule \"%.*s\" looks at answers: there is no upstream to tell its tag to",
+                     len, rule->name.p);
         for (size_t j = 0; j < i; j++) {
             if (span_equal(rules[j].name, rule->name))
                 complain(complaint, SEVERITY_ERROR, "two rules are named \"%.*s\"", len,
@@ -110,7 +115,9 @@ void own_rules_check(const void *field, struct complaint *complaint)
 
 static const struct choice action_choices[] = {
     { "block", RULE_BLOCK, "Refuse the request." },
-    { "score", RULE_SCORE, "Add `score`; at `threshold.inbound` the request is refused." },
+    { "score", RULE_SCORE,
+      "Add `score`; at `threshold.inbound` the request is refused, at `threshold.outbound` the "
+      "answer." },
     { "log", RULE_LOG, "Record it." },
     { "allow", RULE_ALLOW, "Record it, and ask no further rule." },
     { "tag", RULE_TAG, "Record it, and send the rule's name upstream in X-Sallyport-Tags." },
@@ -128,7 +135,7 @@ static const struct choice severity_choices[] = {
 const struct option own_rule_options[] = {
     OPTION(struct rule_source, name, OPT_TEXT, .flags = OPTION_REQUIRED, .check = check_name,
            .help = "What the record calls it.", .example = "block-xmlrpc"),
-    OPTION(struct rule_source, when, OPT_EXPR,
+    OPTION(struct rule_source, when, OPT_EXPR, .flags = OPTION_ANSWERS,
            .help =
                "Requests to which the rule applies. A rule needs this or `match`; with both, "
                "both have to hold.",
@@ -142,7 +149,8 @@ const struct option own_rule_options[] = {
            .fallback = "path, args, arg_names, cookies, user_agent, referer, body",
            .help = "Targets: method, host, path, query, args, arg_names, headers, user_agent, "
                    "referer, cookies, body, all; one by name: arg:NAME, header:NAME, "
-                   "cookie:NAME."),
+                   "cookie:NAME. Of answers, with `response: true`: response_headers, "
+                   "response_body; response_header:NAME."),
     OPTION(struct rule_source, transform, OPT_TEXTS, .check = check_transforms,
            .fallback = "url_decode, lowercase",
            .help =

@@ -54,15 +54,22 @@ struct own_rule {
     enum rule_action action;
     int status; /* 0: the reason's */
     int32_t score;
+    bool answers;         /* it looks at answers */
     const char *severity; /* for the record, or NULL */
 };
 
-/* All of a program. They stand before its SecLang rules, in phases 1 and 2. */
+/* All of a program. They stand before its SecLang rules in each phase. */
 struct own_rules {
     unsigned count;
-    int64_t threshold; /* the sum of scores that refuses */
-    bool wants_body;   /* some rule looks at what only a body has */
+    struct own_threshold {
+        int64_t inbound, outbound; /* the sums of scores that refuse */
+    } threshold;
+    bool wants_body; /* some rule looks at what only a body has */
     bool tags;
+    /* The first rule that looks at answers; NULL: there is none. Whether some look at bodies.
+     */
+    const struct own_rule *answers;
+    bool answer_bodies;
 };
 
 #endif

@@ -27,6 +27,8 @@ static const struct own_target {
     { "referer", NULL, "Referer", false, { VAR_REQUEST_HEADERS }, 1 },
     { "cookies", "cookie", NULL, true, { VAR_OWN_COOKIES }, 1 },
     { "body", NULL, NULL, false, { VAR_OWN_BODY }, 1 },
+    { "response_headers", "response_header", NULL, false, { VAR_RESPONSE_HEADERS }, 1 },
+    { "response_body", NULL, NULL, false, { VAR_RESPONSE_BODY }, 1 },
 };
 
 /* ---- how rules name them --------------------------------------------------------------------
@@ -54,11 +56,11 @@ static enum err add_named(struct sec_target *out, unsigned *count, const struct 
     return OK;
 }
 
-/* Fields that have a target of their own are among the headers. */
+/* Of a request. Fields that have a target of their own are among the headers. */
 static void add_all(struct sec_target *out, unsigned *count)
 {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (rows[i].key == NULL)
+        if (rows[i].key == NULL && !own_variable_of_answer(rows[i].vars[0]))
             add(out, count, &rows[i], SPAN(""));
     }
 }
@@ -86,24 +88,33 @@ enum err own_targets_add(struct sec_target *out, unsigned *count, struct span te
 /* ---- variables ------------------------------------------------------------------------------
  */
 
+enum {
+    KEYED = 1, /* findings name its key */
+    LATE = 2,
+    IN_BODY = 4,
+    OF_ANSWER = 8,
+};
+
 static const struct label {
     enum variable var;
     const char *label;
-    bool keyed, late, in_body;
+    unsigned flags;
 } labels[] = {
-    { VAR_REQUEST_METHOD, "method", false, false, false },
-    { VAR_OWN_HOST, "host", false, false, false },
-    { VAR_OWN_PATH, "path", false, false, false },
-    { VAR_QUERY_STRING, "query", false, false, false },
-    { VAR_ARGS, "args", true, true, true },
-    { VAR_FILES, "args", true, true, true },
-    { VAR_OWN_ARGS, "args", true, true, true },
-    { VAR_ARGS_NAMES, "arg_names", false, true, true },
-    { VAR_FILES_NAMES, "arg_names", false, true, true },
-    { VAR_OWN_ARGS_NAMES, "arg_names", false, true, true },
-    { VAR_REQUEST_HEADERS, "header", true, true, false },
-    { VAR_OWN_COOKIES, "cookies", true, false, false },
-    { VAR_OWN_BODY, "body", false, true, true },
+    { VAR_REQUEST_METHOD, "method", 0 },
+    { VAR_OWN_HOST, "host", 0 },
+    { VAR_OWN_PATH, "path", 0 },
+    { VAR_QUERY_STRING, "query", 0 },
+    { VAR_ARGS, "args", KEYED | LATE | IN_BODY },
+    { VAR_FILES, "args", KEYED | LATE | IN_BODY },
+    { VAR_OWN_ARGS, "args", KEYED | LATE | IN_BODY },
+    { VAR_ARGS_NAMES, "arg_names", LATE | IN_BODY },
+    { VAR_FILES_NAMES, "arg_names", LATE | IN_BODY },
+    { VAR_OWN_ARGS_NAMES, "arg_names", LATE | IN_BODY },
+    { VAR_REQUEST_HEADERS, "header", KEYED | LATE },
+    { VAR_OWN_COOKIES, "cookies", KEYED },
+    { VAR_OWN_BODY, "body", LATE | IN_BODY },
+    { VAR_RESPONSE_HEADERS, "response_header", KEYED | OF_ANSWER },
+    { VAR_RESPONSE_BODY, "response_body", LATE | IN_BODY | OF_ANSWER },
 };
 
 static const struct label *label_of(enum variable var)
@@ -115,16 +126,25 @@ static const struct label *label_of(enum variable var)
     return NULL;
 }
 
-bool own_variable_late(enum variable var)
+static bool has(enum variable var, unsigned flag)
 {
     const struct label *label = label_of(var);
-    return label != NULL && label->late;
+    return label != NULL && (label->flags & flag) != 0;
+}
+
+bool own_variable_late(enum variable var)
+{
+    return has(var, LATE);
 }
 
 bool own_variable_in_body(enum variable var)
 {
-    const struct label *label = label_of(var);
-    return label != NULL && label->in_body;
+    return has(var, IN_BODY);
+}
+
+bool own_variable_of_answer(enum variable var)
+{
+    return has(var, OF_ANSWER);
 }
 
 struct span own_field(enum variable var, struct span name, struct arena *arena)
@@ -134,7 +154,7 @@ struct span own_field(enum variable var, struct span name, struct arena *arena)
     if (label == NULL)
         return SPAN("");
     struct span key = name, kind;
-    bool keyed = label->keyed && span_cut(&key, ':', &kind) && key.len > 0;
+    bool keyed = (label->flags & KEYED) != 0 && span_cut(&key, ':', &kind) && key.len > 0;
     if (!keyed)
         return span_text(label->label);
     struct text text = text_growing(arena, strlen(label->label) + KEY_SHOWN_MAX + 1);

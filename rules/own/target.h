@@ -21,6 +21,8 @@ MUST_USE enum err own_targets_add(struct sec_target *out, unsigned *count, struc
  * fields alone are no reason to hold it back. */
 bool own_variable_late(enum variable var);
 bool own_variable_in_body(enum variable var);
+/* Whether it is the answer's; the two above then are about the answer's body. */
+bool own_variable_of_answer(enum variable var);
 
 /* "args:q", "path": what findings call the value that a match was found in. `name` is
  * SecLang's: "ARGS:q". An empty span: out of memory. */

@@ -2,7 +2,8 @@
  * Rules of the configuration to rules of a program.
  *
  * A rule stands in phase 1, where the head is judged, and in phase 2 when it may find more with
- * the body. Both are one rule: it fires once in a transaction.
+ * the body. Both are one rule: it fires once in a transaction. One that looks at answers stands
+ * in phases 3 and 4 in their place.
  */
 #include "rules/own/translate.h"
 
@@ -15,8 +16,9 @@
 struct translation {
     struct sec_program *program;
     struct own_rules *own;
-    struct sec_rule **heads[SEC_PHASES]; /* of phases 1 and 2 */
+    struct sec_rule **heads[SEC_PHASES];
     unsigned head_count[SEC_PHASES];
+    struct sec_rule **all; /* each once */
     struct arena *arena;
     struct text *why;
 };
@@ -38,6 +40,20 @@ static enum err wrong(struct translation *t, const struct rule_source *source, s
 
 /* ---- conditions -----------------------------------------------------------------------------
  */
+
+static void note_answer(void *asked, int id, struct span argument)
+{
+    (void)argument;
+    *(bool *)asked = *(bool *)asked || scope_of_answer(id);
+}
+
+static bool condition_asks_answers(const struct expr *when)
+{
+    bool asked = false;
+    if (when != NULL)
+        expr_each_name(when, note_answer, &asked);
+    return asked;
+}
 
 static void note_argument(void *late, int id, struct span argument)
 {
@@ -178,13 +194,34 @@ static void place_in(struct translation *t, struct sec_rule *rule, enum sec_phas
     t->heads[phase][t->head_count[phase]++] = rule;
 }
 
-/* Whether the body may bring what it looks at. */
+static bool looks_at_answers(const struct sec_rule *rule)
+{
+    bool looks = condition_asks_answers(rule->own->when);
+    for (unsigned i = 0; i < rule->target_count; i++)
+        looks = looks || own_variable_of_answer(rule->targets[i].var);
+    return looks;
+}
+
+bool own_rule_asks_answers(const struct rule_source *source)
+{
+    bool asks = condition_asks_answers(source->when);
+    for (size_t i = 0; i < source->in.count && source->match.count > 0; i++) {
+        struct sec_target targets[OWN_VARIABLES_MAX];
+        unsigned count = 0;
+        if (own_targets_add(targets, &count, source->in.items[i]) == OK)
+            asks = asks || own_variable_of_answer(targets[0].var);
+    }
+    return asks;
+}
+
+/* Whether the body may bring what it looks at: of a request that is over, nothing more. */
 static bool goes_on(const struct sec_rule *rule)
 {
-    if (own_condition_is_late(rule->own->when))
+    if (!rule->own->answers && own_condition_is_late(rule->own->when))
         return true;
     for (unsigned i = 0; i < rule->target_count; i++) {
-        if (own_variable_late(rule->targets[i].var))
+        if (own_variable_of_answer(rule->targets[i].var) == rule->own->answers &&
+            own_variable_late(rule->targets[i].var))
             return true;
     }
     return false;
@@ -194,8 +231,18 @@ static bool wants_body(const struct sec_rule *rule)
 {
     bool wants = own_condition_is_late(rule->own->when);
     for (unsigned i = 0; i < rule->target_count; i++)
-        wants = wants || own_variable_in_body(rule->targets[i].var);
+        wants = wants || (own_variable_in_body(rule->targets[i].var) &&
+                          !own_variable_of_answer(rule->targets[i].var));
     return wants;
+}
+
+static void note_wants(struct own_rules *all, const struct sec_rule *rule, bool more)
+{
+    all->wants_body = all->wants_body || wants_body(rule);
+    all->tags = all->tags || rule->own->action == RULE_TAG;
+    if (all->answers == NULL && rule->own->answers)
+        all->answers = rule->own;
+    all->answer_bodies = all->answer_bodies || (rule->own->answers && more);
 }
 
 static enum err translate_one(struct translation *t, const struct rule_source *source)
@@ -235,12 +282,15 @@ static enum err translate_one(struct translation *t, const struct rule_source *s
         TRY(translate_chain(t, source, &rules[0], &own->caseless));
         TRY(translate_patterns(t, source, own));
     }
-    t->own->wants_body = t->own->wants_body || wants_body(&rules[0]);
-    t->own->tags = t->own->tags || own->action == RULE_TAG;
+    own->answers = looks_at_answers(&rules[0]);
+    bool more = goes_on(&rules[0]);
+    note_wants(t->own, &rules[0], more);
+    enum sec_phase first = own->answers ? SEC_RESPONSE_HEADERS : SEC_REQUEST_HEADERS;
     rules[1] = rules[0];
-    place_in(t, &rules[0], SEC_REQUEST_HEADERS);
-    if (goes_on(&rules[0]))
-        place_in(t, &rules[1], SEC_REQUEST_BODY);
+    t->all[own->index] = &rules[0];
+    place_in(t, &rules[0], first);
+    if (more)
+        place_in(t, &rules[1], first + 1);
     return OK;
 }
 
@@ -267,12 +317,12 @@ static enum err put_before(struct translation *t, enum sec_phase phase)
 static enum err list_all(struct translation *t)
 {
     struct sec_program *program = t->program;
-    unsigned own = t->head_count[SEC_REQUEST_HEADERS];
+    unsigned own = t->own->count;
     struct sec_rule **rules =
         arena_array(t->arena, struct sec_rule *, (size_t)own + program->rule_count);
     if (rules == NULL)
         return ERR_MEMORY;
-    memcpy(rules, t->heads[SEC_REQUEST_HEADERS], own * sizeof(struct sec_rule *));
+    memcpy(rules, t->all, own * sizeof(struct sec_rule *));
     if (program->rule_count > 0)
         memcpy(rules + own, program->rules, program->rule_count * sizeof(struct sec_rule *));
     program->rules = rules;
@@ -281,21 +331,25 @@ static enum err list_all(struct translation *t)
 }
 
 enum err own_translate(struct sec_program *program, const struct rule_source *rules,
-                       size_t count, int64_t threshold, struct arena *arena, struct text *why)
+                       size_t count, struct own_threshold threshold, struct arena *arena,
+                       struct text *why)
 {
     struct translation t = { .program = program, .arena = arena, .why = why };
     t.own = arena_new(arena, struct own_rules);
     if (t.own == NULL)
         return ERR_MEMORY;
     t.own->threshold = threshold;
-    for (int phase = SEC_REQUEST_HEADERS; phase <= SEC_REQUEST_BODY; phase++) {
+    t.all = arena_array(arena, struct sec_rule *, count);
+    if (t.all == NULL)
+        return ERR_MEMORY;
+    for (int phase = SEC_REQUEST_HEADERS; phase <= SEC_RESPONSE_BODY; phase++) {
         t.heads[phase] = arena_array(arena, struct sec_rule *, count);
         if (t.heads[phase] == NULL)
             return ERR_MEMORY;
     }
     for (size_t i = 0; i < count; i++)
         TRY(translate_one(&t, &rules[i]));
-    for (int phase = SEC_REQUEST_HEADERS; phase <= SEC_REQUEST_BODY; phase++)
+    for (int phase = SEC_REQUEST_HEADERS; phase <= SEC_RESPONSE_BODY; phase++)
         TRY(put_before(&t, (enum sec_phase)phase));
     TRY(list_all(&t));
     program->own = t.own;

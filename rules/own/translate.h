@@ -13,8 +13,11 @@
  * of them cannot be, and the reason. Memory is the arena's; what is not, seclang_free releases.
  */
 MUST_USE enum err own_translate(struct sec_program *program, const struct rule_source *rules,
-                                size_t count, int64_t threshold, struct arena *arena,
-                                struct text *why);
+                                size_t count, struct own_threshold threshold,
+                                struct arena *arena, struct text *why);
+
+/* Whether it looks at answers, and not at requests alone. */
+bool own_rule_asks_answers(const struct rule_source *source);
 
 /* Whether `when` asks for arguments, which a body may have more of. */
 bool own_condition_is_late(const struct expr *when);

@@ -1,7 +1,9 @@
 """What rules make of answers and of refused heads, and what they put into answers of their own."""
+import json
+
 import pytest
 
-from harness import Sallyport, plain, response, says
+from harness import Sallyport, command, plain, response, says
 from wire2 import Client2
 RULES = r"""
 SecRule ARGS:u "@rx ." "id:10,phase:2,log,t:none,redirect:https://elsewhere.example/?from=%{ARGS.u}"
@@ -74,3 +76,58 @@ def test_rules_know_a_refused_head_over_http2(gateway, how):
     records = {record["event"]["action"]: record for record in gateway.new_records(2)}
     assert [match["rule"] for match in records["refuse"]["sallyport"]["matches"]] == ["12"]
     assert records["refuse"]["event"]["reason"] == "http"
+
+
+OWN = [
+    {"name": "no-traces", "match": r"Traceback \(most recent", "in": ["response_body"], "status": 502},
+    {"name": "debug-off", "when": 'response.status == 500 and response.header("x-debug") != ""', "status": 503},
+    {"name": "inside", "match": r"^10\.", "in": ["response_header:x-backend"], "do": "log"},
+    {"name": "half", "match": "version", "in": ["response_headers"], "do": "score", "score": 2},
+    {"name": "other-half", "match": "stack", "in": ["response_body"], "do": "score", "score": 2},
+    {"name": "fine", "when": 'path == "/docs"', "match": ".", "in": ["response_header:content-type"], "do": "allow"},
+]
+
+
+@pytest.fixture(scope="module")
+def own(origin):
+    waf = {"mode": "block", "ruleset": "none", "response": True, "rules": OWN}
+    with Sallyport(plain(origin, waf=waf, routes=[{"path": "/files/**", "waf": {"response": False}}])) as running:
+        yield running
+
+
+@pytest.mark.parametrize("answer, status, names, path", [
+    (response(200, b"<p>Traceback (most recent call last)", HTML), 502, ["no-traces"], "/"),
+    (response(200, b"<p>traceback (MOST recent", HTML), 502, ["no-traces"], "/"),
+    (response(200, b"Traceback (most recent", [("Content-Type", "image/png")]), 200, [], "/"),
+    (response(500, b"x", HTML + [("X-Debug", "1")]), 503, ["debug-off"], "/"),
+    (response(500, b"x", HTML + [("X-Debug", "")]), 500, [], "/"),
+    (response(200, b"x", HTML + [("X-Backend", "10.0.0.1")]), 200, ["inside"], "/"),
+    (response(200, b"a stack", HTML + [("X-Powered-By", "version 3")]), 403, ["half", "other-half"], "/"),
+    (response(200, b"a stack", HTML), 200, ["other-half"], "/"),
+    (response(200, b"a stack: Traceback (most recent", HTML + [("X-A", "version")]), 200, ["half", "fine"], "/docs"),
+    (response(200, b"Traceback (most recent", HTML), 200, [], "/files/a"),
+    (response(204, b"", [("X-Backend", "10.0.0.1")]), 204, ["inside"], "/"),
+])
+def test_rules_of_the_configuration_about_answers(own, origin, answer, status, names, path):
+    own.forget_records()
+    origin.forget().script(says(answer))
+    assert own.ask(path=path).status == status
+    record, = own.new_records()
+    assert [match["rule"] for match in record["sallyport"].get("matches", [])] == names
+    if status in (502, 503, 403):
+        assert record["event"]["action"] == "block" and record["sallyport"]["reason"] == "rule"
+
+
+def test_answers_are_only_for_rules(origin, tmp_path):
+    """A condition that could never hold is an error, and a rule that is never asked is said to be."""
+    def check(site):
+        (tmp_path / "sallyport.yaml").write_text(json.dumps(plain(origin, **site)))
+        return command("check", "-c", tmp_path / "sallyport.yaml", cwd=str(tmp_path))
+
+    done = check({"routes": [{"path": "/**", "when": "response.status == 200", "respond": 204}]})
+    assert done.returncode == 2 and "nothing is known of the answer" in done.stderr + done.stdout
+    tag = {"name": "x", "when": "response.status == 200", "do": "tag"}
+    done = check({"waf": {"mode": "block", "ruleset": "none", "rules": [tag]}})
+    assert done.returncode == 2 and "no upstream" in done.stderr + done.stdout
+    done = check({"waf": {"mode": "block", "ruleset": "none", "rules": OWN[:1]}})
+    assert done.returncode == 0 and "`response` is false" in done.stderr + done.stdout

@@ -49,7 +49,8 @@ enum err own_kit_open(struct own_kit *kit, const struct rule_source *rules, size
     kit->why = text_fixed(kit->said, sizeof(kit->said) - 1);
     kit->plan = NULL;
     assert_int_equal(seclang_load(&kit->program, NULL, 0, &options, arena, &kit->diags), OK);
-    TRY(own_translate(kit->program, rules, count, THRESHOLD, arena, &kit->why));
+    TRY(own_translate(kit->program, rules, count,
+                      (struct own_threshold){ THRESHOLD, THRESHOLD }, arena, &kit->why));
     TRY(sec_plan_build(&kit->plan, kit->program, arena, &kit->why));
     assert_int_equal(sec_local_attach(&kit->local, kit->plan), OK);
     own_kit_begin(kit);
@@ -94,6 +95,8 @@ void own_kit_add(struct own_kit *kit, struct span target, struct span name, stru
         { "referer", "referer", VAR_REQUEST_HEADERS },
         { "cookies", NULL, VAR_OWN_COOKIES },
         { "body", NULL, VAR_OWN_BODY },
+        { "response_headers", NULL, VAR_RESPONSE_HEADERS },
+        { "response_body", NULL, VAR_RESPONSE_BODY },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if (!span_equal(target, span_text(rows[i].target)))
@@ -107,7 +110,7 @@ void own_kit_add(struct own_kit *kit, struct span target, struct span name, stru
 
 enum sec_end own_kit_run(struct own_kit *kit, uint64_t slice)
 {
-    for (unsigned phase = SEC_REQUEST_HEADERS; phase <= SEC_REQUEST_BODY; phase++) {
+    for (unsigned phase = SEC_REQUEST_HEADERS; phase <= SEC_RESPONSE_BODY; phase++) {
         enum sec_end end;
         do {
             end = sec_run_phase(&kit->run, (enum sec_phase)phase, slice);

@@ -72,6 +72,16 @@ static void targets(void **state)
         { "all", "body", "", true },
         { "all", "headers", "x-a", true },
         { "path, arg:q", "args", "q", true },
+        { "response_headers", "response_headers", "x-a", true },
+        { "response_header:X-A", "response_headers", "x-a", true },
+        { "response_header:x-b", "response_headers", "x-a", false },
+        { "response_headers", "headers", "x-a", false },
+        { "headers", "response_headers", "x-a", false },
+        { "response_body", "response_body", "", true },
+        { "body", "response_body", "", false },
+        { "all", "response_body", "", false },
+        { "all", "response_headers", "x-a", false },
+        { "arg:q, response_body", "args", "q", true },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if (fires(rows[i].in, rows[i].target, rows[i].name) != rows[i].fires)
@@ -130,6 +140,32 @@ static void once_and_with_pauses(void **state)
         assert_true(kit.run.own.refused);
         assert_null(kit.run.own.by);
         assert_false(own_kit_fired(&kit, SPAN("c")));
+    }
+    close_kit();
+}
+
+/* What a request scores and what its answer scores are two sums. */
+static void answers_have_scores_of_their_own(void **state)
+{
+    (void)state;
+    struct rule_source rules[3] = { rule_of("a", "evil", "args", "none"),
+                                    rule_of("b", "evil", "response_headers", "none"),
+                                    rule_of("c", "evil", "response_body", "none") };
+    for (size_t i = 0; i < 3; i++) {
+        rules[i].action = RULE_SCORE;
+        rules[i].score = 3;
+    }
+    assert_int_equal(own_kit_open(&kit, rules, 3), OK);
+    for (unsigned both = 0; both < 2; both++) {
+        own_kit_begin(&kit);
+        own_kit_add(&kit, SPAN("args"), SPAN("q"), SPAN("evil"));
+        own_kit_add(&kit, SPAN("response_headers"), SPAN("x-a"), SPAN("evil"));
+        if (both != 0)
+            own_kit_add(&kit, SPAN("response_body"), SPAN(""), SPAN("evil"));
+        assert_int_equal(own_kit_run(&kit, UINT64_MAX), SEC_DONE);
+        assert_int_equal(kit.run.own.score, 3);
+        assert_int_equal(kit.run.own.out_score, both != 0 ? 6 : 3);
+        assert_int_equal(kit.run.own.refused, both != 0);
     }
     close_kit();
 }
@@ -213,6 +249,7 @@ static void limits(void **state)
 
 int main(void)
 {
-    return RUN(TEST(targets), TEST(forms), TEST(once_and_with_pauses), TEST(anchors_in_windows),
+    return RUN(TEST(targets), TEST(forms), TEST(once_and_with_pauses),
+               TEST(answers_have_scores_of_their_own), TEST(anchors_in_windows),
                TEST(what_cannot_be), TEST(limits));
 }
