@@ -53,7 +53,9 @@ static void try_as_ban(const struct redis_value *value)
 
 static void try_as_answer(const struct redis_value *value)
 {
-    static const struct exact_group groups[] = { { 1, 3, 0 }, { 2, 1, 9 }, { 3, 100, 0 } };
+    static const struct exact_group groups[] = {
+        { 1, 3, 0, false }, { 1, 7, 0, true }, { 2, 1, 9, false }, { 3, 100, 0, false }
+    };
     for (unsigned n = 1; n <= ARRAY_LEN(groups); n++) {
         if (!exact_reply_valid(value, groups, n))
             continue;
@@ -61,7 +63,7 @@ static void try_as_answer(const struct redis_value *value)
         for (unsigned g = 0; g < n; g++) {
             INVARIANT(value->items[at].integer >= 0 &&
                       (uint64_t)value->items[at].integer <= groups[g].want + groups[g].extra);
-            at += 1 + 2 * groups[g].count;
+            at += exact_group_width(&groups[g]);
         }
         INVARIANT(at == value->count);
     }
@@ -81,13 +83,13 @@ static uint64_t read_in_steps(const uint8_t *data, size_t size, size_t step)
         INVARIANT(copy != NULL);
         memcpy(copy, data + at, n);
         err = redis_parser_feed(parser, span_of(copy, n));
-        free(copy);
         const struct redis_value *value = NULL;
         while (err == OK && (err = redis_parser_next(parser, &value)) == OK && value != NULL) {
             sum = fold_value(sum, value, 0);
             try_as_answer(value);
             try_as_ban(value);
         }
+        free(copy);
     }
     redis_parser_free(parser);
     return err == OK ? sum : 0;

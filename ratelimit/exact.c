@@ -2,43 +2,37 @@
  * Batches. Who asks is put to the leader of its group, or leads a new one; at the end of the
  * loop's turn the groups of a lane go out in one call. While a lane has its calls under way
  * nothing more is sent, so that batches grow with the load instead of the queue.
+ *
+ * A call costs as much as several decisions here, and at the server again, of which there is
+ * one for all workers. Where many come (MANY_PER_S), more are waited for before a call goes
+ * out: CALL_FULL, or as many as HOLD_US bring.
  */
 #include "ratelimit/exact.h"
 
 #include <openssl/evp.h>
-#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "gateway/base/siphash.h"
 #include "gateway/chain/txn.h"
 #include "gateway/store/keyspace.h"
+#include "ratelimit/exact_ask.h"
 #include "ratelimit/holds.h"
 #include "ratelimit/lease.h"
 
 enum {
     CALLS_MAX = 4,    /* under way, of one lane */
+    CALL_GROUPS = 8,  /* for one more: so many that wait, for each that is under way */
     CALLS_SPREAD = 1, /* where there are many lanes */
-    DETOURS_MAX = 3,  /* of one call */
+    CALL_FULL = 64,
+    MANY_PER_S = 60000, /* groups */
+    HOLD_US = 500,
+    PACE_MS = 4,     /* over which they are counted */
+    DETOURS_MAX = 3, /* of one call */
     GROUPS_MAX = 256,
     KEYS_MAX = 1024,
-    HASH_SLOTS = 1024,
     RECHECKS = 1024,
-    ASK_ITEMS_FEW = 4,
-};
-
-struct ask {
-    struct op op; /* first */
-    struct exact *exact;
-    struct ask *next;       /* of leaders; in the pool */
-    struct ask *peers;      /* the others of this group, in order of arrival */
-    struct ask **peers_end; /* leaders only */
-    struct ask *hash_next;
-    uint64_t hash;
-    uint64_t want;  /* leaders only: how many are in the group */
-    uint64_t extra; /* tokens in advance; of leaders the most that one of them asks for */
-    unsigned lane;
-    unsigned count;
-    bool wide; /* room for ASK_ITEMS_MAX, not for ASK_ITEMS_FEW */
-    struct exact_item items[];
 };
 
 struct lane;
@@ -56,7 +50,15 @@ struct batch {
 struct lane {
     unsigned slot;
     struct ask *waiting, **waiting_end; /* leaders */
+    unsigned waiting_count;
     struct batch batches[CALLS_MAX];
+};
+
+/* How many come, and until when a call is held back for more. */
+struct pace {
+    uint64_t groups, from_ns, sent_ns;
+    bool many, armed;
+    struct watch hold; /* timerfd: half a millisecond is less than the loop's timers tell */
 };
 
 struct exact {
@@ -64,9 +66,8 @@ struct exact {
     const struct store *store;
     struct keyspace *keys;
     struct task flush;
-    struct ask *slots[HASH_SLOTS];
-    struct ask *free[2]; /* narrow, wide */
-    unsigned asks;
+    struct asks asks;
+    struct pace pace;
     size_t calls;
     struct lane lanes[EXACT_LANES];
     struct exact_names names;
@@ -76,98 +77,17 @@ struct exact {
     struct holds holds;
     char sha[41];
     /* what a call is put together from */
-    struct span argv[3 + KEYS_MAX + GROUPS_MAX];
+    struct span argv[3 + KEYS_MAX + 1];
     char texts[KEYS_MAX][EXACT_KEY_TEXT_MAX];
     char packed[GROUPS_MAX * EXACT_PACKED_HEAD + KEYS_MAX * EXACT_PACKED_ITEM];
     struct exact_group shape[GROUPS_MAX];
 };
 
-/* ---- asks ---- */
-
-static void release_ask(struct op *op)
+static void wait_in(struct lane *lane, struct ask *leader)
 {
-    struct ask *ask = (struct ask *)(void *)op, **pool = &ask->exact->free[ask->wide];
-    ask->next = *pool;
-    *pool = ask;
-}
-
-/* Most have one item or three: with room for all, each would be a page of its own. */
-static struct ask *take_ask(struct exact *exact, unsigned count)
-{
-    bool wide = count > ASK_ITEMS_FEW;
-    struct ask *ask = exact->free[wide];
-    if (ask != NULL) {
-        exact->free[wide] = ask->next;
-        return ask;
-    }
-    if (exact->asks == ASKS_MAX)
-        return NULL;
-    size_t most = wide ? ASK_ITEMS_MAX : ASK_ITEMS_FEW;
-    ask = malloc(sizeof(*ask) + most * sizeof(ask->items[0]));
-    if (ask == NULL)
-        return NULL;
-    ask->wide = wide;
-    exact->asks++;
-    return ask;
-}
-
-/* The same question: same keys, same price. What is known of them may differ. */
-static bool same_question(const struct ask *ask, const struct exact_item *items, unsigned count)
-{
-    if (ask->count != count)
-        return false;
-    for (unsigned i = 0; i < count; i++) {
-        const struct exact_item *a = &ask->items[i], *b = &items[i];
-        if (memcmp(a->name, b->name, sizeof(a->name)) != 0 || a->step != b->step ||
-            a->tolerance != b->tolerance || a->penalty != b->penalty || a->most != b->most ||
-            a->expires_s != b->expires_s || a->shadow != b->shadow || a->charge != b->charge ||
-            a->slots != b->slots || a->tell != b->tell)
-            return false;
-    }
-    return true;
-}
-
-static struct ask *find_leader(const struct exact *exact, uint64_t hash,
-                               const struct exact_item *items, unsigned count)
-{
-    struct ask *ask = exact->slots[hash % HASH_SLOTS];
-    while (ask != NULL && (ask->hash != hash || !same_question(ask, items, count)))
-        ask = ask->hash_next;
-    return ask;
-}
-
-/* It is about to be sent: nobody can join it any more. */
-static void unlead(struct exact *exact, const struct ask *ask)
-{
-    struct ask **at = &exact->slots[ask->hash % HASH_SLOTS];
-    while (*at != NULL && *at != ask)
-        at = &(*at)->hash_next;
-    if (*at != NULL)
-        *at = ask->hash_next;
-}
-
-static void lead(struct exact *exact, struct ask *ask)
-{
-    struct lane *lane = &exact->lanes[ask->lane];
-    struct ask **slot = &exact->slots[ask->hash % HASH_SLOTS];
-    ask->want = 1;
-    ask->peers_end = &ask->peers;
-    ask->hash_next = *slot;
-    *slot = ask;
-    *lane->waiting_end = ask;
-    lane->waiting_end = &ask->next;
-}
-
-static void follow(struct ask *leader, struct ask *ask)
-{
-    leader->want++;
-    if (ask->extra > leader->extra)
-        leader->extra = ask->extra;
-    *leader->peers_end = ask;
-    leader->peers_end = &ask->peers;
-    for (unsigned i = 0; i < ask->count; i++)
-        if (ask->items[i].floor > leader->items[i].floor)
-            leader->items[i].floor = ask->items[i].floor;
+    *lane->waiting_end = leader;
+    lane->waiting_end = &leader->next;
+    lane->waiting_count++;
 }
 
 /* ---- answers ---- */
@@ -176,15 +96,15 @@ static void follow(struct ask *leader, struct ask *ask)
 static void land(const struct batch *batch)
 {
     for (const struct ask *ask = batch->groups; ask != NULL; ask = ask->next)
-        holds_landed(ask->items, ask->count);
+        holds_landed(ask->items, ask->group.count);
 }
 
 static void fail_group(struct ask *leader, enum err err)
 {
-    struct worker *worker = leader->exact->worker;
+    struct worker *worker = leader->asks->worker;
     for (struct ask *ask = leader, *next; ask != NULL; ask = next) {
         next = ask->peers;
-        holds_leave(ask->items, ask->count);
+        holds_leave(ask->items, ask->group.count);
         op_finish(&ask->op, worker, err, NULL);
     }
 }
@@ -197,62 +117,66 @@ static void fail_all(struct ask *leaders, enum err err)
     }
 }
 
-struct advance {
-    uint64_t extra, sent_ns;
+/* Of one group; items: what each would have let pass, and what is taken of it. */
+struct said {
+    uint64_t granted, extra, sent_ns;
+    const struct redis_value *items;
 };
 
 /* Slots are the waiter's from here on, also when it is gone before it reads of them. */
-static void take_slots(const struct ask *ask, uint64_t rank, const struct redis_value *group,
+static void take_slots(const struct ask *ask, uint64_t rank, const struct said *said,
                        struct arena *arena)
 {
-    for (unsigned i = 0; i < ask->count; i++) {
+    for (unsigned i = 0; i < ask->group.count; i++) {
         const struct exact_item *item = &ask->items[i];
-        uint64_t passed = (uint64_t)(item->shadow ? group[1 + 2 * i] : group[0]).integer;
+        uint64_t passed = item->shadow ? (uint64_t)said->items[2 * i].integer : said->granted;
         if (item->slots && !item->tell && rank < passed)
             hold_take(item->hold, arena);
     }
-    holds_leave(ask->items, ask->count);
+    holds_leave(ask->items, ask->group.count);
 }
 
-static void answer_one(struct ask *ask, uint64_t rank, const struct redis_value *group,
-                       struct advance advance)
+static void answer_one(struct ask *ask, uint64_t rank, const struct said *said)
 {
     struct arena *arena = op_arena(&ask->op);
     struct exact_answer *answer = NULL;
-    take_slots(ask, rank, group, arena);
-    size_t size = sizeof(*answer) + ask->count * sizeof(answer->items[0]);
+    take_slots(ask, rank, said, arena);
+    size_t size = sizeof(*answer) + ask->group.count * sizeof(answer->items[0]);
     if (arena != NULL)
         answer = arena_zero(arena, 1, size);
     if (answer == NULL) {
-        op_finish(&ask->op, ask->exact->worker, ERR_MEMORY, NULL);
+        op_finish(&ask->op, ask->asks->worker, ERR_MEMORY, NULL);
         return;
     }
-    answer->sent_ns = advance.sent_ns;
-    answer->extra = advance.extra;
-    answer->count = ask->count;
-    answer->granted = rank < (uint64_t)group[0].integer;
-    for (unsigned i = 0; i < ask->count; i++) {
-        answer->items[i].taken = rank < (uint64_t)group[1 + 2 * i].integer;
-        answer->items[i].ahead = (uint64_t)group[2 + 2 * i].integer;
+    answer->sent_ns = said->sent_ns;
+    answer->extra = rank == 0 ? said->extra : 0;
+    answer->count = ask->group.count;
+    answer->granted = rank < said->granted;
+    for (unsigned i = 0; i < ask->group.count; i++) {
+        answer->items[i].taken = rank < (uint64_t)said->items[2 * i].integer;
+        answer->items[i].ahead = (uint64_t)said->items[2 * i + 1].integer;
     }
-    op_finish(&ask->op, ask->exact->worker, OK, answer);
+    op_finish(&ask->op, ask->asks->worker, OK, answer);
 }
 
 static void answer_all(const struct batch *batch, const struct redis_value *value,
                        struct ask *leader)
 {
-    const struct redis_value *group = value->items;
+    const struct redis_value *at = value->items;
     while (leader != NULL) {
         struct ask *next_leader = leader->next, *ask = leader;
-        unsigned width = 1 + 2 * leader->count;
-        uint64_t want = leader->want, given = (uint64_t)group[0].integer;
+        const struct exact_group *group = &leader->group;
+        struct said said = { .granted = (uint64_t)at[0].integer,
+                             .items = group->plain ? at : at + 1,
+                             .sent_ns = batch->call.sent_ns };
+        at += exact_group_width(group);
+        if (said.granted > group->want)
+            said.extra = said.granted - group->want;
         for (uint64_t rank = 0; ask != NULL; rank++) {
             struct ask *next = ask->peers;
-            uint64_t extra = rank == 0 && given > want ? given - want : 0;
-            answer_one(ask, rank, group, (struct advance){ extra, batch->call.sent_ns });
+            answer_one(ask, rank, &said);
             ask = next;
         }
-        group += width;
         leader = next_leader;
     }
 }
@@ -266,8 +190,7 @@ static bool reply_fits(struct exact *exact, const struct batch *batch,
 {
     unsigned n = 0;
     for (const struct ask *ask = batch->groups; ask != NULL; ask = ask->next)
-        exact->shape[n++] =
-            (struct exact_group){ .count = ask->count, .want = ask->want, .extra = ask->extra };
+        exact->shape[n++] = ask->group;
     return exact_reply_valid(value, exact->shape, n);
 }
 
@@ -296,13 +219,14 @@ static bool detour(struct batch *batch, const struct redis_value *value)
 }
 
 /* Who has not been sent yet would wait as long in vain. */
-static void fail_waiting(struct exact *exact, struct lane *lane)
+static void fail_waiting(struct lane *lane)
 {
     struct ask *waiting = lane->waiting;
     for (struct ask *ask = waiting; ask != NULL; ask = ask->next)
-        unlead(exact, ask);
+        ask_unlead(ask);
     lane->waiting = NULL;
     lane->waiting_end = &lane->waiting;
+    lane->waiting_count = 0;
     fail_all(waiting, ERR_CLOSED);
 }
 
@@ -326,7 +250,7 @@ static void on_reply(struct redis_call *call, enum err err, const struct redis_v
         answer_all(batch, value, leaders);
     } else {
         fail_all(leaders, err != OK ? err : ERR_REMOTE);
-        fail_waiting(exact, lane);
+        fail_waiting(lane);
     }
     if (lane->waiting != NULL)
         loop_post(&exact->worker->loop, &exact->flush);
@@ -355,13 +279,14 @@ static char *pack_item(const struct exact *exact, const struct exact_item *item,
     return exact_pack_slots(at, item, exact->holds.holder, &word);
 }
 
-static char *pack_group(struct exact *exact, const struct ask *ask, unsigned *slot, char *at)
+static char *pack_group(struct exact *exact, struct ask *ask, unsigned *slot, char *at)
 {
-    at = exact_pack_head(at, ask->want, ask->count, ask->extra);
-    for (unsigned i = 0; i < ask->count; i++) {
+    at = exact_pack_head(at, &ask->group, ask->items);
+    for (unsigned i = 0; i < ask->group.count; i++) {
         exact->argv[3 + *slot] = write_name(exact, *slot, ask->lane, ask->items[i].name);
         (*slot)++;
-        at = pack_item(exact, &ask->items[i], at);
+        if (!ask->group.plain)
+            at = pack_item(exact, &ask->items[i], at);
     }
     return at;
 }
@@ -384,22 +309,21 @@ static void send_batch(struct batch *batch)
     struct exact *exact = batch->exact;
     char count[16], *at = exact->packed;
     struct text keys = text_fixed(count, sizeof(count));
-    unsigned slot = 0, group = 0;
+    unsigned slot = 0;
 
     text_uint(&keys, batch->key_count);
     exact->argv[0] = batch->whole ? SPAN("EVAL") : SPAN("EVALSHA");
     exact->argv[1] = batch->whole ? span_text(exact_script) : span_text(exact->sha);
     exact->argv[2] = text_span(&keys);
-    for (const struct ask *ask = batch->groups; ask != NULL; ask = ask->next) {
-        char *from = at;
+    for (struct ask *ask = batch->groups; ask != NULL; ask = ask->next)
         at = pack_group(exact, ask, &slot, at);
-        exact->argv[3 + batch->key_count + group++] = span_range(from, at);
-    }
-    INVARIANT(slot == batch->key_count && group == batch->group_count);
+    INVARIANT(slot == batch->key_count);
+    exact->argv[3 + slot] = span_range(exact->packed, at);
     batch->busy = true;
     batch->call.done = on_reply;
     exact->calls++;
-    enum err err = pass_on(batch, 3 + slot + group);
+    exact->pace.sent_ns = exact->worker->loop.clock.mono_ns;
+    enum err err = pass_on(batch, 3 + slot + 1);
     if (err == OK)
         return;
     land(batch);
@@ -409,13 +333,60 @@ static void send_batch(struct batch *batch)
     fail_all(leaders, err);
 }
 
+static void keep_pace(struct exact *exact)
+{
+    struct pace *pace = &exact->pace;
+    uint64_t now = exact->worker->loop.clock.mono_ns, took = now - pace->from_ns;
+    if (took < (uint64_t)PACE_MS * 1000000)
+        return;
+    pace->many = pace->groups * 1000000 / (took / 1000) >= MANY_PER_S;
+    pace->groups = 0;
+    pace->from_ns = now;
+}
+
+static void on_hold(struct watch *watch, uint32_t events)
+{
+    struct exact *exact = CONTAINER(watch, struct exact, pace.hold);
+    uint64_t expirations;
+    (void)events;
+    if (read(watch->fd, &expirations, sizeof(expirations)) < 0)
+        return;
+    exact->pace.armed = false;
+    loop_post(&exact->worker->loop, &exact->flush);
+}
+
+/* Whether this lane's call is held back. Without a timer it is not. */
+static bool hold(struct exact *exact, const struct lane *lane)
+{
+    struct pace *pace = &exact->pace;
+    uint64_t held_ns = exact->worker->loop.clock.mono_ns - pace->sent_ns;
+    const uint64_t most_ns = (uint64_t)HOLD_US * 1000;
+    if (!pace->many || lane->waiting_count >= CALL_FULL || held_ns >= most_ns)
+        return false;
+    struct itimerspec spec = { .it_value = { .tv_nsec = (long)(most_ns - held_ns) } };
+    if (!pace->armed)
+        pace->armed = timerfd_settime(pace->hold.fd, 0, &spec, NULL) == 0;
+    return pace->armed;
+}
+
+/*
+ * NULL: those that wait are to wait for others, or for an answer. The more calls are under way
+ * the fuller the next one is to be.
+ */
 static struct batch *free_batch(struct exact *exact, struct lane *lane)
 {
-    unsigned most = exact->names.lane_count > 1 ? CALLS_SPREAD : CALLS_MAX;
-    for (unsigned i = 0; i < most; i++)
-        if (!lane->batches[i].busy)
-            return &lane->batches[i];
-    return NULL;
+    bool spread = exact->names.lane_count > 1;
+    unsigned most = spread ? CALLS_SPREAD : CALLS_MAX, busy = 0;
+    struct batch *free = NULL;
+    for (unsigned i = 0; i < most; i++) {
+        struct batch *batch = &lane->batches[i];
+        busy += batch->busy;
+        if (!batch->busy)
+            free = batch;
+    }
+    if (free == NULL || lane->waiting_count < busy * CALL_GROUPS)
+        return NULL;
+    return !spread && hold(exact, lane) ? NULL : free;
 }
 
 /* As many groups as one call may have; they can be joined no more. */
@@ -424,15 +395,16 @@ static void fill_batch(struct exact *exact, struct lane *lane, struct batch *bat
     struct ask **end = &batch->groups;
     *batch = (struct batch){ .exact = exact, .lane = lane };
     while (lane->waiting != NULL && batch->group_count < GROUPS_MAX &&
-           batch->key_count + lane->waiting->count <= KEYS_MAX) {
+           batch->key_count + lane->waiting->group.count <= KEYS_MAX) {
         struct ask *ask = lane->waiting;
         lane->waiting = ask->next;
-        unlead(exact, ask);
+        ask_unlead(ask);
         ask->next = NULL;
         *end = ask;
         end = &ask->next;
+        lane->waiting_count--;
         batch->group_count++;
-        batch->key_count += ask->count;
+        batch->key_count += ask->group.count;
     }
     if (lane->waiting == NULL)
         lane->waiting_end = &lane->waiting;
@@ -441,6 +413,7 @@ static void fill_batch(struct exact *exact, struct lane *lane, struct batch *bat
 static void on_flush(struct task *task)
 {
     struct exact *exact = CONTAINER(task, struct exact, flush);
+    keep_pace(exact);
     for (unsigned i = 0; i < exact->names.lane_count; i++) {
         struct lane *lane = &exact->lanes[i];
         struct batch *batch;
@@ -465,22 +438,43 @@ static void open_lanes(struct exact *exact)
     }
 }
 
+/* In large pages, if there are: names and leases are looked for all over it. */
+static struct exact *make_exact(void)
+{
+    void *memory = mmap(NULL, sizeof(struct exact), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    (void)madvise(memory, sizeof(struct exact), MADV_HUGEPAGE);
+    return memory;
+}
+
+static struct exact *drop_exact(struct exact *exact)
+{
+    if (exact->pace.hold.fd >= 0)
+        (void)close(exact->pace.hold.fd);
+    (void)munmap(exact, sizeof(*exact));
+    return NULL;
+}
+
 struct exact *exact_attach(struct worker *worker, const struct store *store)
 {
     unsigned char digest[20];
-    struct exact *exact = calloc(1, sizeof(*exact));
+    struct exact *exact = make_exact();
     if (exact == NULL)
         return NULL;
-    exact->worker = worker;
+    exact->worker = exact->asks.worker = worker;
     exact->store = store;
     exact->keys = worker->keys;
     exact->flush.run = on_flush;
     exact_names_open(&exact->names, store);
     open_lanes(exact);
-    if (EVP_Digest(exact_script, strlen(exact_script), digest, NULL, EVP_sha1(), NULL) != 1) {
-        free(exact);
-        return NULL;
-    }
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    exact->pace.hold = (struct watch){ .fd = fd, .on_event = on_hold };
+    if (fd < 0 ||
+        EVP_Digest(exact_script, strlen(exact_script), digest, NULL, EVP_sha1(), NULL) != 1 ||
+        loop_add(&worker->loop, &exact->pace.hold, fd, EPOLLIN) != OK)
+        return drop_exact(exact);
     struct text sha = text_fixed(exact->sha, sizeof(exact->sha) - 1);
     text_hex(&sha, digest, sizeof(digest));
     keyspace_keep_script(worker->keys, span_text(exact_script));
@@ -532,6 +526,11 @@ struct holds *exact_holds(struct exact *exact)
     return &exact->holds;
 }
 
+void exact_name_soon(const struct exact *exact, uint64_t place)
+{
+    exact_names_soon(&exact->kept, place);
+}
+
 void exact_name(struct exact *exact, const struct cell_key *local, struct span key,
                 char name[EXACT_NAME_BYTES])
 {
@@ -542,29 +541,17 @@ static struct ask *put_ask(struct exact *exact, unsigned lane, const struct exac
                            unsigned count, unsigned extra)
 {
     INVARIANT(count > 0 && count <= ASK_ITEMS_MAX && lane < exact->names.lane_count);
-    struct ask *ask = take_ask(exact, count);
+    struct ask *ask = ask_new(&exact->asks, lane, items, count, extra);
     if (ask == NULL)
         return NULL;
-    op_init(&ask->op);
-    ask->op.release = release_ask;
-    ask->exact = exact;
-    ask->next = ask->peers = NULL;
-    ask->lane = lane;
-    ask->extra = extra;
-    ask->count = count;
-    memcpy(ask->items, items, count * sizeof(*items));
     if (!holds_use(&exact->holds, lane, ask->items, count)) {
-        release_ask(&ask->op);
+        ask->op.release(&ask->op);
         return NULL;
     }
-    /* The names are MACs, so the first eight bytes of one are a hash already. */
-    memcpy(&ask->hash, items[0].name, sizeof(ask->hash));
-    ask->hash += count;
-    struct ask *leader = find_leader(exact, ask->hash, items, count);
-    if (leader != NULL)
-        follow(leader, ask);
-    else
-        lead(exact, ask);
+    if (ask_lead(ask)) {
+        wait_in(&exact->lanes[lane], ask);
+        exact->pace.groups++;
+    }
     loop_post(&exact->worker->loop, &exact->flush);
     return ask;
 }

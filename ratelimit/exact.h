@@ -26,7 +26,8 @@ enum {
     ASK_ITEMS_MAX = 48,
     ASKS_MAX = 8192, /* requests that wait at a time, in one worker */
     RECHECK_MS = 1000,
-    TURN_BITS = 40, /* of a counter: what is used; above it stands how often it was reset */
+    EXACT_STAY_S = 4, /* a clock that has run out stays so much longer, at the most */
+    TURN_BITS = 40,   /* of a counter: what is used; above it stands how often it was reset */
 };
 #define EXACT_UNITS_MAX (UINT64_C(1) << 51) /* nine years: sums stay below 2^53 */
 
@@ -83,6 +84,8 @@ struct holds *exact_holds(struct exact *exact);
 /* The store's name of a key; `local` is what it is known by on this node. */
 void exact_name(struct exact *exact, const struct cell_key *local, struct span key,
                 char name[EXACT_NAME_BYTES]);
+/* Has the memory bring what is kept of a key (exact_names_soon). */
+void exact_name_soon(const struct exact *exact, uint64_t place);
 /*
  * `extra` tokens may come along, of all items together, as far as they are a LEASE_PART of
  * what is left. An op whose value is a struct exact_answer, or whose error says that the store
@@ -99,21 +102,27 @@ void exact_charge(struct exact *exact, unsigned lane, const struct exact_item *i
 void exact_tell(struct exact *exact, struct hold *hold);
 
 /* exact_wire.c: the script, and one group of its arguments after the other. */
+struct exact_group {
+    unsigned count;
+    uint64_t want, extra;
+    bool plain; /* said by exact_pack_head: its one item is packed with it, and its answer short
+                 */
+};
 extern const char exact_script[];
-enum { EXACT_PACKED_HEAD = 3 * 8, EXACT_PACKED_ITEM = 7 * 8 };
-char *exact_pack_head(char *at, uint64_t want, unsigned count, uint64_t extra);
+enum { EXACT_PACKED_HEAD = 4 * 8, EXACT_PACKED_ITEM = 7 * 8 };
+char *exact_pack_head(char *at, struct exact_group *group, const struct exact_item *items);
 char *exact_pack_item(char *at, const struct exact_item *item);
 struct hold_word;
 char *exact_pack_slots(char *at, const struct exact_item *item, uint64_t holder,
                        const struct hold_word *word);
+static inline unsigned exact_group_width(const struct exact_group *group)
+{
+    return group->plain ? 2 : 1 + 2 * group->count;
+}
 /*
  * Whether it is a reply to these groups: as many integers as they have, each in its bounds.
  */
 struct redis_value;
-struct exact_group {
-    unsigned count;
-    uint64_t want, extra;
-};
 MUST_USE bool exact_reply_valid(const struct redis_value *value,
                                 const struct exact_group *groups, unsigned group_count);
 

@@ -53,6 +53,11 @@ void exact_names_find(const struct exact_names *names, struct exact_kept *kept,
     memcpy(name, set[0].name, EXACT_NAME_BYTES);
 }
 
+void exact_names_soon(const struct exact_kept *kept, uint64_t place)
+{
+    __builtin_prefetch(&kept->sets[place % EXACT_KEPT_SETS], 1);
+}
+
 void exact_names_tag(const struct exact_names *names, unsigned lane, struct text *text)
 {
     text_add(text, names->prefix);

@@ -34,14 +34,17 @@ void exact_names_mac(const struct exact_names *names, struct span key,
  * takes half of a question's time. */
 enum { EXACT_KEPT_SETS = 16384 };
 struct exact_kept {
-    struct exact_named {
+    /* A line of the cache each; of the two in a set the first was used last. */
+    _Alignas(64) struct exact_named {
         struct cell_key local;
         char name[EXACT_NAME_BYTES];
-    } sets[EXACT_KEPT_SETS][2]; /* of the two in a set the first was used last */
+    } sets[EXACT_KEPT_SETS][2];
 };
 void exact_names_find(const struct exact_names *names, struct exact_kept *kept,
                       const struct cell_key *local, struct span key,
                       char name[EXACT_NAME_BYTES]);
+/* Has the memory bring what may be kept of a key, while the caller does something else. */
+void exact_names_soon(const struct exact_kept *kept, uint64_t place);
 /* sallyport:l:NAME, and in a Cluster sallyport:l:{LANE}NAME; the first writes all before NAME.
  */
 void exact_names_tag(const struct exact_names *names, unsigned lane, struct text *text);

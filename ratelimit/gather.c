@@ -131,6 +131,8 @@ static enum key_found add_item(const struct rate_limits *conf, const struct limi
     struct siphash_state hash = limit->begun;
     uint64_t place = siphash128_first(&hash, key.bytes + KEY_ID_BYTES, key.len - KEY_ID_BYTES);
     cells_soon(&limit_table(conf, limit)->cells, place);
+    if (limit->exact && limit->kind != KIND_QUOTA)
+        exact_name_soon(c->txn->worker->exact, place);
     struct limit_item *item = &state->items[state->count];
     *item = (struct limit_item){ .limit = limit, .now = c->txn->clock->mono_ns };
     item->cost = limit->rule->costs.count > 0 ? cost_of(limit->rule, c->txn)

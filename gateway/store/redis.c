@@ -355,7 +355,9 @@ static void on_readable(struct channel *channel)
         }
         while (take_reply(redis))
             ;
-        if (redis->state == REDIS_DOWN)
+        /* What there still is, or comes, is told of again; only TLS may have kept some. */
+        if (redis->state == REDIS_DOWN ||
+            (redis->server->tls == NULL && (size_t)got < SCRATCH_BYTES))
             break;
     }
     worker_flush(redis->worker);

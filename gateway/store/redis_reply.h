@@ -36,7 +36,10 @@ struct redis_parser;
 /* NULL: out of memory. */
 struct redis_parser *redis_parser_new(void);
 void redis_parser_free(struct redis_parser *parser);
-/* ERR_LIMIT: more than REDIS_UNREAD_MAX would wait to be read. */
+/*
+ * The bytes are to stay until redis_parser_next has said that it needs more, and that is asked
+ * before more are fed. ERR_LIMIT: more than REDIS_UNREAD_MAX would wait to be read.
+ */
 MUST_USE enum err redis_parser_feed(struct redis_parser *parser, struct span bytes);
 /*
  * The next whole reply, valid until the next call; `*value` NULL when more bytes are needed.

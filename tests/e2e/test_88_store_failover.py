@@ -352,7 +352,7 @@ def test_configuration(tmp_path):
 
 
 ACL = ("ACL", "SETUSER", "gate", "on", ">gate-pass", "~sallyport:*", "+evalsha", "+eval", "+script|load", "+get", "+set",
-       "+time", "+ping", "+cluster|slots", "+asking", "+role", "+xadd", "+xrange")
+       "+incrby", "+time", "+ping", "+cluster|slots", "+asking", "+role", "+xadd", "+xrange")
 
 
 def test_tls_and_a_user_with_the_rights_that_the_manual_names(authority):
