@@ -82,7 +82,7 @@ static void get_letters(char to[2], MMDB_entry_s *entry, path *paths, size_t cou
     memcpy(to, text.p, 2);
 }
 
-static uint32_t asn_of(MMDB_entry_s *entry)
+uint32_t geo_entry_network(MMDB_entry_s *entry)
 {
     MMDB_entry_data_s data;
     uint64_t number;
@@ -104,7 +104,7 @@ static const struct kept *value_at(struct geo_db *db, MMDB_entry_s *entry)
     *kept = (struct kept){ .offset = entry->offset + 1 };
     get_letters(kept->country, entry, country_paths, ARRAY_LEN(country_paths));
     get_letters(kept->continent, entry, continent_paths, ARRAY_LEN(continent_paths));
-    kept->asn = asn_of(entry);
+    kept->asn = geo_entry_network(entry);
     return kept;
 }
 

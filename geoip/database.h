@@ -7,6 +7,7 @@
 
 #include "gateway/chain/geo.h"
 #include "gateway/store/snapshot.h"
+#include "geoip/geofile.h"
 
 struct geo_reader;
 
@@ -18,6 +19,8 @@ void geo_reader_look_up(struct geo_reader *reader, const struct addr *addr, stru
                         struct arena *names);
 /* Private, shared, local, documentation, multicast and the like: no database knows them. */
 bool geo_is_private(const struct addr *addr);
+/* The number of the network that a value of a database says; 0: none. */
+uint32_t geo_entry_network(MMDB_entry_s *entry);
 /* The same as config->geo_lookup. */
 struct worker;
 void geo_look_up(struct worker *worker, const struct addr *addr, struct geo *geo,

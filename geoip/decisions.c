@@ -320,6 +320,14 @@ static bool is_own(const struct said *said, const struct decision_rules *rules)
     return rules->own.len > 0 && span_equal(said->parts[PART_ORIGIN], rules->own);
 }
 
+static bool too_large(const struct key *key, const struct decision_rules *rules)
+{
+    uint64_t place;
+    memcpy(&place, key->bytes, sizeof(place));
+    return rules->network_share != NULL && !addrlist_is_country(place) &&
+           rules->network_share(rules->ctx, (uint32_t)place) > rules->max_cover;
+}
+
 static void add_one(struct decisions *set, const struct said *said,
                     const struct decision_rules *rules, uint32_t now_s,
                     struct decision_tally *tally)
@@ -336,6 +344,11 @@ static void add_one(struct decisions *set, const struct said *said,
     }
     decision.round = set->round;
     bool place = cidr.addr.family == ADDR_NONE;
+    if (place && too_large(&decision.key, rules)) {
+        tally->refused++;
+        memcpy(&tally->blame_place, decision.key.bytes, sizeof(tally->blame_place));
+        return;
+    }
     if (!place && stands_inside(&rules->without, &cidr))
         return;
     if (!place &&

@@ -31,13 +31,17 @@ struct decision_rules {
     struct cidrs without; /* prefixes whose decisions are passed over */
     struct cidrs spared;  /* prefixes that no decision may hold (geoip/listguard.h) */
     unsigned max_cover;   /* percent of the public addresses that one decision may hold */
+    /* Percent that a network has, 0 where nobody knows; NULL: nobody does. */
+    unsigned (*network_share)(void *ctx, uint32_t asn);
+    void *ctx;
 };
 
 struct decision_tally {
     size_t fresh, gone; /* that have changed something */
     size_t unusable;    /* malformed, of a scope that we do not know, or expired */
     size_t refused;     /* over max_cover, or of spared addresses */
-    struct cidr blame;  /* one of the refused; no family: none */
+    struct cidr blame;  /* one of the refused; no family: none, or a place */
+    uint64_t blame_place;
 };
 
 struct decisions;

@@ -43,9 +43,9 @@ unsigned listguard_share(const struct cidr *cidr)
     return percent(sixty_fours(cidr->bits), PUBLIC_V6);
 }
 
-unsigned listguard_cover(struct span block)
+struct listguard_size listguard_size(struct span block)
 {
-    uint64_t v4 = 0, v6 = 0;
+    struct listguard_size size = { 0, 0 };
     struct addrlist_hit hit;
     bool nested;
     for (size_t i = 0; addrlist_at(block, i, &hit, &nested); i++) {
@@ -53,12 +53,23 @@ unsigned listguard_cover(struct span block)
         if (nested || is_private(&hit.prefix))
             continue;
         if (hit.prefix.addr.family == ADDR_V4)
-            v4 += UINT64_C(1) << (32 - bits);
-        else if (__builtin_add_overflow(v6, sixty_fours(bits), &v6))
-            v6 = UINT64_MAX;
+            size.v4 += UINT64_C(1) << (32 - bits);
+        else if (__builtin_add_overflow(size.v6, sixty_fours(bits), &size.v6))
+            size.v6 = UINT64_MAX;
     }
-    unsigned first = percent(v4, PUBLIC_V4), second = percent(v6, PUBLIC_V6);
+    return size;
+}
+
+unsigned listguard_percent(const struct listguard_size *size)
+{
+    unsigned first = percent(size->v4, PUBLIC_V4), second = percent(size->v6, PUBLIC_V6);
     return first > second ? first : second;
+}
+
+unsigned listguard_cover(struct span block)
+{
+    struct listguard_size size = listguard_size(block);
+    return listguard_percent(&size);
 }
 
 static const char *refuse_spared(const struct listguard *guard, struct span fresh,

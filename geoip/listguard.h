@@ -23,7 +23,13 @@ const char *listguard_refuses(const struct listguard *guard, struct span fresh, 
 /* Leaves out the entries that stand inside of one of `without`. */
 void listguard_without(struct addrlist_entries *entries, const struct cidrs *without);
 
+/* Addresses of IPv4 that can be on the Internet, and /64s of IPv6. */
+struct listguard_size {
+    uint64_t v4, v6;
+};
+struct listguard_size listguard_size(struct span block);
 /* Percent of the public addresses, the family of which it covers more; rounded up. */
+unsigned listguard_percent(const struct listguard_size *size);
 unsigned listguard_cover(struct span block);
 /* The same of one prefix; 0: it is not on the Internet. */
 unsigned listguard_share(const struct cidr *cidr);

@@ -13,7 +13,7 @@
 #include "gateway/store/snapshot.h"
 #include "geoip/listguard.h"
 
-enum { RETRY_MS = 1000, RETRY_MOST_MS = 60 * 1000, COUNTRIES = 249 };
+enum { RETRY_MS = 1000, RETRY_MOST_MS = 60 * 1000 };
 #define BUILD_MEMORY ((size_t)1 << 30)
 /* Without `scopes`, only addresses and prefixes are told. */
 #define STREAM "/v1/decisions/stream?scopes=ip,range,country,as&startup="
@@ -30,20 +30,8 @@ static uint32_t now_of(const struct crowdsec *crowdsec)
 
 /* ---- to the workers ---- */
 
-/* How many addresses a country has is not known here: so many of them are too many. */
-static bool too_many_countries(struct span block, unsigned max_cover)
-{
-    struct addrlist_hit hit;
-    size_t countries = 0;
-
-    for (size_t i = 0; addrlist_place_at(block, i, &hit); i++)
-        countries += addrlist_is_country(hit.place);
-    return countries * 100 > (size_t)COUNTRIES * max_cover;
-}
-
 /* Refused whole, as a list of another server would be: the lists that stand are better. */
-static const char *guard(const struct crowdsec *crowdsec, enum decision_kind kind,
-                         struct span block)
+static const char *guard(struct crowdsec *crowdsec, enum decision_kind kind, struct span block)
 {
     const struct watched_list *settings = crowdsec->lists[kind]->settings;
     struct listguard guard = { .max_cover = settings->max_cover, .max_shrink = 100 };
@@ -55,7 +43,7 @@ static const char *guard(const struct crowdsec *crowdsec, enum decision_kind kin
     if (kind != DECISION_BAN)
         return NULL;
     return listguard_refuses(&guard, block, 0, now_of(crowdsec), &detail) != NULL ||
-                   too_many_countries(block, settings->max_cover)
+                   crowdsec_covers_too_much(crowdsec, block, settings->max_cover)
                ? "its bans cover more than max_cover"
                : NULL;
 }
@@ -114,7 +102,10 @@ static void tell(struct crowdsec *crowdsec, const struct decisions *set,
     struct text blame = text_fixed(buffer, sizeof buffer);
 
     if (tally->refused > 0) {
-        cidr_write(&blame, &tally->blame);
+        if (tally->blame.addr.family != ADDR_NONE)
+            cidr_write(&blame, &tally->blame);
+        else
+            addrlist_place_write(&blame, tally->blame_place);
         log_error("decisions of CrowdSec are passed over: they hold an address of the "
                   "allow-list, a trusted proxy, or more than max_cover",
                   F_INT("count", tally->refused), F_SPAN("one", text_span(&blame)));
@@ -134,7 +125,7 @@ static void tell(struct crowdsec *crowdsec, const struct decisions *set,
                  F_INT("challenges", decisions_count(set, DECISION_CHALLENGE)));
 }
 
-static struct decision_rules rules_of(const struct crowdsec *crowdsec)
+static struct decision_rules rules_of(struct crowdsec *crowdsec)
 {
     const struct steward_settings *all = crowdsec->steward->settings;
     const struct watched_list *settings = settings_of(crowdsec);
@@ -143,6 +134,8 @@ static struct decision_rules rules_of(const struct crowdsec *crowdsec)
         .without = { (struct cidr *)settings->without, settings->without_count },
         .spared = { (struct cidr *)all->spared, settings->denies ? all->spared_count : 0 },
         .max_cover = settings->max_cover,
+        .network_share = crowdsec_network_share,
+        .ctx = crowdsec,
     };
 }
 

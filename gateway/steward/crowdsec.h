@@ -1,4 +1,4 @@
-/* A CrowdSec in the steward. Shared by crowdsec.c and crowdsec_alerts.c only. */
+/* A CrowdSec in the steward. Shared by crowdsec*.c only. */
 #ifndef SALLYPORT_CROWDSEC_H
 #define SALLYPORT_CROWDSEC_H
 
@@ -6,6 +6,7 @@
 #include "gateway/store/bans.h"
 #include "geoip/decisions.h"
 #include "geoip/feedkept.h"
+#include "geoip/geocover.h"
 
 enum {
     ALERTS_QUEUE = 1024, /* bans that wait to be told; over it they are not, and are counted */
@@ -50,12 +51,19 @@ struct crowdsec {
     bool whole;                         /* the question under way is for everything */
     bool begun;                         /* a whole answer was taken */
     bool places_told;
-    uint64_t whole_ms; /* when */
+    struct geocover *cover; /* NULL: nobody knows what networks have */
+    uint64_t cover_of;      /* which files were asked */
+    uint64_t whole_ms;      /* when */
     uint64_t retry_ms;
     uint64_t rounds, unusable, refused;
     const char *trouble;
     struct alerts alerts;
 };
+
+/* crowdsec_cover.c: whether bans keep out too many. */
+/* Percent of the public addresses that a network has; 0: nobody knows. */
+unsigned crowdsec_network_share(void *crowdsec, uint32_t asn);
+bool crowdsec_covers_too_much(struct crowdsec *crowdsec, struct span block, unsigned max_cover);
 
 /* crowdsec_alerts.c */
 void alerts_open(struct crowdsec *crowdsec);

@@ -244,6 +244,9 @@ void lists_send(struct steward *steward, struct member *member);
 const char *lists_take(struct steward *steward, struct watched *list, struct span text);
 /* The same of a block that was checked before. */
 const char *lists_take_block(struct steward *steward, struct watched *list, struct span block);
+/* A watched file as it is now, to be freed, for who asks what is in it; false: it cannot be
+ * read. */
+MUST_USE bool lists_read(const struct watched *list, char **bytes, size_t *len);
 /* Everything once more, a little later: it has not read its last ones. */
 void lists_resend(struct steward *steward, struct member *member);
 void lists_look_kind(struct steward *steward, uint32_t kind); /* enum snapshot_kind */

@@ -155,6 +155,30 @@ def test_countries_and_networks(origin, tmp_path):
             assert why(gateway, There)[0]["place"] == "asn:64500" and told(gateway)["unusable"] == 1
 
 
+def test_networks_are_weighed(origin, tmp_path):
+    """By the database, which may change; one that is too large is passed over, and too many together are refused."""
+    os.chmod(tmp_path, 0o755)
+    asn, (small, large, one, two) = str(tmp_path / "asn.mmdb"), (64500, 64501, 64502, 64503)
+    networks = {"84.1.0.0/16": small, "16.0.0.0/6": large, "24.0.0.0/7": one, "28.0.0.0/7": two}
+    write(asn, {prefix: mmdb.network(number, "Example") for prefix, number in networks.items()})
+    with Lapi() as lapi:
+        lapi.decide(*(decision(f"AS{number}", scope="AS") for number in (small, large, one)))
+        setup = config(origin, lapi, max_cover=1)
+        setup["geoip"] = {"asn": asn}
+        with Sallyport(setup) as gateway:
+            becomes(lambda: banned(gateway, "84.1.2.3"), "a network")
+            assert banned(gateway, "24.1.2.3") and not banned(gateway, "16.1.2.3") and told(gateway)["refused"] == 1
+            assert any("asn:64501" in line for line in gateway.stderr)
+            lapi.decide(decision(f"AS{two}", scope="AS"))
+            becomes(lambda: "max_cover" in told(gateway).get("trouble", ""), "together they are too many")
+            assert banned(gateway, "24.1.2.3") and not banned(gateway, "28.1.2.3"), "the last set stays"
+            fresh = str(tmp_path / "fresh.mmdb")
+            write(fresh, {"84.1.0.0/16": mmdb.network(small, "Example"), "28.0.0.0/16": mmdb.network(two, "Example")})
+            os.rename(fresh, asn)
+            becomes(lambda: banned(gateway, "28.0.2.3"), "by another database they are not")
+            assert "trouble" not in told(gateway)
+
+
 @pytest.mark.parametrize("way", ["https", "unix"])
 def test_by_tls_and_by_socket(origin, authority, tmp_path, way):
     os.chmod(tmp_path, 0o755)
