@@ -10,7 +10,9 @@
 
 #include "gateway/base/siphash.h"
 
-static const uint64_t index_magic = 0x31786b6c62796c73u;
+static const uint64_t index_magic = 0x32786b6c62796c73u;
+/* A path is found by its first bytes; KEY_COUNT stands for it among the keys. */
+static const size_t path_parts[] = { 4, 8, 16 };
 
 /* ---- values of a line ---- */
 
@@ -146,7 +148,7 @@ uint64_t line_time(struct span line)
 
 /* ---- filters ---- */
 
-static uint64_t hash_of(enum block_key key, struct span value)
+uint64_t block_tag(enum block_key key, struct span value)
 {
     const struct siphash_key fixed = { 0x626c6f636b730001u, (uint64_t)key };
     return siphash(&fixed, value.p, value.len);
@@ -156,6 +158,20 @@ static unsigned bit_of(uint64_t hash, unsigned i)
 {
     uint64_t step = (hash >> 32) | 1;
     return (unsigned)((hash + i * step) % BLOOM_BITS);
+}
+
+static void add_hash(struct block *block, uint64_t hash)
+{
+    for (unsigned i = 0; i < BLOOM_HASHES; i++)
+        block->bloom[bit_of(hash, i) / 64] |= (uint64_t)1 << (bit_of(hash, i) % 64);
+}
+
+static bool has_hash(const struct block *block, uint64_t hash)
+{
+    for (unsigned i = 0; i < BLOOM_HASHES; i++)
+        if ((block->bloom[bit_of(hash, i) / 64] >> (bit_of(hash, i) % 64) & 1) == 0)
+            return false;
+    return true;
 }
 
 void block_begin(struct block *block, uint64_t offset)
@@ -179,19 +195,24 @@ void block_line(struct block *block, struct span line)
     }
     for (int key = 0; key < KEY_COUNT; key++) {
         size_t at = 0;
-        while (line_value(line, (enum block_key)key, &at, &value)) {
-            uint64_t hash = hash_of((enum block_key)key, value);
-            for (unsigned i = 0; i < BLOOM_HASHES; i++)
-                block->bloom[bit_of(hash, i) / 64] |= (uint64_t)1 << (bit_of(hash, i) % 64);
-        }
+        while (line_value(line, (enum block_key)key, &at, &value))
+            add_hash(block, block_tag((enum block_key)key, value));
     }
+    if (!line_member(line, SPAN("\"path\":"), &value))
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(path_parts) && path_parts[i] <= value.len; i++)
+        add_hash(block, block_tag(KEY_COUNT, span_sub(value, 0, path_parts[i])));
 }
 
 bool block_may_have(const struct block *block, enum block_key key, struct span value)
 {
-    uint64_t hash = hash_of(key, value);
-    for (unsigned i = 0; i < BLOOM_HASHES; i++)
-        if ((block->bloom[bit_of(hash, i) / 64] >> (bit_of(hash, i) % 64) & 1) == 0)
+    return has_hash(block, block_tag(key, value));
+}
+
+bool block_may_begin(const struct block *block, struct span path)
+{
+    for (size_t i = 0; i < ARRAY_LEN(path_parts) && path_parts[i] <= path.len; i++)
+        if (!has_hash(block, block_tag(KEY_COUNT, span_sub(path, 0, path_parts[i]))))
             return false;
     return true;
 }

@@ -44,6 +44,10 @@ void block_begin(struct block *block, uint64_t offset);
 /* One line, which begins at `offset` of the text, is a part of the block. */
 void block_line(struct block *block, struct span line);
 bool block_may_have(const struct block *block, enum block_key key, struct span value);
+/* Of paths: whether one may begin so, by as much of it as is looked at. */
+bool block_may_begin(const struct block *block, struct span path);
+/* The hash of a value, the same everywhere: nothing secret is in it. */
+uint64_t block_tag(enum block_key key, struct span value);
 
 /* Values of a line, found without parsing it whole: quotes inside of strings are escaped, so a
  * member's name with its quotes stands nowhere else. `next`: the next value of the key (rules),

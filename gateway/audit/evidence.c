@@ -1,168 +1,221 @@
 /*
- * Making evidence, and following it.
+ * Making evidence.
+ *
+ * First the records are found, by the index; then what stands between the seals around them is
+ * read, and of all other intervals that may have an answer what their rosters are made of.
  */
 #include "gateway/audit/evidence.h"
 
 #include <sodium.h>
+#include <stdlib.h>
 
-#include "gateway/base/json.h"
+enum { ENTRIES_BYTES = ROSTER_BUCKET_MAX * ROSTER_ENTRY };
+enum { ENTRIES_TEXT = ENTRIES_BYTES / 3 * 4 + 8 };
 
-enum { LEAF_TEXT = 43 };
-
-static const struct span first_words = SPAN_INIT("{\"evidence\":1,");
-static const struct span interval_words = SPAN_INIT("{\"interval\":true,\"after\":");
-static const struct span end_words = SPAN_INIT("{\"end\":true,");
-static const struct span leaf_words = SPAN_INIT("{\"leaf\":\"");
-
-/* ---- making ---- */
-
-/*
- * First the records are found, by the index; then only what stands between the seals around
- * them is read.
- */
 struct making {
-    const struct query *query;
+    struct evidence_scope scope;
     struct seal_list seals;
-    struct seq_range *ranges; /* between two seals each; ascending */
-    size_t range_count, range_room, range;
+    bool *open;               /* by seal: the records in front of it are in the file */
+    struct seq_range *ranges; /* that are read; ascending */
+    size_t *ends;             /* by range: its seal */
+    size_t range_count, range;
     uint64_t shown;
+    struct roster *roster;
+    char *entries, *encoded;
     const struct evidence_sink *sink;
     struct evidence_result *result;
     struct arena *arena;
-    bool failed;
+    bool failed, altered; /* the log is not as it was sealed */
 };
 
-static bool put(const struct making *making, struct span bytes)
+static void put(struct making *making, struct span bytes)
 {
-    return making->sink->write(making->sink->context, bytes);
+    making->failed = making->failed || !making->sink->write(making->sink->context, bytes);
 }
 
 static void put_bytes(struct text *out, const uint8_t *bytes)
 {
-    char shown[LEAF_TEXT + 1];
+    char shown[EVIDENCE_HASH_TEXT + 1];
     (void)sodium_bin2base64(shown, sizeof(shown), bytes, CHAIN_BYTES,
                             sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
-    text_add(out, span_of(shown, LEAF_TEXT));
+    text_add(out, span_of(shown, EVIDENCE_HASH_TEXT));
 }
 
-/* The first seal at or behind this record; the count of seals: there is none. */
-static size_t seal_behind(const struct seal_list *seals, uint64_t seq)
+/* ---- which ---- */
+
+static bool may_answer(const struct making *making, size_t i)
 {
-    size_t low = 0, high = seals->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (seals->items[middle].seq < seq)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    enum evidence_need need = evidence_need(&making->scope, &making->seals, i);
+    return need == EVIDENCE_NEEDED || need == EVIDENCE_UNKNOWN;
 }
 
-static bool add_range(struct making *making, struct seq_range range)
+static bool is_read(const struct making *making, size_t i)
 {
-    if (making->range_count > 0 && making->ranges[making->range_count - 1].last >= range.last)
-        return true;
-    if (making->range_count == making->range_room) {
-        size_t room = making->range_room > 0 ? 2 * making->range_room : 256;
-        struct seq_range *ranges = arena_array(making->arena, struct seq_range, room);
-        if (ranges == NULL)
-            return false;
-        if (making->range_count > 0)
-            memcpy(ranges, making->ranges, making->range_count * sizeof(*ranges));
-        making->ranges = ranges;
-        making->range_room = room;
-    }
-    making->ranges[making->range_count++] = range;
-    return true;
+    return making->open[i] ||
+           (making->scope.proves &&
+            evidence_need(&making->scope, &making->seals, i) == EVIDENCE_NEEDED);
 }
 
+static bool is_in_time(const struct evidence_scope *scope, struct span line)
+{
+    uint64_t us = line_time(line);
+    return us >= scope->since_us && (scope->until_us == 0 || us <= scope->until_us);
+}
+
+/* Of an interval that its roster tells of, all with these values are shown, whatever their time
+ * is: rosters do not know it. */
 static bool note_hit(void *context, struct span line)
 {
     struct making *making = context;
+    const struct evidence_scope *scope = &making->scope;
     struct sealed sealed;
     if (!sealed_parse(line, &sealed))
         return true;
-    size_t behind = seal_behind(&making->seals, sealed.seq);
-    if (behind == making->seals.count || behind == 0) {
-        making->result->unsealed++;
-        return true;
-    }
-    making->result->records++;
-    making->failed =
-        !add_range(making, (struct seq_range){ making->seals.items[behind - 1].seq + 1,
-                                               making->seals.items[behind].seq });
-    return !making->failed;
+    size_t behind = evidence_seal(&making->seals, sealed.seq);
+    bool timely = is_in_time(scope, line);
+    if (behind == making->seals.count || behind == 0)
+        making->result->unsealed += timely;
+    else if (timely ||
+             (scope->proves && evidence_need(scope, &making->seals, behind) == EVIDENCE_NEEDED))
+        making->open[behind] = true;
+    return true;
 }
 
-static void write_interval(struct making *making, uint64_t first)
+/* Where there may be an answer, in the numbers of records: what else there is is not read. */
+static void choose_ranges(struct making *making, bool (*wanted)(const struct making *, size_t))
+{
+    const struct seal_list *seals = &making->seals;
+    making->range_count = 0;
+    for (size_t i = 1; i < seals->count; i++) {
+        if (!wanted(making, i))
+            continue;
+        making->ends[making->range_count] = i;
+        making->ranges[making->range_count++] =
+            (struct seq_range){ seals->items[i - 1].seq + 1, seals->items[i].seq };
+    }
+}
+
+/* ---- intervals ---- */
+
+static void write_interval(struct making *making, const struct seal_entry *before)
 {
     char buffer[160];
     struct text head = text_fixed(buffer, sizeof(buffer));
-    size_t before = seal_behind(&making->seals, first) - 1;
-    text_add(&head, interval_words);
-    text_uint(&head, making->seals.items[before].seq);
+    text_lit(&head, "{\"interval\":true,\"after\":");
+    text_uint(&head, before->seq);
     text_lit(&head, ",\"head\":\"");
-    put_bytes(&head, making->seals.items[before].head);
+    put_bytes(&head, before->head);
     text_lit(&head, "\"}\n");
-    making->failed = making->failed || !put(making, text_span(&head));
+    put(making, text_span(&head));
+}
+
+static void write_record(struct making *making, const struct sealed *sealed, struct span line)
+{
+    uint8_t leaf[CHAIN_BYTES];
+    char buffer[96];
+    struct text hidden = text_fixed(buffer, sizeof(buffer));
+    if (query_matches(&making->scope.query, line)) {
+        making->shown++;
+        put(making, line);
+        put(making, SPAN("\n"));
+        return;
+    }
+    chain_leaf(sealed->body, leaf);
+    text_lit(&hidden, "{\"leaf\":\"");
+    put_bytes(&hidden, leaf);
+    text_lit(&hidden, "\"}\n");
+    making->result->hidden++;
+    put(making, text_span(&hidden));
+}
+
+static void write_proof(struct making *making, size_t term, uint64_t upto)
+{
+    struct roster_proof proof;
+    char buffer[ROSTER_LEVELS * (EVIDENCE_HASH_TEXT + 3) + 160];
+    struct text line = text_fixed(buffer, sizeof(buffer));
+    roster_prove(making->roster, making->scope.exact[term].tag, making->entries, &proof);
+    (void)sodium_bin2base64(making->encoded, ENTRIES_TEXT,
+                            (const unsigned char *)proof.entries.p, proof.entries.len,
+                            sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
+    text_format(&line, "{\"roster\":\"%s\",\"upto\":%llu,\"entries\":\"",
+                block_key_name(making->scope.exact[term].key), (unsigned long long)upto);
+    put(making, text_span(&line));
+    put(making, span_text(making->encoded));
+    line = text_fixed(buffer, sizeof(buffer));
+    text_lit(&line, "\",\"path\":[");
+    for (int level = 0; level < ROSTER_LEVELS; level++) {
+        text_add(&line, level > 0 ? SPAN(",\"") : SPAN("\""));
+        put_bytes(&line, proof.path[level]);
+        text_char(&line, '"');
+    }
+    text_lit(&line, "]}\n");
+    put(making, text_span(&line));
+}
+
+static void end_interval(struct making *making, const struct seal_entry *seal)
+{
+    const struct seq_range *range = &making->ranges[making->range];
+    uint8_t root[ROSTER_HASH];
+    making->range++;
+    if (!making->scope.proves || !seal->has_roster)
+        return;
+    if (!roster_root(making->roster, range->first, range->last, root) ||
+        memcmp(root, seal->roster, ROSTER_HASH) != 0) {
+        making->altered = true;
+        return;
+    }
+    for (size_t term = 0; term < making->scope.exact_count; term++)
+        write_proof(making, term, seal->seq);
 }
 
 static bool take_record(void *context, struct span line)
 {
     struct making *making = context;
     struct sealed sealed;
-    uint8_t leaf[CHAIN_BYTES];
-    char buffer[96];
     if (!sealed_parse(line, &sealed))
         return true;
-    while (making->range < making->range_count &&
-           making->ranges[making->range].last < sealed.seq)
-        making->range++;
-    if (making->range == making->range_count)
-        return false;
-    if (sealed.seq < making->ranges[making->range].first)
+    const struct seq_range *range = &making->ranges[making->range];
+    if (sealed.seq < range->first)
         return true;
-    if (sealed.seq == making->ranges[making->range].first)
-        write_interval(making, sealed.seq);
-    if (query_matches(making->query, line)) {
-        making->shown++;
-        making->failed = making->failed || !put(making, line) || !put(making, SPAN("\n"));
-        return !making->failed;
+    size_t i = making->ends[making->range];
+    if (sealed.seq == range->first) {
+        roster_begin(making->roster, range->first);
+        if (making->open[i])
+            write_interval(making, &making->seals.items[i - 1]);
     }
-    struct text hidden = text_fixed(buffer, sizeof(buffer));
-    chain_leaf(sealed.body, leaf);
-    text_add(&hidden, leaf_words);
-    put_bytes(&hidden, leaf);
-    text_lit(&hidden, "\"}\n");
-    making->result->hidden++;
-    making->failed = making->failed || !put(making, text_span(&hidden));
-    return !making->failed;
+    if (making->scope.proves)
+        roster_add(making->roster, sealed.seq, line);
+    if (making->open[i])
+        write_record(making, &sealed, line);
+    making->altered |= sealed.seq > range->last;
+    if (sealed.seq == range->last)
+        end_interval(making, &making->seals.items[i]);
+    return !making->failed && !making->altered && making->range < making->range_count;
 }
 
-static enum err write_seals(struct making *making, struct span described)
+/* ---- the file ---- */
+
+static void write_seals(struct making *making, struct span terms)
 {
-    struct text head = text_growing(making->arena, described.len + 256);
-    text_add(&head, first_words);
-    text_lit(&head, "\"query\":\"");
-    json_escape(&head, described);
-    text_lit(&head, "\"}\n");
-    if (!put(making, text_span(&head)))
-        return ERR_WRITE;
-    for (size_t i = 0; i < making->seals.count; i++)
-        if (!put(making, making->seals.lines[i]) || !put(making, SPAN("\n")))
-            return ERR_WRITE;
-    return OK;
+    put(making, SPAN("{\"evidence\":2,\"query\":"));
+    put(making, terms);
+    put(making, SPAN("}\n"));
+    for (size_t i = 0; i < making->seals.count; i++) {
+        put(making, making->seals.lines[i]);
+        put(making, SPAN("\n"));
+    }
 }
 
-static enum err read_seals(struct making *making, struct verify *verify, const char *path)
+static enum err read_seals(struct making *making, const char *path)
 {
+    struct verify *verify = arena_new(making->arena, struct verify);
     struct text name = text_growing(making->arena, 256);
     struct lines lines;
     text_format(&name, "%s.seal", path);
     const char *file = text_cstring(&name);
-    if (file == NULL)
+    if (file == NULL || verify == NULL)
         return ERR_MEMORY;
+    verify->arena = making->arena;
     TRY(lines_open(&lines, file, false));
     enum err err = seals_read(verify, &making->seals, &lines, file, NULL);
     lines_close(&lines);
@@ -172,190 +225,61 @@ static enum err read_seals(struct making *making, struct verify *verify, const c
 }
 
 /* One that was cut short lacks it. */
-static bool write_end(const struct making *making)
+static void write_end(struct making *making)
 {
     char buffer[128];
     struct text line = text_fixed(buffer, sizeof(buffer));
-    text_format(&line, "%.*s\"records\":%llu,\"hidden\":%llu}\n", (int)end_words.len,
-                end_words.p, (unsigned long long)making->shown,
-                (unsigned long long)making->result->hidden);
-    return put(making, text_span(&line));
+    making->result->records = making->shown;
+    text_format(&line, "{\"end\":true,\"records\":%llu,\"hidden\":%llu}\n",
+                (unsigned long long)making->shown, (unsigned long long)making->result->hidden);
+    put(making, text_span(&line));
 }
 
-enum err evidence_export(const char *path, const struct query *query, struct span described,
+static enum err find_and_write(struct making *making, const char *path, struct span terms)
+{
+    struct search_stats stats;
+    struct query around = making->scope.query;
+    making->ends = arena_array(making->arena, size_t, making->seals.count + 1);
+    making->open = arena_array(making->arena, bool, making->seals.count + 1);
+    making->ranges = arena_array(making->arena, struct seq_range, making->seals.count + 1);
+    making->roster = arena_new(making->arena, struct roster);
+    making->entries = arena_alloc(making->arena, ENTRIES_BYTES);
+    making->encoded = arena_alloc(making->arena, ENTRIES_TEXT);
+    if (making->ends == NULL || making->open == NULL || making->ranges == NULL ||
+        making->roster == NULL || making->entries == NULL || making->encoded == NULL)
+        return ERR_MEMORY;
+    write_seals(making, terms);
+    choose_ranges(making, may_answer);
+    for (size_t i = 0; i < making->range_count; i++)
+        if (!making->seals.items[making->ends[i]].has_roster)
+            making->result->unknown += making->ranges[i].last - making->ranges[i].first + 1;
+    around.ranges = making->ranges;
+    around.range_count = making->range_count;
+    TRY(search(path, &around, making->arena, note_hit, making, &stats));
+    choose_ranges(making, is_read);
+    around = (struct query){ .ranges = making->ranges, .range_count = making->range_count };
+    if (making->range_count > 0)
+        TRY(search(path, &around, making->arena, take_record, making, &stats));
+    if (making->altered || (!making->failed && making->range < making->range_count))
+        return ERR_SYNTAX;
+    write_end(making);
+    return making->failed ? ERR_WRITE : OK;
+}
+
+enum err evidence_export(const char *path, const struct query *query, struct span terms,
                          const struct evidence_sink *sink, struct arena *arena,
                          struct evidence_result *result)
 {
     struct making *making = arena_new(arena, struct making);
-    struct verify *verify = arena_new(arena, struct verify);
-    if (making == NULL || verify == NULL)
+    if (making == NULL)
         return ERR_MEMORY;
     *result = (struct evidence_result){ .records = 0 };
-    *making = (struct making){ .query = query, .sink = sink, .result = result, .arena = arena };
-    verify->arena = arena;
+    *making = (struct making){ .sink = sink, .result = result, .arena = arena };
     TRY(chain_init());
-    TRY(read_seals(making, verify, path));
-    TRY(write_seals(making, described));
-
-    struct search_stats stats;
-    enum err err = search(path, query, arena, note_hit, making, &stats);
-    const struct query around = { .ranges = making->ranges,
-                                  .range_count = making->range_count };
-    if (err == OK && making->range_count > 0)
-        err = search(path, &around, arena, take_record, making, &stats);
-    if (err == OK && !making->failed)
-        making->failed = !write_end(making);
-    return err == OK && making->failed ? ERR_WRITE : err;
-}
-
-/* ---- following ---- */
-
-struct following {
-    struct verify *verify;
-    struct seal_list seals;
-    size_t next_seal;
-    uint8_t head[CHAIN_BYTES];
-    uint64_t seq;
-    bool inside, ended;
-    const char *file;
-};
-
-bool evidence_is(const char *path)
-{
-    struct lines lines;
-    struct span line;
-    if (lines_open(&lines, path, false) != OK)
-        return false;
-    bool is = lines_next(&lines, &line) && span_starts(line, first_words);
-    lines_close(&lines);
-    return is;
-}
-
-/* The seal that this interval begins behind: its number and head are those that were signed. */
-static void begin_following(struct following *following, struct span line)
-{
-    const struct seal_list *seals = &following->seals;
-    struct span value;
-    uint64_t after = 0;
-    following->inside = false;
-    if (!line_member(line, SPAN("\"after\":"), &value) || !span_uint(value, &after)) {
-        verify_add(following->verify, VERIFY_UNREADABLE, following->file, 0, "no interval");
-        return;
-    }
-    if (after < following->seq) {
-        verify_add(following->verify, VERIFY_DUPLICATE, following->file, after,
-                   "records up to %llu were shown before", (unsigned long long)following->seq);
-        return;
-    }
-    size_t i = 0;
-    while (i < seals->count && seals->items[i].seq != after)
-        i++;
-    /* Of several seals of this number the last: the next one is then behind it. */
-    while (i + 1 < seals->count && seals->items[i + 1].seq == after)
-        i++;
-    if (i + 1 >= seals->count) {
-        verify_add(following->verify, VERIFY_INSERT, following->file, after,
-                   "no seal was made at this record");
-        return;
-    }
-    memcpy(following->head, seals->items[i].head, CHAIN_BYTES);
-    following->seq = after;
-    following->next_seal = i + 1;
-    following->inside = true;
-}
-
-static void step(struct following *following, const uint8_t leaf[CHAIN_BYTES])
-{
-    const struct seal_entry *end = &following->seals.items[following->next_seal];
-    following->seq++;
-    chain_advance(following->head, following->seq, leaf);
-    if (following->seq < end->seq)
-        return;
-    if (memcmp(following->head, end->head, CHAIN_BYTES) != 0)
-        verify_add(following->verify, VERIFY_EDIT, following->file, end->seq,
-                   "records up to this one are not those that were sealed");
-    following->inside = false;
-}
-
-static void end_following(struct following *following, struct span line)
-{
-    const struct verify *verify = following->verify;
-    struct span value;
-    uint64_t records = 0, hidden = 0;
-    bool told = line_member(line, SPAN("\"records\":"), &value) && span_uint(value, &records) &&
-                line_member(line, SPAN("\"hidden\":"), &value) && span_uint(value, &hidden);
-    following->ended = true;
-    if (!told || records != verify->records || hidden != verify->hidden)
-        verify_add(following->verify, VERIFY_DELETE, following->file, following->seq,
-                   "its end counts other records than it has");
-}
-
-static void follow_line(struct following *following, struct span line)
-{
-    struct verify *verify = following->verify;
-    struct sealed sealed;
-    uint8_t leaf[CHAIN_BYTES];
-    size_t len = 0;
-    if (!following->inside && !following->ended && span_starts(line, end_words)) {
-        end_following(following, line);
-        return;
-    }
-    if (span_starts(line, interval_words)) {
-        if (following->inside)
-            verify_add(verify, VERIFY_TRUNCATE, following->file, following->seq,
-                       "an interval ends before its seal");
-        begin_following(following, line);
-        return;
-    }
-    if (!following->inside) {
-        verify_add(verify, VERIFY_INSERT, following->file, following->seq,
-                   "a line that no seal speaks of");
-        return;
-    }
-    if (span_starts(line, leaf_words)) {
-        struct span text = span_sub(line, leaf_words.len, LEAF_TEXT);
-        if (sodium_base642bin(leaf, sizeof(leaf), text.p, text.len, NULL, &len, NULL,
-                              sodium_base64_VARIANT_ORIGINAL_NO_PADDING) == 0 &&
-            len == sizeof(leaf)) {
-            verify->hidden++;
-            step(following, leaf);
-            return;
-        }
-    }
-    if (!sealed_parse(line, &sealed) || sealed.seq != following->seq + 1) {
-        verify_add(verify, VERIFY_INSERT, following->file, following->seq,
-                   "behind this record stands one that does not follow it");
-        following->inside = false;
-        return;
-    }
-    verify->records++;
-    chain_leaf(sealed.body, leaf);
-    step(following, leaf);
-}
-
-enum err verify_evidence(struct verify *verify, const char *path, const char *pinned,
-                         struct arena *arena)
-{
-    struct lines lines;
-    struct span line;
-    struct following following = { .verify = verify, .file = path };
-    bool sealing = true;
-    memset(verify, 0, sizeof(*verify));
-    verify->arena = arena;
-    TRY(chain_init());
-    TRY(lines_open(&lines, path, false));
-    if (!lines_next(&lines, &line) || !span_starts(line, first_words))
-        lines.error = ERR_SYNTAX;
-    while (lines.error == OK && lines_next(&lines, &line)) {
-        sealing = sealing && span_starts(line, SPAN("{\"seal\":"));
-        if (!sealing)
-            follow_line(&following, line);
-        else if (!seals_add(verify, &following.seals, line, path, pinned))
-            break;
-    }
-    if (lines.error == OK && (lines.torn || following.inside || !following.ended))
-        verify_add(verify, VERIFY_TRUNCATE, path, following.seq, "the end is missing");
-    enum err err = lines.error;
-    lines_close(&lines);
+    TRY(read_seals(making, path));
+    evidence_scope(&making->scope, query, &making->seals);
+    result->complete = making->scope.proves && !making->scope.vague;
+    enum err err = find_and_write(making, path, terms);
+    result->complete = result->complete && result->unknown == 0;
     return err;
 }

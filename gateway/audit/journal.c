@@ -67,6 +67,8 @@ enum err journal_line(struct journal *journal, struct span line)
         text_add(&out, line);
     else if (!chain_seal(&journal->chain, line, &out))
         return ERR_SYNTAX;
+    if (journal->roster != NULL)
+        roster_add(journal->roster, journal->chain.seq, line);
     text_char(&out, '\n');
     sink_add(&journal->sink, out.len);
     journal->bytes += out.len;
@@ -271,8 +273,11 @@ enum err journal_open(struct journal *journal, const struct journal_conf *conf,
         return err;
     }
     journal->recovered = calloc(RECOVERED_MAX, CHAIN_BYTES);
-    if (journal->recovered == NULL)
+    journal->roster = malloc(sizeof(*journal->roster));
+    if (journal->recovered == NULL || journal->roster == NULL)
         return ERR_MEMORY;
+    roster_begin(journal->roster, journal->seal.state.sealed_seq + 1);
+    journal->seal.roster = journal->roster;
     spill_open(&journal->spill, conf->path, conf->spill_bytes);
     journal->chain = journal->seal.state.chain;
     journal->bytes = journal->seal.state.bytes;
@@ -313,5 +318,7 @@ void journal_close(struct journal *journal, uint64_t now_us)
     spill_close(&journal->spill);
     sink_close(&journal->sink);
     free(journal->recovered);
+    free(journal->roster);
     journal->recovered = NULL;
+    journal->roster = NULL;
 }

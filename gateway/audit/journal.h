@@ -33,6 +33,7 @@ struct journal {
     struct chain chain;               /* of the last record in the sink's buffer */
     uint8_t opened_head[CHAIN_BYTES]; /* before what a crash left was taken up */
     uint64_t bytes;                   /* of the file, with what is in spill and buffer */
+    struct roster *roster;            /* of all up to there since the last seal */
     bool spilling;
     bool stuck;   /* neither file nor spill took the last batch */
     bool rotated; /* for the caller to look at old segments; it takes the flag down */

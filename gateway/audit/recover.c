@@ -18,7 +18,7 @@
 
 #include "gateway/base/log.h"
 
-enum { WINDOW_BYTES = 1024 * 1024 };
+enum { WINDOW_BYTES = 1024 * 1024, RECALL_BYTES = 8 * 1024 * 1024 };
 
 struct follow {
     struct journal *journal;
@@ -41,6 +41,7 @@ static bool take_line(struct follow *follow, struct span line)
     uint8_t leaf[CHAIN_BYTES];
     if (!sealed_parse(line, &sealed) || !chain_accept(&journal->chain, &sealed, leaf))
         return false;
+    roster_add(journal->roster, sealed.seq, line);
     memcpy(journal->recovered[follow->lines % RECOVERED_MAX], leaf, sizeof(leaf));
     follow->lines++;
     follow->at += line.len + 1;
@@ -72,11 +73,42 @@ static bool take_window(struct follow *follow, char *window)
     return false;
 }
 
+static size_t read_window(const struct follow *follow, uint64_t at, char *window, size_t size)
+{
+    size_t got = 0;
+    while (got < size) {
+        ssize_t more = read_at(follow, at + got, window + got, size - got);
+        if (more <= 0)
+            break;
+        got += (size_t)more;
+    }
+    return got;
+}
+
+/*
+ * What the last recorder had put on its roster since its last seal stands in front of the end
+ * of the last line. What is not found leaves the roster broken up to the next seal.
+ */
+static void recall(const struct follow *follow, char *window, size_t size)
+{
+    struct journal *journal = follow->journal;
+    uint64_t start = follow->at > size ? follow->at - size : 0;
+    struct span rest, line;
+    struct sealed sealed;
+    if (journal->seal.state.chain.seq == journal->seal.state.sealed_seq)
+        return;
+    rest = span_of(window, read_window(follow, start, window, (size_t)(follow->at - start)));
+    while (rest.len > 0 && span_cut(&rest, '\n', &line))
+        if (sealed_parse(line, &sealed) && sealed.seq > journal->seal.state.sealed_seq)
+            roster_add(journal->roster, sealed.seq, line);
+}
+
 static enum err follow_file(struct follow *follow)
 {
-    char *window = malloc(WINDOW_BYTES);
+    char *window = malloc(RECALL_BYTES);
     if (window == NULL)
         return ERR_MEMORY;
+    recall(follow, window, RECALL_BYTES);
     while (take_window(follow, window))
         continue;
     free(window);

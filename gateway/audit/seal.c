@@ -18,6 +18,7 @@ enum { STATE_MAGIC = 0x5ea15a11, KEY_TEXT = 43, SIGNATURE_TEXT = 86, STATE_SLOT_
 enum { STATE_MODE = 0600, SEAL_MODE = 0640, RESERVE_BYTES = 64 * 1024 };
 
 _Static_assert(sizeof(struct seal_state) <= STATE_SLOT_BYTES, "a state fits its place");
+_Static_assert((int)ROSTER_HASH == (int)SEAL_KEY_BYTES, "a root is written as a key is");
 _Static_assert(SEAL_SECRET_BYTES == crypto_sign_SECRETKEYBYTES, "libsodium agrees");
 
 static const char *const kind_names[SEAL_KINDS] = {
@@ -116,6 +117,21 @@ static void write_line(struct text *out, const struct seal_state *state, enum se
     put_key(out, "head", state->chain.head);
 }
 
+static void write_roster(struct text *out, const struct seal *seal)
+{
+    uint8_t root[ROSTER_HASH];
+    struct roster *roster = seal->roster;
+    if (roster == NULL ||
+        !roster_root(roster, seal->state.sealed_seq + 1, seal->state.chain.seq, root))
+        return;
+    text_lit(out, ",\"from\":\"");
+    clock_write_iso(out, roster->from_us);
+    text_lit(out, "\",\"to\":\"");
+    clock_write_iso(out, roster->to_us);
+    text_char(out, '"');
+    put_key(out, "roster", root);
+}
+
 /* Room for the next lines is asked for while there is some: a full disk does not stop
  * checkpoints. */
 static void reserve(const struct seal *seal)
@@ -153,7 +169,9 @@ enum err seal_line(struct seal *seal, enum seal_kind kind, uint64_t segment, uin
     shown.bytes = bytes;
     write_line(&line, &shown, kind, now_us);
     sodium_memzero(&shown, sizeof(shown));
-    if (kind == SEAL_GENESIS)
+    if (kind != SEAL_GENESIS)
+        write_roster(&line, seal);
+    else
         put_key(&line, "key", state->secret + crypto_sign_SEEDBYTES);
     (void)crypto_sign_keypair(public, secret);
     put_key(&line, "next", public);
@@ -169,6 +187,8 @@ enum err seal_line(struct seal *seal, enum seal_kind kind, uint64_t segment, uin
         memcpy(state->secret, secret, sizeof(secret));
         state->sealed_seq = state->chain.seq;
         state->sealed_us = now_us;
+        if (seal->roster != NULL)
+            roster_begin(seal->roster, state->chain.seq + 1);
     }
     sodium_memzero(secret, sizeof(secret));
     return err;
@@ -329,6 +349,20 @@ static bool take_kind(struct span *rest, enum seal_kind *kind)
     return false;
 }
 
+static bool take_time(struct span *rest, const char *name, uint64_t *us)
+{
+    struct span value;
+    return take_name(rest, name) && take_quoted(rest, &value) && time_parse(value, us);
+}
+
+static bool take_roster(struct span *rest, struct seal_entry *entry)
+{
+    entry->has_roster = span_starts(*rest, SPAN(",\"from\":"));
+    return !entry->has_roster ||
+           (take_time(rest, "from", &entry->from_us) && take_time(rest, "to", &entry->to_us) &&
+            take_bytes(rest, "roster", entry->roster, sizeof(entry->roster)));
+}
+
 bool seal_parse(struct span line, const uint8_t key[SEAL_KEY_BYTES], struct seal_entry *entry)
 {
     struct span rest = line;
@@ -345,7 +379,8 @@ bool seal_parse(struct span line, const uint8_t key[SEAL_KEY_BYTES], struct seal
             return false;
         key = entry->key;
     }
-    if (key == NULL || !take_bytes(&rest, "next", entry->next, sizeof(entry->next)))
+    if (key == NULL || !take_roster(&rest, entry) ||
+        !take_bytes(&rest, "next", entry->next, sizeof(entry->next)))
         return false;
     size_t signed_len = line.len - rest.len;
     return take_bytes(&rest, "sig", signature, sizeof(signature)) &&

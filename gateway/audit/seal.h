@@ -5,13 +5,17 @@
  *
  * One JSON line each:
  *
- *     {"seal":"checkpoint","time":...,"segment":S,"seq":N,"bytes":B,"head":H,"next":K,"sig":X}
+ *     {"seal":"checkpoint","time":...,"segment":S,"seq":N,"bytes":B,"head":H,
+ *      "from":...,"to":...,"roster":R,"next":K,"sig":X}
  *
- * `head` is the chain's head behind record N, which ends at byte B of segment S. `sig` is the
- * Ed25519 signature over the line up to it; `next` is the key that signs the line after this
- * one. A signing key signs one line and is wiped, so who takes over the host can sign nothing
- * that is older than the last checkpoint. The first line, `genesis`, names its own key: that is
- * what an operator writes down elsewhere.
+ * `head` is the chain's head behind record N, which ends at byte B of segment S. `roster` is
+ * the root over the values of the records since the seal before (roster.h), and `from` and `to`
+ * are their earliest and latest @timestamp; a recorder that took over from one that fell, and
+ * has not seen all of them, leaves the three out. `sig` is the Ed25519 signature over the line
+ * up to it; `next` is the key that signs the line after this one. A signing key signs one line
+ * and is wiped, so who takes over the host can sign nothing that is older than the last
+ * checkpoint. The first line, `genesis`, names its own key: that is what an operator writes
+ * down elsewhere.
  *
  * State is kept twice and written in turns, each with a check sum: a process that is killed
  * while it writes leaves the other one.
@@ -21,6 +25,7 @@
 
 #include "gateway/audit/chain.h"
 #include "gateway/audit/ring.h"
+#include "gateway/audit/roster.h"
 
 enum { SEAL_KEY_BYTES = 32, SEAL_SECRET_BYTES = 64, SEAL_LINE_MAX = 1024, SEAL_LAYOUT = 2 };
 enum { SEAL_PATH_MAX = 4096 + 32 };
@@ -58,8 +63,9 @@ struct seal {
     int fd, state_fd;
     struct seal_memory *memory; /* NULL: files only */
     struct seal_state state;
-    uint64_t reserved; /* room in the seal file up to here */
-    bool fresh;        /* this chain began now */
+    struct roster *roster; /* of the records since the last line; NULL: nobody keeps one */
+    uint64_t reserved;     /* room in the seal file up to here */
+    bool fresh;            /* this chain began now */
 };
 
 /*
@@ -83,6 +89,9 @@ struct seal_entry {
     uint64_t segment, seq, bytes;
     uint8_t head[CHAIN_BYTES], next[SEAL_KEY_BYTES], key[SEAL_KEY_BYTES];
     struct span time; /* into the line */
+    bool has_roster;
+    uint64_t from_us, to_us;
+    uint8_t roster[ROSTER_HASH];
 };
 /* False when it is not such a line, or `key` did not sign it; genesis is checked by its own. */
 MUST_USE bool seal_parse(struct span line, const uint8_t key[SEAL_KEY_BYTES],

@@ -200,6 +200,8 @@ static bool worth_reading(const struct query *query, const struct block *block)
         return false;
     if (!in_ranges(query, block))
         return false;
+    if (!block_may_begin(block, query->path))
+        return false;
     for (int key = 0; key < KEY_COUNT; key++)
         if (query->values[key].len > 0 &&
             !block_may_have(block, (enum block_key)key, query->values[key]))

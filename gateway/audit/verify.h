@@ -42,8 +42,16 @@ struct verify {
     uint64_t pruned;                   /* segments that retention deleted */
     uint64_t reserved_bytes;           /* that wait in the reserve */
     uint64_t segments;
-    char key[64];         /* that signed the first line, in base64 */
-    struct span from, to; /* times of the first and last seal */
+    /* Of evidence: */
+    struct span query;       /* its terms */
+    uint64_t beside;         /* records that are shown although their time is not asked for */
+    uint64_t unproven;       /* that have the values asked for, and are not shown */
+    uint64_t unknown;        /* records that no roster tells of */
+    uint64_t pruned_records; /* that retention had deleted before */
+    bool proves;             /* the query is one that rosters, or times alone, answer */
+    bool complete;           /* nothing that answers was left out of what seals tell of */
+    char key[64];            /* that signed the first line, in base64 */
+    struct span from, to;    /* times of the first and last seal */
 };
 
 /* `pinned`: the key that must have begun the chain, in base64, or NULL. */

@@ -57,7 +57,7 @@ static int find_log(struct audit_command *command)
 
 static int read_terms(struct audit_command *command)
 {
-    struct text described = text_growing(command->arena, 256);
+    enum { MS = 1000 };
     struct clock now;
     clock_read(&now);
     for (unsigned i = 1; i < command->arguments->operand_count; i++) {
@@ -65,11 +65,10 @@ static int read_terms(struct audit_command *command)
         const char *wrong = query_term(&command->query, term, now.wall_us, command->arena);
         if (wrong != NULL)
             return usage_error("\"%s\": %s", term.p, wrong);
-        if (i > 1)
-            text_char(&described, ' ');
-        text_add(&described, term);
     }
-    command->described = text_span(&described);
+    /* As records have them: what is written of them is read to the same. */
+    command->query.since_us -= command->query.since_us % MS;
+    command->query.until_us -= command->query.until_us % MS;
     return EXIT_GOOD;
 }
 

@@ -15,7 +15,6 @@ struct audit_command {
     bool json;
     struct arena *arena;
     struct query query;
-    struct span described; /* the terms, as given */
 };
 
 int audit_verify(struct audit_command *command);

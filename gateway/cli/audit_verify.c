@@ -3,12 +3,16 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "gateway/audit/evidence.h"
 #include "gateway/audit/verify.h"
+#include "gateway/base/clock.h"
 #include "gateway/base/json.h"
 #include "gateway/cli/audit.h"
+#include "gateway/cli/clean.h"
 
 enum { EXPORT_MODE = 0600 };
 
@@ -27,6 +31,17 @@ static void print_json(const struct verify *verify)
     json_uint(&j, "pruned_segments", verify->pruned);
     json_uint(&j, "reserved_bytes", verify->reserved_bytes);
     json_text(&j, "key", span_text(verify->key));
+    if (verify->query.p != NULL) {
+        json_begin_object(&j, "evidence");
+        json_text(&j, "query", verify->query);
+        json_bool(&j, "complete", verify->complete);
+        json_text(&j, "sealed_until", verify->to);
+        json_uint(&j, "beside", verify->beside);
+        json_uint(&j, "not_proven", verify->unproven);
+        json_uint(&j, "without_roster", verify->unknown);
+        json_uint(&j, "pruned_records", verify->pruned_records);
+        json_end_object(&j);
+    }
     json_begin_array(&j, "problems");
     for (unsigned i = 0; i < verify->count; i++) {
         const struct verify_problem *problem = &verify->problems[i];
@@ -74,6 +89,40 @@ static void print_human(const struct verify *verify)
             (void)printf("  %llu %s\n", (unsigned long long)notes[i].count, notes[i].text);
 }
 
+/* Whether what answers the query is all here. */
+static void print_evidence(const struct verify *verify)
+{
+    char shown[512];
+    struct text query = text_fixed(shown, sizeof(shown));
+    text_add(&query, span_sub(verify->query, 0, sizeof(shown) - 1));
+    if (text_cstring(&query) == NULL)
+        return;
+    clean_text(shown);
+    (void)printf("asked for: %s\n", shown);
+    if (verify->complete)
+        (void)printf("complete: of the records sealed up to %.*s every one that answers is "
+                     "shown\n",
+                     (int)verify->to.len, verify->to.p);
+    else
+        (void)printf("NOT proven that nothing was left out\n");
+    const struct {
+        uint64_t count;
+        const char *text;
+    } notes[] = {
+        { verify->beside, "of them are of another time, and were sealed with the others" },
+        { verify->unproven, "have the values asked for, and are not shown: no roster knows "
+                            "paths, prefixes of addresses, or classes of statuses" },
+        { verify->unknown, "records stand where a seal has no roster" },
+        { verify->pruned_records,
+          "records were deleted by audit.keep before, as the seals say" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(notes); i++)
+        if (notes[i].count > 0)
+            (void)printf("  %llu %s\n", (unsigned long long)notes[i].count, notes[i].text);
+    if (!verify->proves)
+        (void)printf("  its terms are none that rosters know\n");
+}
+
 int audit_verify(struct audit_command *command)
 {
     struct verify *verify = arena_new(command->arena, struct verify);
@@ -96,6 +145,8 @@ int audit_verify(struct audit_command *command)
         print_json(verify);
     else
         print_human(verify);
+    if (!command->json && evidence != NULL)
+        print_evidence(verify);
     return verify->count == 0 ? EXIT_GOOD : EXIT_TROUBLE;
 }
 
@@ -107,8 +158,39 @@ static bool write_piece(void *context, struct span bytes)
     return print_all(*fd, bytes);
 }
 
+/* The terms as they were given, times as moments. */
+static struct span terms_of(const struct audit_command *command)
+{
+    const struct arguments *arguments = command->arguments;
+    json_t *terms = json_array();
+    int failed = terms == NULL;
+    for (unsigned i = 1; i < arguments->operand_count; i++) {
+        char moment[64];
+        const char *term = arguments->operands[i];
+        struct text text = text_fixed(moment, sizeof(moment));
+        bool since = span_starts(span_text(term), SPAN("since="));
+        if (since || span_starts(span_text(term), SPAN("until="))) {
+            text_add(&text, span_sub(span_text(term), 0, sizeof("since=") - 1));
+            clock_write_iso(&text, since ? command->query.since_us : command->query.until_us);
+            term = text_cstring(&text);
+        }
+        failed |= json_array_append_new(terms, json_string(term)); /* no UTF-8: NULL */
+    }
+    char *dumped = failed ? NULL : json_dumps(terms, JSON_COMPACT | JSON_ENSURE_ASCII);
+    struct span copy =
+        dumped != NULL ? arena_copy(command->arena, span_text(dumped)) : span_of(NULL, 0);
+    free(dumped);
+    json_decref(terms);
+    return copy;
+}
+
 int audit_export(struct audit_command *command)
 {
+    const struct span terms = terms_of(command);
+    if (command->query.limit > 0)
+        return usage_error("`audit export` takes no limit: it shows that nothing is missing");
+    if (terms.len == 0)
+        return usage_error("the terms are no UTF-8");
     const char *to = command->arguments->values[FLAG_TO];
     int fd = STDOUT_FILENO;
     struct evidence_result result;
@@ -119,8 +201,8 @@ int audit_export(struct audit_command *command)
         return EXIT_TROUBLE;
     }
     const struct evidence_sink sink = { .write = write_piece, .context = &fd };
-    enum err err = evidence_export(command->path, &command->query, command->described, &sink,
-                                   command->arena, &result);
+    enum err err =
+        evidence_export(command->path, &command->query, terms, &sink, command->arena, &result);
     if (to != NULL && close(fd) != 0 && err == OK)
         err = ERR_WRITE;
     if (err != OK) {
@@ -130,6 +212,11 @@ int audit_export(struct audit_command *command)
     }
     (void)fprintf(stderr, "%llu records, and the leaves of %llu others\n",
                   (unsigned long long)result.records, (unsigned long long)result.hidden);
+    if (!result.complete)
+        (void)fprintf(stderr, "it does not prove that nothing was left out%s\n",
+                      result.unknown > 0 ? ": a seal has no roster"
+                                         : ": rosters know addresses, ids, users, rules, "
+                                           "reasons, actions, statuses and hosts");
     if (result.unsealed > 0)
         (void)fprintf(stderr,
                       "%llu more are not sealed yet and were left out: the next checkpoint "

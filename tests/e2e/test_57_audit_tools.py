@@ -1,6 +1,5 @@
 """Searching, proving and checking the audit log: while it grows, over its segments, and away from it."""
 import base64
-import hashlib
 import json
 import os
 import signal
@@ -11,6 +10,7 @@ import time
 
 import pytest
 
+import rosters
 from harness import BINARY, ROOT, Sallyport, command, eventually, plain
 
 RULES = [{"name": "no-evil", "match": "evil", "in": "args", "do": "block"}]
@@ -137,51 +137,129 @@ def test_verify_tells_a_chain_of_another_key(rotated):
     assert "NOT whole" in audit(rotated, "verify", "--key", "A" * 43, code=1).stdout
 
 
-def blake(data, key=b""):
-    return hashlib.blake2b(data, digest_size=32, key=key).digest()
+def evidence(gateway, path, *terms):
+    """The lines of an export that the program finds whole."""
+    audit(gateway, "export", *terms, "--to", str(path))
+    found = followed(path)
+    assert found["good"], found
+    return path.read_text().splitlines(), found
 
 
-def test_evidence_verifies_elsewhere(rotated, tmp_path):
-    """By the program, and by a few lines of another language that know docs/audit.md only."""
+def followed(path, lines=None, code=0):
+    if lines is not None:
+        path.write_text("\n".join(lines) + "\n")
+    done = command("audit", "verify", str(path), "-o", "json", cwd=str(path.parent))
+    assert done.returncode == code, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def sealed(rotated):
+    """The same, up to its end."""
     os.kill(rotated.one("recorder"), signal.SIGTERM)  # which it does not heed
-    eventually(lambda: verified(rotated)["unsealed"] == 0, 15, "a checkpoint")
-    path = tmp_path / "evidence.jsonl"
-    audit(rotated, "export", "ip=198.51.100.2", "action=block", "--to", str(path))
-    done = command("audit", "verify", str(path), "-o", "json", cwd=str(tmp_path))
-    found = json.loads(done.stdout)
-    assert done.returncode == 0 and found["good"] and found["records"] == 20
+    eventually(lambda: verified(rotated)["unsealed"] == 0, 20, "a checkpoint")
+    return rotated
 
-    seals, head, number, shown = {}, None, 0, 0
-    for line in path.read_bytes().splitlines():
+
+def test_evidence_verifies_elsewhere(sealed, tmp_path):
+    """By the program, and by a few lines of another language that know docs/audit.md only."""
+    terms = ["ip=198.51.100.2", "action=block"]
+    whole, found = evidence(sealed, tmp_path / "evidence.jsonl", *terms)
+    assert found["records"] == 20 and found["evidence"]["complete"] and found["evidence"]["query"] == " ".join(terms)
+
+    seals, asked, head, number, shown, begin = [], [], None, 0, set(), 0
+    for line in whole:
         value = json.loads(line)
         if "seal" in value:
-            seals[value["seq"]] = value["head"]
+            seals.append(value)
         elif "interval" in value:
-            head, number = base64.b64decode(value["head"] + "="), value["after"]
-            assert seals[number] == value["head"]
+            head, number = rosters.decoded(value["head"]), value["after"]
+            assert value["head"] in [seal["head"] for seal in seals if seal["seq"] == number]
         elif "end" in value:
             assert value["records"] == 20 and value["hidden"] == found["hidden"] > 0
+        elif "roster" in value:
+            asked.append(value)
         elif "evidence" not in value:
             if "leaf" in value:
-                leaf = base64.b64decode(value["leaf"] + "=")
+                leaf = rosters.decoded(value["leaf"])
             else:
-                leaf = blake(line[:line.rindex(b',"seq":')] + b"}}")
+                leaf = rosters.blake(line[:line.rindex(',"seq":')].encode() + b"}}")
                 assert value["client"]["ip"] == "198.51.100.2"
-                shown += 1
+                shown.add(number + 1)
             number += 1
-            head = blake(head + number.to_bytes(8, "little") + leaf)
-            if number in seals:
-                assert base64.b64encode(head).decode().rstrip("=") == seals[number]
-    assert shown == 20
+            head = rosters.blake(head + number.to_bytes(8, "little") + leaf)
+            for seal in seals:
+                assert seal["seq"] != number or rosters.decoded(seal["head"]) == head
+    answer = set()
+    for seal in seals:
+        if seal["seq"] > begin:
+            one, other = [rosters.answers(asked.pop(0), term, seal["roster"]) for term in terms]
+            answer |= {begin + 1 + at for at in one & other}
+        begin = seal["seq"]
+    assert not asked and answer == shown and len(shown) == 20
 
-    whole = path.read_text().splitlines()
-    first = next(i for i, line in enumerate(whole) if line.startswith('{"interval"'))
-    for kind, lines in [("edit", [line.replace('"outcome":"failure"', '"outcome":"success"') for line in whole]),
-                        ("truncate", whole[:-3]), ("truncate", whole[:-1]), ("insert", whole + whole[-2:-1]),
-                        ("duplicate", whole[:-1] + whole[first:])]:
-        path.write_text("\n".join(lines) + "\n")
-        done = command("audit", "verify", str(path), "-o", "json")
-        assert done.returncode == 1 and kind in [p["kind"] for p in json.loads(done.stdout)["problems"]], done.stdout
+
+def at_of(lines, start):
+    return next(i for i, line in enumerate(lines) if line.startswith(start))
+
+
+def test_evidence_that_was_tampered_with(sealed, tmp_path):
+    path = tmp_path / "evidence.jsonl"
+    whole, _ = evidence(sealed, path, "ip=198.51.100.2", "action=block")
+    first, roster = at_of(whole, '{"interval"'), at_of(whole, '{"roster"')
+    record, leaf = at_of(whole, '{"@timestamp"'), at_of(whole, '{"leaf"')
+    number = json.loads(whole[record])["sallyport"]["seq"]
+    other = next(line for line in audit(sealed, "search", "-o", "json").stdout.splitlines()
+                 if json.loads(line)["sallyport"]["seq"] == number + 1)
+    hidden = base64.b64encode(rosters.blake(whole[record][:whole[record].rindex(',"seq":')].encode() + b"}}"))
+    left_out = list(whole)
+    left_out[record] = '{"leaf":"' + hidden.decode().rstrip("=") + '"}'
+    records, leaves = len([1 for line in whole if '"@timestamp"' in line]), len([1 for line in whole if "leaf" in line])
+    left_out[-1] = json.dumps({"end": True, "records": records - 1, "hidden": leaves + 1}, separators=(",", ":"))
+    added = list(whole)
+    added[record + 1] = other
+    added[-1] = json.dumps({"end": True, "records": records + 1, "hidden": leaves - 1}, separators=(",", ":"))
+    swapped = list(whole)
+    swapped[record], swapped[record + 1] = swapped[record + 1], swapped[record]
+    end = next(i for i in range(first, len(whole)) if whole[i].startswith('{"roster"'))
+    until = '{"evidence":2,"query":["ip=198.51.100.2","action=block","until=2001-01-01T00:00:00.000Z"]}'
+    assert leaf and end == roster
+    for kind, lines in [
+            ("edit", [line.replace('"outcome":"failure"', '"outcome":"success"') for line in whole]),
+            ("truncate", [whole[0], '{"end":true,"records":0,"hidden":0}']), ("truncate", whole[:-3]), ("truncate", whole[:-1]), ("insert", whole + whole[-2:-1]),
+            ("duplicate", whole[:-1] + whole[first:]), ("insert", swapped),
+            ("delete", left_out), ("insert", added),
+            ("delete", whole[:first] + whole[end:]),  # an interval without its records
+            ("delete", whole[:first] + whole[end + 2:]),  # and without its rosters
+            ("delete", whole[:roster + 1] + whole[roster + 2:]),  # the roster of one term
+            ("edit", [whole[0].replace("198.51.100.2", "198.51.100.3")] + whole[1:]),
+            ("edit", [whole[0].replace("198.51.100.2", "198.51.100.200")] + whole[1:]),
+            ("insert", [whole[0].replace(',"action=block"', "")] + whole[1:]),
+            ("insert", [whole[0].replace("action=block", "action=pass")] + whole[1:]),
+            ("insert", [until] + whole[1:])]:
+        found = followed(path, lines, code=1)
+        assert kind in [p["kind"] for p in found["problems"]] and not found["evidence"]["complete"], (kind, found)
+    # A filter that no roster knows says of itself that it proves less.
+    narrowed = [whole[0].replace('"]}', '","path=/nowhere"]}')] + [line for line in left_out[1:]]
+    assert not followed(path, narrowed, code=1)["evidence"]["complete"]
+
+
+def test_evidence_of_other_queries(sealed, tmp_path):
+    for terms, complete in [
+            (["ip=203.0.113.77"], True), (["status=403"], True), (["rule=no-evil", "host=shop.test"], True),
+            (["since=1h", "ip=198.51.100.1"], True), (["since=1h"], True), ([], True), (["until=1h"], True),
+            (["path=/shop/1"], False), (["ip=198.51.100.0/24"], False), (["ip=198.51.100.1", "path=/shop/"], False),
+            (["ip=198.51.100.1", "path=/"], True)]:
+        records = len(listed(sealed, *terms))
+        assert (records == 0) == (terms[:1] in (["ip=203.0.113.77"], ["until=1h"])), terms
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.jsonl"
+        _, found = evidence(sealed, path, *terms)
+        told = found["evidence"]
+        assert (found["records"], told["complete"]) == (records, complete), (terms, found)
+        assert told["without_roster"] == told["pruned_records"] == told["beside"] == 0, (terms, found)
+        said = command("audit", "verify", str(path)).stdout
+        assert ("complete: of the records sealed up to 20" in said) == complete, said
+    assert "takes no limit" in audit(sealed, "export", "limit=3", code=2).stderr
 
 
 def test_tampering_is_found_by_the_command(origin):

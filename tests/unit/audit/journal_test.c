@@ -86,7 +86,9 @@ static void kill_it(void)
     sink_forget(&journal.sink);
     sink_close(&journal.sink);
     free(journal.recovered);
+    free(journal.roster);
     journal.recovered = NULL;
+    journal.roster = NULL;
 }
 
 static struct span record_of(unsigned n)
@@ -441,6 +443,93 @@ static void test_checkpoints(void **state)
     assert_int_equal(lines, 4);
 }
 
+/* The last seal; of the records that it speaks of, all in one file, its roster is the one. */
+static struct seal_entry check_roster(uint64_t first, uint64_t last, bool has_roster)
+{
+    static struct roster roster;
+    struct span text = read_file(".seal"), line;
+    struct seal_entry entry = { .seq = 0 };
+    uint8_t key[SEAL_KEY_BYTES], root[ROSTER_HASH];
+    for (unsigned lines = 0; text.len > 0 && span_cut(&text, '\n', &line); lines++) {
+        assert_true(seal_parse(line, lines > 0 ? key : NULL, &entry));
+        memcpy(key, entry.next, sizeof(key));
+    }
+    assert_int_equal(entry.seq, last);
+    assert_int_equal(entry.has_roster, has_roster);
+    text = read_file("");
+    roster_begin(&roster, first);
+    while (text.len > 0 && span_cut(&text, '\n', &line)) {
+        struct sealed sealed;
+        assert_true(sealed_parse(line, &sealed));
+        if (sealed.seq >= first)
+            roster_add(&roster, sealed.seq, line);
+    }
+    assert_true(roster_root(&roster, first, last, root));
+    if (has_roster)
+        assert_memory_equal(root, entry.roster, ROSTER_HASH);
+    return entry;
+}
+
+static void put_client(unsigned n)
+{
+    char buffer[256];
+    int len = snprintf(buffer, sizeof(buffer),
+                       "{\"@timestamp\":\"2027-01-14T09:12:%02u.503Z\",\"client\":{\"ip\":"
+                       "\"198.51.100.%u\"},\"sallyport\":{\"action\":\"pass\"}}",
+                       n % 60, n % 7);
+    assert_int_equal(journal_line(&journal, span_of(buffer, (size_t)len)), OK);
+}
+
+/* Who takes over finds in the file what the one that fell had on its roster. */
+static void test_a_roster_outlives_its_recorder(void **state)
+{
+    (void)state;
+    start(&memory);
+    for (unsigned n = 0; n < 20; n++)
+        put_client(n);
+    assert_int_equal(journal_flush(&journal), OK);
+    journal_tick(&journal, start_us + 10000001);
+    struct seal_entry entry = check_roster(1, 20, true);
+    uint64_t us;
+    assert_true(time_parse(SPAN("2027-01-14T09:12:19.503Z"), &us));
+    assert_int_equal(entry.to_us, us);
+    assert_int_equal(entry.from_us, us - 19000000);
+
+    for (unsigned n = 20; n < 25; n++)
+        put_client(n);
+    assert_int_equal(journal_flush(&journal), OK);
+    put_client(25); /* is in the buffer, and was never written */
+    kill_it();
+    start(&memory);
+    put_client(26);
+    assert_int_equal(journal_flush(&journal), OK);
+    kill_it(); /* the file alone knows */
+    start(NULL);
+    put_client(27);
+    assert_int_equal(journal_flush(&journal), OK);
+    journal_tick(&journal, start_us + 20000002);
+    (void)check_roster(21, 27, true);
+    journal_close(&journal, start_us);
+}
+
+/* Of what cannot be found any more nothing is said. */
+static void test_a_roster_with_a_hole_is_left_out(void **state)
+{
+    (void)state;
+    start(&memory);
+    put_client(1);
+    put_client(2);
+    assert_int_equal(journal_flush(&journal), OK);
+    roster_add(journal.roster, 9, SPAN("{}"));
+    journal_tick(&journal, start_us + 10000001);
+    (void)check_roster(1, 2, false);
+    put_client(3);
+    assert_int_equal(journal_flush(&journal), OK);
+    journal_tick(&journal, start_us + 20000002);
+    (void)check_roster(3, 3, true);
+    journal_close(&journal, start_us);
+}
+
 /* A second writer would break the chain. */
 static void test_one_at_a_time(void **state)
 {
@@ -468,6 +557,8 @@ int main(void)
         EACH(test_a_spill_that_is_full_holds),
         EACH(test_lines_that_are_refused),
         EACH(test_checkpoints),
+        EACH(test_a_roster_outlives_its_recorder),
+        EACH(test_a_roster_with_a_hole_is_left_out),
         EACH(test_one_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
