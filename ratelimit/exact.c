@@ -25,9 +25,9 @@ enum {
     CALLS_MAX = 4,    /* under way, of one lane */
     CALL_GROUPS = 8,  /* for one more: so many that wait, for each that is under way */
     CALLS_SPREAD = 1, /* where there are many lanes */
-    CALL_FULL = 64,
+    CALL_FULL = 96,
     MANY_PER_S = 60000, /* groups */
-    HOLD_US = 500,
+    HOLD_US = 750,
     PACE_MS = 4,     /* over which they are counted */
     DETOURS_MAX = 3, /* of one call */
     GROUPS_MAX = 256,
@@ -58,7 +58,7 @@ struct lane {
 struct pace {
     uint64_t groups, from_ns, sent_ns;
     bool many, armed;
-    struct watch hold; /* timerfd: half a millisecond is less than the loop's timers tell */
+    struct watch hold; /* timerfd: the loop's timers tell no part of a millisecond */
 };
 
 struct exact {

@@ -109,7 +109,7 @@ struct exact_group {
                  */
 };
 extern const char exact_script[];
-enum { EXACT_PACKED_HEAD = 4 * 8, EXACT_PACKED_ITEM = 7 * 8 };
+enum { EXACT_PACKED_HEAD = 5 * 8, EXACT_PACKED_ITEM = 8 * 8 };
 char *exact_pack_head(char *at, struct exact_group *group, const struct exact_item *items);
 char *exact_pack_item(char *at, const struct exact_item *item);
 struct hold_word;

@@ -7,26 +7,27 @@
 
 /*
  * ARGV[1]: of each group how many keys it has, how many are wanted, tokens in advance and
- * nothing; for each key step, tolerance, penalty, floor, how, expiry, most. How: 0 asks, 1 only
- * watches, 2 takes as far as it goes. With an expiry the key is a counter: its clock stands
- * still, and above TURN_BITS stands how often it was reset, so that of two numbers the larger
- * one is the later one. Tokens in advance are at most a quarter (LEASE_PART) of what is left by
- * all keys.
+ * two times nothing; for each key step, tolerance, penalty, floor, how, expiry, most, turn.
+ * How: 0 asks, 1 only watches, 2 takes as far as it goes. With an expiry the key is a counter:
+ * its clock stands still, and above TURN_BITS stands how often it was reset, so that of two
+ * numbers the larger one is the later one. Tokens in advance are at most a quarter (LEASE_PART)
+ * of what is left by all keys.
  *
- * 3 asks for slots, 4 watches them, 5 only tells: for these the seven are what was given back,
- * how many there are, who asks, how many it holds, how, whether that is the whole, and nothing.
- * Their key lists who holds how many until when.
+ * 3 asks for slots, 4 watches them, 5 only tells: for these the eight are what was given back,
+ * how many there are, who asks, how many it holds, how, whether that is the whole, and twice
+ * nothing. Their key lists who holds how many until when.
  *
  * Most groups are plain: one key that asks, and nothing else about it. They are 0, how many are
- * wanted, step and tolerance.
+ * wanted, step, tolerance and turn.
  *
  * Answers, flat: for each group how many were granted, and for each of its keys how many that
  * key would have let pass and what is taken of it now; of a plain one granted and taken.
  *
  * To set a key with a time to live costs the server twice what it costs to add to one. So a
  * clock stays until the end of the EXACT_STAY_S in which it runs out: as long as that is the
- * same end, the difference is added, and the time to live is right as it is. What is no whole
- * number cannot be added to; then it is set, as keys are that are new.
+ * same end, the difference is added, and the time to live is right as it is. Each key has a
+ * turn of its own to end, made of its name, or all would be set again, and expire, at once.
+ * What is no whole number cannot be added to; then it is set, as keys are that are new.
  */
 const char exact_script[] =
     "local call,try,unpack,floor=redis.call,redis.pcall,struct.unpack,math.floor\n"
@@ -38,16 +39,16 @@ const char exact_script[] =
     "local function add(key,raw,was,nt)\n"
     " return raw and type(try('INCRBY',key,nt-was))=='number'\n"
     "end\n"
-    "local function put(key,raw,was,nt)\n"
-    " local ends=nt+-nt%32000000\n"
-    " if was+-was%32000000~=ends or not add(key,raw,was,nt) then\n"
+    "local function put(key,turn,raw,was,nt)\n"
+    " local ends=nt+(turn-nt)%32000000\n"
+    " if was+(turn-was)%32000000~=ends or not add(key,raw,was,nt) then\n"
     "  local ms=ends-now\n"
     "  call('SET',key,whole(nt),'PX',whole((ms-ms%8000)/8000+2))\n"
     " end\n"
     "end\n"
     "while at<=len do\n"
-    " local n,want,p,q\n"
-    " n,want,p,q,at=unpack('<dddd',s,at)\n"
+    " local n,want,p,q,turn\n"
+    " n,want,p,q,turn,at=unpack('<ddddd',s,at)\n"
     " if n==0 then\n"
     "  k=k+1\n"
     "  local key=K[k]\n"
@@ -58,14 +59,14 @@ const char exact_script[] =
     "  local g=floor((now+q-tat)/p)\n"
     "  if g>want then g=want end\n"
     "  local nt=tat+g*p\n"
-    "  if nt~=was and nt>now then put(key,raw,was,nt) end\n"
+    "  if nt~=was and nt>now then put(key,turn,raw,was,nt) end\n"
     "  out[o+1]=g out[o+2]=nt-now o=o+2\n"
     " else\n"
     "  local g,left=want,want+4*p\n"
     "  for i=1,n do\n"
-    "   local step,dvt,pen,least,how,ttl,most\n"
-    "   step,dvt,pen,least,how,ttl,most,at=unpack('<ddddddd',s,at)\n"
-    "   local b,raw,m=i*11-10,call('GET',K[k+i])\n"
+    "   local step,dvt,pen,least,how,ttl,most,turn\n"
+    "   step,dvt,pen,least,how,ttl,most,turn,at=unpack('<dddddddd',s,at)\n"
+    "   local b,raw,m=i*12-11,call('GET',K[k+i])\n"
     "   x[b]=how x[b+2]=raw x[b+3]=pen\n"
     "   if how<3 then\n"
     "    local was=raw and tonumber(raw) or 0\n"
@@ -78,6 +79,7 @@ const char exact_script[] =
     "    if tat>base+most then tat=base+most end\n"
     "    m=step>0 and floor((base+dvt-tat)/step) or want\n"
     "    x[b+4]=was x[b+5]=base x[b+6]=tat x[b+7]=step x[b+8]=most x[b+9]=ttl x[b+10]=dvt\n"
+    "    x[b+11]=turn\n"
     "   else\n"
     "    local was,mine,others,rest=raw or '',0,0,''\n"
     "    for at=1,#was-23,24 do\n"
@@ -99,7 +101,7 @@ const char exact_script[] =
     "  if p>0 and g==want then g=g+floor((left-g)/4) end\n"
     "  o=o+1 out[o]=g\n"
     "  for i=1,n do\n"
-    "   local b,key=i*11-10,K[k+i]\n"
+    "   local b,key=i*12-11,K[k+i]\n"
     "   local how,m,raw,pen,was,base,nt=x[b],x[b+1],x[b+2],x[b+3],x[b+4],x[b+5],x[b+6]\n"
     "   if how<3 then\n"
     "    local ttl=x[b+9]\n"
@@ -111,7 +113,7 @@ const char exact_script[] =
     "     end\n"
     "    end\n"
     "    if ttl==0 then\n"
-    "     if nt~=was and nt>base then put(key,raw,was,nt) end\n"
+    "     if nt~=was and nt>base then put(key,x[b+11],raw,was,nt) end\n"
     "     nt=math.max(0,nt-base)\n"
     "    elseif nt~=was and nt>0 and not add(key,raw,was,nt) then\n"
     "     call('SET',key,whole(nt),'PX',whole(ttl*1000))\n"
@@ -146,6 +148,13 @@ static bool is_plain(const struct exact_group *group, const struct exact_item *i
            item->expires_s == 0 && item->most == item->tolerance;
 }
 
+static uint64_t turn_of(const struct exact_item *item)
+{
+    uint64_t part; /* names are MACs */
+    memcpy(&part, item->name + sizeof(item->name) - sizeof(part), sizeof(part));
+    return part % ((uint64_t)EXACT_STAY_S * (1000000000 / UNIT_NS));
+}
+
 char *exact_pack_head(char *at, struct exact_group *group, const struct exact_item *items)
 {
     _Static_assert(LEASE_PART == 4 && EXACT_STAY_S == 4, "as in the script");
@@ -154,6 +163,7 @@ char *exact_pack_head(char *at, struct exact_group *group, const struct exact_it
     put_double(&at, group->want);
     put_double(&at, group->plain ? items->step : group->extra);
     put_double(&at, group->plain ? items->tolerance : 0);
+    put_double(&at, group->plain ? turn_of(items) : 0);
     return at;
 }
 
@@ -166,6 +176,7 @@ char *exact_pack_item(char *at, const struct exact_item *item)
     put_double(&at, item->charge ? 2 : item->shadow);
     put_double(&at, item->expires_s);
     put_double(&at, item->most);
+    put_double(&at, turn_of(item));
     return at;
 }
 
@@ -179,6 +190,7 @@ char *exact_pack_slots(char *at, const struct exact_item *item, uint64_t holder,
     put_double(&at, word->held);
     put_double(&at, item->tell ? 5 : 3 + item->shadow);
     put_double(&at, word->whole);
+    put_double(&at, 0);
     put_double(&at, 0);
     return at;
 }

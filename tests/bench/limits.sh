@@ -3,12 +3,14 @@
 # worker has the first CPU and Redis the last one. SHIELD=1, for root: before most of what else runs there.
 set -eu
 if [ "${SHIELD:-}" = 1 ]; then
-    SHIELD='' setsid --wait bash -c 'echo -20 >/proc/self/autogroup && exec nice -n -20 "$0" "$@"' "$0" "$@"
+    SHIELD=on setsid --wait bash -c 'echo -20 >/proc/self/autogroup && exec nice -n -20 "$0" "$@"' "$0" "$@"
     exit
 fi
 last=$(($(nproc) - 1))
 folder=$(mktemp -d -t sallyport-bench.XXXXXX)
-taskset -c "$last" redis-server --port 0 --unixsocket "$folder/r.sock" --save '' --appendonly no --dir "$folder" >/dev/null 2>&1 &
+first=()
+[ "${SHIELD:-}" != on ] || first=(chrt --fifo 1)
+"${first[@]}" taskset -c "$last" redis-server --port 0 --unixsocket "$folder/r.sock" --save '' --appendonly no --dir "$folder" >/dev/null 2>&1 &
 server=$!
 trap 'kill $server; wait $server 2>/dev/null || true; rm -rf "$folder"' EXIT
 for _ in $(seq 500); do
