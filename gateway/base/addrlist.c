@@ -416,8 +416,13 @@ bool addrlist_longest(const struct addrlist_reader *reader, key128 wanted, uint3
 
 /* ---- finding ---------------------------------------------------------------------------- */
 
-/* What a look-up says: found or not, or that something there may have expired. */
+/* What a look-up says: found or not, or that it is so if nothing there has expired. */
 enum answer { NOT_FOUND, FOUND, SEARCH };
+
+static inline enum answer answer_of(unsigned held, bool stale)
+{
+    return (enum answer)(held << stale);
+}
 
 static inline enum answer find4(const struct addrlist_head *head, uint32_t wanted,
                                 uint32_t now_s)
@@ -442,13 +447,12 @@ static inline enum answer find4(const struct addrlist_head *head, uint32_t wante
     }
     const struct addrlist_line4 *line = lines + slot / ADDRLIST_LINE4;
     unsigned code = line->code[slot % ADDRLIST_LINE4], length = code & ADDRLIST_LENGTH4;
-    if (line->soonest_s <= now_s)
-        return SEARCH;
     unsigned held =
         (unsigned)(length <= 32) & (unsigned)((uint64_t)differing >> ((32 - length) & 63) == 0);
     unsigned any = held | (unsigned)((code & ADDRLIST_AFTER) != 0);
     unsigned begun = end > bucket.from;
-    return (enum answer)((any & begun) | ((unsigned)bucket.covered & (begun ^ 1)));
+    return answer_of((any & begun) | ((unsigned)bucket.covered & (begun ^ 1)),
+                     line->soonest_s <= now_s);
 }
 
 static inline enum answer find6(const struct addrlist_head *head, key128 wanted, uint32_t now_s)
@@ -461,13 +465,13 @@ static inline enum answer find6(const struct addrlist_head *head, key128 wanted,
     const struct addrlist_line6 *line = addrlist_lines6(head) + slot / ADDRLIST_LINE6;
     uint64_t differing = line->high[at] ^ high;
     unsigned length = line->bits[at];
-    if (line->soonest_s <= now_s)
-        return SEARCH;
+    bool stale = line->soonest_s <= now_s;
     if ((differing == 0) & (length > 64) & (length <= 128)) /* for the lower half to say */
-        return (first6(head, slot) ^ wanted) >> (128 - length) == 0 ? FOUND : SEARCH;
+        return (first6(head, slot) ^ wanted) >> (128 - length) == 0 ? answer_of(1, stale)
+                                                                    : SEARCH;
     unsigned held = (unsigned)(length <= 64) &
                     ((unsigned)(differing >> ((64 - length) & 63) == 0) | (length == 0));
-    return (enum answer)(held | (unsigned)((line->code[at] & ADDRLIST_AFTER) != 0));
+    return answer_of(held | (unsigned)((line->code[at] & ADDRLIST_AFTER) != 0), stale);
 }
 
 /* Apart, so that what is rare costs the others no registers. */

@@ -13,7 +13,8 @@
 #include "geoip/listfile.h"
 
 enum { V4 = 1000 * 1000, V6 = 200 * 1000, LOOK_UPS = 1 << 20, ROUNDS = 5 };
-enum { NOW_S = 1800000000, CLIENTS = 50 * 1000, BAR_NS = 50, BAR_BYTES = 16 };
+enum { NOW_S = 1800000000, LATER_S = NOW_S + 3600 + 10000 };
+enum { CLIENTS = 50 * 1000, BAR_NS = 50, BAR_BYTES = 16 };
 
 static double now_ns(void)
 {
@@ -79,6 +80,23 @@ static void choose(struct addr *addrs, enum who who, const struct cidr *kept, si
     }
 }
 
+/* The best of some rounds, in ns. */
+static double measure(struct span block, const struct addr *addrs, uint32_t now_s,
+                      size_t *found)
+{
+    double best = 1e9;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        double began = now_ns();
+        uint32_t place;
+        *found = 0;
+        for (size_t i = 0; i < LOOK_UPS; i++)
+            *found += addrlist_find(block, &addrs[i], now_s, &place);
+        double ns = (now_ns() - began) / LOOK_UPS;
+        best = ns < best ? ns : best;
+    }
+    return best;
+}
+
 static bool look_up(struct span block, const struct cidr *kept, size_t count, enum who who)
 {
     static const char *const names[] = { "anybody", "listed", "clients" };
@@ -86,20 +104,13 @@ static bool look_up(struct span block, const struct cidr *kept, size_t count, en
     if (addrs == NULL)
         exit(2);
     choose(addrs, who, kept, count);
-    double best = 1e9;
-    size_t found = 0;
-    for (unsigned round = 0; round < ROUNDS; round++) {
-        double began = now_ns();
-        uint32_t place;
-        found = 0;
-        for (size_t i = 0; i < LOOK_UPS; i++)
-            found += addrlist_find(block, &addrs[i], NOW_S, &place);
-        double ns = (now_ns() - began) / LOOK_UPS;
-        best = ns < best ? ns : best;
-    }
-    (void)printf("%s, %s: %.0f ns a look-up (bar %d), %.0f %% found: %s\n",
+    size_t found, late_found;
+    double best = measure(block, addrs, NOW_S, &found);
+    double late = measure(block, addrs, LATER_S, &late_found);
+    (void)printf("%s, %s: %.0f ns a look-up (bar %d), %.0f %% found: %s; when a tenth has "
+                 "expired %.0f ns\n",
                  kept[0].addr.family == ADDR_V6 ? "IPv6" : "IPv4", names[who], best, BAR_NS,
-                 100.0 * (double)found / LOOK_UPS, best <= BAR_NS ? "pass" : "FAIL");
+                 100.0 * (double)found / LOOK_UPS, best <= BAR_NS ? "pass" : "FAIL", late);
     free(addrs);
     return best <= BAR_NS;
 }
