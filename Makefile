@@ -336,12 +336,12 @@ bench-search: ## searches in a log of GB=10 gigabytes, which needs 12 on the dis
 bench-limits: ## what a decision of a limit costs, alone and through a redis-server of its own, against the bars: T=local, exact or lease
 	@$(MAKE) --no-print-directory deps LIST="run test"
 	@$(MAKE) --no-print-directory $(BUILD)/release/bench-limits VARIANT=release
-	@tests/bench/limits.sh $(BUILD)/release/bench-limits $(T)
+	@tests/bench/shield.sh tests/bench/limits.sh $(BUILD)/release/bench-limits $(T)
 
 bench-limits-faults: ## limits of two gateways while their Redis is stopped, killed, slow, or fails over, against the bars: T=name for one
 	@$(MAKE) --no-print-directory deps LIST="run test"
 	@$(MAKE) --no-print-directory all VARIANT=release
-	@SALLYPORT=$(BUILD)/release/sallyport $(PYTHON) tests/bench/limits_faults.py $(T)
+	@SALLYPORT=$(BUILD)/release/sallyport tests/bench/shield.sh $(PYTHON) tests/bench/limits_faults.py $(T)
 
 bench-auth: ## tokens and sessions, what bad logins cost others, and whether the time of a refusal tells a name
 	@$(MAKE) --no-print-directory deps LIST="run test bench"

@@ -11,8 +11,6 @@
 
 #include <openssl/evp.h>
 #include <sys/mman.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
 #include "gateway/base/siphash.h"
 #include "gateway/chain/txn.h"
@@ -28,6 +26,7 @@ enum {
     CALL_FULL = 96,
     MANY_PER_S = 60000, /* groups */
     HOLD_US = 750,
+    HOLD_END_MS = 2,
     PACE_MS = 4,     /* over which they are counted */
     DETOURS_MAX = 3, /* of one call */
     GROUPS_MAX = 256,
@@ -58,7 +57,7 @@ struct lane {
 struct pace {
     uint64_t groups, from_ns, sent_ns;
     bool many, armed;
-    struct watch hold; /* timerfd: the loop's timers tell no part of a millisecond */
+    struct timer hold; /* for when no more come: while they do, each one looks at the clock */
 };
 
 struct exact {
@@ -344,29 +343,24 @@ static void keep_pace(struct exact *exact)
     pace->from_ns = now;
 }
 
-static void on_hold(struct watch *watch, uint32_t events)
+static void on_hold(struct timer *timer)
 {
-    struct exact *exact = CONTAINER(watch, struct exact, pace.hold);
-    uint64_t expirations;
-    (void)events;
-    if (read(watch->fd, &expirations, sizeof(expirations)) < 0)
-        return;
+    struct exact *exact = CONTAINER(timer, struct exact, pace.hold);
     exact->pace.armed = false;
     loop_post(&exact->worker->loop, &exact->flush);
 }
 
-/* Whether this lane's call is held back. Without a timer it is not. */
+/* Whether this lane's call is held back. */
 static bool hold(struct exact *exact, const struct lane *lane)
 {
     struct pace *pace = &exact->pace;
     uint64_t held_ns = exact->worker->loop.clock.mono_ns - pace->sent_ns;
-    const uint64_t most_ns = (uint64_t)HOLD_US * 1000;
-    if (!pace->many || lane->waiting_count >= CALL_FULL || held_ns >= most_ns)
+    if (!pace->many || lane->waiting_count >= CALL_FULL || held_ns >= (uint64_t)HOLD_US * 1000)
         return false;
-    struct itimerspec spec = { .it_value = { .tv_nsec = (long)(most_ns - held_ns) } };
     if (!pace->armed)
-        pace->armed = timerfd_settime(pace->hold.fd, 0, &spec, NULL) == 0;
-    return pace->armed;
+        timer_set(&exact->worker->loop, &pace->hold, HOLD_END_MS);
+    pace->armed = true;
+    return true;
 }
 
 /*
@@ -449,14 +443,6 @@ static struct exact *make_exact(void)
     return memory;
 }
 
-static struct exact *drop_exact(struct exact *exact)
-{
-    if (exact->pace.hold.fd >= 0)
-        (void)close(exact->pace.hold.fd);
-    (void)munmap(exact, sizeof(*exact));
-    return NULL;
-}
-
 struct exact *exact_attach(struct worker *worker, const struct store *store)
 {
     unsigned char digest[20];
@@ -469,12 +455,11 @@ struct exact *exact_attach(struct worker *worker, const struct store *store)
     exact->flush.run = on_flush;
     exact_names_open(&exact->names, store);
     open_lanes(exact);
-    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    exact->pace.hold = (struct watch){ .fd = fd, .on_event = on_hold };
-    if (fd < 0 ||
-        EVP_Digest(exact_script, strlen(exact_script), digest, NULL, EVP_sha1(), NULL) != 1 ||
-        loop_add(&worker->loop, &exact->pace.hold, fd, EPOLLIN) != OK)
-        return drop_exact(exact);
+    exact->pace.hold.fire = on_hold;
+    if (EVP_Digest(exact_script, strlen(exact_script), digest, NULL, EVP_sha1(), NULL) != 1) {
+        (void)munmap(exact, sizeof(*exact));
+        return NULL;
+    }
     struct text sha = text_fixed(exact->sha, sizeof(exact->sha) - 1);
     text_hex(&sha, digest, sizeof(digest));
     keyspace_keep_script(worker->keys, span_text(exact_script));

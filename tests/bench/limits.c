@@ -17,8 +17,9 @@
  * nothing but decide, and sleeps in between, is printed beside.
  *
  * The worker has one CPU and Redis has another. What else runs there makes it slower: a round
- * in which either of the two was kept waiting for its CPU for more than DISTURBED of the time
- * is run again, and of ROUNDS that were not the median is judged.
+ * in which either of the two was kept waiting for its CPU, or a hypervisor took the CPUs away,
+ * for more than DISTURBED of the time is run again, and of ROUNDS that were not the median is
+ * judged.
  */
 #include <math.h>
 #include <stdio.h>
@@ -74,6 +75,19 @@ static struct spent spent_by(const char *pid)
         spent = (struct spent){ 0 };
     (void)fclose(file);
     return (struct spent){ spent.ran / 1e3, spent.waited / 1e3 };
+}
+
+/* What a hypervisor gave to others of what this machine's CPUs could have run; in us. */
+static double stolen(void)
+{
+    double steal = 0;
+    FILE *file = fopen("/proc/stat", "re");
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "cpu %*f %*f %*f %*f %*f %*f %*f %lf", &steal) != 1)
+        steal = 0;
+    (void)fclose(file);
+    return steal * 1e6 / (double)sysconf(_SC_CLK_TCK);
 }
 
 static int by_double(const void *a, const void *b)
@@ -348,7 +362,8 @@ static int by_value(const void *a, const void *b)
 }
 
 struct result {
-    double per_s, p50_us, p99_us, cpu_us, redis_us, per_call, worker_waited, redis_waited;
+    double per_s, p50_us, p99_us, cpu_us, redis_us, per_call, worker_waited, redis_waited,
+        stolen;
 };
 
 static const char *redis_pid;
@@ -359,13 +374,18 @@ struct round {
     double cpu;
     struct spent worker, redis;
     size_t calls;
+    double stolen;
 };
 
 static struct round begin(void)
 {
     sample_count = passed = failed = missed = 0;
-    return (struct round){ clock_mono_ns(), cpu_us(), spent_by("self"), spent_by(redis_pid),
-                           exact_calls(worker->exact) };
+    return (struct round){ clock_mono_ns(),
+                           cpu_us(),
+                           spent_by("self"),
+                           spent_by(redis_pid),
+                           exact_calls(worker->exact),
+                           stolen() };
 }
 
 static struct result result_of(const struct round *round)
@@ -384,12 +404,14 @@ static struct result result_of(const struct round *round)
         .per_call = n / (double)(calls > 0 ? calls : 1),
         .worker_waited = (own.waited - round->worker.waited) / us,
         .redis_waited = (redis.waited - round->redis.waited) / us,
+        .stolen = (stolen() - round->stolen) / us,
     };
 }
 
 static bool disturbed(const struct result *result)
 {
-    return result->worker_waited > DISTURBED || result->redis_waited > DISTURBED;
+    return result->worker_waited > DISTURBED || result->redis_waited > DISTURBED ||
+           result->stolen > DISTURBED;
 }
 
 static void print_result(const char *what, const struct result *result)
@@ -402,8 +424,8 @@ static void print_result(const char *what, const struct result *result)
     if (failed > 0 || missed > 0)
         printf(" (%zu failed, %zu found all askers busy)", failed, missed);
     if (disturbed(result))
-        printf(" (disturbed: waited for a CPU %.0f %% and %.0f %% of the time)",
-               100 * result->worker_waited, 100 * result->redis_waited);
+        printf(" (disturbed: waited for a CPU %.0f %% and %.0f %% of the time, stolen %.0f %%)",
+               100 * result->worker_waited, 100 * result->redis_waited, 100 * result->stolen);
     printf("\n");
 }
 
