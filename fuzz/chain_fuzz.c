@@ -109,7 +109,7 @@ static struct verdict behave(struct call *c)
         return fail(how & 64 ? REASON_NONE : REASON_AUTH_BUSY);
     case 3:
     case 4:
-        op = c->txn->run.phase != PHASE_RESPONSE_BODY ? new_op(how / 6) : NULL;
+        op = new_op(how / 6);
         return op != NULL ? wait_for(c, op, behave) : pass();
     default:
         return pass();

@@ -83,7 +83,8 @@ void flow_answer(struct flow *flow, enum reason reason, const struct reply *repl
     exchange_abort(&flow->exchange);
     txn_cancel_phase(&flow->txn);
     flow->local = true;
-    flow->holding = flow->streaming = flow->gathering = flow->releasing = false;
+    flow->holding = flow->streaming = false;
+    flow->gathering = flow->judging = flow->releasing = false;
     if (flow->edits_mark != NULL) { /* what was meant for upstream's answer is not for ours */
         *flow->edits_mark = NULL;
         txn->edits_tail = flow->edits_mark;

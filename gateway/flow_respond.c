@@ -158,7 +158,7 @@ static struct wire_framing answer_framing(const struct flow *flow)
     /* Held whole, and nothing comes behind it. */
     if (flow->upstream_ended && rsp->trailers.count == 0) {
         framing.body = BODY_LENGTH;
-        framing.length = flow->answer_held.len;
+        framing.length = flow->answer_held.len + flow->answer_rest.len;
         return framing;
     }
     if (rsp->body == BODY_CLOSE)
@@ -342,12 +342,27 @@ static void release(struct flow *flow)
         exchange_pause(&flow->exchange, false);
 }
 
+/* What does not fit in any more goes after the rest at once: upstream rests until then. */
+static void send_overrun(struct flow *flow)
+{
+    const struct stream_ops *ops = flow->stream->ops;
+    struct span held = held_span(&flow->answer_held);
+
+    ops->send_body(flow->stream, held);
+    ops->send_body(flow->stream, flow->answer_rest);
+    flow->answer_sent = held.len;
+}
+
 static void response_body_done(struct txn *txn, struct verdict verdict)
 {
     struct flow *flow = txn->flow;
 
-    if (flow_passed(flow, verdict) && send_head(flow))
-        release(flow);
+    flow->judging = false;
+    if (!flow_passed(flow, verdict) || !send_head(flow))
+        return;
+    if (flow->answer_overran)
+        send_overrun(flow);
+    release(flow);
 }
 
 /* Stages see as much of the body as the route's limit says. */
@@ -356,6 +371,7 @@ static void judge(struct flow *flow, struct span body)
     size_t limit = (size_t)flow->txn.route->response_limit;
 
     flow->gathering = false;
+    flow->judging = true;
     chain_start(&flow->txn, PHASE_RESPONSE_BODY, span_sub(body, 0, limit), response_body_done);
 }
 
@@ -421,17 +437,17 @@ static void gather_more(struct flow *flow, struct span bytes)
         return;
     if (refused_as_over(flow, err != OK))
         return;
-    /* What does not fit in any more goes after the rest at once: upstream rests until then. */
     exchange_pause(&flow->exchange, true);
     flow->answer_overran = err != OK;
+    if (flow->answer_overran) {
+        flow->answer_rest = arena_copy(flow->txn.arena, bytes);
+        if (flow->answer_rest.p == NULL) {
+            flow_refuse(flow, REASON_MEMORY);
+            return;
+        }
+    }
     /* Half of a coded body is nothing. */
     judge(flow, flow->answer_coded ? span_of(NULL, 0) : held_span(&flow->answer_held));
-    if (err == OK || !flow->head_sent)
-        return;
-    struct span held = held_span(&flow->answer_held);
-    flow->stream->ops->send_body(flow->stream, span_sub(held, flow->answer_sent, held.len));
-    flow->answer_sent = held.len;
-    flow->stream->ops->send_body(flow->stream, bytes);
 }
 
 /* ---- stream ---- */
@@ -465,7 +481,7 @@ static void upstream_end(struct exchange *x)
     if (flow->gathering) {
         flow->upstream_ended = true;
         inspect(flow);
-    } else if (flow->releasing) {
+    } else if (flow->judging || flow->releasing) {
         flow->upstream_ended = true;
     } else {
         end_answer(flow);

@@ -17,6 +17,7 @@ struct flow {
     struct held held;         /* the request's body */
     struct held answer_held;  /* upstream's */
     size_t answer_sent;       /* of that */
+    struct span answer_rest;  /* came when there was no more room; behind it, and copied */
     struct edit **edits_mark; /* edits from here on are for upstream's answer */
     struct response answer;   /* a local one */
     struct span answer_body;
@@ -35,6 +36,7 @@ struct flow {
     bool holding;  /* the request's body is gathered */
     bool body_unseen;
     bool gathering;       /* upstream's body is held */
+    bool judging;         /* stages look at it, and may wait */
     bool releasing;       /* what was held goes to the client, as fast as that takes it */
     bool upstream_ended;  /* before its answer went out whole */
     bool answer_overran;  /* there was no room to hold it */

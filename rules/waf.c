@@ -196,14 +196,9 @@ judge_answer(struct call *c, enum err (*begin_phase)(struct call *, struct inspe
 {
     const struct waf_conf *conf = c->conf;
     struct waf_state *state = c->state;
-    struct verdict verdict;
     if (!conf->response || !state->rules.begun)
         return pass();
-    if (begin_phase(c, &state->rules) != OK)
-        return fail(REASON_MEMORY);
-    (void)inspect_go_on(c, &state->rules, UINT64_MAX, &verdict);
-    note_scores(c);
-    return verdict;
+    return begin(c, begin_phase(c, &state->rules), c->body.len);
 }
 
 static struct verdict see_answer(struct call *c)

@@ -93,7 +93,7 @@ static struct verdict checked(struct verdict said)
 
 static struct trail_entry *trail_add(struct txn *txn, const char *stage, const char *phase)
 {
-    /* The body of a response comes in windows: each stage has one entry for all of them. */
+    /* An answer that is asked about again: each stage has one entry for all of it. */
     if (txn->run.phase == PHASE_RESPONSE_BODY)
         for (unsigned i = txn->trail_count; i > 0; i--)
             if (txn->trail[i - 1].stage == stage && txn->trail[i - 1].phase == phase)
@@ -210,7 +210,7 @@ static struct verdict ask(struct txn *txn, const struct stage_instance *stage)
 
 struct verdict wait_for(struct call *c, struct op *op, stage_fn *resume)
 {
-    INVARIANT(c->txn != NULL && c->txn->run.phase != PHASE_RESPONSE_BODY);
+    INVARIANT(c->txn != NULL);
     struct await *await = &c->txn->await;
     INVARIANT(await->op == NULL && op->waiter == NULL && !op->abandoned && resume != NULL);
     await->op = op;

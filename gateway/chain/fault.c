@@ -82,7 +82,7 @@ bool fault_inject(struct call *c, const struct stage_instance *stage, enum phase
     }
     if (span_equal(kind, SPAN("abort")))
         abort();
-    if (phase != PHASE_RESPONSE_BODY && (late || span_equal(kind, SPAN("deadline"))))
+    if (late || span_equal(kind, SPAN("deadline")))
         *said = wait_in_vain(c, stage, late);
     else
         *said = fail(REASON_STAGE_FAILED);

@@ -30,7 +30,7 @@ enum phase {
     PHASE_RESPONSE_HEAD, /* upstream's status and fields; nothing has been sent */
     /*
      * The answer's body, content codings taken off, whole or to the limit, before its head has
-     * gone out; may not wait. Only on routes whose stages want it, and there once per answer of
+     * gone out. Only on routes whose stages want it, and there once per answer of
      * upstream: c->body.p is NULL when nothing is held (no body, another media type, an event
      * stream, a tunnel).
      */

@@ -1,9 +1,11 @@
 """What rules make of answers and of refused heads, and what they put into answers of their own."""
+import gzip
 import json
 
 import pytest
 
 from harness import Sallyport, command, plain, response, says
+from wire import chunked
 from wire2 import Client2
 RULES = r"""
 SecRule ARGS:u "@rx ." "id:10,phase:2,log,t:none,redirect:https://elsewhere.example/?from=%{ARGS.u}"
@@ -131,3 +133,41 @@ def test_answers_are_only_for_rules(origin, tmp_path):
     assert done.returncode == 2 and "no upstream" in done.stderr + done.stdout
     done = check({"waf": {"mode": "block", "ruleset": "none", "rules": OWN[:1]}})
     assert done.returncode == 0 and "`response` is false" in done.stderr + done.stdout
+
+
+LONG = b"".join(b"<p>word%d " % (i * 7919 % 10007) for i in range(31000))  # 398 KB: looked at beside the loop
+
+
+@pytest.mark.parametrize("how", ["length", "chunked", "gzip"])
+def test_long_answers_are_looked_at_whole(own, origin, how):
+    """The client gets all of one, as it came, or nothing; what it asks next is answered in order."""
+    for body, status in ((LONG, 200), (LONG + b"Traceback (most recent call last)", 502)):
+        sent = gzip.compress(body) if how == "gzip" else body
+        answer = response(200, sent, HTML + ([("Content-Encoding", "gzip")] if how == "gzip" else []))
+        if how == "chunked":
+            answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(body[:9999], body[9999:])
+        origin.forget().script(says(answer), says(response(200, b"next", HTML)))
+        with own.client() as client:
+            first = client.ask(path="/")
+            assert first.status == status and (first.body == sent) is (status == 200)
+            assert client.ask(path="/").body == b"next"
+
+
+def test_longer_than_the_limit(origin):
+    """Its beginning is judged while upstream waits, and the rest follows."""
+    waf = {"mode": "block", "ruleset": "none", "response": True, "response_limit": "64KiB", "rules": OWN}
+    with Sallyport(plain(origin, waf=waf)) as gateway:
+        for body, status in ((LONG, 200), (LONG[:65537], 200), (LONG[:70000], 200), (b"Traceback (most recent call last)" + LONG, 502)):
+            origin.forget().script(says(response(200, body, HTML)))
+            answer = gateway.ask(path="/")
+            assert answer.status == status and (answer.body == body) is (status == 200)
+
+
+def test_who_leaves_meanwhile_leaves_nothing(own, origin):
+    for _ in range(5):
+        origin.forget().script(says(response(200, LONG, HTML)))
+        with own.client() as client:
+            client.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+            origin.wait(1)
+    origin.forget().script(says(response(200, b"next", HTML)))
+    assert own.ask(path="/").body == b"next"
