@@ -245,16 +245,26 @@ static const char *text_of(const json_t *object, const char *key)
     return text != NULL ? text : "";
 }
 
+static void print_more(const char *before, const char *text)
+{
+    if (*text != '\0')
+        (void)printf("%s%s", before, text);
+}
+
 static void print_geo(const json_t *geo)
 {
     if (geo == NULL)
         return;
-    (void)printf("%-10s %s %s %s\n", "country", text_of(geo, "country"),
-                 text_of(geo, "continent"), text_of(geo, "city"));
-    if (json_object_get(geo, "asn") != NULL)
-        (void)printf("%-10s AS%lld %s\n", "network",
-                     (long long)json_integer_value(json_object_get(geo, "asn")),
-                     text_of(geo, "as_org"));
+    (void)printf("%-10s %s", "country", text_of(geo, "country"));
+    print_more(", ", text_of(geo, "continent"));
+    print_more(", ", text_of(geo, "city"));
+    (void)putchar('\n');
+    if (json_object_get(geo, "asn") == NULL)
+        return;
+    (void)printf("%-10s AS%lld", "network",
+                 (long long)json_integer_value(json_object_get(geo, "asn")));
+    print_more(" ", text_of(geo, "as_org"));
+    (void)putchar('\n');
 }
 
 static void print_lists(const json_t *lists)
@@ -277,33 +287,88 @@ static void print_lists(const json_t *lists)
     }
 }
 
+static void print_time(const char *before, const json_t *at_s)
+{
+    char buffer[40];
+    struct text text = text_fixed(buffer, sizeof(buffer) - 1);
+    json_int_t at = json_integer_value(at_s);
+    if (at <= 0 || at > UINT32_MAX)
+        return;
+    clock_write_iso(&text, (uint64_t)at * UINT64_C(1000000));
+    (void)printf("%s%.*s", before, (int)text.len, buffer);
+}
+
+/* The requests that made a ban, whose records say more. */
+static void print_evidence(const json_t *bans)
+{
+    size_t i;
+    json_t *offence;
+    json_array_foreach(json_object_get(bans, "evidence"), i, offence)
+    {
+        print_time("  ", json_object_get(offence, "at"));
+        print_more(" ", text_of(offence, "cause"));
+        print_more(" at ", text_of(offence, "site"));
+        print_more(", request ", text_of(offence, "request"));
+        (void)putchar('\n');
+    }
+}
+
 static void print_bans(const json_t *bans)
 {
     if (bans == NULL)
         return;
     const json_t *ban = json_object_get(bans, "ban");
-    if (json_is_true(json_object_get(bans, "banned")))
-        (void)printf("%-10s banned: %s, by %s %s\n", "bans", text_of(ban, "net"),
-                     text_of(ban, "cause"), text_of(ban, "reason"));
-    else
+    if (json_is_true(json_object_get(bans, "banned"))) {
+        (void)printf("%-10s banned", "bans");
+        print_more(": ", text_of(ban, "net"));
+        print_more(", by ", text_of(ban, "cause"));
+        print_more(", ", text_of(ban, "reason"));
+        print_time(", since ", json_object_get(ban, "since"));
+        print_time(", until ", json_object_get(ban, "until"));
+        (void)putchar('\n');
+    } else {
         (void)printf("%-10s not banned; %lld points, banned %lld times lately%s\n", "bans",
                      (long long)json_integer_value(json_object_get(bans, "points")),
                      (long long)json_integer_value(json_object_get(bans, "bans_so_far")),
                      json_is_true(json_object_get(bans, "never")) ? "; never is" : "");
+    }
+    print_evidence(bans);
 }
 
-static void print_bots(const json_t *bots)
+/* What the score of the last request that had one was made of. */
+static void print_reasons(const json_t *records)
 {
-    static const char *const events[] = { "challenged", "passed", "failed", "missed",
-                                          "trapped" };
+    const json_t *reasons = NULL;
+    json_t *row;
+    size_t at;
+    for (size_t i = json_array_size(records); i > 0 && reasons == NULL; i--)
+        reasons = json_object_get(
+            json_object_get(json_object_get(json_array_get(records, i - 1), "sallyport"),
+                            "bots"),
+            "reasons");
+    json_array_foreach(reasons, at, row)
+    {
+        (void)printf("%s %s %lld", at == 0 ? " (last:" : ",", text_of(row, "reason"),
+                     (long long)json_integer_value(json_object_get(row, "weight")));
+    }
+    if (json_array_size(reasons) > 0)
+        (void)putchar(')');
+}
+
+static void print_bots(const json_t *bots, const json_t *records)
+{
+    static const char *const events[] = { "challenged", "passed", "failed", "missed" };
     if (bots == NULL)
         return;
     (void)printf("%-10s score %lld of 100", "bots",
                  (long long)json_integer_value(json_object_get(bots, "score")));
+    print_reasons(records);
     for (size_t i = 0; i < ARRAY_LEN(events); i++)
         if (json_integer_value(json_object_get(bots, events[i])) > 0)
             (void)printf(", %s %lld times lately", events[i],
                          (long long)json_integer_value(json_object_get(bots, events[i])));
+    if (json_is_true(json_object_get(bots, "trapped")))
+        (void)printf(", in a honeypot lately");
     (void)putchar('\n');
 }
 
@@ -350,7 +415,7 @@ static void print_known(json_t *said)
     print_geo(json_object_get(said, "geo"));
     print_lists(json_object_get(said, "lists"));
     print_bans(json_object_get(said, "bans"));
-    print_bots(json_object_get(said, "bots"));
+    print_bots(json_object_get(said, "bots"), json_object_get(said, "records"));
     print_records(said);
 }
 

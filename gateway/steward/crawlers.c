@@ -212,9 +212,9 @@ static void write_routes(struct json *j, const struct crawlers *crawlers)
 void bots_command(struct client *client, const json_t *request)
 {
     static const char *const events[VISITOR_EVENTS] = {
-        [VISITOR_MISSED] = "missed",   [VISITOR_ASKED] = "challenged",
-        [VISITOR_PASSED] = "passed",   [VISITOR_FAILED] = "failed",
-        [VISITOR_TRAPPED] = "trapped",
+        [VISITOR_MISSED] = "missed", [VISITOR_ASKED] = "challenged",
+        [VISITOR_PASSED] = "passed", [VISITOR_FAILED] = "failed",
+        [VISITOR_TRAPPED] = NULL, /* how much of its time is left, and not how often */
     };
     const struct crawlers *crawlers = client->steward->crawlers;
     const char *text = json_string_value(json_object_get(request, "ip"));
@@ -232,7 +232,9 @@ void bots_command(struct client *client, const json_t *request)
     json_uint(&j, "score", visitor.score);
     json_uint(&j, "since", visitor.since_s);
     for (unsigned i = 0; i < VISITOR_EVENTS; i++)
-        json_uint(&j, events[i], visitor.counts[i]);
+        if (events[i] != NULL)
+            json_uint(&j, events[i], visitor.counts[i]);
+    json_bool(&j, "trapped", visitor.counts[VISITOR_TRAPPED] > 0);
     write_routes(&j, crawlers);
     answer_end(client, &j);
 }

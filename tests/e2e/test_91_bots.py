@@ -8,7 +8,7 @@ import urllib.parse
 
 import pytest
 
-from harness import Origin, Sallyport, eventually, merge, plain, response, says
+from harness import Origin, Sallyport, command, eventually, merge, plain, response, says
 
 PAGE = "/.sallyport/bots"
 TRUSTED = {"trusted_proxies": ["127.0.0.0/8"], "workers": 2}
@@ -365,6 +365,21 @@ def test_honeypots_feed_scores_and_bans():
             eventually(lambda: ask("/", "192.0.2.1") == (403, "banned"), what="the ban")
             assert ask("/", "192.0.2.2") == (200, None)
             assert ask("/score/x", "192.0.2.2") == (200, None)
+
+
+def test_ip_why_tells_what_was_seen():
+    with Origin(says(response(200, b"inside"))) as origin:
+        config = plain(origin, TRUSTED, bots={"mode": "challenge", "honeypots": ["/private/**"]}, bans={"after": "9 blocks/10m", "for": "1h"})
+        with Sallyport(config) as gateway:
+            for path, code in (("/private/x", 403), ("/", 200)):
+                assert gateway.ask(path=path, fields=[("User-Agent", "curl/8"), *HERE]).status == code
+            eventually(lambda: len(gateway.records()) == 2)
+            assert command("ban", "add", HERE[0][1], "--for", "1h", "--reason", "ticket 7", "--control", gateway.control).returncode == 0
+            told = command("ip", "why", HERE[0][1], "-c", gateway.config_path, cwd=gateway.folder).stdout
+            bots, bans = (next(line for line in told.splitlines() if line.startswith(word)) for word in ("bots", "bans"))
+            assert "score 80 of 100 (last: agent-tool 20, honeypot 60)" in bots and bots.endswith("in a honeypot lately")
+            assert f"banned: {HERE[0][1]}, by operator, ticket 7, since 20" in bans and ", until 20" in bans
+            assert "honeypot at " in told and not [line for line in told.splitlines() if line.endswith(" ")]
 
 
 def test_pages_that_are_not_there():
