@@ -58,6 +58,8 @@ static void check(struct arena *arena, const char *pattern, unsigned flags, stru
     bool skipped = !has_text(need.texts, need.text_count, lower) ||
                    !byte_set_any(&need.bytes, text) || (plain && need.never) ||
                    (plain && !has_text(need.plain_texts, need.plain_count, lower));
+    for (unsigned i = 0; i < need.set_count; i++)
+        skipped = skipped || !byte_set_any(&need.sets[i], text);
     if (skipped && text.len > 0)
         INVARIANT(!finds(pattern, flags, text));
     if (text.len > 0 && pattern_is_blind_to_case(pattern, flags))

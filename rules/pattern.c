@@ -98,6 +98,63 @@ static bool tied_to_start(struct span source)
     return (size_t)(end - p) > len && strchr("?*+{", p[len]) == NULL;
 }
 
+/* ---- lines ----------------------------------------------------------------------------------
+ */
+
+/* (?m) and (?-m): lines have a meaning of their own. */
+static bool speaks_of_lines(struct span text)
+{
+    for (size_t i = 0; i + 2 < text.len; i++) {
+        if (text.p[i] != '(' || text.p[i + 1] != '?')
+            continue;
+        size_t j = i + 2;
+        while (j < text.len && ((text.p[j] >= 'a' && text.p[j] <= 'z') || text.p[j] == '-')) {
+            if (text.p[j++] == 'm')
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Whether an edge of the value may be meant anywhere: `^` does not mean that only right behind
+ * the bracket of a class. Taking a byte of a class for it does no harm. */
+static bool may_be_tied(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char before = i > 0 ? text.p[i - 1] : '\0';
+        bool escaped = i > 1 && text.p[i - 2] == '\\';
+        if (text.p[i] == '$' || (text.p[i] == '^' && (before != '[' || escaped)) ||
+            (before == '\\' && memchr("AzZ", text.p[i], 3) != NULL))
+            return true;
+    }
+    return false;
+}
+
+const char *pattern_for_lines(const char *pattern, struct arena *arena, bool *tied)
+{
+    struct span text = span_text(pattern);
+    *tied = may_be_tied(text);
+    if (speaks_of_lines(text) || span_find(text, SPAN("\\Q")) >= 0 ||
+        span_find(text, SPAN("\\G")) >= 0 || span_find(text, SPAN("(*")) >= 0)
+        return NULL;
+    if (!*tied)
+        return pattern;
+    struct text out = text_growing(arena, text.len + 1);
+    const char *p = text.p, *end = span_end(text);
+    while (p < end) {
+        const char *from = p;
+        p = *p == '[' ? skip_class(p, end) : *p == '\\' ? skip_escape(p, end) : p + 1;
+        bool escape = *from == '\\' && p - from == 2;
+        if (escape && (from[1] == 'z' || from[1] == 'Z'))
+            text_char(&out, '$');
+        else if (escape && from[1] == 'A')
+            text_char(&out, '^');
+        else
+            text_add(&out, span_range(from, p));
+    }
+    return text_cstring(&out);
+}
+
 /* ---- what Hyperscan says --------------------------------------------------------------------
  */
 

@@ -24,6 +24,13 @@ struct pattern_info {
  */
 MUST_USE bool pattern_read(struct span source, bool caseless, struct arena *arena,
                            struct pattern_info *info, struct text *why);
+/*
+ * The pattern `text`, as pattern_read made it, for values that stand in lines of a longer text:
+ * it finds in a line, with HS_FLAG_MULTILINE, all that `text` finds in a value of its own, and
+ * perhaps more. `*tied`: it is another one, or needs that flag. NULL: there is none, or no
+ * memory.
+ */
+const char *pattern_for_lines(const char *text, struct arena *arena, bool *tied);
 /* The same, compiled and thrown away: finds all that is wrong. */
 MUST_USE bool pattern_check(struct span source, struct arena *arena, struct text *why);
 

@@ -399,11 +399,18 @@ enum err sec_plan_build(struct sec_plan **plan, const struct sec_program *progra
     return err;
 }
 
+static void free_part(const struct scan_part *part)
+{
+    if (part->wide != part->db)
+        hs_free_database(part->wide);
+    hs_free_database(part->db);
+}
+
 void sec_plan_free(struct sec_plan *plan)
 {
     for (unsigned i = 1; i < plan->class_count; i++) {
         for (unsigned j = 0; j < plan->classes[i].part_count; j++)
-            hs_free_database(plan->classes[i].parts[j].db);
+            free_part(&plan->classes[i].parts[j]);
     }
     plan->class_count = 0;
 }

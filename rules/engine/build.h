@@ -30,6 +30,7 @@ struct plan_builder {
     unsigned link_count, link_capacity;
     struct pattern_draft *drafts; /* build_patterns.c */
     unsigned draft_count, draft_capacity;
+    uint64_t *negated; /* set of bits of links that say "not" */
 };
 
 /* names.c */
@@ -48,6 +49,22 @@ MUST_USE enum err plan_fold(struct plan_builder *b);
 MUST_USE enum err plan_patterns(struct plan_builder *b);
 /* build_parts.c: which of a class's patterns are in which database; all databases. */
 MUST_USE enum err plan_parts(struct plan_builder *b);
+/* build_batch.c: what a batch knows of a class: a pattern of a part, or a text
+ * that opens others (`pattern` NULL), and of what a match needs one byte each. */
+MUST_USE enum err plan_batch_begin(struct plan_builder *b, struct scan_class *class);
+void plan_batch_add(struct plan_builder *b, struct scan_class *class, unsigned part,
+                    const struct plan_pattern *pattern, const struct byte_set *sets,
+                    unsigned set_count);
+/* When all were added. */
+void plan_batch_sort(struct plan_builder *b, struct scan_class *class);
+/* What stands for a part's `unless`. */
+void plan_batch_unless(struct plan_builder *b, struct scan_part *part,
+                       const struct byte_set *unless);
+/* The same database for lines. `*own`: it is another one. False: there can be none. */
+struct database_job;
+MUST_USE enum err plan_batch_job(struct plan_builder *b, const struct scan_part *part,
+                                 const struct database_job *of, struct database_job *wide,
+                                 bool *possible, bool *own);
 /* Whether values of `var` are ever scanned. */
 bool plan_scannable(enum variable var);
 /* build_classes.c: which values are scanned with which patterns. */

@@ -280,6 +280,7 @@ static enum err class_forms(struct plan_builder *b, struct scan_class *class, co
         class->triggers |= b->plan->forms[i].step->triggers;
     }
     class->forms = forms;
+    TRY(plan_batch_begin(b, class));
     return class_room(b, class);
 }
 
@@ -356,8 +357,9 @@ static enum err class_of_form(struct plan_builder *b, const struct scan_class *w
         (plan->forms[form].triggers & USUAL_TRAITS) == 0)
         return OK;
     *number = (uint8_t)plan->class_count;
-    plan->classes[plan->class_count++] = (struct scan_class){ .ids = ids, .id_count = count };
-    return OK;
+    struct scan_class *class = &plan->classes[plan->class_count++];
+    *class = (struct scan_class){ .ids = ids, .id_count = count };
+    return plan_batch_begin(b, class);
 }
 
 static enum err classes_of_forms(struct plan_builder *b, struct scan_class *class,

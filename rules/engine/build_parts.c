@@ -257,8 +257,11 @@ static void make_parts(const struct sorting *s, struct draft *draft, uint16_t *b
         *part = (struct scan_part){ .shortest = SIZE_MAX,
                                     .gate = mark_of(s->b->plan, &cluster->gate),
                                     .needs_text = cluster->texts != NULL };
-        if (cluster->kind == CLUSTER_PLAIN_TOLD)
+        part->literals = cluster->kind == CLUSTER_LITERALS;
+        if (cluster->kind == CLUSTER_PLAIN_TOLD) {
             part->unless = mark_of(s->b->plan, &cluster->unless);
+            plan_batch_unless(s->b, part, &cluster->unless);
+        }
     }
 }
 
@@ -323,13 +326,64 @@ static enum err fill_parts(const struct sorting *s, struct draft *draft)
     return OK;
 }
 
+/* Each byte of a text is needed, in one case or the other. */
+static void text_sets(struct span text, struct byte_set *sets, unsigned *count)
+{
+    *count = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        struct byte_set set = { { 0 } };
+        byte_set_add(&set, (uint8_t)text.p[i]);
+        byte_set_add(&set, (uint8_t)ascii_lower(text.p[i]));
+        if (text.p[i] >= 'a' && text.p[i] <= 'z')
+            byte_set_add(&set, (uint8_t)(text.p[i] - 'a' + 'A'));
+        need_add_set(sets, count, &set);
+    }
+}
+
+/* Of plain texts, of which there are many, the rarest, and whether there is a letter. */
+static unsigned few_sets(struct byte_set *sets, unsigned count)
+{
+    bool letter = count > 1 && same_bytes(&sets[count - 1], &need_letters);
+    if (letter)
+        sets[1] = need_letters;
+    return count == 0 ? 0 : letter ? 2 : 1;
+}
+
+static void tell_batch(const struct sorting *s, const struct draft *draft)
+{
+    const struct sec_plan *plan = s->b->plan;
+    struct scan_class *class = draft->class;
+    for (unsigned i = 0; i < class->id_count; i++) {
+        const struct pattern_need *need = &s->patterns[class->ids[i]].need;
+        struct byte_set sets[NEED_SETS_MAX];
+        unsigned count = need->set_count;
+        memcpy(sets, need->sets, sizeof(sets));
+        if (need->never)
+            need_add_set(sets, &count, &need->relied);
+        plan_batch_add(s->b, class, draft->part_of[i], &plan->patterns[class->ids[i]], sets,
+                       need->literal ? few_sets(sets, count) : count);
+    }
+    for (unsigned i = 0; i < draft->text_count; i++) {
+        struct byte_set sets[NEED_SETS_MAX];
+        unsigned count;
+        text_sets(draft->texts[i], sets, &count);
+        plan_batch_add(s->b, class, draft->part_of[class->id_count + i], NULL, sets,
+                       few_sets(sets, count));
+    }
+    plan_batch_sort(s->b, class);
+    for (unsigned i = 0; i < class->part_count; i++)
+        class->told |= class->parts[i].needs_text ? UINT32_C(1) << i : 0;
+}
+
 static enum err take_apart(const struct sorting *s, struct draft *draft)
 {
     TRY(gather_texts(s, draft));
     for (unsigned kind = 0; kind < CLUSTER_KINDS; kind++)
         TRY(sort_kind(s, draft, (enum cluster_kind)kind));
     note_openings(s, draft);
-    return fill_parts(s, draft);
+    TRY(fill_parts(s, draft));
+    tell_batch(s, draft);
+    return OK;
 }
 
 /* ---- databases ------------------------------------------------------------------------------
@@ -392,17 +446,27 @@ static void explain(struct plan_builder *b, const struct database_job *jobs, uns
 }
 
 struct jobs {
-    struct database_job items[PLAN_CLASSES_MAX * PARTS_MAX];
-    struct scan_part *parts[PLAN_CLASSES_MAX * PARTS_MAX];
-    unsigned count;
+    struct database_job items[2 * PLAN_CLASSES_MAX * PARTS_MAX];
+    struct hs_database **dbs[2 * PLAN_CLASSES_MAX * PARTS_MAX];
+    struct scan_part
+        *shared[PLAN_CLASSES_MAX * PARTS_MAX]; /* whose one database serves twice */
+    unsigned count, shared_count;
 };
 
 static enum err add_jobs(struct plan_builder *b, struct jobs *jobs, const struct draft *draft)
 {
     struct scan_class *class = draft->class;
     for (unsigned i = 0; i < class->part_count; i++) {
-        jobs->parts[jobs->count] = &class->parts[i];
-        TRY(describe(b, draft, &class->parts[i], &jobs->items[jobs->count++]));
+        struct scan_part *part = &class->parts[i];
+        struct database_job *job = &jobs->items[jobs->count];
+        bool possible, own;
+        jobs->dbs[jobs->count++] = &part->db;
+        TRY(describe(b, draft, part, job));
+        TRY(plan_batch_job(b, part, job, &jobs->items[jobs->count], &possible, &own));
+        if (possible && own)
+            jobs->dbs[jobs->count++] = &part->wide;
+        else if (possible)
+            jobs->shared[jobs->shared_count++] = part;
     }
     return OK;
 }
@@ -427,9 +491,11 @@ enum err plan_parts(struct plan_builder *b)
     if (err == ERR_CONFIG)
         explain(b, jobs->items, jobs->count);
     for (unsigned i = 0; i < jobs->count; i++) {
-        jobs->parts[i]->db = jobs->items[i].db;
+        *jobs->dbs[i] = jobs->items[i].db;
         jobs->items[i].db = NULL;
         database_job_clear(&jobs->items[i]);
     }
+    for (unsigned i = 0; i < jobs->shared_count; i++)
+        jobs->shared[i]->wide = jobs->shared[i]->db;
     return err;
 }

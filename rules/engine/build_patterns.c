@@ -543,5 +543,15 @@ enum err plan_patterns(struct plan_builder *b)
     for (unsigned i = 0; i < b->link_count; i++)
         TRY(plan_link(&d, b->links[i]));
     b->plan->bit_words = (b->plan->bit_count + 63) / 64;
+    b->negated = arena_array(b->arena, uint64_t, b->plan->bit_words);
+    if (b->negated == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < b->link_count; i++) {
+        const struct sec_link *link = b->links[i];
+        unsigned bits = link->rule->multi_match ? link->path_count : 1;
+        bool says_not = link->bit != NO_BIT && link->rule->op.negated;
+        for (unsigned j = 0; says_not && j < bits; j++)
+            bit_add(b->negated, link->bit + j);
+    }
     return settle(b);
 }

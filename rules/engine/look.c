@@ -84,18 +84,21 @@ static void bring_to_life(struct sec_run *run, unsigned bit)
         bit_add(run->live[run->plan->phase_of_bit[bit]], entry);
 }
 
-/* False: out of memory. */
+bool sec_note_find(struct sec_run *run, struct sec_value *value, unsigned bit)
+{
+    if (value->hits == NULL)
+        value->hits = arena_array(run->arena, uint64_t, run->plan->bit_words);
+    if (value->hits == NULL)
+        return false;
+    bit_add(value->hits, bit);
+    bring_to_life(run, bit);
+    return true;
+}
+
 static bool note_find(struct look *look, const struct plan_find *find)
 {
-    struct sec_value *value = look->value;
-    if (value->hits == NULL)
-        value->hits = arena_array(look->run->arena, uint64_t, look->run->plan->bit_words);
-    look->memory = value->hits == NULL;
-    if (look->memory)
-        return false;
-    bit_add(value->hits, find->bit);
-    bring_to_life(look->run, find->bit);
-    return true;
+    look->memory = !sec_note_find(look->run, look->value, find->bit);
+    return !look->memory;
 }
 
 /* Non-zero ends the scan. */

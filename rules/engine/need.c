@@ -21,11 +21,13 @@ struct texts_list {
 };
 
 struct known {
-    struct texts_list spelt;  /* all that the part can be */
-    struct texts_list needed; /* one of these is in it */
-    struct byte_set bytes;    /* one of these is in it */
-    struct byte_set relied;   /* if none of these is in the value, and `plain` was asked for */
-    bool never;               /* then it has no match */
+    struct texts_list spelt;             /* all that the part can be */
+    struct texts_list needed;            /* one of these is in it */
+    struct byte_set bytes;               /* one of these is in it */
+    struct byte_set sets[NEED_SETS_MAX]; /* one of each of these is in it */
+    unsigned set_count;
+    struct byte_set relied; /* if none of these is in the value, and `plain` was asked for */
+    bool never;             /* then it has no match */
 };
 
 struct deriving {
@@ -113,6 +115,61 @@ static void keep_duller_out(struct byte_set *best, const struct byte_set *other)
 {
     if (byte_set_share(other) < byte_set_share(best))
         *best = *other;
+}
+
+/* ---- sets of bytes
+ * ---------------------------------------------------------------------------
+ */
+
+static bool is_part_of(const struct byte_set *part, const struct byte_set *whole)
+{
+    uint64_t beyond = 0;
+    for (unsigned i = 0; i < 4; i++)
+        beyond |= part->words[i] & ~whole->words[i];
+    return beyond == 0;
+}
+
+const struct byte_set need_letters = { { 0, 0x07fffffe07fffffe, 0, 0 } };
+
+/* Of a letter it is only known that there is one: numbers have none. */
+void need_add_set(struct byte_set *sets, unsigned *count, const struct byte_set *set)
+{
+    unsigned kept = 0;
+    if (is_part_of(set, &need_letters))
+        set = &need_letters;
+    else if (byte_set_share(set) > NEED_SET_SHARE_MAX)
+        return;
+    for (unsigned i = 0; i < *count; i++) {
+        if (is_part_of(&sets[i], set))
+            return; /* it follows from that one */
+        if (!is_part_of(set, &sets[i]))
+            sets[kept++] = sets[i];
+    }
+    unsigned at = kept;
+    while (at > 0 && byte_set_share(&sets[at - 1]) > byte_set_share(set))
+        at--;
+    *count = kept < NEED_SETS_MAX ? kept + 1 : NEED_SETS_MAX;
+    if (at == NEED_SETS_MAX)
+        return;
+    memmove(&sets[at + 1], &sets[at], (*count - 1 - at) * sizeof(*sets));
+    sets[at] = *set;
+}
+
+/* Of two alternatives: a match has a byte of each set of one or of the other, and so one of
+ * each of them and each of those together. The pairs that tell most are kept. */
+static void either_sets(struct known *known, const struct known *other)
+{
+    struct byte_set sets[NEED_SETS_MAX];
+    unsigned count = 0;
+    for (unsigned i = 0; i < known->set_count; i++) {
+        for (unsigned j = 0; j < other->set_count; j++) {
+            struct byte_set both = known->sets[i];
+            byte_set_unite(&both, &other->sets[j]);
+            need_add_set(sets, &count, &both);
+        }
+    }
+    memcpy(known->sets, sets, count * sizeof(*sets));
+    known->set_count = count;
 }
 
 /* ---- lists of texts -------------------------------------------------------------------------
@@ -248,6 +305,7 @@ static void narrow(struct deriving *d, const struct rx_node *node, struct known 
 static void derive_set(struct deriving *d, const struct rx_node *node, struct known *known)
 {
     known->bytes = node->set;
+    need_add_set(known->sets, &known->set_count, &node->set);
     if (d->plain)
         narrow(d, node, known);
     if (size_of(&known->bytes) > CHOICE_MAX)
@@ -278,6 +336,8 @@ static void derive_sequence(struct deriving *d, const struct rx_node *node, stru
         }
         byte_set_unite(&known->relied, &part.relied);
         keep_duller_out(&known->bytes, &part.bytes);
+        for (unsigned i = 0; i < part.set_count; i++)
+            need_add_set(known->sets, &known->set_count, &part.sets[i]);
         keep_better(&known->needed, &part.needed);
         struct texts_list longer = { .items = NULL };
         if (part.spelt.items != NULL && run.items != NULL)
@@ -310,6 +370,7 @@ static void derive_alternatives(struct deriving *d, const struct rx_node *node,
             *known = part;
         } else {
             byte_set_unite(&known->bytes, &part.bytes);
+            either_sets(known, &part);
             known->needed = together(d, &known->needed, &part.needed, NEED_TEXTS_MAX);
             known->spelt = together(d, &known->spelt, &part.spelt, SPELT_MAX);
         }
@@ -432,6 +493,8 @@ enum err pattern_need(const char *text, unsigned flags, struct arena *arena,
     if (tree != NULL && know(&d, tree, false, &known)) {
         need->literal = is_literal(tree);
         need->bytes = known.bytes;
+        need->set_count = known.set_count;
+        memcpy(need->sets, known.sets, known.set_count * sizeof(*known.sets));
         err = copy_texts(&known.needed, arena, &need->texts, &need->text_count);
     }
     if (err == OK && tree != NULL && know(&d, tree, true, &plain)) {

@@ -16,6 +16,8 @@ enum {
     NEED_TEXT_BYTES_MAX = 24,
     NEED_DEPTH_MAX = 100,       /* of groups in groups */
     NEED_MEMORY_MAX = 64 << 20, /* to understand one pattern */
+    NEED_SETS_MAX = 4,
+    NEED_SET_SHARE_MAX = 850, /* of byte_share: what is in more values than this tells little */
 };
 
 struct pattern_need {
@@ -24,6 +26,8 @@ struct pattern_need {
         *texts;          /* any of these, in lower case, to be found without regard to case */
     unsigned text_count; /* 0: nothing is needed */
     bool literal;        /* the pattern is one text and nothing else */
+    struct byte_set sets[NEED_SETS_MAX]; /* one byte of each of them; rarest first */
+    unsigned set_count;
 
     /* The same again, of values that have none of the bytes `relied`. */
     struct byte_set relied;
@@ -36,6 +40,10 @@ struct pattern_need {
 unsigned byte_share(uint8_t byte);
 /* Of each of them, added up. */
 unsigned byte_set_share(const struct byte_set *set);
+
+extern const struct byte_set need_letters; /* all of them */
+/* Adds a set of which one byte is needed, where it tells something that the others do not. */
+void need_add_set(struct byte_set *sets, unsigned *count, const struct byte_set *set);
 
 /* `flags` as Hyperscan takes them. Memory is the arena's. */
 MUST_USE enum err pattern_need(const char *text, unsigned flags, struct arena *arena,

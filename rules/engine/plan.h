@@ -113,6 +113,17 @@ struct plan_pattern {
     bool own;              /* only rules of the configuration look for it */
 };
 
+/* Signs are marks of a finer kind: what a text has any byte of, closed under all that steps
+ * without decoding do to bytes. So what they make of a text has no sign that it has not. */
+struct signs {
+    uint64_t words[2];
+};
+enum { SIGNS_MAX = 128 };
+
+struct conditions {
+    uint64_t words[2];
+};
+
 /*
  * Patterns of a class that one database holds, and when it is asked about a text: when the text
  * has one of some bytes; where `needs_text`, also when one of some texts was found in it, or it
@@ -130,11 +141,30 @@ struct scan_part {
     size_t shortest;
     uint64_t gate, unless; /* sets of marks */
     bool needs_text;
+    bool literals; /* plain texts alone */
+    bool usual;    /* a pattern is found in most texts: a rule says "not" */
+    /* For many texts at once, a line each: finds in a line all that `db` finds in the text, and
+     * perhaps more. May be `db` itself. NULL: there is none. */
+    struct hs_database *wide;
+    struct signs unless_signs; /* any of these stands for `unless` */
+    bool unless_any;           /* every text does */
 };
 
-enum { PARTS_MAX = 24, MARKS_MAX = 63 };
+enum { PARTS_MAX = 24, MARKS_MAX = 63, CONDITIONS_MAX = 128 };
 #define PART_OPENS (UINT32_C(1) << 31)
 #define MARK_ANY (UINT64_C(1) << MARKS_MAX) /* every text has it */
+
+/* One of a class's forms, as a batch makes them (batch.c). */
+struct class_form {
+    const struct transform *step;
+    uint16_t form, parent;
+    uint32_t set_off_by;
+    /* Steps to this form, or behind it to one that some pattern looks at, that write bytes
+     * which their text need not have: what sets them off. */
+    uint32_t decodes;
+    struct conditions wanted; /* of all that look at this form, or at one behind it */
+    uint32_t shortest; /* text of which this step makes one that anything can be found in */
+};
 
 struct scan_class {
     struct scan_part parts[PARTS_MAX];
@@ -152,6 +182,20 @@ struct scan_class {
     /* All forms of a value take no more than `room_each` bytes for each of its own, and
      * `room_least` besides. */
     size_t room_each, room_least;
+    struct class_form *steps; /* `forms` again */
+    uint32_t *parts_of;       /* by form: those with a pattern that looks at it */
+    /* A pattern can be found in a text only if that has all signs of its condition. The first
+     * condition holds of every text. */
+    struct signs needs[CONDITIONS_MAX];
+    uint32_t asks[CONDITIONS_MAX];  /* parts with patterns of that condition */
+    uint32_t opens[CONDITIONS_MAX]; /* parts with texts of that condition that open others */
+    uint32_t openers;               /* all of these */
+    unsigned condition_count;
+    /* The conditions behind the first, in order of the rarest sign that each needs, and where
+     * those of a sign begin. */
+    uint8_t by_sign[CONDITIONS_MAX], from_sign[SIGNS_MAX + 1];
+    struct signs rarest; /* those that have any */
+    uint32_t told;       /* parts that need a text */
 };
 
 /* Which class a field is scanned in, where its name decides. */
@@ -191,6 +235,9 @@ struct sec_plan {
     uint64_t marks[256];               /* by byte */
     struct byte_set marked[MARKS_MAX]; /* what each mark stands for */
     unsigned mark_count;
+    struct signs signs[256]; /* by byte */
+    struct byte_set signed_for[SIGNS_MAX];
+    unsigned sign_count;
     uint8_t class_of[VAR_COUNT];
     enum variable scanned[VAR_COUNT]; /* variables that have a class */
     unsigned scanned_count;

@@ -20,7 +20,10 @@ enum err sec_local_attach(struct sec_local *local, const struct sec_plan *plan)
     for (unsigned i = 1; i < plan->class_count; i++) {
         const struct scan_class *class = &plan->classes[i];
         for (unsigned j = 0; j < class->part_count; j++) {
-            if (hs_alloc_scratch(class->parts[j].db, &local->scratch) != HS_SUCCESS)
+            const struct scan_part *part = &class->parts[j];
+            if (hs_alloc_scratch(part->db, &local->scratch) != HS_SUCCESS ||
+                (part->wide != NULL &&
+                 hs_alloc_scratch(part->wide, &local->scratch) != HS_SUCCESS))
                 return ERR_MEMORY;
         }
     }
@@ -37,6 +40,7 @@ void sec_local_detach(struct sec_local *local)
     for (unsigned i = 0; i < RUN_ROOMS_MAX; i++)
         free(local->rooms[i].p);
     free(local->clean);
+    sec_batch_free(local->batch);
     *local = (struct sec_local){ 0 };
 }
 

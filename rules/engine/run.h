@@ -45,6 +45,7 @@ struct sec_local {
     struct regex_local regex;
     struct sec_patterns patterns;
     struct sec_clean *clean;              /* scan.c */
+    struct sec_batch *batch;              /* batch.c */
     struct sec_room room;                 /* for values that are looked at in one go */
     struct sec_room rooms[RUN_ROOMS_MAX]; /* for those that are looked at in turns */
 };
@@ -220,6 +221,25 @@ struct span sec_run_tx(const struct sec_run *run, struct span name);
 /* look.c: what is found in the value becomes bits of it. */
 enum sec_end sec_look_through(struct sec_run *run, struct sec_value *value,
                               const struct scan_class *class);
+
+/* A link's pattern was found in the value. False: out of memory. */
+MUST_USE bool sec_note_find(struct sec_run *run, struct sec_value *value, unsigned bit);
+
+/* batch.c: short values are looked at together. */
+struct sec_clean;
+bool sec_batch_takes(const struct sec_run *run, const struct sec_value *value);
+/* SEC_AWAY: it is not for a batch after all. `kept`: where it is noted when nothing was found;
+ * NULL: nowhere. */
+enum sec_end sec_batch_add(struct sec_run *run, struct sec_value *value, unsigned class,
+                           struct sec_clean *kept);
+/* All that were added are done with then. */
+enum sec_end sec_batch_end(struct sec_run *run);
+/* What is left of a transaction that is gone. */
+void sec_batch_drop(struct sec_local *local);
+void sec_batch_free(struct sec_batch *batch);
+/* scan.c: nothing was found in the value, and how much work that was. */
+void sec_clean_note(struct sec_clean *entry, unsigned class, const struct sec_value *value,
+                    uint64_t work);
 
 /* A long value that is under way, here or elsewhere, is given up. */
 void sec_look_end(struct sec_run *run);

@@ -110,8 +110,8 @@ static bool is_clean(struct sec_run *run, const struct sec_clean *entry, unsigne
     return true;
 }
 
-static void note_clean(struct sec_clean *entry, unsigned class, const struct sec_value *value,
-                       uint64_t work)
+void sec_clean_note(struct sec_clean *entry, unsigned class, const struct sec_value *value,
+                    uint64_t work)
 {
     if (value->hits != NULL || work > UINT32_MAX)
         return;
@@ -155,17 +155,20 @@ static bool may_be_kept(enum variable var, const struct sec_value *value)
     return false;
 }
 
+/* Short values wait for others; a long one waits for none. */
 static enum sec_end look_through(struct sec_run *run, struct sec_value *value, unsigned class,
                                  bool kept)
 {
     struct sec_clean *entry = kept ? clean_entry(run->local, class, value->text) : NULL;
     if (entry != NULL && is_clean(run, entry, class, value))
         return SEC_DONE;
-    uint64_t before = run->work;
-    enum sec_end end = sec_look_through(run, value, &run->plan->classes[class]);
-    if (entry != NULL && end == SEC_DONE)
-        note_clean(entry, class, value, run->work - before);
-    return end;
+    enum sec_end end = SEC_AWAY;
+    if (sec_batch_takes(run, value))
+        end = sec_batch_add(run, value, class, entry);
+    if (end != SEC_AWAY)
+        return end;
+    end = sec_batch_end(run);
+    return end == SEC_DONE ? sec_look_through(run, value, &run->plan->classes[class]) : end;
 }
 
 /* ---- all values -----------------------------------------------------------------------------
@@ -186,7 +189,7 @@ static unsigned class_for(const struct sec_plan *plan, enum variable var,
     return plan->classes[class].part_count + plan->classes[class].check_count > 0 ? class : 0;
 }
 
-enum sec_end sec_scan(struct sec_run *run)
+static enum sec_end scan_values(struct sec_run *run)
 {
     const struct sec_plan *plan = run->plan;
     for (; run->at_var < plan->scanned_count; run->at_var++, run->at_value = 0) {
@@ -209,4 +212,17 @@ enum sec_end sec_scan(struct sec_run *run)
         }
     }
     return SEC_DONE;
+}
+
+/* None is left waiting when others have their turn. */
+enum sec_end sec_scan(struct sec_run *run)
+{
+    sec_batch_drop(run->local);
+    enum sec_end end = scan_values(run);
+    if (end == SEC_DONE || end == SEC_PAUSE) {
+        enum sec_end rest = sec_batch_end(run);
+        return rest == SEC_DONE ? end : rest;
+    }
+    sec_batch_drop(run->local);
+    return end;
 }

@@ -155,6 +155,43 @@ static void known_bytes(void **state)
     assert_false(byte_set_has(&need.bytes, 'y'));
 }
 
+/* A byte of each of them: rarest first, none that follows from another, letters only as such.
+ */
+static void known_sets(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern, *sets;
+    } rows[] = {
+        { "a\\.b_c", ". _ letter" },
+        { "<a|<b", "< letter" },
+        { "<[;=]>|[;=]<", "< ;=" },
+        { "(?:;|\\|)\\s*\\(", ";| (" },
+        { "\\d+\\w*", "" },
+        { "x(?:=y)?", "letter" },
+        { "(?:=y)+x", "= letter" },
+        { "(?:a=|b=)\\(", "( = letter" },
+        { "\\(|a", "" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char buffer[256];
+        struct text out = text_fixed(buffer, sizeof(buffer));
+        struct pattern_need need = needs(rows[i].pattern, HS_FLAG_DOTALL);
+        for (unsigned j = 0; j < need.set_count; j++) {
+            bool letters = memcmp(&need.sets[j], &need_letters, sizeof(need_letters)) == 0;
+            text_add(&out, span_text(j > 0 ? " " : ""));
+            if (letters)
+                text_lit(&out, "letter");
+            for (unsigned c = 33; c < 127 && !letters; c++) {
+                if (byte_set_has(&need.sets[j], (uint8_t)c))
+                    text_char(&out, (char)c);
+            }
+        }
+        if (strcmp(text_cstring(&out), rows[i].sets) != 0)
+            fail_msg("%s: %s, not %s", rows[i].pattern, buffer, rows[i].sets);
+    }
+}
+
 static void literals(void **state)
 {
     (void)state;
@@ -261,6 +298,10 @@ static bool has_text(const struct span *texts, unsigned count, struct span text)
 static bool has(const struct pattern_need *need, struct span text)
 {
     bool plain = !byte_set_any(&need->relied, text);
+    for (unsigned i = 0; i < need->set_count; i++) {
+        if (!byte_set_any(&need->sets[i], text))
+            return false;
+    }
     return byte_set_any(&need->bytes, text) && has_text(need->texts, need->text_count, text) &&
            (!plain || (!need->never && has_text(need->plain_texts, need->plain_count, text)));
 }
@@ -343,6 +384,6 @@ static void many_texts(void **state)
 int main(void)
 {
     return RUN(WITH_ARENA(known_texts), WITH_ARENA(known_plain_texts), WITH_ARENA(known_bytes),
-               WITH_ARENA(literals), WITH_ARENA(matches_have_it), WITH_ARENA(depth),
-               WITH_ARENA(many_texts));
+               WITH_ARENA(known_sets), WITH_ARENA(literals), WITH_ARENA(matches_have_it),
+               WITH_ARENA(depth), WITH_ARENA(many_texts));
 }

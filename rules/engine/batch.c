@@ -1,0 +1,637 @@
+/*
+ * Short values, many of them together: nearly all values of usual requests.
+ *
+ * Hyperscan takes about as long to begin as it does for a hundred bytes, and most values are
+ * shorter. So the texts that a part is to be asked about stand in one buffer, a line each, and
+ * are scanned at once. A text comes there only if it has, of each set of bytes that a pattern
+ * of the part needs, at least one (the conditions of build_batch.c); a form is not even made
+ * where its steps take bytes away and nothing that looks at it could be found in what is left.
+ * In the lines where something was found, the part is asked about each text by itself, and that
+ * alone counts.
+ *
+ * Why nothing is missed: what `db` of a part finds in a text, `wide` finds in its line
+ * (pattern_for_lines, and plain texts at every place); a text that opens a part stands in the
+ * line as it stands in the text; and a step that does not decode makes no byte that has a sign
+ * which its text has not.
+ *
+ * Work is counted by value, whatever else is in the buffer, so that no decision depends on what
+ * a value happens to stand beside.
+ */
+#include <hs/hs_runtime.h>
+#include <smmintrin.h>
+#include <stdlib.h>
+
+#include "rules/engine/run.h"
+
+enum {
+    VALUE_BYTES = 2 * 1024,  /* of a value; longer ones gain nothing */
+    BATCH_BYTES = 24 * 1024, /* of texts */
+    VALUES_MAX = 512,
+    TEXTS_MAX = 2048,
+    FORMS_MAX = 64, /* different texts of one value; with more it is looked through */
+    MADE_MAX = 24,
+    SCANS_MAX = 8, /* of a part's lines together, when some have finds */
+    ROOM_MAX = 1 << 20,
+    WORK_LINE = 16,
+    WORK_FIND = 8,
+    WORK_CHECKED = 64,
+    WORK_STEP = 8,
+    STEP_BYTES = 4,
+    NO_TEXT = 255,
+};
+_Static_assert((int)PLAN_FORMS_MAX <= (int)NO_TEXT, "an index that is none");
+
+/* Which conditions hold of a text with some signs, and what then may find something in it. */
+struct met {
+    struct signs have;
+    struct conditions conditions;
+    uint32_t asks, opens;
+};
+
+/* A text to be scanned for one class. */
+struct line {
+    struct span text;
+    uint16_t value, next; /* of the class */
+    uint8_t class, index; /* index: which of the value's texts it is */
+    uint32_t asks, open;
+    struct signs have;
+};
+
+struct batch_value {
+    struct sec_value *value;
+    struct sec_clean *kept;
+    const uint8_t *index_of; /* which of its texts each form is */
+    uint64_t work;
+    uint8_t class;
+};
+
+/* The different texts of one value. */
+struct forms {
+    struct span text[FORMS_MAX];
+    uint32_t traits[FORMS_MAX];
+    struct met met[FORMS_MAX];
+    uint8_t *index_of;
+    unsigned count;
+    struct made {
+        struct span (*apply)(struct span in, char *room);
+        uint8_t from, to;
+    } made[MADE_MAX];
+    unsigned made_count;
+};
+
+struct sec_batch {
+    struct batch_value values[VALUES_MAX];
+    struct line lines[TEXTS_MAX];
+    unsigned value_count, line_count;
+    size_t bytes;                        /* of all lines */
+    uint16_t lines_of[PLAN_CLASSES_MAX]; /* the last one, and 1 */
+    uint32_t asked[PLAN_CLASSES_MAX];    /* parts, by any line */
+    struct sec_room room;
+    size_t used;
+    struct forms texts; /* of the value at hand */
+    uint8_t indexes[VALUES_MAX][PLAN_FORMS_MAX];
+    /* of one scan */
+    struct sec_run *run;
+    const struct scan_part *part;
+    const struct line *alone; /* the one that is asked about by itself */
+    unsigned picked[TEXTS_MAX];
+    uint32_t starts[TEXTS_MAX + 1]; /* in `buffer` */
+    unsigned pick_count, at, hit;
+    bool memory; /* is exhausted */
+    char buffer[2 * BATCH_BYTES + TEXTS_MAX];
+};
+
+static bool any(const struct conditions *a, const struct conditions *b)
+{
+    return ((a->words[0] & b->words[0]) | (a->words[1] & b->words[1])) != 0;
+}
+
+/* ---- conditions -----------------------------------------------------------------------------
+ */
+
+static struct signs signs_of(const struct sec_plan *plan, struct span text)
+{
+    __m128i even = _mm_setzero_si128(), odd = even;
+    size_t i = 0;
+    for (; i + 2 <= text.len; i += 2) {
+        const void *first = &plan->signs[(uint8_t)text.p[i]];
+        const void *second = &plan->signs[(uint8_t)text.p[i + 1]];
+        even = _mm_or_si128(even, _mm_loadu_si128(first));
+        odd = _mm_or_si128(odd, _mm_loadu_si128(second));
+    }
+    if (i < text.len) {
+        const void *last = &plan->signs[(uint8_t)text.p[i]];
+        odd = _mm_or_si128(odd, _mm_loadu_si128(last));
+    }
+    struct signs have;
+    _mm_storeu_si128((__m128i *)(void *)&have, _mm_or_si128(even, odd));
+    return have;
+}
+
+static void holds(const struct scan_class *class, unsigned condition, struct met *met)
+{
+    met->conditions.words[condition / 64] |= UINT64_C(1) << condition % 64;
+    met->asks |= class->asks[condition];
+    met->opens |= class->opens[condition];
+}
+
+/* Most conditions need a sign that most texts have not: they are not even looked at. */
+static void meet(const struct scan_class *class, struct met *met)
+{
+    const __m128i have = _mm_loadu_si128((const __m128i *)&met->have);
+    met->conditions = (struct conditions){ { 0 } };
+    met->asks = met->opens = 0;
+    holds(class, 0, met);
+    for (unsigned word = 0; word < ARRAY_LEN(met->have.words); word++) {
+        uint64_t left = met->have.words[word] & class->rarest.words[word];
+        for (; left != 0; left &= left - 1) {
+            unsigned sign = 64 * word + (unsigned)__builtin_ctzll(left);
+            for (unsigned i = class->from_sign[sign]; i < class->from_sign[sign + 1]; i++) {
+                const void *needs = &class->needs[class->by_sign[i]];
+                if (_mm_testc_si128(have, _mm_loadu_si128(needs)))
+                    holds(class, class->by_sign[i], met);
+            }
+        }
+    }
+}
+
+/* ---- forms ----------------------------------------------------------------------------------
+ */
+
+static unsigned index_of(struct sec_batch *batch, const struct sec_plan *plan, unsigned class,
+                         struct span text)
+{
+    struct forms *t = &batch->texts;
+    for (unsigned i = 0; i < t->count; i++) {
+        if (t->text[i].len == text.len &&
+            (t->text[i].p == text.p || memcmp(t->text[i].p, text.p, text.len) == 0))
+            return i;
+    }
+    if (t->count == FORMS_MAX)
+        return FORMS_MAX;
+    t->text[t->count] = text;
+    t->traits[t->count] = traits_of(text);
+    t->met[t->count].have = signs_of(plan, text);
+    meet(&plan->classes[class], &t->met[t->count]);
+    return t->count++;
+}
+
+static unsigned make(struct sec_batch *batch, struct sec_run *run, unsigned class,
+                     const struct transform *step, unsigned from)
+{
+    struct forms *t = &batch->texts;
+    for (unsigned i = 0; i < t->made_count; i++) {
+        if (t->made[i].apply == step->apply && t->made[i].from == from)
+            return t->made[i].to;
+    }
+    struct span in = t->text[from];
+    char *room = batch->room.p + batch->used;
+    struct span out = step->apply(in, room);
+    run->work += in.len / STEP_BYTES + WORK_STEP;
+    if (out.p == NULL)
+        out = SPAN("");
+    unsigned to = index_of(batch, run->plan, class, out);
+    if (to == FORMS_MAX)
+        return FORMS_MAX;
+    if (out.p == room && t->text[to].p == room)
+        batch->used += (out.len + 15) & ~(size_t)15;
+    if (t->made_count < MADE_MAX)
+        t->made[t->made_count++] = (struct made){ step->apply, (uint8_t)from, (uint8_t)to };
+    return to;
+}
+
+/* False: there are too many. */
+static bool make_forms(struct sec_batch *batch, struct sec_run *run, unsigned number)
+{
+    const struct scan_class *class = &run->plan->classes[number];
+    struct forms *t = &batch->texts;
+    for (unsigned i = 0; i < class->form_count; i++) {
+        const struct class_form *form = &class->steps[i];
+        unsigned index = t->index_of[form->parent];
+        t->index_of[form->form] = (uint8_t)index;
+        if (index == NO_TEXT || (t->traits[index] & form->set_off_by) == 0)
+            continue;
+        if (t->text[index].len < form->shortest ||
+            ((t->traits[index] & form->decodes) == 0 &&
+             !any(&form->wanted, &t->met[index].conditions))) {
+            t->index_of[form->form] = NO_TEXT;
+            continue;
+        }
+        index = make(batch, run, number, form->step, index);
+        if (index == FORMS_MAX)
+            return false;
+        t->index_of[form->form] = (uint8_t)index;
+    }
+    return true;
+}
+
+/* ---- checks ---------------------------------------------------------------------------------
+ */
+
+static bool says_yes(struct sec_run *run, const struct sec_operator *op, struct span text)
+{
+    struct regex_local *regex = &run->local->regex;
+    struct operator_match match = { .captured = { 0 } };
+    struct operator_call call = {
+        .prepared = op->prepared, .value = text, .argument = op->argument.source, .regex = regex
+    };
+    run->counts.operator_calls++;
+    run->work += text.len + WORK_CHECKED;
+    if (op->row->kind == OPERATOR_REGEX)
+        return regex_match(regex, op->regex, text, NULL) != REGEX_NO;
+    return op->row->eval != NULL && op->row->eval(&call, &match);
+}
+
+/* False: out of memory. */
+static bool ask_check(struct sec_batch *batch, struct sec_run *run, struct sec_value *value,
+                      const struct plan_pattern *check)
+{
+    const struct forms *t = &batch->texts;
+    uint64_t asked = 0, said = 0;
+    for (unsigned j = 0; j < check->find_count; j++) {
+        unsigned text = t->index_of[check->finds[j].form];
+        if (text == NO_TEXT)
+            continue; /* of a link of another class */
+        uint64_t bit = UINT64_C(1) << text;
+        if ((asked & bit) == 0 && says_yes(run, check->op, t->text[text]))
+            said |= bit;
+        asked |= bit;
+        if ((said & bit) != 0 && !sec_note_find(run, value, check->finds[j].bit))
+            return false;
+    }
+    return true;
+}
+
+static bool ask_checks(struct sec_batch *batch, struct sec_run *run, struct sec_value *value,
+                       const struct scan_class *class)
+{
+    bool good = true;
+    for (unsigned i = 0; i < class->check_count && good; i++)
+        good =
+            ask_check(batch, run, value, &run->plan->patterns[class->ids[class->id_count + i]]);
+    return good;
+}
+
+/* ---- lines ----------------------------------------------------------------------------------
+ */
+
+/* False: there is no room. */
+static bool add_line(struct sec_batch *batch, unsigned class, unsigned text, uint32_t asks)
+{
+    size_t len = batch->texts.text[text].len + 1;
+    if (asks == 0)
+        return true;
+    if (len > sizeof(batch->buffer) - batch->bytes)
+        return false;
+    batch->lines[batch->line_count] = (struct line){
+        .text = batch->texts.text[text],
+        .value = (uint16_t)batch->value_count,
+        .next = batch->lines_of[class],
+        .class = (uint8_t) class,
+        .index = (uint8_t)text,
+        .asks = asks,
+        .have = batch->texts.met[text].have,
+    };
+    batch->lines_of[class] = (uint16_t)++batch->line_count;
+    batch->asked[class] |= asks;
+    batch->bytes += len;
+    return true;
+}
+
+/* Of each text those parts are asked that look at a form which it is. */
+static bool add_texts(struct sec_batch *batch, const struct scan_class *class, unsigned number)
+{
+    const struct forms *t = &batch->texts;
+    uint32_t parts[FORMS_MAX] = { 0 };
+    bool good = true;
+    for (unsigned i = 0; i < class->looked_count; i++) {
+        unsigned form = class->looked[i], text = t->index_of[form];
+        if (text != NO_TEXT)
+            parts[text] |= class->parts_of[form];
+    }
+    for (unsigned i = 0; i < t->count && good; i++) {
+        uint32_t asks = t->met[i].asks & parts[i];
+        /* Texts that open others are worth looking for only if there is one to open. */
+        if ((asks & class->told) != 0)
+            asks |= t->met[i].opens;
+        good = add_line(batch, number, i, asks);
+    }
+    return good;
+}
+
+/* ---- scans ----------------------------------------------------------------------------------
+ */
+
+/* The line that has the byte before `to`. */
+static unsigned line_at(struct sec_batch *batch, unsigned long long to)
+{
+    size_t at = to > 0 ? (size_t)to - 1 : 0;
+    if (at < batch->starts[batch->at])
+        batch->at = 0;
+    while (batch->at + 1 < batch->pick_count && at >= batch->starts[batch->at + 1])
+        batch->at++;
+    return batch->at;
+}
+
+static void find(struct sec_batch *batch, const struct line *line,
+                 const struct plan_pattern *pattern)
+{
+    const struct batch_value *of = &batch->values[line->value];
+    if ((pattern->at_start && of->value->goes_back) || (pattern->at_end && of->value->goes_on))
+        return;
+    batch->run->work += WORK_FIND;
+    for (unsigned i = 0; i < pattern->find_count && !batch->memory; i++) {
+        const struct plan_find *found = &pattern->finds[i];
+        if (of->index_of[found->form] == line->index)
+            batch->memory = !sec_note_find(batch->run, of->value, found->bit);
+    }
+}
+
+/* A plain text is found where it stands; one with a line's end in it, in two lines, is not. */
+static int on_text(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
+                   void *context)
+{
+    struct sec_batch *batch = context;
+    uint32_t index = batch->part->ids[id];
+    (void)from, (void)flags;
+    unsigned at = line_at(batch, to);
+    struct line *line = &batch->lines[batch->picked[at]];
+    if ((index & PART_OPENS) != 0) {
+        line->open |= index & ~PART_OPENS;
+        return 0;
+    }
+    const struct plan_pattern *pattern = &batch->run->plan->patterns[index];
+    if (to >= batch->starts[at] + pattern->shortest && to <= batch->starts[at] + line->text.len)
+        find(batch, line, pattern);
+    return batch->memory;
+}
+
+struct batch_scan {
+    struct sec_batch *batch;
+    unsigned from;
+};
+
+static int on_pattern(unsigned id, unsigned long long from, unsigned long long to,
+                      unsigned flags, void *context)
+{
+    struct batch_scan *scan = context;
+    (void)id, (void)from, (void)flags;
+    scan->batch->hit = line_at(scan->batch, to + scan->batch->starts[scan->from]);
+    return 1;
+}
+
+static int on_find(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
+                   void *context)
+{
+    struct sec_batch *batch = context;
+    uint32_t index = batch->part->ids[id];
+    (void)from, (void)to, (void)flags;
+    if ((index & PART_OPENS) == 0)
+        find(batch, batch->alone, &batch->run->plan->patterns[index]);
+    return batch->memory;
+}
+
+static void scan(struct sec_batch *batch, const struct hs_database *db, struct span text,
+                 match_event_handler handler, void *context)
+{
+    struct sec_run *run = batch->run;
+    run->counts.scans++;
+    run->counts.scanned_bytes += text.len;
+    hs_error_t err =
+        hs_scan(db, text.p, (unsigned)text.len, 0, run->local->scratch, handler, context);
+    INVARIANT(err == HS_SUCCESS || err == HS_SCAN_TERMINATED);
+}
+
+static void scan_alone(struct sec_batch *batch, unsigned picked)
+{
+    batch->alone = &batch->lines[batch->picked[picked]];
+    if (!batch->memory)
+        scan(batch, batch->part->db, batch->alone->text, on_find, batch);
+}
+
+/* The lines [from, to), and by itself each that has a find. */
+static void scan_lines(struct sec_batch *batch, unsigned from, unsigned to, unsigned *scans)
+{
+    const struct scan_part *part = batch->part;
+    struct batch_scan lines = { batch, from };
+    if (from >= to)
+        return;
+    if (part->wide == NULL || to - from == 1 || (*scans)++ >= SCANS_MAX) {
+        for (unsigned i = from; i < to; i++)
+            scan_alone(batch, i);
+        return;
+    }
+    batch->hit = TEXTS_MAX;
+    scan(batch, part->wide,
+         span_of(batch->buffer + batch->starts[from], batch->starts[to] - batch->starts[from]),
+         on_pattern, &lines);
+    unsigned hit = batch->hit;
+    if (hit == TEXTS_MAX)
+        return;
+    scan_alone(batch, hit);
+    scan_lines(batch, from, hit, scans);
+    scan_lines(batch, hit + 1, to, scans);
+}
+
+static bool is_asked(const struct line *line, const struct scan_part *part, unsigned index)
+{
+    if ((line->asks >> index & 1) == 0 || line->text.len < part->shortest)
+        return false;
+    return !part->needs_text || (line->open >> index & 1) != 0 || part->unless_any ||
+           ((line->have.words[0] & part->unless_signs.words[0]) |
+            (line->have.words[1] & part->unless_signs.words[1])) != 0;
+}
+
+static void scan_part(struct sec_batch *batch, unsigned class, unsigned index)
+{
+    const struct scan_part *part = &batch->run->plan->classes[class].parts[index];
+    unsigned used = 0, scans = 0, next = batch->lines_of[class];
+    batch->part = part;
+    batch->pick_count = batch->at = 0;
+    while (next > 0) {
+        const unsigned i = next - 1;
+        const struct line *line = &batch->lines[i];
+        next = line->next;
+        if (!is_asked(line, part, index))
+            continue;
+        batch->run->work += line->text.len + WORK_LINE;
+        batch->values[line->value].work += line->text.len + WORK_LINE;
+        batch->picked[batch->pick_count] = i;
+        batch->starts[batch->pick_count++] = used;
+        memcpy(batch->buffer + used, line->text.p, line->text.len);
+        used += (unsigned)line->text.len;
+        batch->buffer[used++] = '\n';
+    }
+    batch->starts[batch->pick_count] = used;
+    if (batch->pick_count == 0)
+        return;
+    if (part->literals)
+        scan(batch, part->wide, span_of(batch->buffer, used), on_text, batch);
+    else
+        scan_lines(batch, 0, batch->pick_count, &scans);
+}
+
+/* Parts in order: texts are found before what they open. */
+static enum sec_end scan_all(struct sec_batch *batch, struct sec_run *run)
+{
+    batch->run = run;
+    batch->memory = false;
+    for (unsigned class = 1; class < run->plan->class_count; class ++) {
+        uint32_t asked = batch->asked[class];
+        for (; asked != 0; asked &= asked - 1) {
+            scan_part(batch, class, (unsigned)__builtin_ctz(asked));
+            if (batch->memory)
+                return SEC_MEMORY;
+            if (run->work > run->budget)
+                return SEC_SPENT;
+        }
+    }
+    return SEC_DONE;
+}
+
+/* ---- values ---------------------------------------------------------------------------------
+ */
+
+bool sec_batch_takes(const struct sec_run *run, const struct sec_value *value)
+{
+    return value->text.len <= VALUE_BYTES && run->turns == NULL && run->away == NULL;
+}
+
+static struct sec_batch *batch_of(struct sec_local *local)
+{
+    if (local->batch == NULL)
+        local->batch = calloc(1, sizeof(*local->batch));
+    return local->batch;
+}
+
+static size_t bound_of(const struct scan_class *class, size_t len)
+{
+    size_t bound;
+    if (__builtin_mul_overflow(len, class->room_each, &bound) ||
+        __builtin_add_overflow(bound, class->room_least, &bound))
+        return SIZE_MAX;
+    return bound;
+}
+
+static bool room_for(struct sec_room *room, size_t size)
+{
+    if (size <= room->size)
+        return true;
+    if (size > ROOM_MAX)
+        return false;
+    char *p = malloc(ROOM_MAX);
+    if (p == NULL)
+        return false;
+    free(room->p);
+    room->p = p;
+    room->size = ROOM_MAX;
+    return true;
+}
+
+/* The lines from `count` on are not there. */
+static void take_back(struct sec_batch *batch, unsigned count, size_t bytes)
+{
+    while (batch->line_count > count) {
+        const struct line *line = &batch->lines[--batch->line_count];
+        batch->lines_of[line->class] = line->next;
+    }
+    batch->bytes = bytes;
+}
+
+/* False: it has more texts than there is room for. */
+static bool take(struct sec_batch *batch, struct sec_run *run, struct batch_value *of)
+{
+    static uint8_t all_the_same[PLAN_FORMS_MAX];
+    const struct sec_plan *plan = run->plan;
+    const struct scan_class *class = &plan->classes[of->class];
+    struct sec_value *value = of->value;
+    unsigned lines = batch->line_count;
+    size_t bytes = batch->bytes;
+    struct forms *t = &batch->texts;
+    t->count = t->made_count = 0;
+    t->index_of = all_the_same;
+    (void)index_of(batch, plan, of->class, value->text.p != NULL ? value->text : SPAN(""));
+    value->traits = t->traits[0];
+    value->has_traits = true;
+    if ((t->traits[0] & class->triggers) != 0) {
+        t->index_of = batch->indexes[batch->value_count];
+        memset(t->index_of, NO_TEXT, plan->form_count);
+        t->index_of[0] = 0;
+        if (!make_forms(batch, run, of->class))
+            return false;
+    }
+    bool good = add_texts(batch, class, of->class);
+    of->index_of = t->index_of;
+    if (!good)
+        take_back(batch, lines, bytes);
+    return good;
+}
+
+enum sec_end sec_batch_add(struct sec_run *run, struct sec_value *value, unsigned class,
+                           struct sec_clean *kept)
+{
+    struct sec_batch *batch = batch_of(run->local);
+    const struct scan_class *row = &run->plan->classes[class];
+    size_t bound = bound_of(row, value->text.len);
+    if (batch == NULL || bound > ROOM_MAX)
+        return SEC_AWAY;
+    bool full = batch->value_count == VALUES_MAX || batch->line_count + FORMS_MAX > TEXTS_MAX ||
+                batch->bytes > BATCH_BYTES || batch->used + bound > batch->room.size;
+    if (full && batch->value_count > 0) {
+        enum sec_end end = sec_batch_end(run);
+        if (end != SEC_DONE)
+            return end;
+    }
+    if (!room_for(&batch->room, bound))
+        return SEC_AWAY;
+    struct batch_value *of = &batch->values[batch->value_count];
+    uint64_t before = run->work;
+    *of = (struct batch_value){ .value = value, .kept = kept, .class = (uint8_t) class };
+    if (!take(batch, run, of)) {
+        run->work = before;
+        return SEC_AWAY;
+    }
+    run->counts.values++;
+    run->counts.distinct += batch->texts.count;
+    if (!ask_checks(batch, run, value, row))
+        return SEC_MEMORY;
+    of->work = run->work - before;
+    batch->value_count++;
+    return SEC_DONE;
+}
+
+enum sec_end sec_batch_end(struct sec_run *run)
+{
+    struct sec_batch *batch = run->local->batch;
+    enum sec_end end = SEC_DONE;
+    if (batch == NULL)
+        return SEC_DONE;
+    if (batch->line_count > 0)
+        end = scan_all(batch, run);
+    for (unsigned i = 0; i < batch->value_count && end == SEC_DONE; i++) {
+        const struct batch_value *of = &batch->values[i];
+        if (of->kept != NULL)
+            sec_clean_note(of->kept, of->class, of->value, of->work);
+    }
+    sec_batch_drop(run->local);
+    return end;
+}
+
+void sec_batch_drop(struct sec_local *local)
+{
+    struct sec_batch *batch = local->batch;
+    if (batch == NULL)
+        return;
+    batch->value_count = batch->line_count = 0;
+    batch->bytes = batch->used = 0;
+    memset(batch->lines_of, 0, sizeof(batch->lines_of));
+    memset(batch->asked, 0, sizeof(batch->asked));
+}
+
+void sec_batch_free(struct sec_batch *batch)
+{
+    if (batch == NULL)
+        return;
+    free(batch->room.p);
+    free(batch);
+}

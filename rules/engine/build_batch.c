@@ -1,0 +1,275 @@
+/*
+ * What batches of values (batch.c) go by: signs of bytes, conditions, and databases for many
+ * values at once.
+ *
+ * A condition is a set of signs that a text has if a pattern matches in it: each of its signs
+ * stands for bytes of which every match has one (need.h). Patterns with the same signs share
+ * one. Where there is no room for a sign it is left out: a condition with fewer signs holds of
+ * more texts, so nothing is lost.
+ */
+#include "rules/engine/build.h"
+
+#include <hs/hs_compile.h>
+
+#include "rules/engine/database.h"
+#include "rules/engine/need.h"
+#include "rules/pattern.h"
+
+/* ---- signs ----------------------------------------------------------------------------------
+ */
+
+/*
+ * All bytes of which a step that does not decode may make one of the set: letters change their
+ * case, a backslash becomes a slash, and a space comes of white space, NUL, a comma, a
+ * semicolon or a comment, which has a star.
+ */
+static void close_set(struct byte_set *set)
+{
+    static const char to_space[] = "\t\n\v\f\r,;*\xa0";
+
+    for (unsigned c = 'a'; c <= 'z'; c++) {
+        uint8_t upper = (uint8_t)(c - 'a' + 'A');
+        if (byte_set_has(set, (uint8_t)c) || byte_set_has(set, upper)) {
+            byte_set_add(set, (uint8_t)c);
+            byte_set_add(set, upper);
+        }
+    }
+    if (byte_set_has(set, '/'))
+        byte_set_add(set, '\\');
+    if (!byte_set_has(set, ' '))
+        return;
+    for (size_t i = 0; i < sizeof(to_space); i++) /* with the NUL behind it */
+        byte_set_add(set, (uint8_t)to_space[i]);
+}
+
+/* False: there is none for the set. */
+static bool sign_of(struct sec_plan *plan, const struct byte_set *of, unsigned *sign)
+{
+    struct byte_set set = *of;
+    close_set(&set);
+    if (byte_set_share(&set) > NEED_SET_SHARE_MAX &&
+        memcmp(&set, &need_letters, sizeof(set)) != 0)
+        return false;
+    for (*sign = 0; *sign < plan->sign_count; (*sign)++) {
+        if (memcmp(&plan->signed_for[*sign], &set, sizeof(set)) == 0)
+            return true;
+    }
+    if (plan->sign_count == SIGNS_MAX)
+        return false;
+    plan->signed_for[plan->sign_count++] = set;
+    for (unsigned c = 0; c < 256; c++) {
+        if (byte_set_has(&set, (uint8_t)c))
+            bit_add(plan->signs[c].words, *sign);
+    }
+    return true;
+}
+
+/* ---- conditions -----------------------------------------------------------------------------
+ */
+
+static unsigned condition_of(struct sec_plan *plan, struct scan_class *class,
+                             const struct byte_set *sets, unsigned set_count)
+{
+    struct signs needs = { { 0 } };
+    for (unsigned i = 0; i < set_count; i++) {
+        unsigned sign;
+        if (sign_of(plan, &sets[i], &sign))
+            bit_add(needs.words, sign);
+    }
+    for (unsigned i = 0; i < class->condition_count; i++) {
+        if (memcmp(&class->needs[i], &needs, sizeof(needs)) == 0)
+            return i;
+    }
+    if (class->condition_count == CONDITIONS_MAX)
+        return 0;
+    class->needs[class->condition_count] = needs;
+    return class->condition_count++;
+}
+
+static unsigned rarest_sign(const struct sec_plan *plan, const struct signs *needs)
+{
+    unsigned rarest = bit_next(needs->words, 0, SIGNS_MAX);
+    for (unsigned i = rarest; i < SIGNS_MAX; i = bit_next(needs->words, i + 1, SIGNS_MAX)) {
+        if (byte_set_share(&plan->signed_for[i]) < byte_set_share(&plan->signed_for[rarest]))
+            rarest = i;
+    }
+    return rarest;
+}
+
+void plan_batch_sort(struct plan_builder *b, struct scan_class *class)
+{
+    unsigned count = 0;
+    for (unsigned sign = 0; sign < SIGNS_MAX; sign++) {
+        class->from_sign[sign] = (uint8_t)count;
+        for (unsigned i = 1; i < class->condition_count; i++) {
+            if (rarest_sign(b->plan, &class->needs[i]) == sign)
+                class->by_sign[count++] = (uint8_t)i;
+        }
+        if (count > class->from_sign[sign])
+            bit_add(class->rarest.words, sign);
+    }
+    class->from_sign[SIGNS_MAX] = (uint8_t)count;
+}
+
+/* ---- forms ----------------------------------------------------------------------------------
+ */
+
+/* Steps that take bytes away, or change them as close_set says. */
+static bool decodes(const struct transform *step)
+{
+    static const char *const names[] = {
+        "lowercase",       "removeWhitespace", "compressWhitespace",
+        "removeNulls",     "replaceNulls",     "trim",
+        "trimLeft",        "trimRight",        "normalizePath",
+        "normalisePath",   "normalizePathWin", "normalisePathWin",
+        "replaceComments", "cmdLine",
+    };
+    if (step == &seclang_cmd_line_cased)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (step == seclang_transform_find(span_text(names[i])))
+            return false;
+    }
+    return true;
+}
+
+static struct class_form *form_in(const struct scan_class *class, unsigned form)
+{
+    for (unsigned i = 0; i < class->form_count; i++) {
+        if (class->steps[i].form == form)
+            return &class->steps[i];
+    }
+    return NULL;
+}
+
+static void want_form(struct scan_class *class, unsigned form, unsigned condition)
+{
+    struct class_form *step = form_in(class, form);
+    for (; step != NULL; step = form_in(class, step->parent))
+        bit_add(step->wanted.words, condition);
+}
+
+/* What base64 decodes to is three quarters as long, and what is left of a last group. */
+static uint32_t shortest_before(const struct class_form *form, uint32_t shortest)
+{
+    bool base64 = form->step == seclang_transform_find(SPAN("base64Decode"));
+    return base64 && shortest > 2 && shortest < UINT32_MAX / 4 ? (shortest - 2) * 4 / 3 : 0;
+}
+
+enum err plan_batch_begin(struct plan_builder *b, struct scan_class *class)
+{
+    const struct sec_plan *plan = b->plan;
+    class->steps = arena_array(b->arena, struct class_form, class->form_count);
+    class->parts_of = arena_array(b->arena, uint32_t, plan->form_count);
+    if (class->steps == NULL || class->parts_of == NULL)
+        return ERR_MEMORY;
+    class->condition_count = 1;
+    for (unsigned i = 0; i < class->form_count; i++) {
+        const struct plan_form *form = &plan->forms[class->forms[i]];
+        class->steps[i] = (struct class_form){ .step = form->step,
+                                               .form = class->forms[i],
+                                               .parent = form->parent,
+                                               .set_off_by = form->set_off_by,
+                                               .shortest = UINT32_MAX };
+    }
+    for (unsigned i = 0; i < class->form_count; i++) {
+        struct class_form *parent = form_in(class, class->steps[i].parent);
+        if (parent != NULL)
+            parent->shortest = 0;
+    }
+    /* Of a step that decodes, and of all before it on the way there. */
+    for (unsigned i = 0; i < class->form_count; i++) {
+        struct class_form *at = &class->steps[i];
+        for (; at != NULL && decodes(class->steps[i].step); at = form_in(class, at->parent))
+            at->decodes |= class->steps[i].set_off_by;
+    }
+    for (unsigned i = 0; i < class->check_count; i++) {
+        const struct plan_pattern *check = &plan->patterns[class->ids[class->id_count + i]];
+        for (unsigned j = 0; j < check->find_count; j++) {
+            struct class_form *form = form_in(class, check->finds[j].form);
+            want_form(class, check->finds[j].form, 0);
+            if (form != NULL)
+                form->shortest = 0;
+        }
+    }
+    return OK;
+}
+
+void plan_batch_add(struct plan_builder *b, struct scan_class *class, unsigned part,
+                    const struct plan_pattern *pattern, const struct byte_set *sets,
+                    unsigned set_count)
+{
+    unsigned condition = condition_of(b->plan, class, sets, set_count);
+    struct class_form *form = NULL;
+    if (pattern == NULL) {
+        class->opens[condition] |= UINT32_C(1) << part;
+        class->openers |= UINT32_C(1) << part;
+        return;
+    }
+    class->asks[condition] |= UINT32_C(1) << part;
+    for (unsigned i = 0; i < pattern->find_count; i++) {
+        want_form(class, pattern->finds[i].form, condition);
+        form = form_in(class, pattern->finds[i].form);
+        if (form != NULL && shortest_before(form, pattern->shortest) < form->shortest)
+            form->shortest = shortest_before(form, pattern->shortest);
+        class->parts_of[pattern->finds[i].form] |= UINT32_C(1) << part;
+        class->parts[part].usual |= bit_has(b->negated, pattern->finds[i].bit);
+    }
+}
+
+void plan_batch_unless(struct plan_builder *b, struct scan_part *part,
+                       const struct byte_set *unless)
+{
+    struct byte_set one, left = *unless;
+    unsigned sign;
+    if (sign_of(b->plan, &left, &sign)) {
+        bit_add(part->unless_signs.words, sign);
+        return;
+    }
+    /* Byte by byte: together they are too common for a sign. */
+    for (unsigned c = 0; c < 256 && !part->unless_any; c++) {
+        one = (struct byte_set){ { 0 } };
+        byte_set_add(&one, (uint8_t)c);
+        if (!byte_set_has(unless, (uint8_t)c))
+            continue;
+        if (sign_of(b->plan, &one, &sign))
+            bit_add(part->unless_signs.words, sign);
+        else
+            part->unless_any = true;
+    }
+}
+
+/* ---- databases ------------------------------------------------------------------------------
+ */
+
+/* What one database finds, with a line for each value: plain texts wherever they stand, and
+ * patterns once. */
+enum err plan_batch_job(struct plan_builder *b, const struct scan_part *part,
+                        const struct database_job *of, struct database_job *wide,
+                        bool *possible, bool *own)
+{
+    enum { SURELY_SMALL = 512 };
+    const char **texts = arena_array(b->arena, const char *, of->count);
+    unsigned *flags = arena_array(b->arena, unsigned, of->count);
+    if (texts == NULL || flags == NULL)
+        return ERR_MEMORY;
+    *possible = part->literals || !part->usual;
+    *own = part->literals;
+    for (unsigned i = 0; i < of->count && *possible; i++) {
+        bool tied = false;
+        texts[i] =
+            part->literals ? of->texts[i] : pattern_for_lines(of->texts[i], b->arena, &tied);
+        flags[i] = part->literals ? of->flags[i] & ~(unsigned)HS_FLAG_SINGLEMATCH
+                                  : of->flags[i] | (tied ? HS_FLAG_MULTILINE : 0);
+        *own = *own || tied;
+        *possible = texts[i] != NULL;
+        struct database_fit fit = { .text = texts[i], .flags = flags[i], .fits = true };
+        if (*possible && tied && strlen(texts[i]) > SURELY_SMALL)
+            TRY(database_fits(b->maker, &fit, 1));
+        *possible = *possible && fit.fits;
+    }
+    *wide = (struct database_job){
+        .texts = texts, .flags = flags, .ids = of->ids, .count = of->count, .mode = of->mode
+    };
+    return OK;
+}

@@ -1,0 +1,178 @@
+/*
+ * Short values are looked at together, and what is found in each is what is found in it by
+ * itself: beside others, by patterns tied to its edges, in forms that are not always made, and
+ * when there are more than a batch takes.
+ */
+#include <stdlib.h>
+
+#include "tests/unit/rules/engine/kit.h"
+
+enum { VALUE_MAX = 40, MANY = 1500 };
+
+static const char rules[] =
+    "SecRule ARGS_GET \"@rx ^ab\" \"id:1,phase:2,pass,log,t:none\"\n"
+    "SecRule ARGS_GET \"@rx ab$\" \"id:2,phase:2,pass,log,t:none\"\n"
+    "SecRule ARGS_GET \"@rx (?:^|;)\\s*ls\" \"id:3,phase:2,pass,log,t:none\"\n"
+    "SecRule ARGS_GET \"@rx a.b\" \"id:4,phase:2,pass,log,t:none\"\n"
+    "SecRule ARGS_GET \"@pm etc/passwd union <b>\" \"id:5,phase:2,pass,log,t:none\"\n"
+    "SecRule ARGS_GET \"@rx union\\s+select\" \"id:6,phase:2,pass,log,t:none,t:urlDecodeUni\"\n"
+    "SecRule ARGS_GET \"@rx etc/passwd\" \"id:7,phase:2,pass,log,t:none,t:cmdLine\"\n"
+    "SecRule ARGS_GET \"@rx /bin/ls\" \"id:8,phase:2,pass,log,t:none,t:normalizePathWin\"\n"
+    "SecRule ARGS_GET \"@rx <b>\" \"id:9,phase:2,pass,log,t:none,t:htmlEntityDecode\"\n"
+    "SecRule ARGS_GET \"@rx ;ls\" "
+    "\"id:10,phase:2,pass,log,t:none,t:removeWhitespace,t:cmdLine\"\n"
+    "SecRule ARGS_GET \"@rx eval\\(\" \"id:11,phase:2,pass,log,t:none,t:base64Decode\"\n"
+    "SecRule ARGS_GET \"@rx a b\" \"id:12,phase:2,pass,log,t:none,t:replaceComments\"\n"
+    "SecRule ARGS_GET \"!@rx [a-z]\" \"id:13,phase:2,pass,log,t:none\"\n"
+    "SecRule ARGS_GET \"@validateByteRange 9,10,32-255\" \"id:14,phase:2,pass,log,t:none\"\n"
+    "SecRule ARGS_GET \"@rx \\d{3}-\\d\" \"id:15,phase:2,pass,log,t:none,t:lowercase\"\n"
+    "SecRule ARGS_GET \"@rx x\\ny\" \"id:16,phase:2,pass,log,t:none\"\n"
+    "SecRule ARGS_GET \"@rx <b\" \"id:17,phase:2,pass,log,t:none,t:lowercase,multiMatch,"
+    "t:urlDecodeUni,t:htmlEntityDecode\"\n";
+
+static const char *const pieces[] = {
+    "ab",  " ",   "ls",  ";",         "union",    "select",   "etc",    "/passwd",
+    "'",   "\\",  "%20", "&lt;b&gt;", "123",      "-4",       "/*",     "*/",
+    "<B>", "<b>", "x",   "y",         "+",        "\n",       "/./bin", "/ls",
+    "a",   "b",   "Z",   "\x01",      "ZXZhbCg=", "\xc3\xa4", "..",     "//",
+};
+
+static char (*values)[VALUE_MAX];
+
+static void make_values(unsigned count)
+{
+    uint64_t state = 11;
+    values = calloc(count, sizeof(*values));
+    assert_non_null(values);
+    for (unsigned i = 0; i < count; i++) {
+        unsigned parts = 0;
+        struct text out = text_fixed(values[i], VALUE_MAX - 1);
+        for (; parts < 1 + i % 4; parts++) {
+            state = state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+            text_add(&out, span_text(pieces[(state >> 33) % ARRAY_LEN(pieces)]));
+        }
+        values[i][out.len] = '\0';
+    }
+}
+
+/* A run over values[from, to): by value, the set of rules that matched it. */
+static void run_over(struct bench *bench, unsigned from, unsigned to, uint64_t slice,
+                     uint32_t *found)
+{
+    bench_begin(bench, "");
+    for (unsigned i = from; i < to; i++)
+        assert_int_equal(
+            sec_values_add(&bench->run.values, VAR_ARGS_GET, SPAN("k"), span_text(values[i])),
+            OK);
+    for (unsigned phase = SEC_REQUEST_HEADERS; phase <= SEC_REQUEST_BODY; phase++) {
+        enum sec_end end = SEC_PAUSE;
+        while (end == SEC_PAUSE)
+            end = sec_run_phase(&bench->run, (enum sec_phase)phase, slice);
+        assert_int_equal(end, SEC_DONE);
+    }
+    const struct sec_list *list = &bench->run.values.lists[VAR_ARGS_GET];
+    for (unsigned i = 0; i < bench->plan->phases[SEC_REQUEST_BODY].count; i++) {
+        const struct sec_link *link = bench->plan->phases[SEC_REQUEST_BODY].entries[i].head;
+        for (unsigned j = 0; link->bit != NO_BIT && j < list->count; j++) {
+            const struct sec_value *value = list->items[j];
+            assert_true(value->scanned);
+            for (unsigned k = 0; k < (link->rule->multi_match ? link->path_count : 1U); k++) {
+                if (value->hits != NULL && bit_has(value->hits, link->bit + k))
+                    found[from + j] |= UINT32_C(1) << i;
+            }
+        }
+    }
+}
+
+static void together_as_alone(void **state)
+{
+    static const uint64_t slices[] = { UINT64_MAX, 3000 };
+    static uint32_t alone[MANY], together[ARRAY_LEN(slices)][MANY];
+    struct bench bench;
+    uint64_t scans = 0;
+    unsigned found = 0;
+    (void)state;
+    bench_load(&bench, rules);
+    make_values(MANY);
+    for (unsigned i = 0; i < MANY; i++) {
+        run_over(&bench, i, i + 1, UINT64_MAX, alone);
+        scans += bench.run.counts.scans;
+        found += (unsigned)__builtin_popcount(alone[i]);
+    }
+    assert_true(found > MANY);
+    for (unsigned i = 0; i < ARRAY_LEN(slices); i++) {
+        run_over(&bench, 0, MANY, slices[i], together[i]);
+        assert_memory_equal(together[i], alone, sizeof(alone));
+    }
+    assert_true(bench.run.counts.scans < scans);
+    free(values);
+    bench_unload(&bench);
+}
+
+/* What a value costs does not depend on its neighbours: no decision does, then. */
+static void work_is_counted_by_value(void **state)
+{
+    static uint32_t found[MANY];
+    struct bench bench;
+    uint64_t none, sum = 0;
+    (void)state;
+    bench_load(&bench, "SecRule ARGS_GET \"@rx ^ab\" \"id:1,phase:2,pass,t:none\"\n"
+                       "SecRule ARGS_GET \"@rx [;<]\\s+b\" \"id:2,phase:2,pass,t:none\"\n"
+                       "SecRule ARGS_GET \"@pm union x\" \"id:3,phase:1,pass,t:urlDecode\"\n"
+                       "SecMarker END\n");
+    make_values(200);
+    for (unsigned i = 0; i < 200; i++) { /* none of which has a find */
+        struct text out = text_fixed(values[i], VALUE_MAX);
+        text_format(&out, "a %u;%u%%20", i, i);
+        (void)text_cstring(&out);
+    }
+    run_over(&bench, 0, 0, UINT64_MAX, found);
+    none = bench.run.work;
+    for (unsigned i = 0; i < 200; i++) {
+        run_over(&bench, i, i + 1, UINT64_MAX, found);
+        sum += bench.run.work - none;
+    }
+    run_over(&bench, 0, 200, UINT64_MAX, found);
+    assert_int_equal(bench.run.work - none, sum);
+    free(values);
+    bench_unload(&bench);
+}
+
+/* A budget ends it between two parts, and a value that is too long for a batch is seen, too. */
+static void limits(void **state)
+{
+    enum { LONG = 4096 };
+    static uint32_t found[MANY];
+    struct bench bench;
+    char *text = malloc(LONG);
+    (void)state;
+    assert_non_null(text);
+    bench_load(&bench, rules);
+    make_values(MANY);
+    bench_begin(&bench, "");
+    for (unsigned i = 0; i < MANY; i++)
+        assert_int_equal(
+            sec_values_add(&bench.run.values, VAR_ARGS_GET, SPAN("k"), span_text(values[i])),
+            OK);
+    bench.run.budget = 5000;
+    assert_int_equal(bench_run(&bench, UINT64_MAX), SEC_SPENT);
+    /* What was left waiting is not looked at for the next transaction. */
+    run_over(&bench, 0, 3, UINT64_MAX, found);
+    bench_begin(&bench, "ARGS_GET:a=ab");
+    memset(text, 'z', LONG);
+    memcpy(text + LONG - 2, "ab", 2);
+    assert_int_equal(
+        sec_values_add(&bench.run.values, VAR_ARGS_GET, SPAN("l"), span_of(text, LONG)), OK);
+    assert_int_equal(bench_run(&bench, UINT64_MAX), SEC_DONE);
+    struct span ids = bench_ids(&bench);
+    assert_true(span_equal(ids, SPAN("1 2 2")));
+    free(text);
+    free(values);
+    bench_unload(&bench);
+}
+
+int main(void)
+{
+    return RUN(cmocka_unit_test(together_as_alone), cmocka_unit_test(work_is_counted_by_value),
+               cmocka_unit_test(limits));
+}
