@@ -2,20 +2,20 @@
  * Batches. Who asks is put to the leader of its group, or leads a new one; at the end of the
  * loop's turn the groups of a lane go out in one call. While a lane has its calls under way
  * nothing more is sent, so that batches grow with the load instead of the queue.
- *
- * A call costs as much as several decisions here, and at the server again, of which there is
- * one for all workers. Where many come (MANY_PER_S), more are waited for before a call goes
- * out: CALL_FULL, or as many as HOLD_US bring.
  */
 #include "ratelimit/exact.h"
 
 #include <openssl/evp.h>
 #include <sys/mman.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "gateway/base/siphash.h"
 #include "gateway/chain/txn.h"
 #include "gateway/store/keyspace.h"
+#include "gateway/store/slots.h"
 #include "ratelimit/exact_ask.h"
+#include "ratelimit/exact_pace.h"
 #include "ratelimit/holds.h"
 #include "ratelimit/lease.h"
 
@@ -23,11 +23,7 @@ enum {
     CALLS_MAX = 4,    /* under way, of one lane */
     CALL_GROUPS = 8,  /* for one more: so many that wait, for each that is under way */
     CALLS_SPREAD = 1, /* where there are many lanes */
-    CALL_FULL = 96,
-    MANY_PER_S = 60000, /* groups */
-    HOLD_US = 750,
-    HOLD_END_MS = 2,
-    PACE_MS = 4,     /* over which they are counted */
+    HOLD_END_US = 1500,
     DETOURS_MAX = 3, /* of one call */
     GROUPS_MAX = 256,
     KEYS_MAX = 1024,
@@ -53,13 +49,6 @@ struct lane {
     struct batch batches[CALLS_MAX];
 };
 
-/* How many come, and until when a call is held back for more. */
-struct pace {
-    uint64_t groups, from_ns, sent_ns;
-    bool many, armed;
-    struct timer hold; /* for when no more come: while they do, each one looks at the clock */
-};
-
 struct exact {
     struct worker *worker;
     const struct store *store;
@@ -67,6 +56,9 @@ struct exact {
     struct task flush;
     struct asks asks;
     struct pace pace;
+    struct watch
+        hold; /* timerfd, for when no more come: while they do, each looks at the clock */
+    bool hold_armed;
     size_t calls;
     struct lane lanes[EXACT_LANES];
     struct exact_names names;
@@ -229,6 +221,18 @@ static void fail_waiting(struct lane *lane)
     fail_all(waiting, ERR_CLOSED);
 }
 
+/* What an operator sees of the store's health. */
+static void meter_call(const struct batch *batch, bool useful)
+{
+    struct worker *worker = batch->exact->worker;
+    if (worker->shared == NULL)
+        return;
+    struct worker_counters *counters = &worker->shared->counters;
+    counters->store_calls++;
+    counters->store_us += (worker->loop.clock.mono_ns - batch->call.sent_ns) / 1000;
+    counters->store_failures += !useful;
+}
+
 static void on_reply(struct redis_call *call, enum err err, const struct redis_value *value)
 {
     struct batch *batch = CONTAINER(call, struct batch, call);
@@ -242,6 +246,7 @@ static void on_reply(struct redis_call *call, enum err err, const struct redis_v
             loop_post(&exact->worker->loop, &exact->flush);
         return;
     }
+    meter_call(batch, fits);
     struct ask *leaders = batch->groups;
     batch->groups = NULL;
     batch->busy = false;
@@ -321,7 +326,6 @@ static void send_batch(struct batch *batch)
     batch->busy = true;
     batch->call.done = on_reply;
     exact->calls++;
-    exact->pace.sent_ns = exact->worker->loop.clock.mono_ns;
     enum err err = pass_on(batch, 3 + slot + 1);
     if (err == OK)
         return;
@@ -332,35 +336,26 @@ static void send_batch(struct batch *batch)
     fail_all(leaders, err);
 }
 
-static void keep_pace(struct exact *exact)
+static void on_hold_end(struct watch *watch, uint32_t events)
 {
-    struct pace *pace = &exact->pace;
-    uint64_t now = exact->worker->loop.clock.mono_ns, took = now - pace->from_ns;
-    if (took < (uint64_t)PACE_MS * 1000000)
+    struct exact *exact = CONTAINER(watch, struct exact, hold);
+    uint64_t expirations;
+    (void)events;
+    if (read(watch->fd, &expirations, sizeof(expirations)) < 0)
         return;
-    pace->many = pace->groups * 1000000 / (took / 1000) >= MANY_PER_S;
-    pace->groups = 0;
-    pace->from_ns = now;
-}
-
-static void on_hold(struct timer *timer)
-{
-    struct exact *exact = CONTAINER(timer, struct exact, pace.hold);
-    exact->pace.armed = false;
+    exact->hold_armed = false;
     loop_post(&exact->worker->loop, &exact->flush);
 }
 
-/* Whether this lane's call is held back. */
+/* Without a timer nothing is held back. */
 static bool hold(struct exact *exact, const struct lane *lane)
 {
-    struct pace *pace = &exact->pace;
-    uint64_t held_ns = exact->worker->loop.clock.mono_ns - pace->sent_ns;
-    if (!pace->many || lane->waiting_count >= CALL_FULL || held_ns >= (uint64_t)HOLD_US * 1000)
+    static const struct itimerspec in = { .it_value = { .tv_nsec = HOLD_END_US * 1000 } };
+    if (!pace_holds(&exact->pace, exact->worker->loop.clock.mono_ns, lane->waiting_count))
         return false;
-    if (!pace->armed)
-        timer_set(&exact->worker->loop, &pace->hold, HOLD_END_MS);
-    pace->armed = true;
-    return true;
+    if (!exact->hold_armed)
+        exact->hold_armed = timerfd_settime(exact->hold.fd, 0, &in, NULL) == 0;
+    return exact->hold_armed;
 }
 
 /*
@@ -407,11 +402,13 @@ static void fill_batch(struct exact *exact, struct lane *lane, struct batch *bat
 static void on_flush(struct task *task)
 {
     struct exact *exact = CONTAINER(task, struct exact, flush);
-    keep_pace(exact);
+    uint64_t now = exact->worker->loop.clock.mono_ns;
+    pace_turn(&exact->pace, now);
     for (unsigned i = 0; i < exact->names.lane_count; i++) {
         struct lane *lane = &exact->lanes[i];
         struct batch *batch;
         while (lane->waiting != NULL && (batch = free_batch(exact, lane)) != NULL) {
+            pace_sent(&exact->pace, now, lane->waiting_count);
             fill_batch(exact, lane, batch);
             send_batch(batch);
         }
@@ -455,8 +452,13 @@ struct exact *exact_attach(struct worker *worker, const struct store *store)
     exact->flush.run = on_flush;
     exact_names_open(&exact->names, store);
     open_lanes(exact);
-    exact->pace.hold.fire = on_hold;
-    if (EVP_Digest(exact_script, strlen(exact_script), digest, NULL, EVP_sha1(), NULL) != 1) {
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    exact->hold = (struct watch){ .fd = fd, .on_event = on_hold_end };
+    if (fd < 0 ||
+        EVP_Digest(exact_script, strlen(exact_script), digest, NULL, EVP_sha1(), NULL) != 1 ||
+        loop_add(&worker->loop, &exact->hold, fd, EPOLLIN) != OK) {
+        if (fd >= 0)
+            (void)close(fd);
         (void)munmap(exact, sizeof(*exact));
         return NULL;
     }

@@ -12,7 +12,8 @@
  *   shared.c   a limit in the store's numbers
  *   slots.c    requests at a time
  *   calendar.c windows of quotas
- *   exact.c    limits that nodes share, asked in batches
+ *   exact.c    limits that nodes share, asked in batches: exact_ask.c who asks the same,
+ *              exact_pace.c when a call waits for more, exact_wire.c the script, exact_name.c
  *   holds.c    requests at a time, of all nodes
  *   lease.c    tokens of those that were given in advance
  */

@@ -68,6 +68,13 @@ static const struct {
     COUNTER(records_lost, "audit_ring_full_total", "Records for which the ring had no room."),
     COUNTER(request_bytes, "request_body_bytes_total", "Bytes of request bodies."),
     COUNTER(response_bytes, "response_body_bytes_total", "Bytes of response bodies."),
+    COUNTER(limits_evicted, "limit_keys_forgotten_total",
+            "Keys of limits that still counted and were forgotten, for too many came."),
+    COUNTER(store_calls, "store_calls_total", "Calls to the store about shared limits."),
+    COUNTER(store_us, "store_call_microseconds_total",
+            "Time from these calls to their answers."),
+    COUNTER(store_failures, "store_failures_total",
+            "Of these calls: without an answer of use, or in time."),
 };
 #undef COUNTER
 

@@ -33,6 +33,9 @@ static const struct {
     COUNTER(collections_evicted),
     COUNTER(collections_lost),
     COUNTER(h2_connections),
+    COUNTER(store_calls),
+    COUNTER(store_us),
+    COUNTER(store_failures),
 };
 #undef COUNTER
 

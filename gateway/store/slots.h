@@ -9,7 +9,7 @@
 #include "gateway/http2/budget.h"
 
 enum { SLOTS_MAX = 64, DEATHS_MAX = 256, DEATHS_TO_REFUSE = 2, DEATH_LIFETIME_S = 86400 };
-enum { SLOTS_LAYOUT = 4, BOOT_KEY_BYTES = 32, IDS_LISTEN_BYTES = 1024 };
+enum { SLOTS_LAYOUT = 5, BOOT_KEY_BYTES = 32, IDS_LISTEN_BYTES = 1024 };
 
 /* Counters of one worker; the steward adds them up. Names appear in metrics and `status`. */
 struct worker_counters {
@@ -24,6 +24,9 @@ struct worker_counters {
      * or found them locked. */
     uint64_t collections_evicted, collections_lost;
     uint64_t h2_connections;
+    /* Limits that nodes share: calls to the store, how long it took to answer them, and those
+     * without an answer of use. */
+    uint64_t store_calls, store_us, store_failures;
     uint64_t h2_floods[FLOOD_COUNT]; /* connections that were cut off, by why */
 };
 

@@ -510,6 +510,9 @@ def test_what_limits_decide_is_counted(tmp_path):
             assert rows[("leased", "pass", "fallback")] == 2
             assert rows[("leased", "pass", "exact")] + rows.get(("leased", "pass", "lease"), 0) == 3
             assert any(name == "watch" and outcome == "shadow" for name, outcome, _ in rows)
+            counters = json.loads(command("status", "-c", gateway.config_path, "-o", "json", env=ENV).stdout)["counters"]
+            assert counters["store_calls"] >= 2 and counters["store_failures"] <= counters["store_calls"]
+            assert 0 < counters["store_us"] < 60e6 * counters["store_calls"]
             assert "keys forgotten" in command("limits", "counts", "-c", gateway.config_path, env=ENV).stdout
             listed = command("limits", "list", "-c", gateway.config_path, "-o", "json", env=ENV)
             assert listed.returncode == 0, listed.stderr
