@@ -20,11 +20,11 @@ ASKING = {"forward_auth", "oidc", "login"}
 PSEUDONYM = re.compile("<redacted:[0-9a-f]*>")  # keyed anew by each process
 
 
-def needs_more(facts, record):
-    """Whether bytes, address and TLS are not all that it was decided by."""
-    ours = record["sallyport"]
+def needs_more(facts, record, fetched):
+    """Whether bytes, address and TLS are not all that it was decided by. `fetched`: keys of tokens are."""
+    ours, stages = record["sallyport"], {s["stage"] for s in record["sallyport"].get("stages", [])}
     return facts["http2"] or facts["words"] or "fingerprint" in facts.get("tls", {}) or "ja4" in ours.get("client", {}) or \
-        any(s["stage"] in ASKING for s in ours.get("stages", [])) or {"verified", "cleared"} & set(ours.get("bots", {})) or \
+        stages & ASKING or fetched and "jwt" in stages or {"verified", "cleared"} & set(ours.get("bots", {})) or \
         ours.get("reason") in ("challenge", "bot-challenge", "bot-uncleared")
 
 
@@ -111,7 +111,8 @@ def difference(facts, live, now):
 
 def check(gateway, key, log):
     with open(gateway.config_path) as file:
-        drawn = '"share"' in file.read()
+        text = file.read()
+    drawn, fetched = '"share"' in text, '"keys_url"' in text or '"discover"' in text
     records, captures, groups = read_records(gateway.audit_path), captured(gateway, key), collections.defaultdict(list)
     same, skipped, wrong = collections.Counter(), collections.Counter(), []
     if not captures:
@@ -121,7 +122,8 @@ def check(gateway, key, log):
         done = run(gateway, "capture", "export", "-c", gateway.config_path, "--key", key, "--to", folder)
         assert done.returncode == 0, done.stderr
         for facts in captures:
-            bare = facts["whole"] and facts["id"] in records and not drawn and not needs_more(facts, records[facts["id"]])
+            bare = facts["whole"] and facts["id"] in records and not drawn and \
+                not needs_more(facts, records[facts["id"]], fetched)
             groups[(facts["peer"], "tls" in facts) if bare else None].append(facts)
         for group, asked in groups.items():
             if group:
