@@ -24,6 +24,21 @@ static void check_values(struct span line)
     }
 }
 
+/* One pass finds what is found key by key. */
+static void check_walk(struct span line)
+{
+    struct line_walk walk = { .line = line };
+    size_t at[KEY_COUNT] = { 0 };
+    struct span value, wanted;
+    enum block_key key;
+    while (line_walk_next(&walk, &key, &value)) {
+        INVARIANT(line_value(line, key, &at[key], &wanted));
+        INVARIANT(value.p == wanted.p && value.len == wanted.len);
+    }
+    for (int rest = 0; rest < KEY_COUNT; rest++)
+        INVARIANT(!line_value(line, (enum block_key)rest, &at[rest], &value));
+}
+
 static void check_seal(struct span line)
 {
     static struct chain writer, reader;
@@ -72,6 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     block_begin(&block, 0);
     while (input.len > 0 && span_cut(&input, '\n', &line)) {
         check_values(line);
+        check_walk(line);
         check_seal(line);
         check_time(line);
         INVARIANT(!seal_parse(line, key, &entry) || entry.kind == SEAL_GENESIS);

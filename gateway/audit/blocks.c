@@ -40,13 +40,20 @@ static bool find(struct span text, struct span needle, struct span *behind)
     return true;
 }
 
+/* The quote that closes the string. */
+static size_t string_end(struct span text, size_t quote)
+{
+    size_t i = quote + 1;
+    while (i < text.len && text.p[i] != '"')
+        i += text.p[i] == '\\' ? 2 : 1;
+    return i;
+}
+
 /* A string without its quotes (escapes stay), or a number. */
 static bool take_value(struct span text, struct span *value)
 {
     if (text.len > 0 && text.p[0] == '"') {
-        size_t i = 1;
-        while (i < text.len && text.p[i] != '"')
-            i += text.p[i] == '\\' ? 2 : 1;
+        size_t i = string_end(text, 0);
         if (i >= text.len)
             return false;
         *value = span_sub(text, 1, i - 1);
@@ -59,23 +66,25 @@ static bool take_value(struct span text, struct span *value)
     return digits > 0;
 }
 
-/* Up to the bracket that closes the object that `text` is inside of. Strings hold no bare
- * brackets that count, but a bracket in a string is no bracket: they are passed over. */
-static struct span object_of(struct span text)
+/* A member of the object that `inside` begins inside of, or of one in it. Most stand at the
+ * beginning, and the end of the object is far. */
+static bool member_of(struct span inside, struct span name, struct span *value)
 {
     unsigned depth = 1;
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.p[i];
+    for (size_t i = 0; i < inside.len; i++) {
+        char c = inside.p[i];
         if (c == '"') {
-            for (i++; i < text.len && text.p[i] != '"'; i++)
-                i += text.p[i] == '\\';
+            if (inside.len - i > name.len && inside.p[i + 1] == name.p[1] &&
+                memcmp(inside.p + i, name.p, name.len) == 0)
+                return take_value(span_sub(inside, i + name.len, inside.len), value);
+            i = string_end(inside, i);
         } else if (c == '{') {
             depth++;
         } else if (c == '}' && --depth == 0) {
-            return span_sub(text, 0, i);
+            return false;
         }
     }
-    return text;
+    return false;
 }
 
 bool line_member(struct span line, struct span name, struct span *value)
@@ -96,7 +105,62 @@ bool line_value(struct span line, enum block_key key, size_t *at, struct span *v
     if (*at > 0 || !find(rest, key_places[key].lead, &inside))
         return false;
     *at = line.len;
-    return line_member(object_of(inside), key_places[key].name, value);
+    return member_of(inside, key_places[key].name, value);
+}
+
+/* A rule's bracket is the one of its own member. */
+static bool rule_at(struct line_walk *walk, struct span from, struct span *value)
+{
+    static const struct span name = SPAN_INIT("{\"rule\":");
+    const unsigned bit = 1u << KEY_RULE;
+    if (from.len < name.len || from.p[2] != name.p[2] || (walk->seen & bit) != 0 ||
+        !span_starts(from, name) || (size_t)(from.p - walk->line.p) < walk->rules_from)
+        return false;
+    if (!take_value(span_sub(from, name.len, from.len), value)) {
+        walk->seen |= bit; /* nor are there more */
+        return false;
+    }
+    walk->rules_from = (size_t)(value->p + value->len - walk->line.p);
+    return true;
+}
+
+/* Which object begins behind this bracket; KEY_COUNT: none that is looked for, or not the first
+ * of its name. */
+static enum block_key lead_at(struct line_walk *walk, size_t bracket)
+{
+    const char *end = walk->line.p + bracket + 1;
+    if (bracket < 2 || end[-2] != ':' || end[-3] != '"')
+        return KEY_COUNT;
+    for (int key = 0; key < KEY_COUNT; key++) {
+        struct span lead = key_places[key].lead;
+        if (lead.len == 0 || lead.len > bracket + 1 ||
+            end[1 - (ssize_t)lead.len] != lead.p[1] || (walk->seen & 1u << key) != 0 ||
+            memcmp(end - lead.len, lead.p, lead.len) != 0)
+            continue;
+        walk->seen |= 1u << key;
+        return (enum block_key)key;
+    }
+    return KEY_COUNT;
+}
+
+bool line_walk_next(struct line_walk *walk, enum block_key *key, struct span *value)
+{
+    struct span line = walk->line;
+    while (walk->at < line.len) {
+        const char *at = memchr(line.p + walk->at, '{', line.len - walk->at);
+        if (at == NULL)
+            return false;
+        size_t bracket = (size_t)(at - line.p);
+        walk->at = bracket + 1;
+        *key = KEY_RULE;
+        if (rule_at(walk, span_sub(line, bracket, line.len), value))
+            return true;
+        *key = lead_at(walk, bracket);
+        if (*key != KEY_COUNT &&
+            member_of(span_sub(line, walk->at, line.len), key_places[*key].name, value))
+            return true;
+    }
+    return false;
 }
 
 static unsigned digits_at(struct span text, size_t at, size_t count)
@@ -193,11 +257,10 @@ void block_line(struct block *block, struct span line)
         block->first_seq = block->first_seq == 0 ? seq : block->first_seq;
         block->last_seq = seq;
     }
-    for (int key = 0; key < KEY_COUNT; key++) {
-        size_t at = 0;
-        while (line_value(line, (enum block_key)key, &at, &value))
-            add_hash(block, block_tag((enum block_key)key, value));
-    }
+    struct line_walk walk = { .line = line };
+    enum block_key key;
+    while (line_walk_next(&walk, &key, &value))
+        add_hash(block, block_tag(key, value));
     if (!line_member(line, SPAN("\"path\":"), &value))
         return;
     for (size_t i = 0; i < ARRAY_LEN(path_parts) && path_parts[i] <= value.len; i++)

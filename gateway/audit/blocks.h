@@ -53,6 +53,13 @@ uint64_t block_tag(enum block_key key, struct span value);
  * member's name with its quotes stands nowhere else. `next`: the next value of the key (rules),
  * from `*at` on; begin with 0. */
 MUST_USE bool line_value(struct span line, enum block_key key, size_t *at, struct span *value);
+/* All that line_value finds, for every key, in the order of the line and in one pass. */
+struct line_walk {
+    struct span line;
+    size_t at, rules_from;
+    unsigned seen; /* bits of keys */
+};
+MUST_USE bool line_walk_next(struct line_walk *walk, enum block_key *key, struct span *value);
 /* The string or number behind `name`, a member with quotes and colon, anywhere in the line. */
 MUST_USE bool line_member(struct span line, struct span name, struct span *value);
 /* Microseconds of its @timestamp; 0: none. */

@@ -39,19 +39,18 @@ void roster_add(struct roster *roster, uint64_t seq, struct span line)
     roster->next = seq + 1;
     roster->from_us = us < roster->from_us ? us : roster->from_us;
     roster->to_us = us > roster->to_us ? us : roster->to_us;
-    for (int key = 0; key < KEY_COUNT; key++) {
-        size_t at = 0;
-        while (line_value(line, (enum block_key)key, &at, &value)) {
-            uint64_t tag = block_tag((enum block_key)key, value);
-            if (has_entry(roster, from, tag))
-                continue;
-            roster->broken |= roster->count == ROSTER_ENTRIES_MAX;
-            if (roster->broken)
-                return;
-            roster->entries[roster->count++] = (struct roster_entry){
-                .tag = tag, .number = (uint32_t)(seq - roster->first), .bucket = bucket_of(tag)
-            };
-        }
+    struct line_walk walk = { .line = line };
+    enum block_key key;
+    while (line_walk_next(&walk, &key, &value)) {
+        uint64_t tag = block_tag(key, value);
+        if (has_entry(roster, from, tag))
+            continue;
+        roster->broken |= roster->count == ROSTER_ENTRIES_MAX;
+        if (roster->broken)
+            return;
+        roster->entries[roster->count++] = (struct roster_entry){
+            .tag = tag, .number = (uint32_t)(seq - roster->first), .bucket = bucket_of(tag)
+        };
     }
 }
 
