@@ -97,6 +97,11 @@ static void try_forged(const uint8_t *data, size_t size)
         (void)addrlist_at(forged, data[i], &hit, &nested);
         (void)addrlist_find_place(forged, data[i], 0, &hit);
     }
+    struct addrlist_walk walk = { .block = forged };
+    struct addrlist_hit hit;
+    bool nested;
+    while (addrlist_next(&walk, &hit, &nested))
+        INVARIANT(hit.prefix.bits <= 128);
     free(block);
 }
 

@@ -56,12 +56,13 @@ static bool leave_out(const struct cidrs *without, uint32_t now_s, struct arena 
     struct addrlist_entries entries = {
         .items = arena_array(arena, struct addrlist_entry, count + places + 1),
     };
+    struct addrlist_walk walk = { .block = known->block };
     struct addrlist_hit hit;
     bool nested;
 
     if (entries.items == NULL)
         return false;
-    for (size_t i = 0; i < count && addrlist_at(known->block, i, &hit, &nested); i++)
+    while (entries.count < count && addrlist_next(&walk, &hit, &nested))
         entries.items[entries.count++] = (struct addrlist_entry){ .cidr = hit.prefix,
                                                                   .source = hit.source,
                                                                   .reason = hit.reason,

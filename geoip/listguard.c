@@ -46,9 +46,10 @@ unsigned listguard_share(const struct cidr *cidr)
 struct listguard_size listguard_size(struct span block)
 {
     struct listguard_size size = { 0, 0 };
+    struct addrlist_walk walk = { .block = block };
     struct addrlist_hit hit;
     bool nested;
-    for (size_t i = 0; addrlist_at(block, i, &hit, &nested); i++) {
+    while (addrlist_next(&walk, &hit, &nested)) {
         unsigned bits = hit.prefix.bits;
         if (nested || is_private(&hit.prefix))
             continue;

@@ -102,6 +102,13 @@ bool addrlist_find_place(struct span block, uint64_t place, uint32_t now_s,
 
 /* Each prefix in the order of addresses, families one after the other. */
 bool addrlist_at(struct span block, size_t i, struct addrlist_hit *hit, bool *nested);
+/* The same one after the other, which costs much less; all but the block begins as zeros. */
+struct addrlist_walk {
+    struct span block;
+    bool second; /* the family */
+    uint32_t slot, number, top, low;
+};
+bool addrlist_next(struct addrlist_walk *walk, struct addrlist_hit *hit, bool *nested);
 bool addrlist_place_at(struct span block, size_t i, struct addrlist_hit *hit);
 
 #endif

@@ -45,10 +45,9 @@ static void tell_what(const struct addrlist_head *head, struct addrlist_what wha
 }
 
 /* `inside` is any address of the prefix. */
-static void tell(const struct addrlist_reader *reader, size_t slot, key128 inside,
-                 struct addrlist_hit *hit)
+static void tell_prefix(const struct addrlist_reader *reader, size_t slot, key128 inside,
+                        const struct addrlist_what *what, struct addrlist_hit *hit)
 {
-    const struct addrlist_what *what = addrlist_what_of(reader, slot);
     unsigned bits = addrlist_bits(reader, slot);
     *hit = (struct addrlist_hit){ .expires_s = 0 };
     hit->prefix.bits = (uint8_t)(bits <= reader->width ? bits : reader->width);
@@ -56,6 +55,12 @@ static void tell(const struct addrlist_reader *reader, size_t slot, key128 insid
     addr_mask(&hit->prefix.addr, hit->prefix.bits);
     if (what != NULL)
         tell_what(reader->head, *what, hit);
+}
+
+static void tell(const struct addrlist_reader *reader, size_t slot, key128 inside,
+                 struct addrlist_hit *hit)
+{
+    tell_prefix(reader, slot, inside, addrlist_what_of(reader, slot), hit);
 }
 
 void addrlist_tell(struct span block, const struct addr *addr, uint32_t place,
@@ -118,6 +123,52 @@ bool addrlist_at(struct span block, size_t i, struct addrlist_hit *hit, bool *ne
     *nested = addrlist_inside(&reader, slot);
     tell(&reader, slot, addrlist_first(&reader, slot), hit);
     return true;
+}
+
+/* The first address of the walk's slot, which is one behind the last one that was asked for. */
+static key128 next_first(const struct addrlist_reader *reader, struct addrlist_walk *walk)
+{
+    const struct addrlist_head *head = reader->head;
+    if (reader->width == 32 && head->v4.index == 0)
+        return ((const uint32_t *)part(head, head->firsts))[walk->slot];
+    if (reader->width == 32) {
+        const uint32_t *index = part(head, head->v4.index);
+        while (walk->top < ADDRLIST_INDEX_ENTRIES - 2 &&
+               index[walk->top + 1] >> 1 <= walk->slot)
+            walk->top++;
+        return walk->top << 16 | addrlist_lines4(head)[walk->slot / ADDRLIST_LINE4]
+                                     .first[walk->slot % ADDRLIST_LINE4];
+    }
+    const struct addrlist_line6 *line = addrlist_lines6(head) + walk->slot / ADDRLIST_LINE6;
+    key128 high = (key128)line->high[walk->slot % ADDRLIST_LINE6] << 64;
+    bool has_low = (line->code[walk->slot % ADDRLIST_LINE6] & ADDRLIST_LOW) != 0;
+    if (!has_low || walk->low >= head->low_count)
+        return high;
+    return high | ((const uint64_t *)part(head, head->lows))[walk->low++];
+}
+
+bool addrlist_next(struct addrlist_walk *walk, struct addrlist_hit *hit, bool *nested)
+{
+    struct addrlist_reader reader;
+    while (addrlist_open(walk->block, walk->second ? ADDR_V6 : ADDR_V4, &reader)) {
+        const struct addrlist_what *whats = part(reader.head, reader.family->what);
+        for (; walk->slot < reader.family->slots; walk->slot++) {
+            key128 first = next_first(&reader, walk);
+            if (addrlist_bits(&reader, walk->slot) > reader.width)
+                continue;
+            const struct addrlist_what *what =
+                walk->number < reader.family->count ? &whats[walk->number] : NULL;
+            *nested = addrlist_inside(&reader, walk->slot);
+            tell_prefix(&reader, walk->slot, first, what, hit);
+            walk->number++;
+            walk->slot++;
+            return true;
+        }
+        if (walk->second)
+            return false;
+        *walk = (struct addrlist_walk){ .block = walk->block, .second = true };
+    }
+    return false;
 }
 
 /* ---- places ----------------------------------------------------------------------------- */

@@ -201,6 +201,35 @@ static void knows_crowded_networks(void **state)
             compare(block, entries, COUNT, edge_of(&entries[i].cidr, step), chance() % 500);
 }
 
+/* Both ways of going through a list say the same, with and without an index, as often as there
+ * are prefixes. */
+static void walks_as_it_is_asked(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 3; round++) {
+        size_t count = round == 0 ? 100 : round == 1 ? 700 : 3 * ADDRLIST_INDEXED_FROM;
+        fresh_arena();
+        struct addrlist_entry *entries = arena_array(&arena, struct addrlist_entry, count);
+        for (size_t i = 0; i < count; i++)
+            entries[i] = random_entry(6);
+        struct span block;
+        assert_int_equal(addrlist_build(entries, count, 0, &arena, &block), OK);
+        struct addrlist_walk walk = { .block = block };
+        struct addrlist_hit one, other;
+        bool nested, nested_too;
+        size_t i = 0;
+        for (; addrlist_next(&walk, &one, &nested); i++) {
+            assert_true(addrlist_at(block, i, &other, &nested_too));
+            assert_int_equal(nested, nested_too);
+            assert_int_equal(one.prefix.bits, other.prefix.bits);
+            assert_true(addr_equal(&one.prefix.addr, &other.prefix.addr));
+            assert_true(one.reason.p == other.reason.p && one.expires_s == other.expires_s);
+        }
+        assert_int_equal(i, addrlist_count(block));
+        assert_false(addrlist_at(block, i, &other, &nested_too));
+    }
+}
+
 static void tells_what_overlaps(void **state)
 {
     (void)state;
@@ -352,6 +381,11 @@ static void survives_forged_blocks(void **state)
             struct cidr cidr = { addr, (uint8_t)(addr.family == ADDR_V4 ? 24 : 48) };
             (void)addrlist_overlaps(forged, &cidr, 0, &hit);
         }
+        struct addrlist_walk walk = { .block = forged };
+        struct addrlist_hit hit;
+        bool nested;
+        while (addrlist_next(&walk, &hit, &nested))
+            assert_true(hit.prefix.bits <= 128);
     }
     free(copy);
 }
@@ -414,7 +448,7 @@ int main(void)
 {
     return RUN(TEST(agrees_with_a_naive_set), TEST(knows_hosts_of_one_network),
                TEST(knows_crowded_networks), TEST(tells_what_overlaps), TEST(walks_in_order),
-               TEST(an_empty_list_holds_nobody), TEST(refuses_what_is_no_prefix),
-               TEST(bounds_texts), TEST(survives_forged_blocks),
-               TEST(refuses_a_head_that_does_not_add_up));
+               TEST(walks_as_it_is_asked), TEST(an_empty_list_holds_nobody),
+               TEST(refuses_what_is_no_prefix), TEST(bounds_texts),
+               TEST(survives_forged_blocks), TEST(refuses_a_head_that_does_not_add_up));
 }
