@@ -129,13 +129,26 @@ static bool remembers(const struct txn *txn, const char *stage)
     return false;
 }
 
+/* Who was on a list that is fetched, or of CrowdSec's decisions, may be off it tomorrow. */
+static bool was_fetched(const struct txn *txn, const struct trail_entry *entry)
+{
+    const struct config *config = txn->config;
+    if (strcmp(entry->reason, reason_row(REASON_ADDRESS_DENIED)->slug) != 0)
+        return false;
+    for (size_t i = 0; i < config->list_count; i++)
+        if (span_equal(config->lists[i].name, txn->facts.denied_by))
+            return config->lists[i].url.len > 0 || config->lists[i].remedy > 0;
+    return false;
+}
+
 static void put_words(struct json *j, const struct flow *flow, unsigned trail)
 {
     const struct txn *txn = &flow->txn;
     json_begin_array(j, "words");
     for (unsigned i = 0; i < trail; i++) {
         const struct trail_entry *entry = &txn->trail[i];
-        if (entry->reason == NULL || !remembers(txn, entry->stage))
+        if (entry->reason == NULL ||
+            (!remembers(txn, entry->stage) && !was_fetched(txn, entry)))
             continue;
         json_begin_object(j, NULL);
         json_text(j, "stage", span_text(entry->stage));
@@ -144,6 +157,8 @@ static void put_words(struct json *j, const struct flow *flow, unsigned trail)
         json_text(j, "reason", span_text(entry->reason));
         if (txn->facts.auth_detail != NULL)
             json_text(j, "detail", span_text(txn->facts.auth_detail));
+        if (was_fetched(txn, entry))
+            put_short(j, "list", txn->facts.denied_by);
         json_end_object(j);
     }
     json_end_array(j);

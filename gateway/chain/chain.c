@@ -196,7 +196,8 @@ static struct verdict call_stage(struct call *c, stage_fn *fn)
 static struct verdict ask(struct txn *txn, const struct stage_instance *stage)
 {
     struct call c = call_for(txn, stage);
-    if (txn->replayed != NULL && stage->type->remembers)
+    if (txn->replayed != NULL &&
+        (stage->type->remembers || replayed_knows(txn->replayed, stage->type, txn->run.phase)))
         return checked(replayed_word(txn, stage->type, txn->run.phase));
 #ifdef SALLYPORT_FAULTS
     struct verdict fault;

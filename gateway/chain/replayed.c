@@ -5,6 +5,21 @@
 #include "gateway/chain/reply.h"
 #include "gateway/chain/txn.h"
 
+static bool is_of(const struct replayed_stage *word, const struct stage_type *stage,
+                  enum phase phase)
+{
+    return strcmp(word->stage, stage->name) == 0 && strcmp(word->phase, phase_name(phase)) == 0;
+}
+
+bool replayed_knows(const struct replayed *replayed, const struct stage_type *stage,
+                    enum phase phase)
+{
+    for (unsigned i = 0; i < replayed->word_count; i++)
+        if (is_of(&replayed->words[i], stage, phase))
+            return true;
+    return false;
+}
+
 struct verdict replayed_word(struct txn *txn, const struct stage_type *stage, enum phase phase)
 {
     const struct replayed *replayed = txn->replayed;
@@ -16,14 +31,15 @@ struct verdict replayed_word(struct txn *txn, const struct stage_type *stage, en
         txn->facts.bots = &replayed->bots;
     for (unsigned i = 0; i < replayed->word_count; i++) {
         const struct replayed_stage *word = &replayed->words[i];
-        if (strcmp(word->stage, stage->name) != 0 ||
-            strcmp(word->phase, phase_name(phase)) != 0)
+        if (!is_of(word, stage, phase))
             continue;
         struct verdict said = word->said;
         if (word->status != 0 && (said.action == ACTION_DENY || said.action == ACTION_REPLY))
             said.reply = reply_new(txn, word->status);
         if (word->detail != NULL)
             txn->facts.auth_detail = word->detail;
+        if (word->list.len > 0)
+            txn->facts.denied_by = word->list;
         return said;
     }
     return pass();

@@ -18,6 +18,7 @@ struct replayed {
         struct verdict said; /* its reply: NULL */
         int status;          /* of that reply; 0: the reason's */
         const char *detail;  /* what was wrong with a credential, or NULL */
+        struct span list;    /* that denied the address */
     } words[REPLAYED_WORDS_MAX];
     unsigned word_count;
     const char *route;      /* name, or "" */
@@ -30,6 +31,9 @@ struct replayed {
 /* What the stage said then; one that was not asked passes. The user is known again, when it was
  * the stage that knew. */
 struct verdict replayed_word(struct txn *txn, const struct stage_type *stage, enum phase phase);
+/* Whether a word of this stage was kept. */
+bool replayed_knows(const struct replayed *replayed, const struct stage_type *stage,
+                    enum phase phase);
 /* The reason with that slug; REASON_NONE when there is none. */
 enum reason replayed_reason(const char *slug);
 

@@ -76,7 +76,8 @@ static void read_bots(struct replayed *replayed, const json_t *from, struct aren
                             .attack = json_is_true(json_object_get(from, "attack")) };
 }
 
-static bool read_word(struct replayed_stage *word, const json_t *from, int status)
+static bool read_word(struct replayed_stage *word, const json_t *from, int status,
+                      struct arena *arena)
 {
     static const struct {
         const char *name;
@@ -87,7 +88,8 @@ static bool read_word(struct replayed_stage *word, const json_t *from, int statu
     const char *action = text_at(from, "action"), *reason = text_at(from, "reason");
     *word = (struct replayed_stage){ .stage = text_at(from, "stage"),
                                      .phase = text_at(from, "phase"),
-                                     .detail = text_at(from, "detail") };
+                                     .detail = text_at(from, "detail"),
+                                     .list = span_at(from, "list", arena) };
     if (word->stage == NULL || word->phase == NULL || action == NULL || reason == NULL)
         return false;
     for (size_t i = 0; i < ARRAY_LEN(actions); i++)
@@ -98,14 +100,15 @@ static bool read_word(struct replayed_stage *word, const json_t *from, int statu
     return word->said.action != ACTION_PASS && word->said.reason != REASON_NONE;
 }
 
-static bool read_words(struct replayed *replayed, const json_t *from, int status)
+static bool read_words(struct replayed *replayed, const json_t *from, int status,
+                       struct arena *arena)
 {
     size_t i;
     const json_t *one;
     json_array_foreach(from, i, one)
     {
         if (i >= REPLAYED_WORDS_MAX ||
-            !read_word(&replayed->words[replayed->word_count++], one, status))
+            !read_word(&replayed->words[replayed->word_count++], one, status, arena))
             return false;
     }
     return true;
@@ -142,5 +145,5 @@ bool replay_facts_read(struct replay_facts *facts, const json_t *from,
     read_bots(&facts->replayed, json_object_get(from, "bots"), arena);
     int status = (int)json_integer_value(json_object_get(decision, "status"));
     return (tls == NULL || facts->tls != NULL) &&
-           read_words(&facts->replayed, json_object_get(from, "words"), status);
+           read_words(&facts->replayed, json_object_get(from, "words"), status, arena);
 }

@@ -21,10 +21,10 @@ PSEUDONYM = re.compile("<redacted:[0-9a-f]*>")  # keyed anew by each process
 
 
 def needs_more(facts, record, fetched):
-    """Whether bytes, address and TLS are not all that it was decided by. `fetched`: keys of tokens are."""
+    """Whether bytes, address and TLS are not all that it was decided by. `fetched`: stages that rest on it."""
     ours, stages = record["sallyport"], {s["stage"] for s in record["sallyport"].get("stages", [])}
     return facts["http2"] or facts["words"] or "fingerprint" in facts.get("tls", {}) or "ja4" in ours.get("client", {}) or \
-        stages & ASKING or fetched and "jwt" in stages or {"verified", "cleared"} & set(ours.get("bots", {})) or \
+        stages & (ASKING | fetched) or {"verified", "cleared"} & set(ours.get("bots", {})) or \
         ours.get("reason") in ("challenge", "bot-challenge", "bot-uncleared")
 
 
@@ -112,7 +112,11 @@ def difference(facts, live, now):
 def check(gateway, key, log):
     with open(gateway.config_path) as file:
         text = file.read()
-    drawn, fetched = '"share"' in text, '"keys_url"' in text or '"discover"' in text
+    drawn, fetched = '"share"' in text, set()
+    if '"keys_url"' in text or '"discover"' in text:
+        fetched |= {"jwt"}
+    if '"url"' in text or '"crowdsec"' in text:
+        fetched |= {"deny"}
     records, captures, groups = read_records(gateway.audit_path), captured(gateway, key), collections.defaultdict(list)
     same, skipped, wrong = collections.Counter(), collections.Counter(), []
     if not captures:
@@ -136,6 +140,12 @@ def check(gateway, key, log):
                     skipped[now["unknown"]] += 1
                     continue
                 assert "seq" not in now["sallyport"], "that is what was recorded"
+                if now["sallyport"]["config"] != facts["config"]:
+                    skipped["another configuration"] += 1
+                    continue
+                if "deny" in fetched and now["sallyport"].get("reason") == "address-denied" != facts["decision"].get("reason"):
+                    skipped["a list's file, which what was fetched had taken the place of"] += 1
+                    continue
                 other = difference(facts, records.get(facts["id"]), now)
                 same["by bytes" if group else "by record"] += not other
                 if other:
