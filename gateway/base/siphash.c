@@ -10,9 +10,14 @@ static inline uint64_t rotate(uint64_t x, unsigned bits)
     return x << bits | x >> (64 - bits);
 }
 
-static inline void rounds(struct siphash_state *s, unsigned count)
+/* What follows is one straight line in each hash: through memory it would take twice as long.
+ */
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE void rounds(struct siphash_state *s, unsigned count)
 {
-    while (count-- > 0) {
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < count; i++) {
         s->v0 += s->v1;
         s->v2 += s->v3;
         s->v1 = rotate(s->v1, 13) ^ s->v0;
@@ -26,7 +31,7 @@ static inline void rounds(struct siphash_state *s, unsigned count)
     }
 }
 
-static inline void absorb(struct siphash_state *s, uint64_t word)
+INLINE void absorb(struct siphash_state *s, uint64_t word)
 {
     s->v3 ^= word;
     rounds(s, 2);
@@ -61,7 +66,7 @@ static inline uint64_t load_rest(const unsigned char *p, size_t len)
            (uint64_t)p[len - 1] << (8 * (len - 1));
 }
 
-static inline void absorb_all(struct siphash_state *s, const void *bytes, size_t len)
+INLINE void absorb_all(struct siphash_state *s, const void *bytes, size_t len)
 {
     const unsigned char *p = bytes;
     size_t left = len;
