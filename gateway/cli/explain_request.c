@@ -71,6 +71,7 @@ struct parts {
     struct span method, url, body;
     struct text fields; /* complete lines */
     bool has_host, https;
+    bool agent_said, accept_said; /* or taken away */
 };
 
 static void add_field(struct parts *parts, struct span name, struct span value)
@@ -85,12 +86,20 @@ static void add_field(struct parts *parts, struct span name, struct span value)
     text_lit(&parts->fields, "\r\n");
 }
 
+/* "Name:" takes away what curl would send by itself, and "Name;" sends an empty one. */
 static void add_line(struct parts *parts, struct span line)
 {
     ssize_t colon = span_index(line, ':');
-    if (colon > 0)
-        add_field(parts, span_sub(line, 0, (size_t)colon),
-                  span_sub(line, (size_t)colon + 1, line.len));
+    bool empty = colon < 0 && span_ends(line, SPAN(";"));
+    if (colon <= 0 && !empty)
+        return;
+    size_t end = empty ? line.len - 1 : (size_t)colon;
+    struct span name = span_sub(line, 0, end);
+    struct span value = span_trim(span_sub(line, end + 1, line.len));
+    parts->agent_said |= span_equal_nocase(name, SPAN("User-Agent"));
+    parts->accept_said |= span_equal_nocase(name, SPAN("Accept"));
+    if (value.len > 0 || empty)
+        add_field(parts, name, value);
 }
 
 static const char *write_parts(struct parts *parts, struct span *request)
@@ -206,7 +215,9 @@ static void use_option(struct parts *parts, enum curl_part part, struct span val
         add_body(parts, value);
         return;
     case CURL_AGENT:
-        add_field(parts, SPAN("User-Agent"), value);
+        parts->agent_said = true;
+        if (value.len > 0)
+            add_field(parts, SPAN("User-Agent"), value);
         return;
     case CURL_COOKIE:
         add_field(parts, SPAN("Cookie"), value);
@@ -253,6 +264,11 @@ static const char *from_curl(struct span text, struct parts *parts, struct span 
             parts->url = word;
         }
     }
+    /* As curl does by itself. */
+    if (!parts->agent_said)
+        add_field(parts, SPAN("User-Agent"), SPAN("curl/7.88.1"));
+    if (!parts->accept_said)
+        add_field(parts, SPAN("Accept"), SPAN("*/*"));
     if (parts->body.p != NULL && span_find(text_span(&parts->fields), SPAN("ontent-")) < 0)
         add_field(parts, SPAN("Content-Type"), SPAN("application/x-www-form-urlencoded"));
     return write_parts(parts, request);

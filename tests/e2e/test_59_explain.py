@@ -88,6 +88,9 @@ def test_takes_what_people_have(gateway):
     assert explain(gateway, curl, code=3).stdout.count("no-evil") == 1
     assert explain(gateway, curl.replace("evil", "good"), code=0)
     assert explain(gateway, "curl $'http://shop.test/?q=\\x65vil'", code=3)
+    for more, agent in (("", "curl/7.88.1"), (" -A mine", "mine"), (" -H 'User-Agent:'", None), (" -H 'User-Agent;'", None)):
+        told = json.loads(explain(gateway, "curl http://shop.test/" + more, "-o", "json", code=0).stdout)
+        assert told.get("user_agent", {}).get("original") == agent, more
     har = {"log": {"entries": [{"request": {"method": "POST", "url": "https://shop.test/form", "headers": [
         {"name": ":authority", "value": "shop.test"},
         {"name": "content-type", "value": "application/x-www-form-urlencoded"}], "postData": {"text": "a=evil"}}}]}}
