@@ -311,6 +311,10 @@ rules-micro: ## nanoseconds per value of transformations, detection and word lis
 	@$(MAKE) --no-print-directory $(BUILD)/release/rules-micro VARIANT=release
 	@$(BUILD)/release/rules-micro
 
+bench-waf: ## CPU of requests that the Core Rule Set inspects, against plain nginx in the same run
+	@$(MAKE) --no-print-directory all VARIANT=release
+	@$(PYTHON) tests/bench/waf.py $(BUILD)/release/sallyport
+
 bench-audit: ## CPU of one audit record in the worker and in the recorder
 	@$(MAKE) --no-print-directory $(BUILD)/release/audit-bench VARIANT=release
 	@$(BUILD)/release/audit-bench cost

@@ -494,7 +494,8 @@ static enum sec_end scan_all(struct sec_batch *batch, struct sec_run *run)
 
 bool sec_batch_takes(const struct sec_run *run, const struct sec_value *value)
 {
-    return value->text.len <= VALUE_BYTES && run->turns == NULL && run->away == NULL;
+    return run->together && value->text.len <= VALUE_BYTES && run->turns == NULL &&
+           run->away == NULL;
 }
 
 static struct sec_batch *batch_of(struct sec_local *local)
@@ -611,7 +612,7 @@ enum sec_end sec_batch_end(struct sec_run *run)
     for (unsigned i = 0; i < batch->value_count && end == SEC_DONE; i++) {
         const struct batch_value *of = &batch->values[i];
         if (of->kept != NULL)
-            sec_clean_note(of->kept, of->class, of->value, of->work);
+            sec_clean_note(of->kept, of->class, of->value, of->work, true);
     }
     sec_batch_drop(run->local);
     return end;

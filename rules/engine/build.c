@@ -118,6 +118,20 @@ static void answer_for_slots(const struct sec_plan *plan, const struct regex_loc
 
 /* Names of slots are known: nothing is left to ask of them at run time. Of other names most
  * lack the text without which the pattern has no match. */
+/* `^` and letters, digits, `_` or `-`. */
+static struct span prefix_of(struct span source)
+{
+    struct span none = { 0 };
+    if (source.len < 2 || source.p[0] != '^')
+        return none;
+    for (size_t i = 1; i < source.len; i++) {
+        char c = ascii_lower(source.p[i]);
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-'))
+            return none;
+    }
+    return span_sub(source, 1, source.len);
+}
+
 static enum err prepare_keys(struct plan_builder *b)
 {
     struct sec_plan *plan = b->plan;
@@ -132,6 +146,7 @@ static enum err prepare_keys(struct plan_builder *b)
         TRY(pattern_need(source, HS_FLAG_CASELESS | HS_FLAG_DOTALL, b->arena, &need));
         if (need.text_count == 1)
             key->text = need.texts[0];
+        key->prefix = prefix_of(regex_source(key->regex));
     }
     TRY(regex_attach(&local));
     for (unsigned i = 0; i < plan->key_count; i++)
@@ -320,6 +335,38 @@ static bool waits_for_a_find(const struct sec_link *link)
     return true;
 }
 
+/* A variable that is not set has no value that could match, whatever the operator. */
+static bool waits_for_a_slot(const struct sec_plan *plan, const struct sec_link *head)
+{
+    return head->slot != NO_SLOT && plan->initial != NULL &&
+           plan->initial[head->slot].p == NULL;
+}
+
+/* Slot by slot. */
+static enum err plan_waiting(struct plan_builder *b)
+{
+    struct sec_plan *plan = b->plan;
+    struct plan_waiting *waiting = arena_array(b->arena, struct plan_waiting, plan->head_count);
+    uint32_t *from = arena_array(b->arena, uint32_t, plan->slot_count + 1), count = 0;
+    if (waiting == NULL || from == NULL)
+        return ERR_MEMORY;
+    for (unsigned slot = 0; slot < plan->slot_count; slot++) {
+        from[slot] = count;
+        for (unsigned phase = 1; phase < SEC_PHASES; phase++) {
+            const struct plan_phase *list = &plan->phases[phase];
+            for (unsigned i = 0; i < list->count; i++) {
+                const struct sec_link *head = list->entries[i].head;
+                if (head->slot == slot && waits_for_a_slot(plan, head))
+                    waiting[count++] = (struct plan_waiting){ i, (uint8_t)phase };
+            }
+        }
+    }
+    from[plan->slot_count] = count;
+    plan->waiting = waiting;
+    plan->waiting_from = from;
+    return OK;
+}
+
 static enum err plan_gates(struct plan_builder *b)
 {
     struct sec_plan *plan = b->plan;
@@ -334,7 +381,8 @@ static enum err plan_gates(struct plan_builder *b)
         for (unsigned i = 0; i < list->count; i++) {
             const struct sec_link *head = list->entries[i].head;
             if (!waits_for_a_find(head)) {
-                bit_add(list->always, i);
+                if (!waits_for_a_slot(plan, head))
+                    bit_add(list->always, i);
                 continue;
             }
             unsigned bits = head->rule->multi_match ? head->path_count : 1;
@@ -344,7 +392,7 @@ static enum err plan_gates(struct plan_builder *b)
             }
         }
     }
-    return OK;
+    return plan_waiting(b);
 }
 
 /* ---- all ------------------------------------------------------------------------------------

@@ -211,6 +211,13 @@ struct plan_key {
     struct span text; /* every name in lower case that it matches has this; empty: none known */
     uint64_t *slots;  /* those whose names it matches */
     uint16_t digits;  /* the same of TX:0 to TX:9 */
+    struct span prefix; /* it matches what begins so, in any case, and nothing else; or empty */
+};
+
+/* An entry that looks at nothing but one variable in TX. */
+struct plan_waiting {
+    uint32_t entry;
+    uint8_t phase;
 };
 
 /* A rule that folding took away, and why; for who asks. */
@@ -258,6 +265,10 @@ struct sec_plan {
     struct span *slot_shown; /* as the first action that sets it spells it */
     unsigned slot_count;
     const struct span *initial; /* values of the slots when a transaction begins */
+    /* Entries that match nothing before their slot is set: those of a slot, one behind the
+     * other from waiting_from[slot] to waiting_from[slot + 1]. NULL while folding. */
+    struct plan_waiting *waiting;
+    uint32_t *waiting_from;
     struct arena *arena;
     unsigned users;
 };

@@ -149,10 +149,18 @@ static enum sec_end run_entries(struct sec_run *run)
 /* ---- a phase --------------------------------------------------------------------------------
  */
 
+/* A head's values are few, and one by one they meet databases that are still in the cache. */
+static bool are_many(const struct sec_run *run)
+{
+    enum { MANY = 16 };
+    return run->phase >= SEC_REQUEST_BODY && run->values.count - run->values_seen >= MANY;
+}
+
 static void begin(struct sec_run *run, enum sec_phase phase)
 {
     run->phase = phase;
     run->scanning = true;
+    run->together = are_many(run);
     run->at_var = run->at_value = run->at_entry = 0;
     sec_look_end(run);
     run->allow_phase = false;
@@ -177,6 +185,8 @@ enum sec_end sec_run_phase(struct sec_run *run, enum sec_phase phase, uint64_t s
         if (end != SEC_DONE)
             return end;
         run->scanning = false;
+        if (list->count > 0)
+            run->values_seen = run->values.count;
     }
     if (run->at_entry < list->own_count) {
         enum sec_end end = sec_own_run(run);

@@ -190,6 +190,8 @@ struct sec_run {
     enum sec_phase phase; /* where it stands */
     bool scanning;
     unsigned at_var, at_value; /* scanning */
+    unsigned values_seen;      /* when a phase scanned last */
+    bool together;             /* short values are scanned in batches */
     struct sec_turns *turns;   /* a long value that is under way; NULL: there is none */
     struct sec_away *offered;  /* by the caller: for a long value, elsewhere. NULL: none is */
     struct sec_away *away;     /* what was offered and is in use */
@@ -239,7 +241,7 @@ void sec_batch_drop(struct sec_local *local);
 void sec_batch_free(struct sec_batch *batch);
 /* scan.c: nothing was found in the value, and how much work that was. */
 void sec_clean_note(struct sec_clean *entry, unsigned class, const struct sec_value *value,
-                    uint64_t work);
+                    uint64_t work, bool together);
 
 /* A long value that is under way, here or elsewhere, is given up. */
 void sec_look_end(struct sec_run *run);

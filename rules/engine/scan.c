@@ -77,6 +77,7 @@ enum { CLEAN_ENTRIES = 1024, CLEAN_BYTES = 104 };
 struct sec_clean {
     uint32_t work, traits;
     uint8_t class, len; /* class 0: empty */
+    bool together;      /* work is counted otherwise then */
     char text[CLEAN_BYTES];
 };
 
@@ -102,7 +103,7 @@ static bool is_clean(struct sec_run *run, const struct sec_clean *entry, unsigne
                      struct sec_value *value)
 {
     if (entry->class != class || entry->len != value->text.len ||
-        memcmp(entry->text, value->text.p, entry->len) != 0)
+        entry->together != run->together || memcmp(entry->text, value->text.p, entry->len) != 0)
         return false;
     run->work += entry->work;
     value->traits = entry->traits;
@@ -111,12 +112,13 @@ static bool is_clean(struct sec_run *run, const struct sec_clean *entry, unsigne
 }
 
 void sec_clean_note(struct sec_clean *entry, unsigned class, const struct sec_value *value,
-                    uint64_t work)
+                    uint64_t work, bool together)
 {
     if (value->hits != NULL || work > UINT32_MAX)
         return;
     entry->class = (uint8_t) class;
     entry->len = (uint8_t)value->text.len;
+    entry->together = together;
     entry->work = (uint32_t)work;
     entry->traits = value->traits;
     memcpy(entry->text, value->text.p, value->text.len);
@@ -168,7 +170,12 @@ static enum sec_end look_through(struct sec_run *run, struct sec_value *value, u
     if (end != SEC_AWAY)
         return end;
     end = sec_batch_end(run);
-    return end == SEC_DONE ? sec_look_through(run, value, &run->plan->classes[class]) : end;
+    uint64_t before = run->work;
+    if (end == SEC_DONE)
+        end = sec_look_through(run, value, &run->plan->classes[class]);
+    if (entry != NULL && end == SEC_DONE)
+        sec_clean_note(entry, class, value, run->work - before, run->together);
+    return end;
 }
 
 /* ---- all values -----------------------------------------------------------------------------

@@ -78,10 +78,22 @@ struct span sec_collection_get(const struct sec_run *run, enum sec_collection co
     return variable != NULL ? variable->text : (struct span){ 0 };
 }
 
+/* What waits for the slot is looked at from now on. */
+static void wake(struct sec_run *run, unsigned slot)
+{
+    const struct sec_plan *plan = run->plan;
+    if (plan->waiting == NULL)
+        return;
+    for (uint32_t i = plan->waiting_from[slot]; i < plan->waiting_from[slot + 1]; i++)
+        bit_add(run->live[plan->waiting[i].phase], plan->waiting[i].entry);
+}
+
 void sec_slot_set(struct sec_run *run, unsigned slot, struct span text)
 {
-    if (run->slots[slot].p == NULL)
+    if (run->slots[slot].p == NULL) {
         run->slot_order[slot] = ++run->order;
+        wake(run, slot);
+    }
     run->slots[slot] = text;
 }
 
@@ -217,6 +229,8 @@ static void add_sorted(struct made *made, struct ordered *items, unsigned count)
 /* `name` in lower case. Most lack what the pattern cannot do without. */
 static bool name_matches(struct made *made, struct span name)
 {
+    if (made->key != NULL && made->key->prefix.len > 0)
+        return span_starts_nocase(name, made->key->prefix);
     if (made->key != NULL && made->key->text.len > 0 && span_find(name, made->key->text) < 0)
         return false;
     return key_matches(made, name);

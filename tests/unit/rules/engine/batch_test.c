@@ -118,7 +118,7 @@ static void work_is_counted_by_value(void **state)
     (void)state;
     bench_load(&bench, "SecRule ARGS_GET \"@rx ^ab\" \"id:1,phase:2,pass,t:none\"\n"
                        "SecRule ARGS_GET \"@rx [;<]\\s+b\" \"id:2,phase:2,pass,t:none\"\n"
-                       "SecRule ARGS_GET \"@pm union x\" \"id:3,phase:1,pass,t:urlDecode\"\n"
+                       "SecRule ARGS_GET \"@pm union x\" \"id:3,phase:2,pass,t:urlDecode\"\n"
                        "SecMarker END\n");
     make_values(200);
     for (unsigned i = 0; i < 200; i++) { /* none of which has a find */
@@ -128,8 +128,9 @@ static void work_is_counted_by_value(void **state)
     }
     run_over(&bench, 0, 0, UINT64_MAX, found);
     none = bench.run.work;
-    for (unsigned i = 0; i < 200; i++) {
-        run_over(&bench, i, i + 1, UINT64_MAX, found);
+    for (unsigned i = 0; i < 200; i += 20) {
+        run_over(&bench, i, i + 20, UINT64_MAX, found);
+        assert_true(bench.run.together);
         sum += bench.run.work - none;
     }
     run_over(&bench, 0, 200, UINT64_MAX, found);
