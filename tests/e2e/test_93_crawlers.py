@@ -61,7 +61,7 @@ def test_crawlers_are_asked_after():
             said = json.loads(done.stdout)["bots"]
             assert said["score"] == 20 and said["challenged"] == 1 and said["passed"] == 0
             done = command("ip", "why", "203.0.113.5", "-c", gateway.config_path, cwd=gateway.folder)
-            assert "score 20 of 100, challenged 1 times lately" in done.stdout, done.stdout
+            assert "score 20 of 100 (last: agent-robot 20), challenged 1 times lately" in done.stdout, done.stdout
             said = command("status", "-c", gateway.config_path, "-o", "json", cwd=gateway.folder)
             assert said.returncode == 0
 
