@@ -419,11 +419,15 @@ $(BUILD)/lint/%.tidy: %.c .clang-tidy
 
 lint-tidy: $(LINTED)
 
+# cppcheck's parser stumbles over compound literals behind a question mark (internalAstError),
+# and it does not see that refuse() of a generation does not return.
 lint: ## clang-tidy and cppcheck
 	@$(MAKE) --no-print-directory deps LIST="run dev"
 	@$(MAKE) --no-print-directory -k lint-tidy
-	@cppcheck --quiet --std=c11 -I. -D__x86_64__ --error-exitcode=1 --enable=warning,portability \
-		--inline-suppr --suppress=missingIncludeSystem $(FOLDERS)
+	@cppcheck --quiet -j "$$(nproc)" --std=c11 -I. -D__x86_64__ --error-exitcode=1 \
+		--enable=warning,portability --inline-suppr --suppress=missingIncludeSystem \
+		--suppress=internalAstError --include=tests/cppcheck.h \
+		--suppress='nullPointerRedundantCheck:gateway/process/generation_*' $(FOLDERS)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-24s %s\n", $$1, $$2 }' Makefile

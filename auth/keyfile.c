@@ -287,7 +287,7 @@ size_t keyfile_count(struct span block)
 
 const struct apikey *keyfile_find(struct span bytes, struct span key)
 {
-    struct apikey wanted;
+    struct apikey wanted = { .expires_s = 0 };
     uint8_t hash[APIKEY_HASH_BYTES];
     if (!apikey_is_one(key) || bytes.len == 0)
         return NULL;

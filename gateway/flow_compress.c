@@ -378,8 +378,8 @@ static void on_turn(struct task *task)
     struct worker *worker = flow->txn.worker;
 
     worker->current = flow->stream;
-    struct span rest = span_of(fc->rest.p + fc->rest_at, fc->rest.len - fc->rest_at);
     if (fc->rest.p != NULL) {
+        struct span rest = span_of(fc->rest.p + fc->rest_at, fc->rest.len - fc->rest_at);
         if (!take_slice(fc, &rest)) {
             worker_flush(worker);
             return;

@@ -188,7 +188,7 @@ static void check_got(struct doctor *doctor, int folder, const struct acme_site 
     struct acme_hosts hosts = { one->site->hosts, one->site->host_count };
     const char *site = one->site->name;
     char name[ACME_NAME_MAX];
-    struct acme_dates dates;
+    struct acme_dates dates = { .until_s = 0 };
     struct acme_tries tries;
     struct span bundle;
     struct arena arena;

@@ -39,7 +39,7 @@ static const char *text_at(const json_t *object, const char *key)
 
 void print_clean(const char *text, size_t max)
 {
-    for (size_t i = 0; text[i] != '\0' && i < max; i++) {
+    for (size_t i = 0; i < max && text[i] != '\0'; i++) {
         unsigned char c = (unsigned char)text[i];
         (void)putchar(c >= 0x20 && c < 0x7f ? (int)c : '.');
     }

@@ -63,7 +63,7 @@ static bool put_label(char *to, size_t *len, struct span label, bool *named)
  */
 static bool read_name(struct reader *r, char *to, bool *named)
 {
-    size_t len = 0, at = r->at, least = r->at;
+    size_t len = 0, at = r->at, least = at;
     bool jumped = false;
 
     *named = true;

@@ -286,8 +286,9 @@ static int longer(const void *a, const void *b)
 
 enum err database_fits(struct database_maker *maker, struct database_fit *fits, unsigned count)
 {
-    struct fit_batch batch = { .fits = calloc(count + 1, sizeof(struct database_fit *)) };
+    struct fit_batch batch = { 0 };
     unsigned open = 0;
+    batch.fits = calloc(count + 1, sizeof(struct database_fit *));
     if (batch.fits == NULL)
         return ERR_MEMORY;
     for (unsigned i = 0; i < count; i++) {

@@ -159,7 +159,7 @@ void need_add_set(struct byte_set *sets, unsigned *count, const struct byte_set 
  * each of them and each of those together. The pairs that tell most are kept. */
 static void either_sets(struct known *known, const struct known *other)
 {
-    struct byte_set sets[NEED_SETS_MAX];
+    struct byte_set sets[NEED_SETS_MAX] = { 0 };
     unsigned count = 0;
     for (unsigned i = 0; i < known->set_count; i++) {
         for (unsigned j = 0; j < other->set_count; j++) {
