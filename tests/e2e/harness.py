@@ -396,7 +396,7 @@ class Sallyport:
         with self.client() as client:
             client.send(f"GET {path} HTTP/1.1\r\n\r\n").answer()
 
-        eventually(lambda: any(r["url"].get("path") == path for r in self.records()), what="the record of the mark")
+        eventually(lambda: any(r.get("url", {}).get("path") == path for r in self.records()), what="the record of the mark")
         self.seen = -1
         while self.seen != len(self.records()):  # those of another worker may come a moment later
             self.seen = len(self.records())
