@@ -505,30 +505,6 @@ static struct sec_batch *batch_of(struct sec_local *local)
     return local->batch;
 }
 
-static size_t bound_of(const struct scan_class *class, size_t len)
-{
-    size_t bound;
-    if (__builtin_mul_overflow(len, class->room_each, &bound) ||
-        __builtin_add_overflow(bound, class->room_least, &bound))
-        return SIZE_MAX;
-    return bound;
-}
-
-static bool room_for(struct sec_room *room, size_t size)
-{
-    if (size <= room->size)
-        return true;
-    if (size > ROOM_MAX)
-        return false;
-    char *p = malloc(ROOM_MAX);
-    if (p == NULL)
-        return false;
-    free(room->p);
-    room->p = p;
-    room->size = ROOM_MAX;
-    return true;
-}
-
 /* The lines from `count` on are not there. */
 static void take_back(struct sec_batch *batch, unsigned count, size_t bytes)
 {
@@ -573,7 +549,7 @@ enum sec_end sec_batch_add(struct sec_run *run, struct sec_value *value, unsigne
 {
     struct sec_batch *batch = batch_of(run->local);
     const struct scan_class *row = &run->plan->classes[class];
-    size_t bound = bound_of(row, value->text.len);
+    size_t bound = sec_forms_bound(row, value->text.len);
     if (batch == NULL || bound > ROOM_MAX)
         return SEC_AWAY;
     bool full = batch->value_count == VALUES_MAX || batch->line_count + FORMS_MAX > TEXTS_MAX ||
@@ -583,7 +559,7 @@ enum sec_end sec_batch_add(struct sec_run *run, struct sec_value *value, unsigne
         if (end != SEC_DONE)
             return end;
     }
-    if (!room_for(&batch->room, bound))
+    if (!sec_room_for(&batch->room, bound, ROOM_MAX))
         return SEC_AWAY;
     struct batch_value *of = &batch->values[batch->value_count];
     uint64_t before = run->work;

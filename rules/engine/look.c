@@ -320,8 +320,7 @@ static enum sec_end look_on(struct look *look)
 #define ROOM_MAX ((size_t)4 << 30)
 enum { ROOM_KEPT = 1 << 20 };
 
-/* The most bytes that all forms of a value can take: a form that grows multiplies. */
-static size_t bound_of(const struct scan_class *class, size_t len)
+size_t sec_forms_bound(const struct scan_class *class, size_t len)
 {
     size_t bound;
     if (__builtin_mul_overflow(len, class->room_each, &bound) ||
@@ -330,13 +329,10 @@ static size_t bound_of(const struct scan_class *class, size_t len)
     return bound;
 }
 
-static bool room_for(struct sec_room *room, size_t size)
+bool sec_room_for(struct sec_room *room, size_t size, size_t wanted)
 {
     if (size <= room->size)
         return true;
-    if (size > ROOM_MAX)
-        return false;
-    size_t wanted = size + size / 2 + 4096;
     char *p = malloc(wanted);
     if (p == NULL)
         return false;
@@ -344,6 +340,11 @@ static bool room_for(struct sec_room *room, size_t size)
     room->p = p;
     room->size = wanted;
     return true;
+}
+
+static bool room_for(struct sec_room *room, size_t size)
+{
+    return size <= ROOM_MAX && sec_room_for(room, size, size + size / 2 + 4096);
 }
 
 /* A long value's room is not kept for ever. */
@@ -403,7 +404,7 @@ static enum sec_end look_at_once(struct sec_run *run, struct sec_value *value,
     if (!has_distinct(&look))
         return look_on(&look);
     struct sec_room *room = &run->local->room;
-    if (!room_for(room, bound_of(class, value->text.len)))
+    if (!room_for(room, sec_forms_bound(class, value->text.len)))
         return SEC_MEMORY;
     distinct_begin(&look, &d, room->p);
     enum sec_end end = look_on(&look);
@@ -444,7 +445,7 @@ static struct sec_turns *turns_begin(struct sec_run *run, struct sec_value *valu
                                      const struct scan_class *class)
 {
     struct sec_room *room = free_room(run->local);
-    if (room == NULL || !room_for(room, bound_of(class, value->text.len)))
+    if (room == NULL || !room_for(room, sec_forms_bound(class, value->text.len)))
         return NULL;
     struct sec_turns *turns = arena_alloc(run->arena, sizeof(*turns));
     if (turns == NULL)
@@ -535,7 +536,7 @@ static bool away_begin(struct sec_run *run, const struct sec_value *value,
     struct sec_away *away = run->offered;
     size_t len = value->text.len;
     if (away == NULL || len <= AWAY_BYTES || run->slice_end == UINT64_MAX ||
-        !room_for(&away->text, len) || !room_for(&away->room, bound_of(class, len)))
+        !room_for(&away->text, len) || !room_for(&away->room, sec_forms_bound(class, len)))
         return false;
     memset(away->bits, 0, away->bit_bytes);
     memcpy(away->text.p, value->text.p, len);

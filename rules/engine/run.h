@@ -227,6 +227,11 @@ enum sec_end sec_look_through(struct sec_run *run, struct sec_value *value,
 /* A link's pattern was found in the value. False: out of memory. */
 MUST_USE bool sec_note_find(struct sec_run *run, struct sec_value *value, unsigned bit);
 
+/* look.c. The most bytes that all forms of a value can take: a form that grows multiplies. */
+size_t sec_forms_bound(const struct scan_class *class, size_t len);
+/* At least `size` bytes, else room for `wanted`; what stood there is gone. */
+MUST_USE bool sec_room_for(struct sec_room *room, size_t size, size_t wanted);
+
 /* batch.c: short values are looked at together. */
 struct sec_clean;
 bool sec_batch_takes(const struct sec_run *run, const struct sec_value *value);
