@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "auth/base64url.h"
+#include "auth/rsa52.h"
 #include "auth/strictjson.h"
 #include "gateway/base/secret.h"
 
@@ -21,21 +22,22 @@ struct alg_row {
     enum jose_kind kind;
     const EVP_MD *(*md)(void); /* NULL: the algorithm has its own */
     int padding;               /* RSA */
+    enum rsa_hash hash;        /* RSA_PKCS1_PADDING */
 };
 
 static const struct alg_row algs[JOSE_ALGS] = {
-    [JOSE_RS256] = { SPAN_INIT("RS256"), JOSE_RSA, EVP_sha256, RSA_PKCS1_PADDING },
-    [JOSE_RS384] = { SPAN_INIT("RS384"), JOSE_RSA, EVP_sha384, RSA_PKCS1_PADDING },
-    [JOSE_RS512] = { SPAN_INIT("RS512"), JOSE_RSA, EVP_sha512, RSA_PKCS1_PADDING },
-    [JOSE_PS256] = { SPAN_INIT("PS256"), JOSE_RSA, EVP_sha256, RSA_PKCS1_PSS_PADDING },
-    [JOSE_PS384] = { SPAN_INIT("PS384"), JOSE_RSA, EVP_sha384, RSA_PKCS1_PSS_PADDING },
-    [JOSE_PS512] = { SPAN_INIT("PS512"), JOSE_RSA, EVP_sha512, RSA_PKCS1_PSS_PADDING },
-    [JOSE_ES256] = { SPAN_INIT("ES256"), JOSE_P256, EVP_sha256, 0 },
-    [JOSE_ES384] = { SPAN_INIT("ES384"), JOSE_P384, EVP_sha384, 0 },
-    [JOSE_EDDSA] = { SPAN_INIT("EdDSA"), JOSE_ED25519, NULL, 0 },
-    [JOSE_HS256] = { SPAN_INIT("HS256"), JOSE_SECRET, EVP_sha256, 0 },
-    [JOSE_HS384] = { SPAN_INIT("HS384"), JOSE_SECRET, EVP_sha384, 0 },
-    [JOSE_HS512] = { SPAN_INIT("HS512"), JOSE_SECRET, EVP_sha512, 0 },
+    [JOSE_RS256] = { SPAN_INIT("RS256"), JOSE_RSA, EVP_sha256, RSA_PKCS1_PADDING, RSA_SHA256 },
+    [JOSE_RS384] = { SPAN_INIT("RS384"), JOSE_RSA, EVP_sha384, RSA_PKCS1_PADDING, RSA_SHA384 },
+    [JOSE_RS512] = { SPAN_INIT("RS512"), JOSE_RSA, EVP_sha512, RSA_PKCS1_PADDING, RSA_SHA512 },
+    [JOSE_PS256] = { SPAN_INIT("PS256"), JOSE_RSA, EVP_sha256, RSA_PKCS1_PSS_PADDING, 0 },
+    [JOSE_PS384] = { SPAN_INIT("PS384"), JOSE_RSA, EVP_sha384, RSA_PKCS1_PSS_PADDING, 0 },
+    [JOSE_PS512] = { SPAN_INIT("PS512"), JOSE_RSA, EVP_sha512, RSA_PKCS1_PSS_PADDING, 0 },
+    [JOSE_ES256] = { SPAN_INIT("ES256"), JOSE_P256, EVP_sha256, 0, 0 },
+    [JOSE_ES384] = { SPAN_INIT("ES384"), JOSE_P384, EVP_sha384, 0, 0 },
+    [JOSE_EDDSA] = { SPAN_INIT("EdDSA"), JOSE_ED25519, NULL, 0, 0 },
+    [JOSE_HS256] = { SPAN_INIT("HS256"), JOSE_SECRET, EVP_sha256, 0, 0 },
+    [JOSE_HS384] = { SPAN_INIT("HS384"), JOSE_SECRET, EVP_sha384, 0, 0 },
+    [JOSE_HS512] = { SPAN_INIT("HS512"), JOSE_SECRET, EVP_sha512, 0, 0 },
 };
 
 const char *jose_slug(enum jose_error error)
@@ -193,17 +195,24 @@ bool jose_key_ready(struct jose_key *key, uint32_t allowed)
     for (unsigned i = 0; i < JOSE_ALGS; i++) {
         if (key->pkey == NULL || (key->algs >> i & 1) == 0)
             continue;
+        /* Looked up now: behind EVP_sha256() it is looked up with each token. */
+        key->md[i] = EVP_MD_fetch(NULL, EVP_MD_get0_name(algs[i].md()), NULL);
         key->ctx[i] = verifier(key->pkey, &algs[i]);
-        if (key->ctx[i] == NULL)
+        if (key->ctx[i] == NULL || key->md[i] == NULL)
             return false;
+        if (algs[i].padding == RSA_PKCS1_PADDING && key->rsa == NULL)
+            key->rsa = rsa_public_new(key->pkey, rsa52_available());
     }
     return true;
 }
 
 void jose_key_free(struct jose_key *key)
 {
-    for (unsigned i = 0; i < JOSE_ALGS; i++)
+    for (unsigned i = 0; i < JOSE_ALGS; i++) {
         EVP_PKEY_CTX_free(key->ctx[i]);
+        EVP_MD_free(key->md[i]);
+    }
+    rsa_public_free(key->rsa);
     EVP_PKEY_free(key->pkey);
     if (key->bytes.p != NULL) {
         wipe((void *)(uintptr_t)key->bytes.p, key->bytes.len);
@@ -334,8 +343,10 @@ static bool verify_public(const struct jose_key *key, enum jose_alg alg, struct 
     const uint8_t *sig = (const uint8_t *)signature.p;
     size_t sig_len = signature.len;
     if (key->ctx[alg] == NULL ||
-        EVP_Digest(text.p, text.len, digest, &len, algs[alg].md(), NULL) != 1)
+        EVP_Digest(text.p, text.len, digest, &len, key->md[alg], NULL) != 1)
         return false;
+    if (key->rsa != NULL && algs[alg].padding == RSA_PKCS1_PADDING)
+        return rsa_public_verify(key->rsa, algs[alg].hash, digest, signature);
     if (key->kind != JOSE_RSA) {
         sig_len = ec_signature(key->kind, signature, der);
         sig = der;

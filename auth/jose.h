@@ -8,15 +8,14 @@
 
 #include <openssl/evp.h>
 
+#include "auth/rsa.h"
 #include "gateway/base/arena.h"
 
 enum {
     TOKEN_BYTES_MAX = 8 * 1024,
     TOKEN_HEADER_BYTES_MAX = 2 * 1024, /* decoded */
     TOKEN_KID_BYTES_MAX = 256,
-    SIGNATURE_BYTES_MAX = 512, /* RSA of 4,096 bits */
-    RSA_BITS_MIN = 2048,
-    RSA_BITS_MAX = 4096,
+    SIGNATURE_BYTES_MAX = RSA_BYTES_MAX,
     HMAC_KEY_BYTES_MIN = 32,
     HMAC_KEY_BYTES_MAX = 512,
 };
@@ -59,7 +58,9 @@ struct jose_key {
     enum jose_kind kind;
     uint32_t algs;                /* bits of what it may check: never more than its kind can */
     EVP_PKEY *pkey;               /* RSA, EC */
+    struct rsa_public *rsa;       /* for RS256 and its kin; NULL: they go by EVP, too */
     EVP_PKEY_CTX *ctx[JOSE_ALGS]; /* ready to verify, by algorithm; RSA, EC */
+    EVP_MD *md[JOSE_ALGS];        /* what it hashes with; RSA, EC */
     struct span bytes;            /* ED25519: 32; SECRET: the secret; malloced */
 };
 
