@@ -32,8 +32,6 @@ static struct gcra share_of(const struct limit_item *item, unsigned nodes)
     const struct limit *limit = item->limit;
     struct gcra share = limit->gcra;
     uint64_t burst = limit->burst / nodes, span;
-    if (nodes <= 1)
-        return share;
     if (burst < item->cost)
         burst = item->cost;
     if (__builtin_mul_overflow(share.interval_ns, nodes, &share.interval_ns) ||
@@ -52,9 +50,13 @@ struct counting {
     bool asking;    /* the store is to be asked */
 };
 
-static struct gcra gcra_of(const struct counting *by, const struct limit_item *item)
+static const struct gcra *gcra_of(const struct counting *by, const struct limit_item *item,
+                                  struct gcra *share)
 {
-    return item->limit->exact ? share_of(item, by->nodes) : item->limit->gcra;
+    if (!item->limit->exact || by->nodes <= 1)
+        return &item->limit->gcra;
+    *share = share_of(item, by->nodes);
+    return share;
 }
 
 static uint64_t slots_of(const struct counting *by, const struct limit_item *item)
@@ -150,7 +152,7 @@ static struct limit_answer look(const struct counting *by, const struct limits_s
     struct limit_answer answer = { .limit = NULL };
     for (unsigned i = 0; i < state->count; i++) {
         const struct limit_item *item = &state->items[i];
-        struct gcra gcra = gcra_of(by, item);
+        UNCLEARED struct gcra share;
         if (!is_known(item))
             continue;
         if (item->limit->kind == KIND_SLOTS) {
@@ -159,7 +161,8 @@ static struct limit_answer look(const struct counting *by, const struct limits_s
             continue;
         }
         uint64_t tat = tats_get(limit_table(by->conf, item->limit), item->key);
-        struct gcra_answer said = gcra_ask(&gcra, tat, item->now, cost_ns(item, &gcra));
+        const struct gcra *gcra = gcra_of(by, item, &share);
+        struct gcra_answer said = gcra_ask(gcra, tat, item->now, cost_ns(item, gcra));
         uint64_t pause_ns = pause_of(by, item);
         if ((!said.allowed && !asks_again(by, item)) || pause_ns > 0)
             worst(by, &answer, item, said.wait_ns > pause_ns ? said.wait_ns : pause_ns,
@@ -184,11 +187,12 @@ static void refund(const struct counting *by, const struct limits_state *state, 
 {
     while (taken-- > 0) {
         const struct limit_item *item = &state->items[taken];
-        struct gcra gcra = gcra_of(by, item);
+        UNCLEARED struct gcra share;
+        const struct gcra *gcra = gcra_of(by, item, &share);
         /* A slot goes back with the request, which is over soon. */
         if (!item->limit->shadow && (exact || !item->limit->exact) &&
             item->limit->kind != KIND_SLOTS)
-            tats_refund(limit_table(by->conf, item->limit), item->key, cost_ns(item, &gcra));
+            tats_refund(limit_table(by->conf, item->limit), item->key, cost_ns(item, gcra));
     }
 }
 
@@ -220,9 +224,10 @@ static enum err take_one(const struct counting *by, const struct limit_item *ite
         *said = (struct gcra_answer){ .allowed = err == OK };
         return err == ERR_LIMIT ? OK : err;
     }
-    struct gcra gcra = gcra_of(by, item);
-    enum err err = tats_take(limit_table(by->conf, item->limit), item->key, &gcra, item->now,
-                             cost_ns(item, &gcra), said);
+    UNCLEARED struct gcra share;
+    const struct gcra *gcra = gcra_of(by, item, &share);
+    enum err err = tats_take(limit_table(by->conf, item->limit), item->key, gcra, item->now,
+                             cost_ns(item, gcra), said);
     struct worker_shared *shared = by->c->txn->worker->shared;
     if (err == OK && said->evicted && shared != NULL)
         shared->counters.limits_evicted++;
@@ -246,7 +251,7 @@ static struct verdict take(const struct counting *by, const struct limits_state 
 {
     for (unsigned i = 0; i < state->count; i++) {
         const struct limit_item *item = &state->items[i];
-        struct gcra_answer said;
+        UNCLEARED struct gcra_answer said;
         if (item->limit->exact && !exact) {
             note_slot(by, item);
             continue;

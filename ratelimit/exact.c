@@ -12,6 +12,7 @@
 
 #include "gateway/base/siphash.h"
 #include "gateway/chain/txn.h"
+#include "gateway/net/channel.h"
 #include "gateway/store/keyspace.h"
 #include "gateway/store/slots.h"
 #include "ratelimit/exact_ask.h"
@@ -46,6 +47,8 @@ struct lane {
     unsigned slot;
     struct ask *waiting, **waiting_end; /* leaders */
     unsigned waiting_count;
+    struct lane *next; /* of those where something waits, or did until just now */
+    bool listed;
     struct batch batches[CALLS_MAX];
 };
 
@@ -60,7 +63,7 @@ struct exact {
         hold; /* timerfd, for when no more come: while they do, each looks at the clock */
     bool hold_armed;
     size_t calls;
-    struct lane lanes[EXACT_LANES];
+    struct lane lanes[EXACT_LANES], *waiting;
     struct exact_names names;
     struct exact_kept kept;
     uint64_t rechecked_ns[RECHECKS];
@@ -74,11 +77,16 @@ struct exact {
     struct exact_group shape[GROUPS_MAX];
 };
 
-static void wait_in(struct lane *lane, struct ask *leader)
+static void wait_in(struct exact *exact, struct lane *lane, struct ask *leader)
 {
     *lane->waiting_end = leader;
     lane->waiting_end = &leader->next;
     lane->waiting_count++;
+    if (lane->listed)
+        return;
+    lane->listed = true;
+    lane->next = exact->waiting;
+    exact->waiting = lane;
 }
 
 /* ---- answers ---- */
@@ -134,7 +142,7 @@ static void answer_one(struct ask *ask, uint64_t rank, const struct said *said)
     take_slots(ask, rank, said, arena);
     size_t size = sizeof(*answer) + ask->group.count * sizeof(answer->items[0]);
     if (arena != NULL)
-        answer = arena_zero(arena, 1, size);
+        answer = arena_alloc(arena, size); /* all of it is filled in */
     if (answer == NULL) {
         op_finish(&ask->op, ask->asks->worker, ERR_MEMORY, NULL);
         return;
@@ -302,7 +310,7 @@ static enum err pass_on(struct batch *batch, unsigned argc)
     struct redis *asked = batch->asked;
     batch->asked = NULL;
     if (asked == NULL)
-        return keyspace_send(exact->keys, batch->lane->slot, &batch->call, argc, exact->argv);
+        return keyspace_post(exact->keys, batch->lane->slot, &batch->call, argc, exact->argv);
     batch->asking.done = on_asking;
     TRY(redis_send(asked, &batch->asking, 1, (struct span[]){ SPAN("ASKING") }));
     return redis_send(asked, &batch->call, argc, exact->argv);
@@ -347,11 +355,11 @@ static void on_hold_end(struct watch *watch, uint32_t events)
     loop_post(&exact->worker->loop, &exact->flush);
 }
 
-/* Without a timer nothing is held back. */
-static bool hold(struct exact *exact, const struct lane *lane)
+/* So many could go out. Without a timer nothing is held back. */
+static bool hold(struct exact *exact, unsigned ready)
 {
     static const struct itimerspec in = { .it_value = { .tv_nsec = HOLD_END_US * 1000 } };
-    if (!pace_holds(&exact->pace, exact->worker->loop.clock.mono_ns, lane->waiting_count))
+    if (!pace_holds(&exact->pace, exact->worker->loop.clock.mono_ns, ready))
         return false;
     if (!exact->hold_armed)
         exact->hold_armed = timerfd_settime(exact->hold.fd, 0, &in, NULL) == 0;
@@ -359,13 +367,12 @@ static bool hold(struct exact *exact, const struct lane *lane)
 }
 
 /*
- * NULL: those that wait are to wait for others, or for an answer. The more calls are under way
- * the fuller the next one is to be.
+ * NULL: those that wait are to wait for an answer. The more calls are under way the fuller the
+ * next one is to be.
  */
-static struct batch *free_batch(struct exact *exact, struct lane *lane)
+static struct batch *free_batch(const struct exact *exact, struct lane *lane)
 {
-    bool spread = exact->names.lane_count > 1;
-    unsigned most = spread ? CALLS_SPREAD : CALLS_MAX, busy = 0;
+    unsigned most = exact->names.lane_count > 1 ? CALLS_SPREAD : CALLS_MAX, busy = 0;
     struct batch *free = NULL;
     for (unsigned i = 0; i < most; i++) {
         struct batch *batch = &lane->batches[i];
@@ -373,9 +380,7 @@ static struct batch *free_batch(struct exact *exact, struct lane *lane)
         if (!batch->busy)
             free = batch;
     }
-    if (free == NULL || lane->waiting_count < busy * CALL_GROUPS)
-        return NULL;
-    return !spread && hold(exact, lane) ? NULL : free;
+    return lane->waiting_count < busy * CALL_GROUPS ? NULL : free;
 }
 
 /* As many groups as one call may have; they can be joined no more. */
@@ -399,20 +404,68 @@ static void fill_batch(struct exact *exact, struct lane *lane, struct batch *bat
         lane->waiting_end = &lane->waiting;
 }
 
+static unsigned count_ready(const struct exact *exact)
+{
+    unsigned ready = 0;
+    for (struct lane *lane = exact->waiting; lane != NULL; lane = lane->next)
+        ready += free_batch(exact, lane) != NULL ? lane->waiting_count : 0;
+    return ready;
+}
+
+static void flush_lane(struct exact *exact, struct lane *lane)
+{
+    struct batch *batch;
+    while (lane->waiting != NULL && (batch = free_batch(exact, lane)) != NULL) {
+        fill_batch(exact, lane, batch);
+        send_batch(batch);
+    }
+}
+
+/* The lanes of one server after each other, so that their calls are one write; false: all are
+ * flushed. */
+static bool flush_server(struct exact *exact)
+{
+    const struct redis *server = NULL;
+    bool any = false;
+    for (struct lane *lane = exact->waiting; lane != NULL; lane = lane->next) {
+        if (lane->waiting == NULL || free_batch(exact, lane) == NULL)
+            continue;
+        const struct redis *its = keyspace_server(exact->keys, lane->slot);
+        if (!any)
+            server = its;
+        any = true;
+        if (its == server)
+            flush_lane(exact, lane);
+    }
+    return any;
+}
+
+static void unlist_empty(struct exact *exact)
+{
+    struct lane **at = &exact->waiting, *lane;
+    while ((lane = *at) != NULL) {
+        lane->listed = lane->waiting != NULL;
+        if (lane->listed)
+            at = &lane->next;
+        else
+            *at = lane->next;
+    }
+}
+
+/* All lanes are held back together: a call is of one lane, but a write is of one server. */
 static void on_flush(struct task *task)
 {
     struct exact *exact = CONTAINER(task, struct exact, flush);
     uint64_t now = exact->worker->loop.clock.mono_ns;
     pace_turn(&exact->pace, now);
-    for (unsigned i = 0; i < exact->names.lane_count; i++) {
-        struct lane *lane = &exact->lanes[i];
-        struct batch *batch;
-        while (lane->waiting != NULL && (batch = free_batch(exact, lane)) != NULL) {
-            pace_sent(&exact->pace, now, lane->waiting_count);
-            fill_batch(exact, lane, batch);
-            send_batch(batch);
-        }
-    }
+    unsigned ready = count_ready(exact);
+    if (ready == 0 || hold(exact, ready))
+        return;
+    pace_sent(&exact->pace, now, ready);
+    while (flush_server(exact))
+        ;
+    unlist_empty(exact);
+    worker_flush(exact->worker);
 }
 
 /* ---- the worker's side ---- */
@@ -536,7 +589,7 @@ static struct ask *put_ask(struct exact *exact, unsigned lane, const struct exac
         return NULL;
     }
     if (ask_lead(ask)) {
-        wait_in(&exact->lanes[lane], ask);
+        wait_in(exact, &exact->lanes[lane], ask);
         exact->pace.groups++;
     }
     loop_post(&exact->worker->loop, &exact->flush);

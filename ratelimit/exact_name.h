@@ -6,7 +6,7 @@
 #ifndef SALLYPORT_RATELIMIT_EXACT_NAME_H
 #define SALLYPORT_RATELIMIT_EXACT_NAME_H
 
-#include <sodium.h>
+#include <openssl/sha.h>
 
 #include "gateway/base/siphash.h"
 #include "gateway/base/text.h"
@@ -23,7 +23,9 @@ struct exact_names {
     struct span prefix;
     unsigned lane_count;
     struct siphash_key lane_key;
-    crypto_auth_hmacsha256_state hmac;
+    SHA256_CTX inner, outer;      /* of the HMAC, with the key taken in */
+    char tag[EXACT_KEY_TEXT_MAX]; /* where all keys have the same */
+    size_t tag_len;
 };
 
 void exact_names_open(struct exact_names *names, const struct store *store);

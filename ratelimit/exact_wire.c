@@ -198,25 +198,22 @@ char *exact_pack_slots(char *at, const struct exact_item *item, uint64_t holder,
 /* What is taken may be of a larger limit than this; the sum of two is no double any more. */
 #define AHEAD_MAX (UINT64_C(1) << 53)
 
-static bool plain_valid(const struct redis_value *value, unsigned at,
-                        const struct exact_group *group)
+/* Whether these are numbers, the first of each two at most so large. */
+static bool pairs_valid(const struct redis_value *at, unsigned count, uint64_t most)
 {
-    uint64_t number;
-    return redis_uint(value, at, group->want, &number) &&
-           redis_uint(value, at + 1, AHEAD_MAX, &number);
-}
-
-static bool group_valid(const struct redis_value *value, unsigned at,
-                        const struct exact_group *group)
-{
-    uint64_t number;
-    if (!redis_uint(value, at++, group->want + group->extra, &number))
-        return false;
-    for (unsigned i = 0; i < group->count; i++, at += 2)
-        if (!redis_uint(value, at, group->want, &number) ||
-            !redis_uint(value, at + 1, AHEAD_MAX, &number))
+    for (const struct redis_value *end = at + (size_t)2 * count; at < end; at += 2)
+        if (at[0].type != REDIS_INTEGER || (uint64_t)at[0].integer > most ||
+            at[1].type != REDIS_INTEGER || (uint64_t)at[1].integer > AHEAD_MAX)
             return false;
     return true;
+}
+
+static bool group_valid(const struct redis_value *at, const struct exact_group *group)
+{
+    if (group->plain)
+        return pairs_valid(at, 1, group->want);
+    return at->type == REDIS_INTEGER && (uint64_t)at->integer <= group->want + group->extra &&
+           pairs_valid(at + 1, group->count, group->want);
 }
 
 bool exact_reply_valid(const struct redis_value *value, const struct exact_group *groups,
@@ -227,9 +224,10 @@ bool exact_reply_valid(const struct redis_value *value, const struct exact_group
         return false;
     for (unsigned g = 0; g < group_count; g++) {
         const struct exact_group *group = &groups[g];
-        if (!(group->plain ? plain_valid : group_valid)(value, at, group))
+        unsigned width = exact_group_width(group);
+        if (value->count - at < width || !group_valid(&value->items[at], group))
             return false;
-        at += exact_group_width(group);
+        at += width;
     }
     return at == value->count;
 }

@@ -16,11 +16,6 @@ static bool holds(struct txn *txn, const struct expr *when, bool undecided)
     return txn->undecided ? undecided : yes;
 }
 
-const struct tats *limit_table(const struct rate_limits *conf, const struct limit *limit)
-{
-    return limit->kind == KIND_QUOTA ? &conf->quotas : &conf->table;
-}
-
 /* What cannot be told counts: as a request that the limit is for, at the highest price. */
 static uint64_t cost_of(const struct limit_rule *rule, struct txn *txn)
 {
@@ -80,7 +75,7 @@ static void set_window(const struct rate_limits *conf, struct limit_item *item,
 static unsigned find_lane(const struct rate_limits *conf, const struct limit *limit,
                           struct txn *txn)
 {
-    struct key key;
+    UNCLEARED struct key key;
     const struct exact *exact = txn->worker->exact;
     const uint8_t *list = conf->limits[0].id;
     if (!exact_spread(exact))
@@ -121,7 +116,7 @@ bool limit_shared_name(const struct rate_limits *conf, const struct limit *limit
 static enum key_found add_item(const struct rate_limits *conf, const struct limit *limit,
                                struct call *c, struct limits_state *state)
 {
-    struct key key;
+    UNCLEARED struct key key;
     enum key_found found =
         key_write(&key, &limit->plan, limit->id, (enum on_missing)limit->rule->on_missing,
                   limit->v6_bits, c->txn);

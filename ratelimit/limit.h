@@ -192,7 +192,13 @@ struct limit_told {
 /* After they let it pass. */
 void limits_note(struct call *c, const struct limits_state *state, enum limit_counter shared);
 /* Who counts, where the shared ones are counted by `shared`. */
-enum limit_counter limit_counted(const struct limit_item *item, enum limit_counter shared);
+static inline enum limit_counter limit_counted(const struct limit_item *item,
+                                               enum limit_counter shared)
+{
+    if (!item->limit->exact)
+        return COUNTED_LOCAL;
+    return item->covered ? COUNTED_LEASE : shared;
+}
 /* With the answer's head. */
 MUST_USE bool limits_tell(struct call *c);
 
@@ -205,7 +211,11 @@ MUST_USE bool limit_shared_name(const struct rate_limits *conf, const struct lim
                                 int64_t ends_s, struct text *text);
 /* gather.c: what is to be asked of a request here. */
 enum key_found limits_gather(struct call *c, enum key_stage stage, struct limits_state *state);
-const struct tats *limit_table(const struct rate_limits *conf, const struct limit *limit);
+static inline const struct tats *limit_table(const struct rate_limits *conf,
+                                             const struct limit *limit)
+{
+    return limit->kind == KIND_QUOTA ? &conf->quotas : &conf->table;
+}
 
 /* Limits that the answer charges, too: by the stages that asked, for the one that charges. */
 struct limit_later {

@@ -14,13 +14,6 @@ static bool is_told(const struct limit *limit)
     return !limit->shadow && limit->v6_bits == KEY_NETWORK_BITS && limit->kind != KIND_SLOTS;
 }
 
-enum limit_counter limit_counted(const struct limit_item *item, enum limit_counter shared)
-{
-    if (!item->limit->exact)
-        return COUNTED_LOCAL;
-    return item->covered ? COUNTED_LEASE : shared;
-}
-
 void limits_note(struct call *c, const struct limits_state *state, enum limit_counter shared)
 {
     const struct rate_limits *conf = c->conf;

@@ -7,30 +7,11 @@
  */
 #include "gateway/store/cells.h"
 
-enum {
-    FREE = 0, /* fingerprints that no key has */
-    GIVEN_BACK = 1,
-    TRIES_MAX = 1000, /* a failed swap means that another process got ahead */
-    LOOKS_MAX = 4,
-    LINE_WAYS = 64 / 16, /* entries in a cache line */
-};
+enum { LOOKS_MAX = 4 };
 
 /* As large as a set, so that no set stands in three lines. */
 struct cells_head {
     _Alignas(128) uint64_t evicted;
-};
-
-union cell {
-    struct {
-        uint64_t fingerprint, number;
-    };
-    unsigned __int128 whole;
-};
-
-struct found {
-    union cell *entry;
-    union cell seen;
-    bool match; /* else: the entry to put it in */
 };
 
 size_t cells_bytes(size_t entries)
@@ -47,11 +28,6 @@ void cells_over(struct cells *cells, void *memory, size_t entries)
         .entries = (union cell *)(void *)((char *)memory + sizeof(struct cells_head)),
         .set_mask = entries / CELLS_WAYS - 1,
     };
-}
-
-static uint64_t fingerprint_of(struct cell_key key)
-{
-    return key.fingerprint > GIVEN_BACK ? key.fingerprint : key.fingerprint + 2;
 }
 
 /*
@@ -71,109 +47,66 @@ static inline union cell look(union cell *entry)
     return seen;
 }
 
-static bool swap(union cell *entry, union cell from, union cell to)
-{
-    return __sync_bool_compare_and_swap(&entry->whole, from.whole, to.whole);
-}
-
-/* Ways are counted from the line where the key begins; so every process sees one order. */
-static unsigned first_way(uint64_t place)
-{
-    return (unsigned)(place >> 32) & LINE_WAYS;
-}
-
-static union cell *set_of(const struct cells *cells, uint64_t place)
-{
-    return &cells->entries[(place & cells->set_mask) * CELLS_WAYS];
-}
-
-void cells_soon(const struct cells *cells, uint64_t place)
-{
-    __builtin_prefetch(&set_of(cells, place)[first_way(place)], 1);
-}
-
 /* Fingerprints alone, as long as they do not fit: the second line is mostly not needed. */
-static struct found find(const struct cells *cells, struct cell_key key)
+struct cell_found cells_find_far(const struct cells *cells, struct cell_key key)
 {
-    union cell *set = set_of(cells, key.place);
-    uint64_t fingerprint = fingerprint_of(key);
-    unsigned first = first_way(key.place);
-    struct found oldest = { .entry = NULL };
+    union cell *set = cells_set(cells, key.place);
+    uint64_t fingerprint = cell_fingerprint(key);
+    unsigned first = cells_first_way(key.place);
+    struct cell_found oldest = { .entry = NULL };
     for (unsigned way = 0; way < CELLS_WAYS; way++) {
         union cell *entry = &set[way ^ first];
         if (__atomic_load_n(&entry->fingerprint, __ATOMIC_ACQUIRE) != fingerprint)
             continue;
         union cell seen = look(entry);
         if (seen.fingerprint == fingerprint)
-            return (struct found){ entry, seen, true };
+            return (struct cell_found){ entry, seen, true };
     }
     for (unsigned way = 0; way < CELLS_WAYS; way++) {
         union cell *entry = &set[way ^ first];
         union cell seen = look(entry);
         if (seen.fingerprint == fingerprint) /* put there since */
-            return (struct found){ entry, seen, true };
+            return (struct cell_found){ entry, seen, true };
         if (oldest.entry == NULL || seen.number < oldest.seen.number)
-            oldest = (struct found){ entry, seen, false };
+            oldest = (struct cell_found){ entry, seen, false };
     }
     return oldest;
 }
 
 uint64_t cells_get(const struct cells *cells, struct cell_key key)
 {
-    struct found found = find(cells, key);
+    struct cell_found found = cells_find(cells, key);
     return found.match ? found.seen.number : 0;
 }
 
 /* Whether another entry of the set has the fingerprint of `own`. */
 static bool stands_twice(const struct cells *cells, struct cell_key key, union cell *own)
 {
-    union cell *set = set_of(cells, key.place);
-    uint64_t fingerprint = fingerprint_of(key);
+    union cell *set = cells_set(cells, key.place);
+    uint64_t fingerprint = cell_fingerprint(key);
     for (unsigned way = 0; way < CELLS_WAYS; way++)
         if (&set[way] != own && look(&set[way]).fingerprint == fingerprint)
             return true;
     return false;
 }
 
-/* Whether the place belonged to another key that was still of use. */
-static bool evicts(const struct found *found, uint64_t stale)
+bool cells_settle(const struct cells *cells, struct cell_key key,
+                  const struct cell_found *found, union cell taken, uint64_t stale,
+                  bool *evicted)
 {
-    return !found->match && found->seen.fingerprint != FREE && found->seen.number > stale;
-}
-
-/* True when `taken` stands in the table for good; false: try again. */
-static bool settle(const struct cells *cells, struct cell_key key, const struct found *found,
-                   union cell taken, uint64_t stale)
-{
-    if (!swap(found->entry, found->seen, taken))
+    if (!cell_swap(found->entry, found->seen, taken))
         return false;
-    if (found->match || found->seen.fingerprint == FREE)
+    if (found->match || found->seen.fingerprint == CELL_FREE)
         return true;
     if (stands_twice(cells, key, found->entry) &&
-        swap(found->entry, taken, (union cell){ { .fingerprint = GIVEN_BACK } }))
+        cell_swap(found->entry, taken, (union cell){ { .fingerprint = CELL_GIVEN_BACK } }))
         return false;
-    if (evicts(found, stale))
-        __atomic_fetch_add(&cells->head->evicted, 1, __ATOMIC_RELAXED);
-    return true;
-}
-
-enum err cells_change(const struct cells *cells, struct cell_key key, uint64_t stale,
-                      cell_step *step, void *ctx, bool *evicted)
-{
+    if (found->seen.number <= stale)
+        return true;
+    __atomic_fetch_add(&cells->head->evicted, 1, __ATOMIC_RELAXED); /* it was still of use */
     if (evicted != NULL)
-        *evicted = false;
-    for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
-        struct found found = find(cells, key);
-        union cell next = { { .fingerprint = fingerprint_of(key) } };
-        if (!step(ctx, found.match ? found.seen.number : 0, &next.number))
-            return OK;
-        if (!settle(cells, key, &found, next, stale))
-            continue;
-        if (evicted != NULL)
-            *evicted = evicts(&found, stale);
-        return OK;
-    }
-    return ERR_BUSY;
+        *evicted = true;
+    return true;
 }
 
 static bool step_store(void *ctx, uint64_t seen, uint64_t *next)
@@ -197,17 +130,17 @@ bool cells_read(const struct cells *cells, size_t index, uint64_t *fingerprint,
     union cell seen = look(&cells->entries[index]);
     *fingerprint = seen.fingerprint;
     *number = seen.number;
-    return seen.fingerprint > GIVEN_BACK;
+    return seen.fingerprint > CELL_GIVEN_BACK;
 }
 
 void cells_put_back(const struct cells *cells, size_t index, uint64_t fingerprint,
                     uint64_t number)
 {
     INVARIANT(index < (cells->set_mask + 1) * CELLS_WAYS);
-    union cell none = { { .fingerprint = FREE } };
+    union cell none = { { .fingerprint = CELL_FREE } };
     union cell back = { { .fingerprint = fingerprint, .number = number } };
-    if (fingerprint > GIVEN_BACK)
-        (void)swap(&cells->entries[index], none, back);
+    if (fingerprint > CELL_GIVEN_BACK)
+        (void)cell_swap(&cells->entries[index], none, back);
 }
 
 uint64_t cells_evicted(const struct cells *cells)

@@ -102,6 +102,18 @@ enum err keyspace_send(struct keyspace *keys, unsigned slot, struct redis_call *
     return redis != NULL ? redis_send(redis, call, argc, argv) : ERR_CLOSED;
 }
 
+enum err keyspace_post(struct keyspace *keys, unsigned slot, struct redis_call *call,
+                       unsigned argc, const struct span *argv)
+{
+    struct redis *redis = server_of(keys, slot);
+    return redis != NULL ? redis_post(redis, call, argc, argv) : ERR_CLOSED;
+}
+
+const struct redis *keyspace_server(const struct keyspace *keys, unsigned slot)
+{
+    return server_of(keys, slot);
+}
+
 void keyspace_useless(struct keyspace *keys, unsigned slot)
 {
     struct redis *redis = server_of(keys, slot);

@@ -26,9 +26,13 @@ bool keyspace_usable(const struct keyspace *keys, unsigned slot);
 /* When a slot was last usable again, or given to another server; 0: it was so all the time. */
 uint64_t keyspace_back_ns(const struct keyspace *keys, unsigned slot);
 
-/* As redis_send. */
+/* As redis_send, and as redis_post. */
 MUST_USE enum err keyspace_send(struct keyspace *keys, unsigned slot, struct redis_call *call,
                                 unsigned argc, const struct span *argv);
+MUST_USE enum err keyspace_post(struct keyspace *keys, unsigned slot, struct redis_call *call,
+                                unsigned argc, const struct span *argv);
+/* Who holds the slot, to tell those of one server from others; NULL: nobody is known to. */
+const struct redis *keyspace_server(const struct keyspace *keys, unsigned slot);
 /*
  * What a reply means for where the slot is. MOVED: ask again, it goes elsewhere now; ASK: ask
  * `*asked` once, after ASKING; USELESS: the server cannot serve now, and is not asked for a

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# tests/bench/limits.sh BINARY [local|exact|lease]: decisions of limits, with a redis-server of its own on a unix socket. The
+# tests/bench/limits.sh BINARY [local|exact|lease|count]: decisions of limits, with a redis-server of its own on a unix socket. The
 # worker has the first CPU and Redis the last one. Under a shield (shield.sh) Redis goes before all else: it rests between calls,
 # and would have to wait for its turn after each.
 set -eu
+[ "${2:-}" != count ] || exec "$(dirname "$0")/limits_count.sh" "$1"
 last=$(($(nproc) - 1))
 folder=$(mktemp -d -t sallyport-bench.XXXXXX)
 first=()

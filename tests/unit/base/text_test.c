@@ -1,4 +1,6 @@
 /* Texts: numbers, exact fits, sticky overflow, growth. */
+#include <stdio.h>
+
 #include "tests/unit/check.h"
 
 #include "gateway/base/text.h"
@@ -21,6 +23,26 @@ static void numbers(void **state)
     text_format(&t, " %d-%s", 42, "x");
     assert_text(text_span(&t), "0 18446744073709551615 -9223372036854775808 "
                                "9223372036854775807 007fff abz[\xc9 42-x");
+}
+
+/* Sixteen at a time, and what is left over. */
+static void hex_of_every_byte(void **state)
+{
+    (void)state;
+    unsigned char bytes[256];
+    char buffer[512], expected[3];
+    for (unsigned i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (unsigned char)(i * 17 + 3); /* each once */
+    for (size_t len = 0; len <= sizeof(bytes); len = len < 40 ? len + 1 : len + 27) {
+        struct text t = text_fixed(buffer, 2 * len);
+        text_hex(&t, bytes, len);
+        assert_false(t.overflow);
+        assert_int_equal(t.len, 2 * len);
+        for (size_t i = 0; i < len; i++) {
+            (void)snprintf(expected, sizeof(expected), "%02x", bytes[i]);
+            assert_memory_equal(buffer + 2 * i, expected, 2);
+        }
+    }
 }
 
 static void exact_fit_then_sticky(void **state)
@@ -86,5 +108,6 @@ static void grows_to_the_ceiling(void **state)
 
 int main(void)
 {
-    return RUN(TEST(numbers), TEST(exact_fit_then_sticky), TEST(grows_to_the_ceiling));
+    return RUN(TEST(numbers), TEST(hex_of_every_byte), TEST(exact_fit_then_sticky),
+               TEST(grows_to_the_ceiling));
 }
