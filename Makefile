@@ -81,9 +81,9 @@ ALL_LDFLAGS = -pie -Wl,--as-needed $(LDFLAGS_$(VARIANT)) $(LDFLAGS)
 
 OBJECTS := $(patsubst %.c,$(B)/%.o,$(filter-out $(MAIN),$(SOURCES)))
 LIBRARY := $(B)/libsallyport.a
-# Its table of SQL's words is a local symbol; rules/sql_words.c reads it.
-LIBINJECTION_SQLI := $(B)/libinjection_sqli.o
-OBJECTS += $(LIBINJECTION_SQLI)
+# Its tables are local symbols; rules/sql_words.c and rules/xss_possible.c read them.
+LIBINJECTION_TABLES := $(B)/libinjection_sqli.o $(B)/libinjection_xss.o
+OBJECTS += $(LIBINJECTION_TABLES)
 
 all: $(if $(wildcard $(MAIN)),$(B)/sallyport) $(LIBRARY) ## build/release/sallyport (VARIANT=debug, tsan, fuzz or cover for others)
 
@@ -92,11 +92,12 @@ $(B)/%.o: %.c Makefile
 	@echo 'CC $<'
 	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
 
-$(LIBINJECTION_SQLI): Makefile
+$(LIBINJECTION_TABLES): Makefile
 	@mkdir -p $(@D)
 	@echo 'AR $@'
-	$(Q)ar p "$$($(CC) -print-file-name=libmodsecurity.a)" libinjection_sqli.o > $@
-	$(Q)objcopy --globalize-symbol=sql_keywords --globalize-symbol=char_parse_map $@
+	$(Q)ar p "$$($(CC) -print-file-name=libmodsecurity.a)" $(@F) > $@
+	$(Q)objcopy --globalize-symbol=sql_keywords --globalize-symbol=char_parse_map \
+		--globalize-symbol=BLACKATTR $@
 
 # Made anew when the list of objects changes too: a member of a deleted file must not stay.
 $(B)/objects.list: FORCE

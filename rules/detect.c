@@ -18,19 +18,6 @@ int libinjection_is_sqli(void *state);
 lookup_fn libinjection_sqli_lookup_word;
 int libinjection_xss(const char *s, size_t len);
 
-/* ---- what cannot be script ------------------------------------------------------------------
- */
-
-/*
- * libinjection fires on tags, declarations and comments, which begin with `<`, and on the value
- * of an attribute whose name is known, which stands behind `=`.
- */
-bool xss_possible(struct span value)
-{
-    return value.len > 0 &&
-           (memchr(value.p, '<', value.len) != NULL || memchr(value.p, '=', value.len) != NULL);
-}
-
 /* ---- libinjection with a faster table -------------------------------------------------------
  */
 
@@ -108,10 +95,11 @@ bool detect_xss(struct span value)
 void detect_prepare(void)
 {
     sql_words_prepare();
+    xss_prepare();
     has_own_lookup = sql_words.ready && state_fits();
 }
 
-bool compile_detect_sqli(const struct operator_source *source, const void **prepared)
+bool compile_detect(const struct operator_source *source, const void **prepared)
 {
     (void)source, (void)prepared;
     detect_prepare();

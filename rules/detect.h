@@ -16,8 +16,10 @@ bool detect_xss(struct span value);
 /* False: detect_* does not fire. Cheap; part of detect_* already, apart for tests. */
 bool sqli_possible(struct span value);
 
-/* At load, before detect_sqli: makes what it needs to be quick. */
-void detect_prepare(void);
 bool xss_possible(struct span value);
+
+/* At load, before detect_*: makes what they need to be quick. */
+void detect_prepare(void);
+void xss_prepare(void); /* of it */
 
 #endif

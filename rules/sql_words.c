@@ -5,7 +5,15 @@
  */
 #include "rules/sql_words.h"
 
-enum { LOOKUP_WORD = 1, KEYWORDS_MIN = 1000, SLOTS = 1 << 15, KEYWORDS_MAX = SLOTS / 2 };
+#include <nmmintrin.h>
+
+enum {
+    LOOKUP_WORD = 1,
+    KEYWORDS_MIN = 1000,
+    SLOTS = 1 << 15,
+    KEYWORDS_MAX = SLOTS / 2,
+    WORD_BYTES = 32, /* of the longest, at most */
+};
 
 struct keyword {
     const char *word;
@@ -20,8 +28,11 @@ char libinjection_sqli_lookup_word(void *state, int kind, const char *word, size
 
 struct sql_words sql_words;
 
-/* Open addressing: index into the table, and one more; 0: empty. */
-static uint16_t slots[SLOTS];
+/* Open addressing. */
+static struct slot {
+    uint16_t index; /* into the table, and one more; 0: empty */
+    uint16_t tag;   /* the hash's other half: other words are hardly ever looked at */
+} slots[SLOTS];
 static size_t longest;
 
 static size_t table_size(void)
@@ -91,12 +102,24 @@ static inline char upper(char c)
     return (char)(c >= 'a' && c <= 'z' ? c - 0x20 : c);
 }
 
+static inline __m128i upper_all(const char *p)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i from_a = _mm_add_epi8(bytes, _mm_set1_epi8((char)(0x80 - 'a')));
+    __m128i lower = _mm_cmplt_epi8(from_a, _mm_set1_epi8((char)(0x80 + 26)));
+    return _mm_sub_epi8(bytes, _mm_and_si128(lower, _mm_set1_epi8(0x20)));
+}
+
+/* No more than WORD_BYTES. */
 static uint32_t hash_of(struct span word)
 {
-    uint32_t hash = (uint32_t)word.len;
-    for (size_t i = 0; i < word.len; i++)
-        hash = (hash ^ (uint8_t)upper(word.p[i])) * 0x9e3779b1u;
-    return hash ^ hash >> 15;
+    char text[WORD_BYTES] = { 0 };
+    memcpy(text, word.p, word.len);
+    __m128i low = upper_all(text), high = upper_all(text + sizeof(low));
+    uint64_t hash = _mm_crc32_u64(word.len, (uint64_t)_mm_cvtsi128_si64(low));
+    hash = _mm_crc32_u64(hash, (uint64_t)_mm_extract_epi64(low, 1));
+    hash = _mm_crc32_u64(hash, (uint64_t)_mm_cvtsi128_si64(high));
+    return (uint32_t)_mm_crc32_u64(hash, (uint64_t)_mm_extract_epi64(high, 1));
 }
 
 static bool is_entry(const char *entry, struct span word)
@@ -108,25 +131,30 @@ static bool is_entry(const char *entry, struct span word)
     return entry[word.len] == '\0';
 }
 
-static void index_table(size_t count)
+/* False: a word is too long. */
+static bool index_table(size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct span word = span_text(sql_keywords[i].word);
-        uint32_t at = hash_of(word) % SLOTS;
-        while (slots[at] != 0)
+        if (word.len > WORD_BYTES)
+            return false;
+        uint32_t hash = hash_of(word), at = hash % SLOTS;
+        while (slots[at].index != 0)
             at = (at + 1) % SLOTS;
-        slots[at] = (uint16_t)(i + 1);
+        slots[at] = (struct slot){ (uint16_t)(i + 1), (uint16_t)(hash >> 16) };
         longest = word.len > longest ? word.len : longest;
     }
+    return true;
 }
 
 char sql_word_type(struct span word)
 {
     if (word.len > longest)
         return '\0';
-    for (uint32_t at = hash_of(word) % SLOTS; slots[at] != 0; at = (at + 1) % SLOTS) {
-        const struct keyword *keyword = &sql_keywords[slots[at] - 1];
-        if (is_entry(keyword->word, word))
+    uint32_t hash = hash_of(word);
+    for (uint32_t at = hash % SLOTS; slots[at].index != 0; at = (at + 1) % SLOTS) {
+        const struct keyword *keyword = &sql_keywords[slots[at].index - 1];
+        if (slots[at].tag == (uint16_t)(hash >> 16) && is_entry(keyword->word, word))
             return keyword->type;
     }
     return '\0';
@@ -141,6 +169,5 @@ void sql_words_prepare(void)
         if (!take(&sql_keywords[i]))
             return;
     }
-    index_table(count);
-    sql_words.ready = true;
+    sql_words.ready = index_table(count);
 }

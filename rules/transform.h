@@ -42,6 +42,9 @@ struct transform {
     bool idempotent;
     /* What the output may need: the larger of `grow` times the input, and `least` bytes. */
     uint8_t grow, least;
+    /* A bound of the output's bytes, found faster than the output; it may stop counting at
+     * `enough`. NULL: there is none. */
+    size_t (*bound)(struct span in, size_t enough);
     /* `room` has transform_room bytes, and does not overlap `in`. NULL: nothing to do. */
     struct span (*apply)(struct span in, char *room);
     const char *help;

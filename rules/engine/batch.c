@@ -37,15 +37,13 @@ enum {
     WORK_CHECKED = 64,
     WORK_STEP = 8,
     STEP_BYTES = 4,
-    NO_TEXT = 255,
 };
-_Static_assert((int)PLAN_FORMS_MAX <= (int)NO_TEXT, "an index that is none");
 
 /* Which conditions hold of a text with some signs, and what then may find something in it. */
 struct met {
     struct signs have;
     struct conditions conditions;
-    uint32_t asks, opens;
+    struct wanted wanted;
 };
 
 /* A text to be scanned for one class. */
@@ -70,7 +68,6 @@ struct forms {
     struct span text[FORMS_MAX];
     uint32_t traits[FORMS_MAX];
     struct met met[FORMS_MAX];
-    uint8_t *index_of;
     unsigned count;
     struct made {
         struct span (*apply)(struct span in, char *room);
@@ -93,11 +90,13 @@ struct sec_batch {
     /* of one scan */
     struct sec_run *run;
     const struct scan_part *part;
-    const struct line *alone; /* the one that is asked about by itself */
-    unsigned picked[TEXTS_MAX];
-    uint32_t starts[TEXTS_MAX + 1]; /* in `buffer` */
+    const struct line *alone;       /* the one that is asked about by itself */
+    const uint16_t *picked;         /* lines that the part is asked about */
+    uint32_t starts[TEXTS_MAX + 1]; /* of these, in `buffer` */
     unsigned pick_count, at, hit;
     bool memory; /* is exhausted */
+    unsigned picks[PARTS_MAX];
+    uint16_t picks_of[PARTS_MAX][TEXTS_MAX]; /* of the class at hand */
     char buffer[2 * BATCH_BYTES + TEXTS_MAX];
 };
 
@@ -128,30 +127,29 @@ static struct signs signs_of(const struct sec_plan *plan, struct span text)
     return have;
 }
 
-static void holds(const struct scan_class *class, unsigned condition, struct met *met)
+static unsigned nibble(const uint64_t words[2], unsigned i)
 {
-    met->conditions.words[condition / 64] |= UINT64_C(1) << condition % 64;
-    met->asks |= class->asks[condition];
-    met->opens |= class->opens[condition];
+    return (unsigned)(words[i / 16] >> i % 16 * 4) & (NIBBLE_VALUES - 1);
 }
 
-/* Most conditions need a sign that most texts have not: they are not even looked at. */
-static void meet(const struct scan_class *class, struct met *met)
+static void meet(const struct sec_plan *plan, const struct scan_class *class, struct met *met)
 {
-    const __m128i have = _mm_loadu_si128((const __m128i *)&met->have);
-    met->conditions = (struct conditions){ { 0 } };
-    met->asks = met->opens = 0;
-    holds(class, 0, met);
-    for (unsigned word = 0; word < ARRAY_LEN(met->have.words); word++) {
-        uint64_t left = met->have.words[word] & class->rarest.words[word];
-        for (; left != 0; left &= left - 1) {
-            unsigned sign = 64 * word + (unsigned)__builtin_ctzll(left);
-            for (unsigned i = class->from_sign[sign]; i < class->from_sign[sign + 1]; i++) {
-                const void *needs = &class->needs[class->by_sign[i]];
-                if (_mm_testc_si128(have, _mm_loadu_si128(needs)))
-                    holds(class, class->by_sign[i], met);
-            }
-        }
+    __m128i lacks = _mm_setzero_si128();
+    met->wanted = class->wants[0];
+    met->conditions = class->all;
+    if (class->condition_count == 1)
+        return;
+    for (unsigned i = 0; i < (plan->sign_count + 3) / 4; i++) {
+        const void *lacking = &class->lacking[i][nibble(met->have.words, i)];
+        lacks = _mm_or_si128(lacks, _mm_loadu_si128(lacking));
+    }
+    const void *all = &class->all;
+    __m128i hold = _mm_andnot_si128(lacks, _mm_loadu_si128(all));
+    _mm_storeu_si128((__m128i *)(void *)&met->conditions, hold);
+    for (unsigned i = 0; i < (class->condition_count + 3) / 4; i++) {
+        const struct wanted *wanted = &class->wanting[i][nibble(met->conditions.words, i)];
+        met->wanted.asks |= wanted->asks;
+        met->wanted.opens |= wanted->opens;
     }
 }
 
@@ -172,7 +170,7 @@ static unsigned index_of(struct sec_batch *batch, const struct sec_plan *plan, u
     t->text[t->count] = text;
     t->traits[t->count] = traits_of(text);
     t->met[t->count].have = signs_of(plan, text);
-    meet(&plan->classes[class], &t->met[t->count]);
+    meet(plan, &plan->classes[class], &t->met[t->count]);
     return t->count++;
 }
 
@@ -200,27 +198,44 @@ static unsigned make(struct sec_batch *batch, struct sec_run *run, unsigned clas
     return to;
 }
 
+/* Whether what the step makes of the text has not the room for anything to be found in it. */
+static bool is_too_short(const struct class_form *form, struct span text)
+{
+    return form->step->bound != NULL &&
+           form->step->bound(text, form->shortest) < form->shortest;
+}
+
+/* No form is another text, but for those in which nothing could be found. */
+static bool is_plain(const struct forms *t, const struct scan_class *class)
+{
+    bool plain = (t->traits[0] & class->plain_triggers) == 0;
+    for (unsigned i = 0; i < class->bounded_count && plain; i++)
+        plain = is_too_short(&class->steps[class->bounded[i]], t->text[0]);
+    return plain;
+}
+
 /* False: there are too many. */
-static bool make_forms(struct sec_batch *batch, struct sec_run *run, unsigned number)
+static bool make_forms(struct sec_batch *batch, struct sec_run *run, unsigned number,
+                       uint8_t *index_of)
 {
     const struct scan_class *class = &run->plan->classes[number];
     struct forms *t = &batch->texts;
     for (unsigned i = 0; i < class->form_count; i++) {
         const struct class_form *form = &class->steps[i];
-        unsigned index = t->index_of[form->parent];
-        t->index_of[form->form] = (uint8_t)index;
+        unsigned index = index_of[form->parent];
+        index_of[form->form] = (uint8_t)index;
         if (index == NO_TEXT || (t->traits[index] & form->set_off_by) == 0)
             continue;
-        if (t->text[index].len < form->shortest ||
+        if (is_too_short(form, t->text[index]) ||
             ((t->traits[index] & form->decodes) == 0 &&
              !any(&form->wanted, &t->met[index].conditions))) {
-            t->index_of[form->form] = NO_TEXT;
+            index_of[form->form] = NO_TEXT;
             continue;
         }
         index = make(batch, run, number, form->step, index);
         if (index == FORMS_MAX)
             return false;
-        t->index_of[form->form] = (uint8_t)index;
+        index_of[form->form] = (uint8_t)index;
     }
     return true;
 }
@@ -243,32 +258,32 @@ static bool says_yes(struct sec_run *run, const struct sec_operator *op, struct 
 }
 
 /* False: out of memory. */
-static bool ask_check(struct sec_batch *batch, struct sec_run *run, struct sec_value *value,
-                      const struct plan_pattern *check)
+static bool ask_check(struct sec_batch *batch, struct sec_run *run,
+                      const struct batch_value *of, const struct plan_pattern *check)
 {
     const struct forms *t = &batch->texts;
     uint64_t asked = 0, said = 0;
     for (unsigned j = 0; j < check->find_count; j++) {
-        unsigned text = t->index_of[check->finds[j].form];
+        unsigned text = of->index_of[check->finds[j].form];
         if (text == NO_TEXT)
             continue; /* of a link of another class */
         uint64_t bit = UINT64_C(1) << text;
         if ((asked & bit) == 0 && says_yes(run, check->op, t->text[text]))
             said |= bit;
         asked |= bit;
-        if ((said & bit) != 0 && !sec_note_find(run, value, check->finds[j].bit))
+        if ((said & bit) != 0 && !sec_note_find(run, of->value, check->finds[j].bit))
             return false;
     }
     return true;
 }
 
-static bool ask_checks(struct sec_batch *batch, struct sec_run *run, struct sec_value *value,
-                       const struct scan_class *class)
+static bool ask_checks(struct sec_batch *batch, struct sec_run *run,
+                       const struct batch_value *of)
 {
+    const struct scan_class *class = &run->plan->classes[of->class];
     bool good = true;
     for (unsigned i = 0; i < class->check_count && good; i++)
-        good =
-            ask_check(batch, run, value, &run->plan->patterns[class->ids[class->id_count + i]]);
+        good = ask_check(batch, run, of, &run->plan->patterns[class->ids[class->id_count + i]]);
     return good;
 }
 
@@ -299,21 +314,22 @@ static bool add_line(struct sec_batch *batch, unsigned class, unsigned text, uin
 }
 
 /* Of each text those parts are asked that look at a form which it is. */
-static bool add_texts(struct sec_batch *batch, const struct scan_class *class, unsigned number)
+static bool add_texts(struct sec_batch *batch, const struct scan_class *class, unsigned number,
+                      const uint8_t *index_of)
 {
     const struct forms *t = &batch->texts;
     uint32_t parts[FORMS_MAX] = { 0 };
     bool good = true;
     for (unsigned i = 0; i < class->looked_count; i++) {
-        unsigned form = class->looked[i], text = t->index_of[form];
+        unsigned form = class->looked[i], text = index_of[form];
         if (text != NO_TEXT)
             parts[text] |= class->parts_of[form];
     }
     for (unsigned i = 0; i < t->count && good; i++) {
-        uint32_t asks = t->met[i].asks & parts[i];
+        uint32_t asks = t->met[i].wanted.asks & parts[i];
         /* Texts that open others are worth looking for only if there is one to open. */
         if ((asks & class->told) != 0)
-            asks |= t->met[i].opens;
+            asks |= t->met[i].wanted.opens;
         good = add_line(batch, number, i, asks);
     }
     return good;
@@ -435,29 +451,42 @@ static void scan_lines(struct sec_batch *batch, unsigned from, unsigned to, unsi
 
 static bool is_asked(const struct line *line, const struct scan_part *part, unsigned index)
 {
-    if ((line->asks >> index & 1) == 0 || line->text.len < part->shortest)
+    if (line->text.len < part->shortest)
         return false;
     return !part->needs_text || (line->open >> index & 1) != 0 || part->unless_any ||
            ((line->have.words[0] & part->unless_signs.words[0]) |
             (line->have.words[1] & part->unless_signs.words[1])) != 0;
 }
 
-static void scan_part(struct sec_batch *batch, unsigned class, unsigned index)
+/* Which lines each of some parts is asked about. */
+static void pick(struct sec_batch *batch, unsigned class, uint32_t among)
 {
-    const struct scan_part *part = &batch->run->plan->classes[class].parts[index];
-    unsigned used = 0, scans = 0, next = batch->lines_of[class];
-    batch->part = part;
-    batch->pick_count = batch->at = 0;
-    while (next > 0) {
+    const struct scan_part *parts = batch->run->plan->classes[class].parts;
+    for (unsigned next = batch->lines_of[class]; next > 0;) {
         const unsigned i = next - 1;
         const struct line *line = &batch->lines[i];
         next = line->next;
-        if (!is_asked(line, part, index))
-            continue;
+        for (uint32_t asks = line->asks & among; asks != 0; asks &= asks - 1) {
+            const unsigned part = (unsigned)__builtin_ctz(asks);
+            if (is_asked(line, &parts[part], part))
+                batch->picks_of[part][batch->picks[part]++] = (uint16_t)i;
+        }
+    }
+}
+
+static void scan_part(struct sec_batch *batch, unsigned class, unsigned index)
+{
+    const struct scan_part *part = &batch->run->plan->classes[class].parts[index];
+    unsigned used = 0, scans = 0;
+    batch->part = part;
+    batch->picked = batch->picks_of[index];
+    batch->pick_count = batch->picks[index];
+    batch->at = 0;
+    for (unsigned i = 0; i < batch->pick_count; i++) {
+        const struct line *line = &batch->lines[batch->picked[i]];
         batch->run->work += line->text.len + WORK_LINE;
         batch->values[line->value].work += line->text.len + WORK_LINE;
-        batch->picked[batch->pick_count] = i;
-        batch->starts[batch->pick_count++] = used;
+        batch->starts[i] = used;
         memcpy(batch->buffer + used, line->text.p, line->text.len);
         used += (unsigned)line->text.len;
         batch->buffer[used++] = '\n';
@@ -471,22 +500,35 @@ static void scan_part(struct sec_batch *batch, unsigned class, unsigned index)
         scan_lines(batch, 0, batch->pick_count, &scans);
 }
 
-/* Parts in order: texts are found before what they open. */
-static enum sec_end scan_all(struct sec_batch *batch, struct sec_run *run)
+static enum sec_end scan_parts(struct sec_batch *batch, unsigned class, uint32_t asked)
 {
-    batch->run = run;
-    batch->memory = false;
-    for (unsigned class = 1; class < run->plan->class_count; class ++) {
-        uint32_t asked = batch->asked[class];
-        for (; asked != 0; asked &= asked - 1) {
-            scan_part(batch, class, (unsigned)__builtin_ctz(asked));
-            if (batch->memory)
-                return SEC_MEMORY;
-            if (run->work > run->budget)
-                return SEC_SPENT;
-        }
+    memset(batch->picks, 0, sizeof(batch->picks));
+    pick(batch, class, asked);
+    for (; asked != 0; asked &= asked - 1) {
+        scan_part(batch, class, (unsigned)__builtin_ctz(asked));
+        if (batch->memory)
+            return SEC_MEMORY;
+        if (batch->run->work > batch->run->budget)
+            return SEC_SPENT;
     }
     return SEC_DONE;
+}
+
+/* Texts are found before what they open. */
+static enum sec_end scan_all(struct sec_batch *batch, struct sec_run *run)
+{
+    enum sec_end end = SEC_DONE;
+    batch->run = run;
+    batch->memory = false;
+    for (unsigned class = 1; class < run->plan->class_count && end == SEC_DONE; class ++) {
+        const uint32_t asked = batch->asked[class], told = run->plan->classes[class].told;
+        if (asked == 0)
+            continue;
+        end = scan_parts(batch, class, asked & ~told);
+        if (end == SEC_DONE)
+            end = scan_parts(batch, class, asked & told);
+    }
+    return end;
 }
 
 /* ---- values ---------------------------------------------------------------------------------
@@ -518,7 +560,6 @@ static void take_back(struct sec_batch *batch, unsigned count, size_t bytes)
 /* False: it has more texts than there is room for. */
 static bool take(struct sec_batch *batch, struct sec_run *run, struct batch_value *of)
 {
-    static uint8_t all_the_same[PLAN_FORMS_MAX];
     const struct sec_plan *plan = run->plan;
     const struct scan_class *class = &plan->classes[of->class];
     struct sec_value *value = of->value;
@@ -526,19 +567,19 @@ static bool take(struct sec_batch *batch, struct sec_run *run, struct batch_valu
     size_t bytes = batch->bytes;
     struct forms *t = &batch->texts;
     t->count = t->made_count = 0;
-    t->index_of = all_the_same;
     (void)index_of(batch, plan, of->class, value->text.p != NULL ? value->text : SPAN(""));
     value->traits = t->traits[0];
     value->has_traits = true;
-    if ((t->traits[0] & class->triggers) != 0) {
-        t->index_of = batch->indexes[batch->value_count];
-        memset(t->index_of, NO_TEXT, plan->form_count);
-        t->index_of[0] = 0;
-        if (!make_forms(batch, run, of->class))
+    of->index_of = class->plain_index;
+    if (!is_plain(t, class)) {
+        uint8_t *index_of = batch->indexes[batch->value_count];
+        memset(index_of, NO_TEXT, plan->form_count);
+        index_of[0] = 0;
+        if (!make_forms(batch, run, of->class, index_of))
             return false;
+        of->index_of = index_of;
     }
-    bool good = add_texts(batch, class, of->class);
-    of->index_of = t->index_of;
+    bool good = add_texts(batch, class, of->class, of->index_of);
     if (!good)
         take_back(batch, lines, bytes);
     return good;
@@ -570,7 +611,7 @@ enum sec_end sec_batch_add(struct sec_run *run, struct sec_value *value, unsigne
     }
     run->counts.values++;
     run->counts.distinct += batch->texts.count;
-    if (!ask_checks(batch, run, value, row))
+    if (!ask_checks(batch, run, of))
         return SEC_MEMORY;
     of->work = run->work - before;
     batch->value_count++;

@@ -56,7 +56,7 @@ void plan_batch_add(struct plan_builder *b, struct scan_class *class, unsigned p
                     const struct plan_pattern *pattern, const struct byte_set *sets,
                     unsigned set_count);
 /* When all were added. */
-void plan_batch_sort(struct plan_builder *b, struct scan_class *class);
+MUST_USE enum err plan_batch_end(struct plan_builder *b, struct scan_class *class);
 /* What stands for a part's `unless`. */
 void plan_batch_unless(struct plan_builder *b, struct scan_part *part,
                        const struct byte_set *unless);

@@ -86,29 +86,33 @@ static unsigned condition_of(struct sec_plan *plan, struct scan_class *class,
     return class->condition_count++;
 }
 
-static unsigned rarest_sign(const struct sec_plan *plan, const struct signs *needs)
+/* What is looked up for each text (plan.h). */
+static enum err tabulate(struct plan_builder *b, struct scan_class *class)
 {
-    unsigned rarest = bit_next(needs->words, 0, SIGNS_MAX);
-    for (unsigned i = rarest; i < SIGNS_MAX; i = bit_next(needs->words, i + 1, SIGNS_MAX)) {
-        if (byte_set_share(&plan->signed_for[i]) < byte_set_share(&plan->signed_for[rarest]))
-            rarest = i;
-    }
-    return rarest;
-}
-
-void plan_batch_sort(struct plan_builder *b, struct scan_class *class)
-{
-    unsigned count = 0;
-    for (unsigned sign = 0; sign < SIGNS_MAX; sign++) {
-        class->from_sign[sign] = (uint8_t)count;
-        for (unsigned i = 1; i < class->condition_count; i++) {
-            if (rarest_sign(b->plan, &class->needs[i]) == sign)
-                class->by_sign[count++] = (uint8_t)i;
+    if (class->condition_count == 1)
+        return OK;
+    class->lacking = arena_zero(b->arena, NIBBLES, sizeof(*class->lacking));
+    class->wanting = arena_zero(b->arena, NIBBLES, sizeof(*class->wanting));
+    if (class->lacking == NULL || class->wanting == NULL)
+        return ERR_MEMORY;
+    for (unsigned condition = 0; condition < class->condition_count; condition++) {
+        for (unsigned value = 0; value < NIBBLE_VALUES; value++) {
+            struct wanted *wanted = &class->wanting[condition / 4][value];
+            if ((value >> condition % 4 & 1) == 0)
+                continue;
+            wanted->asks |= class->wants[condition].asks;
+            wanted->opens |= class->wants[condition].opens;
         }
-        if (count > class->from_sign[sign])
-            bit_add(class->rarest.words, sign);
+        const uint64_t *needs = class->needs[condition].words;
+        for (unsigned sign = bit_next(needs, 0, SIGNS_MAX); sign < SIGNS_MAX;
+             sign = bit_next(needs, sign + 1, SIGNS_MAX)) {
+            for (unsigned value = 0; value < NIBBLE_VALUES; value++) {
+                if ((value >> sign % 4 & 1) == 0)
+                    bit_add(class->lacking[sign / 4][value].words, condition);
+            }
+        }
     }
-    class->from_sign[SIGNS_MAX] = (uint8_t)count;
+    return OK;
 }
 
 /* ---- forms ----------------------------------------------------------------------------------
@@ -149,11 +153,30 @@ static void want_form(struct scan_class *class, unsigned form, unsigned conditio
         bit_add(step->wanted.words, condition);
 }
 
-/* What base64 decodes to is three quarters as long, and what is left of a last group. */
-static uint32_t shortest_before(const struct class_form *form, uint32_t shortest)
+/* The forms of a value that sets nothing off but bounded steps: none of them has a text. */
+static enum err find_plain(struct plan_builder *b, struct scan_class *class)
 {
-    bool base64 = form->step == seclang_transform_find(SPAN("base64Decode"));
-    return base64 && shortest > 2 && shortest < UINT32_MAX / 4 ? (shortest - 2) * 4 / 3 : 0;
+    uint8_t *index = arena_array(b->arena, uint8_t, b->plan->form_count);
+    uint8_t *bounded = arena_array(b->arena, uint8_t, class->form_count);
+    if (index == NULL || bounded == NULL)
+        return ERR_MEMORY;
+    memset(index, NO_TEXT, b->plan->form_count);
+    index[0] = 0;
+    class->plain_index = index;
+    class->bounded = bounded;
+    for (unsigned i = 0; i < class->form_count; i++) {
+        const struct class_form *form = &class->steps[i];
+        index[form->form] = index[form->parent];
+        if (form->step == NULL || index[form->parent] == NO_TEXT)
+            continue;
+        if (form->step->bound == NULL) {
+            class->plain_triggers |= form->set_off_by;
+            continue;
+        }
+        index[form->form] = NO_TEXT;
+        bounded[class->bounded_count++] = (uint8_t)i;
+    }
+    return OK;
 }
 
 enum err plan_batch_begin(struct plan_builder *b, struct scan_class *class)
@@ -202,19 +225,28 @@ void plan_batch_add(struct plan_builder *b, struct scan_class *class, unsigned p
     unsigned condition = condition_of(b->plan, class, sets, set_count);
     struct class_form *form = NULL;
     if (pattern == NULL) {
-        class->opens[condition] |= UINT32_C(1) << part;
-        class->openers |= UINT32_C(1) << part;
+        class->wants[condition].opens |= UINT32_C(1) << part;
         return;
     }
-    class->asks[condition] |= UINT32_C(1) << part;
+    class->wants[condition].asks |= UINT32_C(1) << part;
     for (unsigned i = 0; i < pattern->find_count; i++) {
         want_form(class, pattern->finds[i].form, condition);
         form = form_in(class, pattern->finds[i].form);
-        if (form != NULL && shortest_before(form, pattern->shortest) < form->shortest)
-            form->shortest = shortest_before(form, pattern->shortest);
+        if (form != NULL && pattern->shortest < form->shortest)
+            form->shortest = pattern->shortest;
         class->parts_of[pattern->finds[i].form] |= UINT32_C(1) << part;
         class->parts[part].usual |= bit_has(b->negated, pattern->finds[i].bit);
     }
+}
+
+enum err plan_batch_end(struct plan_builder *b, struct scan_class *class)
+{
+    for (unsigned i = 0; i < class->condition_count; i++)
+        bit_add(class->all.words, i);
+    for (unsigned i = 0; i < class->part_count; i++)
+        class->told |= class->parts[i].needs_text ? UINT32_C(1) << i : 0;
+    TRY(find_plain(b, class));
+    return tabulate(b, class);
 }
 
 void plan_batch_unless(struct plan_builder *b, struct scan_part *part,

@@ -370,9 +370,6 @@ static void tell_batch(const struct sorting *s, const struct draft *draft)
         plan_batch_add(s->b, class, draft->part_of[class->id_count + i], NULL, sets,
                        few_sets(sets, count));
     }
-    plan_batch_sort(s->b, class);
-    for (unsigned i = 0; i < class->part_count; i++)
-        class->told |= class->parts[i].needs_text ? UINT32_C(1) << i : 0;
 }
 
 static enum err take_apart(const struct sorting *s, struct draft *draft)
@@ -383,7 +380,7 @@ static enum err take_apart(const struct sorting *s, struct draft *draft)
     note_openings(s, draft);
     TRY(fill_parts(s, draft));
     tell_batch(s, draft);
-    return OK;
+    return plan_batch_end(s->b, draft->class);
 }
 
 /* ---- databases ------------------------------------------------------------------------------

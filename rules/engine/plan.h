@@ -31,7 +31,9 @@ enum {
     PLAN_KEYS_MAX = 64,    /* different patterns for keys whose answers values remember */
     NO_BIT = UINT16_MAX,
     NO_SLOT = UINT16_MAX,
+    NO_TEXT = UINT8_MAX, /* of a value's: a form that is not there */
 };
+_Static_assert((int)PLAN_FORMS_MAX <= (int)NO_TEXT, "an index that is none");
 
 /* ---- names ---- */
 
@@ -124,6 +126,14 @@ struct conditions {
     uint64_t words[2];
 };
 
+/* Signs, and conditions, are looked up by four. */
+enum { NIBBLES = SIGNS_MAX / 4, NIBBLE_VALUES = 16 };
+
+/* Sets of parts: to be asked about the text, and with texts in it that open others. */
+struct wanted {
+    uint32_t asks, opens;
+};
+
 /*
  * Patterns of a class that one database holds, and when it is asked about a text: when the text
  * has one of some bytes; where `needs_text`, also when one of some texts was found in it, or it
@@ -150,7 +160,7 @@ struct scan_part {
     bool unless_any;           /* every text does */
 };
 
-enum { PARTS_MAX = 24, MARKS_MAX = 63, CONDITIONS_MAX = 128 };
+enum { PARTS_MAX = 24, MARKS_MAX = 63, CONDITIONS_MAX = SIGNS_MAX };
 #define PART_OPENS (UINT32_C(1) << 31)
 #define MARK_ANY (UINT64_C(1) << MARKS_MAX) /* every text has it */
 
@@ -163,7 +173,7 @@ struct class_form {
      * which their text need not have: what sets them off. */
     uint32_t decodes;
     struct conditions wanted; /* of all that look at this form, or at one behind it */
-    uint32_t shortest; /* text of which this step makes one that anything can be found in */
+    uint32_t shortest;        /* output of this step in which anything can be found */
 };
 
 struct scan_class {
@@ -187,15 +197,20 @@ struct scan_class {
     /* A pattern can be found in a text only if that has all signs of its condition. The first
      * condition holds of every text. */
     struct signs needs[CONDITIONS_MAX];
-    uint32_t asks[CONDITIONS_MAX];  /* parts with patterns of that condition */
-    uint32_t opens[CONDITIONS_MAX]; /* parts with texts of that condition that open others */
-    uint32_t openers;               /* all of these */
+    struct wanted wants[CONDITIONS_MAX];
     unsigned condition_count;
-    /* The conditions behind the first, in order of the rarest sign that each needs, and where
-     * those of a sign begin. */
-    uint8_t by_sign[CONDITIONS_MAX], from_sign[SIGNS_MAX + 1];
-    struct signs rarest; /* those that have any */
-    uint32_t told;       /* parts that need a text */
+    struct conditions all; /* of them */
+    /* The same for a text at hand: which conditions do not hold of what has only those of four
+     * signs, and what those of four conditions want. */
+    struct conditions (*lacking)[NIBBLE_VALUES];
+    struct wanted (*wanting)[NIBBLE_VALUES];
+    uint32_t told; /* parts that need a text */
+    /* What sets off any form but those whose step is bounded, which alone are made of a plain
+     * value, if it is long enough; and then this is which text each form is. */
+    uint32_t plain_triggers;
+    const uint8_t *plain_index;
+    const uint8_t *bounded; /* these forms, by index in `steps` */
+    unsigned bounded_count;
 };
 
 /* Which class a field is scanned in, where its name decides. */

@@ -47,7 +47,7 @@ operator_compile_fn compile_digits;
 operator_eval_fn eval_verify_cc, eval_verify_cpf, eval_verify_ssn, eval_verify_svnr;
 void release_digits(const void *prepared);
 /* rules/detect.c */
-operator_compile_fn compile_detect_sqli;
+operator_compile_fn compile_detect;
 operator_eval_fn eval_detect_sqli, eval_detect_xss;
 
 #endif

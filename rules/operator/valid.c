@@ -56,9 +56,20 @@ bool compile_byte_range(const struct operator_source *source, const void **prepa
     return true;
 }
 
+/* What most configurations ask for. */
+static bool is_all_but_nul(const struct byte_set *set)
+{
+    static const struct byte_set all = { { UINT64_MAX - 1, UINT64_MAX, UINT64_MAX,
+                                           UINT64_MAX } };
+    return memcmp(set, &all, sizeof(all)) == 0;
+}
+
 bool eval_byte_range(const struct operator_call *call, struct operator_match *match)
 {
     const struct byte_set *set = call->prepared;
+    if (call->value.len == 0 ||
+        (is_all_but_nul(set) && memchr(call->value.p, '\0', call->value.len) == NULL))
+        return false;
     for (size_t i = 0; i < call->value.len; i++) {
         if (!byte_set_has(set, (uint8_t)call->value.p[i]))
             return matched(match, i, 1);

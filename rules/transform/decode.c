@@ -22,7 +22,7 @@ static size_t percent_step(const char *p, const char *end, char **out)
 
 struct span sec_url_decode(struct span in, char *room)
 {
-    return drive(in, room, percent_step);
+    return drive_from_either(in, room, '%', '+', percent_step);
 }
 
 static size_t percent_uni_step(const char *p, const char *end, char **out)
@@ -39,7 +39,7 @@ static size_t percent_uni_step(const char *p, const char *end, char **out)
 
 struct span sec_url_decode_uni(struct span in, char *room)
 {
-    return drive(in, room, percent_uni_step);
+    return drive_from_either(in, room, '%', '+', percent_uni_step);
 }
 
 /* ---- htmlEntityDecode -----------------------------------------------------------------------
@@ -147,15 +147,23 @@ struct span sec_sql_hex_decode(struct span in, char *room)
 /* ---- base64 ---------------------------------------------------------------------------------
  */
 
-static int base64_value(char c)
+/* One more than the value of a digit; 0: it is none. */
+static const uint8_t base64_digits[256] = {
+    ['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,
+    ['H'] = 8,  ['I'] = 9,  ['J'] = 10, ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14,
+    ['O'] = 15, ['P'] = 16, ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20, ['U'] = 21,
+    ['V'] = 22, ['W'] = 23, ['X'] = 24, ['Y'] = 25, ['Z'] = 26, ['a'] = 27, ['b'] = 28,
+    ['c'] = 29, ['d'] = 30, ['e'] = 31, ['f'] = 32, ['g'] = 33, ['h'] = 34, ['i'] = 35,
+    ['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40, ['o'] = 41, ['p'] = 42,
+    ['q'] = 43, ['r'] = 44, ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48, ['w'] = 49,
+    ['x'] = 50, ['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54, ['2'] = 55, ['3'] = 56,
+    ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, ['9'] = 62, ['+'] = 63,
+    ['/'] = 64,
+};
+
+static inline int base64_value(char c)
 {
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
+    return base64_digits[(uint8_t)c] - 1;
 }
 
 /* Six bits more; a byte goes out as soon as it is whole. */
@@ -169,6 +177,15 @@ static inline void add_sextet(struct sextets *sextets, int value, char **out)
     sextets->bits = sextets->bits << 6 | (uint32_t)value;
     if (sextets->count++ % 4 != 0)
         *(*out)++ = (char)(sextets->bits >> (3 - (sextets->count - 1) % 4) * 2 & 0xff);
+}
+
+/* Of how many bytes that decodes to: three of four digits, and what is whole of the rest. */
+size_t sec_base64_bound(struct span in, size_t enough)
+{
+    size_t digits = 0, needed = enough < SIZE_MAX / 4 ? (4 * enough + 2) / 3 : SIZE_MAX;
+    while (digits < in.len && digits < needed && base64_value(in.p[digits]) >= 0)
+        digits++;
+    return digits - (digits + 3) / 4;
 }
 
 /* As far as base64 goes: what is behind the first other byte is left out. */

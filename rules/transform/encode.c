@@ -119,7 +119,7 @@ static size_t unicode_step(const char *p, const char *end, char **out)
 
 struct span sec_utf8_to_unicode(struct span in, char *room)
 {
-    struct span out = drive(in, room, unicode_step);
+    struct span out = drive_from_high(in, room, unicode_step);
     return span_equal(out, in) ? in : out;
 }
 

@@ -14,6 +14,7 @@ typedef struct span transform_fn(struct span in, char *room);
 /* decode.c */
 transform_fn sec_url_decode, sec_url_decode_uni, sec_html_entity_decode, sec_hex_decode,
     sec_sql_hex_decode, sec_base64_decode, sec_base64_decode_ext;
+size_t sec_base64_bound(struct span in, size_t enough);
 /* escape.c */
 transform_fn sec_js_decode, sec_css_decode, sec_escape_seq_decode;
 /* encode.c */

@@ -98,24 +98,26 @@ struct span sec_remove_comments(struct span in, char *room)
  * What shells do not see goes: quotes, backslashes and carets; runs of white space, commas and
  * semicolons are one space, none before a slash or a parenthesis; letters in lower case.
  */
+enum shell_byte { STAYS, GOES, BLANK, NO_BLANK_BEFORE };
+
+static const uint8_t shell_bytes[256] = {
+    ['"'] = GOES,   ['\''] = GOES,  ['\\'] = GOES,           ['^'] = GOES,
+    [' '] = BLANK,  [','] = BLANK,  [';'] = BLANK,           ['\t'] = BLANK,
+    ['\r'] = BLANK, ['\n'] = BLANK, ['/'] = NO_BLANK_BEFORE, ['('] = NO_BLANK_BEFORE,
+};
+
+/* Without branches: words are short, and where they end cannot be foretold. */
 static inline struct span cmd_line(struct span in, char *room, bool lower)
 {
     char *out = room;
-    bool space = false;
+    unsigned space = 0; /* 1: `out` ends with one that a run left */
     for (size_t i = 0; i < in.len; i++) {
         char c = lower ? ascii_lower(in.p[i]) : in.p[i];
-        if (c == '"' || c == '\'' || c == '\\' || c == '^')
-            continue;
-        if (c == ' ' || c == ',' || c == ';' || c == '\t' || c == '\r' || c == '\n') {
-            if (!space)
-                *out++ = ' ';
-            space = true;
-            continue;
-        }
-        if ((c == '/' || c == '(') && space)
-            out--;
-        space = false;
-        *out++ = c;
+        unsigned kind = shell_bytes[(uint8_t)c], blank = kind == BLANK, goes = kind == GOES;
+        out -= space & (unsigned)(kind == NO_BLANK_BEFORE);
+        *out = blank ? ' ' : c;
+        out += !(goes | (blank & space));
+        space = blank | (space & goes);
     }
     return made(in, room, out);
 }

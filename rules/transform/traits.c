@@ -153,11 +153,6 @@ static inline bool is_white(char c)
     return c == ' ' || (c >= '\t' && c <= '\r') || c == '\xa0';
 }
 
-static inline bool is_gap(char c, char next)
-{
-    return is_white(c) && (c != ' ' || is_white(next) || next == '/' || next == '(');
-}
-
 static inline __m128i equal(__m128i bytes, char c)
 {
     return _mm_cmpeq_epi8(bytes, _mm_set1_epi8(c));
@@ -180,18 +175,21 @@ static inline bool gap_at(const char *p)
     return _mm_movemask_epi8(gaps) != 0;
 }
 
+/* Nothing but the end stands behind the last byte. */
 static bool has_gap(struct span s)
 {
-    size_t i = 0;
-    for (; i + 17 <= s.len; i += 16) {
+    char room[32];
+    if (s.len < 17) {
+        memset(room, '.', sizeof(room));
+        memcpy(room, s.p, s.len);
+        return gap_at(room);
+    }
+    for (size_t i = 0; i + 17 < s.len; i += 16) {
         if (gap_at(s.p + i))
             return true;
     }
-    for (; i < s.len; i++) {
-        if (is_gap(s.p[i], i + 1 < s.len ? s.p[i + 1] : '.'))
-            return true;
-    }
-    return false;
+    char last = span_end(s)[-1];
+    return gap_at(span_end(s) - 17) || (last != ' ' && is_white(last));
 }
 
 /* ---- all ---- */

@@ -100,15 +100,9 @@ static void check(struct span value)
         fail_msg("\"%.*s\" is rejected, but has script", (int)value.len, value.p);
 }
 
-/* All sequences of four of these, which are what the rejects look at. */
-static void check_sequences(void)
+/* All sequences of four. */
+static void check_sequences_of(const char *const *parts, size_t count)
 {
-    static const char *const parts[] = {
-        "union", "null", "select", "group by", "a.b", "like", "1", "0b2",
-        "1e",    ".",    "-",      "/",        "=",   "&",    " ", "'",
-        "--",    "<a ",  ";",      "href=",    "[",   "\xa0",
-    };
-    size_t count = ARRAY_LEN(parts);
     for (size_t code = 0; code < count * count * count * count; code++) {
         char text[64];
         size_t len = 0, rest = code;
@@ -119,6 +113,23 @@ static void check_sequences(void)
         }
         check(span_of(text, len));
     }
+}
+
+/* What the rejects look at. */
+static void check_sequences(void)
+{
+    static const char *const sql[] = {
+        "union", "null", "select", "group by", "a.b", "like", "1", "0b2",
+        "1e",    ".",    "-",      "/",        "=",   "&",    " ", "'",
+        "--",    "<a ",  ";",      "href=",    "[",   "\xa0",
+    };
+    static const char *const script[] = {
+        "<",     "<3",     "<!",  "</", "a",  "on",          "onabc", "ONload",
+        "style", "xmlns:", "xml", "=",  "= ", " =",          "/",     "hREF ",
+        "\"to=", "'",      ">",   "by", "?x", "javascript:",
+    };
+    check_sequences_of(sql, ARRAY_LEN(sql));
+    check_sequences_of(script, ARRAY_LEN(script));
 }
 
 /* `bare`: without the filter of words. */
@@ -231,8 +242,14 @@ static void test_script(void **state)
     (void)state;
     assert_false(xss_possible(span_of(NULL, 0)));
     assert_false(sqli_possible(span_of(NULL, 0)));
-    assert_true(xss_possible(SPAN("a=b")));
-    assert_true(xss_possible(SPAN("<")));
+    assert_true(xss_possible(SPAN("<a")));
+    assert_true(xss_possible(SPAN("<\0a")));
+    detect_prepare();
+    /* Fails where the library's names cannot be found any more: then all is right, but slow. */
+    assert_false(xss_possible(SPAN("a=b <3 https://example.org/?page=1 4uZUghZtPsJ9WaAcOg==")));
+    assert_true(xss_possible(SPAN("href\0=x")));
+    assert_true(xss_possible(SPAN("\"onx42 =x")));
+    assert_false(xss_possible(SPAN("onx4=x")));
     assert_false(xss_possible(SPAN("it's (\"so\") > #1;")));
 }
 
