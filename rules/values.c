@@ -310,6 +310,8 @@ const struct sec_list *sec_values_list(struct sec_values *values, enum variable 
     static const struct sec_list none = { .count = 0 };
     if (values->lists[var].count > 0)
         return &values->lists[var];
+    if (var == VAR_REMOTE_ADDR && values->client != NULL)
+        return values->client;
     struct span text = computed(values, var);
     if (text.p == NULL)
         return values->arena->exhausted ? NULL : &none;
@@ -318,5 +320,9 @@ const struct sec_list *sec_values_list(struct sec_values *values, enum variable 
     if (list == NULL || value == NULL)
         return NULL;
     value->text = text;
-    return list_push(list, values->arena, value) == OK ? list : NULL;
+    if (list_push(list, values->arena, value) != OK)
+        return NULL;
+    if (var == VAR_REMOTE_ADDR)
+        values->client = list;
+    return list;
 }

@@ -58,6 +58,7 @@ struct sec_values {
     unsigned count;
     uint64_t args_size; /* names and values of all arguments */
     struct sec_peer peer;
+    struct sec_list *client; /* of REMOTE_ADDR, once somebody asked */
     struct sec_body body;
 };
 

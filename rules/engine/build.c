@@ -5,6 +5,7 @@
 
 #include "rules/engine/database.h"
 #include "rules/engine/need.h"
+#include "rules/engine/run.h"
 
 /* ---- links ----------------------------------------------------------------------------------
  */
@@ -52,6 +53,15 @@ static uint16_t slot_set(const struct sec_plan *plan, const struct sec_step *ste
     return known ? plan_slot_of(plan, step->name.source) : NO_SLOT;
 }
 
+static bool sees_made(const struct sec_rule *rule)
+{
+    for (unsigned i = 0; i < rule->target_count && rule->target_count > 1; i++) {
+        if (sec_made_by_rules(rule->targets[i].var))
+            return true;
+    }
+    return false;
+}
+
 static enum err make_link(struct plan_builder *b, const struct sec_rule *rule, unsigned ordinal,
                           struct sec_link **made)
 {
@@ -70,6 +80,7 @@ static enum err make_link(struct plan_builder *b, const struct sec_rule *rule, u
         .bit = NO_BIT,
         .match = (uint8_t)how(rule),
         .direct = (uint8_t)how(rule),
+        .sees_made = sees_made(rule),
     };
     *made = link;
     return plan_link_forms(b, link);
@@ -318,83 +329,6 @@ static void gather_links(struct plan_builder *b)
     }
 }
 
-/* ---- which entries are looked at ------------------------------------------------------------
- */
-
-/* Whether nothing but a found pattern can make the link match. */
-static bool waits_for_a_find(const struct sec_link *link)
-{
-    const struct sec_rule *rule = link->rule;
-    if (link->bit == NO_BIT || rule->op.negated)
-        return false;
-    for (unsigned i = 0; i < rule->target_count; i++) {
-        const struct sec_target *target = &rule->targets[i];
-        if (!target->exclude && (target->count || !plan_scannable(target->var)))
-            return false;
-    }
-    return true;
-}
-
-/* A variable that is not set has no value that could match, whatever the operator. */
-static bool waits_for_a_slot(const struct sec_plan *plan, const struct sec_link *head)
-{
-    return head->slot != NO_SLOT && plan->initial != NULL &&
-           plan->initial[head->slot].p == NULL;
-}
-
-/* Slot by slot. */
-static enum err plan_waiting(struct plan_builder *b)
-{
-    struct sec_plan *plan = b->plan;
-    struct plan_waiting *waiting = arena_array(b->arena, struct plan_waiting, plan->head_count);
-    uint32_t *from = arena_array(b->arena, uint32_t, plan->slot_count + 1), count = 0;
-    if (waiting == NULL || from == NULL)
-        return ERR_MEMORY;
-    for (unsigned slot = 0; slot < plan->slot_count; slot++) {
-        from[slot] = count;
-        for (unsigned phase = 1; phase < SEC_PHASES; phase++) {
-            const struct plan_phase *list = &plan->phases[phase];
-            for (unsigned i = 0; i < list->count; i++) {
-                const struct sec_link *head = list->entries[i].head;
-                if (head->slot == slot && waits_for_a_slot(plan, head))
-                    waiting[count++] = (struct plan_waiting){ i, (uint8_t)phase };
-            }
-        }
-    }
-    from[plan->slot_count] = count;
-    plan->waiting = waiting;
-    plan->waiting_from = from;
-    return OK;
-}
-
-static enum err plan_gates(struct plan_builder *b)
-{
-    struct sec_plan *plan = b->plan;
-    plan->entry_of_bit = arena_alloc(b->arena, plan->bit_count * sizeof(uint32_t));
-    plan->phase_of_bit = arena_array(b->arena, uint8_t, plan->bit_count);
-    if (plan->entry_of_bit == NULL || plan->phase_of_bit == NULL)
-        return ERR_MEMORY;
-    for (unsigned i = 0; i < plan->bit_count; i++)
-        plan->entry_of_bit[i] = UINT32_MAX;
-    for (unsigned phase = 1; phase < SEC_PHASES; phase++) {
-        struct plan_phase *list = &plan->phases[phase];
-        for (unsigned i = 0; i < list->count; i++) {
-            const struct sec_link *head = list->entries[i].head;
-            if (!waits_for_a_find(head)) {
-                if (!waits_for_a_slot(plan, head))
-                    bit_add(list->always, i);
-                continue;
-            }
-            unsigned bits = head->rule->multi_match ? head->path_count : 1;
-            for (unsigned j = 0; j < bits; j++) {
-                plan->entry_of_bit[head->bit + j] = i;
-                plan->phase_of_bit[head->bit + j] = (uint8_t)phase;
-            }
-        }
-    }
-    return plan_waiting(b);
-}
-
 /* ---- all ------------------------------------------------------------------------------------
  */
 
@@ -411,8 +345,8 @@ static enum err build(struct plan_builder *b)
     TRY(plan_fold(b));
     gather_links(b);
     TRY(plan_patterns(b));
-    TRY(plan_gates(b));
-    return plan_classes(b);
+    TRY(plan_classes(b));
+    return plan_gates(b);
 }
 
 enum err sec_plan_build_with(struct database_maker *maker, struct sec_plan **plan,

@@ -7,6 +7,7 @@
 #include "rules/engine/plan.h"
 
 struct database_maker;
+struct sec_run;
 
 /* On ERR_CONFIG `why` says what does not fit. Memory is the arena's, but for the databases:
  * sec_plan_free. The program outlives the plan. */
@@ -45,6 +46,12 @@ MUST_USE enum err plan_link_forms(struct plan_builder *b, struct sec_link *link)
 unsigned plan_form_without_case(struct sec_plan *plan, unsigned form);
 /* fold.c: takes away what the configuration decides. */
 MUST_USE enum err plan_fold(struct plan_builder *b);
+/* Whether a head looks at what an earlier chain matched last. */
+bool plan_looks_back(const struct plan_builder *b);
+/* 1: the link matches as things stand; 0: it does not; -1: out of memory. Nothing follows. */
+int plan_ask(struct sec_run *run, const struct sec_link *link);
+/* build_gates.c: which entries are looked at in any case, and what wakes the others. */
+MUST_USE enum err plan_gates(struct plan_builder *b);
 /* build_patterns.c: which links are matched by scanning; their bits, patterns and finds. */
 MUST_USE enum err plan_patterns(struct plan_builder *b);
 /* build_parts.c: which of a class's patterns are in which database; all databases. */
@@ -69,5 +76,8 @@ MUST_USE enum err plan_batch_job(struct plan_builder *b, const struct scan_part 
 bool plan_scannable(enum variable var);
 /* build_classes.c: which values are scanned with which patterns. */
 MUST_USE enum err plan_classes(struct plan_builder *b);
+/* One of the variables whose values run->scan sees that stands for values of `var`, from the
+ * `from`th on; VAR_COUNT: no more. */
+enum variable plan_seen_as(enum variable var, unsigned *from);
 
 #endif

@@ -44,6 +44,18 @@ static const struct shown_as {
     { VAR_OWN_BODY, VAR_COUNT, false },
 };
 
+enum variable plan_seen_as(enum variable var, unsigned *from)
+{
+    for (; *from < ARRAY_LEN(shown_as); ++*from) {
+        const struct shown_as *row = &shown_as[*from];
+        if (row->var == var || row->also == var) {
+            ++*from;
+            return row->var;
+        }
+    }
+    return VAR_COUNT;
+}
+
 /* The values of a variable, or those of one name, and the bits that may be found in them. */
 struct group {
     enum variable var;

@@ -231,6 +231,21 @@ static void keep(struct folding *f, const struct sec_link *head, bool certain)
 
 enum fate { STAYS, GOES_UNMATCHED, GOES_MATCHED };
 
+int plan_ask(struct sec_run *run, const struct sec_link *link)
+{
+    struct sec_link bare = *link;
+    struct sec_rule rule = *link->rule, first = *link->rule->head;
+    rule.step_count = 0;
+    rule.capture = false;
+    rule.head = &first;
+    first.log = first.audit_log = false;
+    first.resolved = DISRUPT_PASS;
+    first.severity = 0;
+    bare.rule = &rule;
+    bare.next = NULL;
+    return sec_match_link(run, &bare);
+}
+
 /* 1: every link is known and matches; 0: a known link does not, before anything else could
  * have had an effect; -1: it cannot be told. */
 static int known_answer(struct folding *f, const struct sec_link *head)
@@ -238,17 +253,7 @@ static int known_answer(struct folding *f, const struct sec_link *head)
     for (const struct sec_link *link = head; link != NULL; link = link->next) {
         if (!link_is_known(f, link))
             return -1;
-        struct sec_link bare = *link;
-        struct sec_rule rule = *link->rule, first = *link->rule->head;
-        /* Only the question, none of the answers. */
-        rule.step_count = 0;
-        rule.capture = false;
-        rule.head = &first;
-        first.log = first.audit_log = false;
-        first.resolved = DISRUPT_PASS;
-        bare.rule = &rule;
-        bare.next = NULL;
-        int matched = sec_match_link(&f->run, &bare);
+        int matched = plan_ask(&f->run, link);
         if (matched <= 0)
             return matched;
         if (link->next != NULL && (link->rule->step_count > 0 || link->rule->capture))
@@ -399,7 +404,7 @@ static bool names_last_match(const struct macro *macro)
 }
 
 /* A rule that looks at what an earlier one matched would see what folding takes away. */
-static bool looks_back(const struct plan_builder *b)
+bool plan_looks_back(const struct plan_builder *b)
 {
     for (unsigned i = 0; i < b->link_count; i++) {
         const struct sec_rule *rule = b->links[i]->rule;
@@ -435,7 +440,7 @@ enum err plan_fold(struct plan_builder *b)
     struct folding *f = arena_new(b->arena, struct folding);
     if (f == NULL)
         return ERR_MEMORY;
-    if (looks_back(b))
+    if (plan_looks_back(b))
         return OK;
     f->b = b;
     f->initial = arena_array(b->arena, struct span, plan->slot_count);

@@ -26,15 +26,16 @@ struct found {
 /* ---- names ----------------------------------------------------------------------------------
  */
 
-static struct span name_of(struct sec_run *run, const struct shown *shown)
+static struct span name_of(struct sec_run *run, const struct sec_matched *matched)
 {
-    struct span row = span_text(variable_rows[shown->var].name), key = shown->value->key;
-    bool again = shown->var == VAR_MATCHED_VARS || shown->var == VAR_MATCHED_VARS_NAMES;
-    bool keyed = shown->count ? key.len > 0 : variable_rows[shown->var].shape != SHAPE_SCALAR;
-    if (!shown->count && (again || !keyed))
+    struct span row = span_text(variable_rows[matched->var].name), key = matched->key;
+    bool again = matched->var == VAR_MATCHED_VARS || matched->var == VAR_MATCHED_VARS_NAMES;
+    bool keyed =
+        matched->count ? key.len > 0 : variable_rows[matched->var].shape != SHAPE_SCALAR;
+    if (!matched->count && (again || !keyed))
         return again ? key : row; /* what matched before keeps its name */
     struct text text = text_growing(run->arena, row.len + key.len + 2);
-    if (shown->count)
+    if (matched->count)
         text_char(&text, '&');
     text_add(&text, row);
     if (keyed) {
@@ -42,6 +43,13 @@ static struct span name_of(struct sec_run *run, const struct shown *shown)
         text_add(&text, key);
     }
     return text.overflow ? (struct span){ 0 } : text_span(&text);
+}
+
+struct span sec_matched_name(struct sec_run *run, struct sec_matched *matched)
+{
+    if (matched->name.p == NULL)
+        matched->name = name_of(run, matched);
+    return matched->name;
 }
 
 /* ---- does it match? -------------------------------------------------------------------------
@@ -187,7 +195,8 @@ static void try_value(struct sec_run *run, const struct shown *shown, struct fou
         try_directly(run, link, shown->text, found);
         return;
     }
-    if (hit && !rule->op.negated && (rule->capture || rule->head->log || rule->head->audit_log))
+    bool told = shown->link->next == NULL && (rule->head->log || rule->head->audit_log);
+    if (hit && !rule->op.negated && (rule->capture || told))
         try_directly(run, link, shown->text, found);
     found->yes = hit;
 }
@@ -203,16 +212,27 @@ static bool is_decided(const struct sec_run *run)
 /* ---- what follows ---------------------------------------------------------------------------
  */
 
-static bool note_matched(struct sec_run *run, struct span name, struct span text)
+static bool note_matched(struct sec_run *run, const struct shown *shown)
 {
-    struct sec_matched *matched = arena_new(run->arena, struct sec_matched);
+    struct sec_matched *matched = arena_alloc(run->arena, sizeof(*matched));
     if (matched == NULL)
         return false;
-    *matched = (struct sec_matched){ .name = name, .text = text };
+    *matched = (struct sec_matched){
+        .text = shown->text, .key = shown->value->key, .var = shown->var, .count = shown->count
+    };
     *run->matched_tail = matched;
     run->matched_tail = &matched->next;
-    run->matched_name = name;
-    run->matched_text = text;
+    run->last_matched = matched;
+    return true;
+}
+
+/* Of all that the chain matched, for who reads the record later. */
+static bool name_matched(struct sec_run *run)
+{
+    for (struct sec_matched *matched = run->matched; matched != NULL; matched = matched->next) {
+        if (sec_matched_name(run, matched).p == NULL)
+            return false;
+    }
     return true;
 }
 
@@ -263,11 +283,11 @@ static bool log_match(struct sec_run *run, const struct shown *shown, const stru
         return true;
     }
     struct sec_match *match = arena_new(run->arena, struct sec_match);
-    if (match == NULL)
+    if (match == NULL || !name_matched(run))
         return false;
     *match = (struct sec_match){
         .rule = head,
-        .field = run->matched_name,
+        .field = run->last_matched->name,
         .var = shown->var,
         .base = shown->value->offset,
         .text = shown->text,
@@ -328,8 +348,7 @@ static bool on_match(struct sec_run *run, const struct shown *shown, const struc
 {
     const struct sec_link *link = shown->link;
     const struct sec_rule *rule = link->rule, *head = rule->head;
-    struct span name = name_of(run, shown);
-    if (name.p == NULL || !note_matched(run, name, shown->text))
+    if (!note_matched(run, shown))
         return false;
     if (rule->own != NULL)
         return sec_own_fire(run, rule->own) && log_match(run, shown, found);
@@ -430,7 +449,7 @@ static int judge_value(struct sec_run *run, struct shown *shown)
 /* ---- targets --------------------------------------------------------------------------------
  */
 
-static bool made_by_rules(enum variable var)
+bool sec_made_by_rules(enum variable var)
 {
     return sec_collection_of(var) != COLLECTION_COUNT ||
            (var >= VAR_RULE && var <= VAR_HIGHEST_SEVERITY) || var == VAR_DURATION ||
@@ -441,8 +460,8 @@ static bool made_by_rules(enum variable var)
 static const struct sec_list *list_of(struct sec_run *run, const struct sec_target *target,
                                       const struct link_target *known)
 {
-    return made_by_rules(target->var) ? sec_made_list(run, target, known)
-                                      : sec_values_list(&run->values, target->var);
+    return sec_made_by_rules(target->var) ? sec_made_list(run, target, known)
+                                          : sec_values_list(&run->values, target->var);
 }
 
 /* `id`: of the plan's key patterns, whose answer the value remembers. */
@@ -489,16 +508,18 @@ static bool excluded(struct sec_run *run, const struct sec_link *link, unsigned 
     return false;
 }
 
-/* The target with macros in its key expanded; false: out of memory. */
-static bool resolve(struct sec_run *run, const struct sec_target *written,
-                    struct sec_target *target)
+/* The target with macros in its key expanded; NULL: out of memory. */
+static const struct sec_target *resolve(struct sec_run *run, const struct sec_target *written)
 {
-    *target = *written;
     if (written->key_kind != KEY_NAME || written->key_macro.literal ||
         written->key_macro.count == 0)
-        return true;
+        return written;
+    struct sec_target *target = arena_alloc(run->arena, sizeof(*target));
+    if (target == NULL)
+        return NULL;
+    *target = *written;
     target->key = sec_expand(run, &written->key_macro);
-    return target->key.p != NULL;
+    return target->key.p != NULL ? target : NULL;
 }
 
 static int judge_count(struct sec_run *run, const struct sec_link *link, unsigned at,
@@ -538,6 +559,21 @@ static int judge_list(struct sec_run *run, const struct sec_link *link, unsigned
     return matched;
 }
 
+/* The one variable in TX that the link looks at: when it is not set there is no value that
+ * could match. */
+static int judge_slot(struct sec_run *run, const struct sec_link *link)
+{
+    struct span text = run->slots[link->slot];
+    if (text.p == NULL || run->spent || is_decided(run))
+        return 0;
+    struct sec_value value = { .key = run->plan->slot_shown[link->slot], .text = text };
+    struct shown shown = { .link = link, .var = VAR_TX, .value = &value };
+    int matched = judge_value(run, &shown);
+    if (run->work > run->budget)
+        run->spent = true;
+    return matched;
+}
+
 /* SecAction always matches, as if it had looked at the client's address. */
 static int always(struct sec_run *run, const struct sec_link *link)
 {
@@ -551,16 +587,17 @@ static int always(struct sec_run *run, const struct sec_link *link)
 
 /* A target with macros resolved, and what it chooses among. */
 struct source {
-    struct sec_target target;
+    const struct sec_target *target;
     const struct sec_list *list;
 };
 
 static bool fetch(struct sec_run *run, const struct sec_link *link, unsigned at,
                   struct source *source)
 {
-    if (!resolve(run, &link->rule->targets[at], &source->target))
+    source->target = resolve(run, &link->rule->targets[at]);
+    if (source->target == NULL)
         return false;
-    source->list = list_of(run, &source->target, &link->targets[at]);
+    source->list = list_of(run, source->target, &link->targets[at]);
     return source->list != NULL;
 }
 
@@ -569,11 +606,8 @@ static bool fetch(struct sec_run *run, const struct sec_link *link, unsigned at,
 static struct source *fetch_all(struct sec_run *run, const struct sec_link *link, bool *good)
 {
     const struct sec_rule *rule = link->rule;
-    bool made = false;
-    for (unsigned i = 0; i < rule->target_count && rule->target_count > 1; i++)
-        made = made || made_by_rules(rule->targets[i].var);
     *good = true;
-    if (!made)
+    if (!link->sees_made)
         return NULL;
     struct source *sources = arena_array(run->arena, struct source, rule->target_count);
     *good = sources != NULL;
@@ -589,9 +623,8 @@ int sec_match_link(struct sec_run *run, const struct sec_link *link)
     bool good;
     if (link->match == LINK_ALWAYS)
         return always(run, link);
-    /* A variable that is not set has no value that could match. */
-    if (link->slot != NO_SLOT && run->slots[link->slot].p == NULL)
-        return 0;
+    if (link->slot != NO_SLOT)
+        return judge_slot(run, link);
     const struct source *sources = fetch_all(run, link, &good);
     if (!good)
         return -1;
@@ -602,9 +635,9 @@ int sec_match_link(struct sec_run *run, const struct sec_link *link)
         if (sources == NULL && !fetch(run, link, i, &own))
             return -1;
         const struct source *source = sources != NULL ? &sources[i] : &own;
-        int one = source->target.count
-                      ? judge_count(run, link, i, &source->target, source->list)
-                      : judge_list(run, link, i, &source->target, source->list);
+        int one = source->target->count
+                      ? judge_count(run, link, i, source->target, source->list)
+                      : judge_list(run, link, i, source->target, source->list);
         if (one < 0)
             return one;
         matched |= one;

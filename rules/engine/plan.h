@@ -29,6 +29,8 @@ enum {
     PLAN_BITS_MAX = 16384,
     PLAN_NAMES_MAX = 8192, /* of variables in TX and the like that rules spell out */
     PLAN_KEYS_MAX = 64,    /* different patterns for keys whose answers values remember */
+    PLAN_NAMED_MAX = 4096, /* of plan->named; other names are no more than their variable */
+    PLAN_NAME_BUCKETS = 64,
     NO_BIT = UINT16_MAX,
     NO_SLOT = UINT16_MAX,
     NO_TEXT = UINT8_MAX, /* of a value's: a form that is not there */
@@ -73,6 +75,7 @@ struct sec_link {
     uint8_t match;  /* enum link_match */
     uint8_t direct; /* how values that were not scanned are matched */
     bool check;     /* its bit is of a check */
+    bool sees_made; /* several targets, and rules make what one of them looks at */
 };
 
 /* What one phase runs, in file order. */
@@ -213,10 +216,12 @@ struct scan_class {
     unsigned bounded_count;
 };
 
-/* Which class a field is scanned in, where its name decides. */
+/* A name of fields that is told from others: which class they are scanned in, what they wake.
+ */
 struct plan_named {
     struct span name;
     enum variable var;
+    uint16_t next; /* of the same bucket, and one more */
     uint8_t class;
 };
 
@@ -227,9 +232,10 @@ struct plan_key {
     uint64_t *slots;  /* those whose names it matches */
     uint16_t digits;  /* the same of TX:0 to TX:9 */
     struct span prefix; /* it matches what begins so, in any case, and nothing else; or empty */
+    uint64_t signs;     /* plan_name_signs of `text` */
 };
 
-/* An entry that looks at nothing but one variable in TX. */
+/* An entry that sleeps until something happens. */
 struct plan_waiting {
     uint32_t entry;
     uint8_t phase;
@@ -265,7 +271,9 @@ struct sec_plan {
     unsigned scanned_count;
     struct plan_named *named;
     unsigned named_count;
-    uint64_t named_vars[(VAR_COUNT + 63) / 64]; /* variables with named classes */
+    uint16_t named_first[PLAN_NAME_BUCKETS];    /* of each bucket, and one more; 0: none */
+    uint64_t named_vars[(VAR_COUNT + 63) / 64]; /* variables with names among them */
+    uint64_t idle_classes[(PLAN_CLASSES_MAX + 63) / 64]; /* in which nothing is looked for */
     unsigned bit_count, bit_words;
     unsigned head_count, head_words; /* of all phases */
     struct plan_gone *gone;
@@ -280,13 +288,53 @@ struct sec_plan {
     struct span *slot_shown; /* as the first action that sets it spells it */
     unsigned slot_count;
     const struct span *initial; /* values of the slots when a transaction begins */
-    /* Entries that match nothing before their slot is set: those of a slot, one behind the
-     * other from waiting_from[slot] to waiting_from[slot + 1]. NULL while folding. */
+    /* Entries that match nothing before an event: those of an event, one behind the other from
+     * waiting_from[event] to waiting_from[event + 1]. Events: a slot is changed, by slot; and
+     * plan_event_*. NULL while that is found out. */
     struct plan_waiting *waiting;
     uint32_t *waiting_from;
+    uint64_t waking_vars[(VAR_COUNT + 63) / 64]; /* any value of which wakes somebody */
+    uint64_t waking_keys;                        /* so do names in TX that match these */
     struct arena *arena;
     unsigned users;
 };
+
+/* A value of plan->named[i] was seen; one of the variable; a name in TX that the key matches.
+ */
+static inline uint32_t plan_event_named(const struct sec_plan *plan, uint32_t i)
+{
+    return plan->slot_count + i;
+}
+
+static inline uint32_t plan_event_var(const struct sec_plan *plan, enum variable var)
+{
+    return plan->slot_count + plan->named_count + (uint32_t)var;
+}
+
+static inline uint32_t plan_event_key(const struct sec_plan *plan, uint32_t key)
+{
+    return plan->slot_count + plan->named_count + VAR_COUNT + key;
+}
+
+/* The same for names that differ only in case. */
+static inline unsigned plan_name_bucket(struct span name)
+{
+    if (name.len == 0)
+        return 0;
+    unsigned first = (uint8_t)name.p[0] | 0x20U, last = (uint8_t)name.p[name.len - 1] | 0x20U;
+    return (unsigned)(name.len * 7 + first * 3 + last) % PLAN_NAME_BUCKETS;
+}
+
+/* Of a text in lower case: what is a part of another one has none that this has not. */
+static inline uint64_t plan_name_signs(struct span name)
+{
+    uint64_t signs = 0;
+    for (size_t i = 0; i < name.len; i++) {
+        uint8_t c = (uint8_t)name.p[i];
+        signs |= UINT64_C(1) << (c >= 'a' ? 32 + (c & 31) : c & 31);
+    }
+    return signs;
+}
 
 /* The marks of all bytes of a text. */
 static inline uint64_t marks_of(const uint64_t marks[256], struct span text)

@@ -85,7 +85,10 @@ struct sec_variable {
 
 struct sec_matched { /* of MATCHED_VARS */
     struct sec_matched *next;
-    struct span name, text;
+    struct span name, text; /* name: made when somebody asks (sec_matched_name) */
+    struct span key;
+    enum variable var;
+    bool count;
 };
 
 struct sec_hidden { /* what records may not show: sanitiseArg and its kin */
@@ -158,8 +161,8 @@ struct sec_run {
     const struct sec_geo *geo;     /* NULL: @geoLookup knows no address */
     const struct sec_store *store; /* NULL: collections begin new in each transaction */
 
-    uint64_t *live[SEC_PHASES]; /* sets of entries to look at */
-    struct span matched_name, matched_text;
+    uint64_t *live[SEC_PHASES];       /* sets of entries to look at */
+    struct sec_matched *last_matched; /* of the transaction; NULL: nothing matched yet */
     struct sec_matched *matched, **matched_tail;
     int highest_severity;
 
@@ -263,6 +266,8 @@ struct span sec_collection_get(const struct sec_run *run, enum sec_collection co
 MUST_USE bool sec_collection_set(struct sec_run *run, enum sec_collection collection,
                                  struct span name, struct span text);
 void sec_slot_set(struct sec_run *run, unsigned slot, struct span text);
+/* What waits for the event is looked at from now on. */
+void sec_wake(struct sec_run *run, uint32_t event);
 void sec_captures_set(struct sec_run *run, const struct regex_captures *captures);
 /* The values of a variable that rules make, as a list; NULL: out of memory. */
 const struct sec_list *sec_made_list(struct sec_run *run, const struct sec_target *target,
@@ -274,6 +279,8 @@ struct span sec_expand(struct sec_run *run, const struct macro *macro);
 /* Which collection a variable is; COLLECTION_COUNT: none. */
 enum sec_collection sec_collection_of(enum variable var);
 struct span sec_lower(struct arena *arena, struct span s);
+/* "ARGS:q", "&ARGS"; p NULL: out of memory. */
+struct span sec_matched_name(struct sec_run *run, struct sec_matched *matched);
 struct sec_variable *sec_variable_find(const struct sec_run *run,
                                        enum sec_collection collection, struct span lower_name);
 /* As C's atoi, but bounded to 32 bits. */
@@ -295,7 +302,9 @@ enum sec_end sec_own_run(struct sec_run *run);
 bool sec_own_holds(struct sec_run *run, const struct own_rule *rule);
 MUST_USE bool sec_own_fire(struct sec_run *run, const struct own_rule *rule);
 
-/* match.c: one link against all its values. -1: out of memory. */
+/* match.c: whether values of the variable are no part of the message. */
+bool sec_made_by_rules(enum variable var);
+/* One link against all its values. -1: out of memory. */
 int sec_match_link(struct sec_run *run, const struct sec_link *link);
 
 #endif

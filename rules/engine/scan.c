@@ -181,19 +181,27 @@ static enum sec_end look_through(struct sec_run *run, struct sec_value *value, u
 /* ---- all values -----------------------------------------------------------------------------
  */
 
-/* 0: nothing is looked for. */
-static unsigned class_for(const struct sec_plan *plan, enum variable var,
-                          const struct sec_value *value)
+/* Index and one more; 0: the name is no different from others. */
+static unsigned named_row(const struct sec_plan *plan, enum variable var, struct span name)
 {
-    unsigned class = plan->class_of[var];
-    if (bit_has(plan->named_vars, var)) {
-        for (unsigned i = 0; i < plan->named_count; i++) {
-            const struct plan_named *named = &plan->named[i];
-            if (named->var == var && span_equal_nocase(named->name, value->key))
-                class = named->class;
-        }
+    unsigned row =
+        bit_has(plan->named_vars, var) ? plan->named_first[plan_name_bucket(name)] : 0;
+    while (row != 0 && (plan->named[row - 1].var != var ||
+                        !span_equal_nocase(plan->named[row - 1].name, name)))
+        row = plan->named[row - 1].next;
+    return row;
+}
+
+/* Wakes what waits for such a value. Its class; 0: nothing is looked for. */
+static unsigned meet(struct sec_run *run, enum variable var, const struct sec_value *value)
+{
+    const struct sec_plan *plan = run->plan;
+    unsigned class = plan->class_of[var], row = named_row(plan, var, value->key);
+    if (row != 0) {
+        class = plan->named[row - 1].class;
+        sec_wake(run, plan_event_named(plan, row - 1));
     }
-    return plan->classes[class].part_count + plan->classes[class].check_count > 0 ? class : 0;
+    return bit_has(plan->idle_classes, class) ? 0 : class;
 }
 
 static enum sec_end scan_values(struct sec_run *run)
@@ -202,13 +210,15 @@ static enum sec_end scan_values(struct sec_run *run)
     for (; run->at_var < plan->scanned_count; run->at_var++, run->at_value = 0) {
         enum variable var = plan->scanned[run->at_var];
         const struct sec_list *list = &run->values.lists[var];
+        if (run->at_value < list->count && bit_has(plan->waking_vars, var))
+            sec_wake(run, plan_event_var(plan, var));
         while (run->at_value < list->count) {
             struct sec_value *value = list->items[run->at_value];
             if (run->work > run->budget)
                 return SEC_SPENT;
             if (run->work > run->slice_end)
                 return SEC_PAUSE;
-            unsigned class = value->scanned ? 0 : class_for(plan, var, value);
+            unsigned class = value->scanned ? 0 : meet(run, var, value);
             enum sec_end end = SEC_DONE;
             if (class != 0)
                 end = look_through(run, value, class, may_be_kept(var, value));

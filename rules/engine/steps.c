@@ -292,10 +292,13 @@ static struct span bare_name(struct span name)
 static bool hide(struct sec_run *run, const struct sec_step *step)
 {
     struct sec_hidden *hidden = arena_new(run->arena, struct sec_hidden);
-    struct span name = step->sanitise == VAR_MATCHED_VARS ? bare_name(run->matched_name)
-                                                          : sec_expand(run, &step->name);
-    if (hidden == NULL)
+    struct span name = step->sanitise == VAR_MATCHED_VARS
+                           ? sec_matched_name(run, run->last_matched)
+                           : sec_expand(run, &step->name);
+    if (hidden == NULL || name.p == NULL)
         return false;
+    if (step->sanitise == VAR_MATCHED_VARS)
+        name = bare_name(name);
     if (name.len == 0)
         return true;
     for (const struct sec_hidden *known = run->hidden; known != NULL; known = known->next) {

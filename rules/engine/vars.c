@@ -78,23 +78,39 @@ struct span sec_collection_get(const struct sec_run *run, enum sec_collection co
     return variable != NULL ? variable->text : (struct span){ 0 };
 }
 
-/* What waits for the slot is looked at from now on. */
-static void wake(struct sec_run *run, unsigned slot)
+void sec_wake(struct sec_run *run, uint32_t event)
 {
     const struct sec_plan *plan = run->plan;
     if (plan->waiting == NULL)
         return;
-    for (uint32_t i = plan->waiting_from[slot]; i < plan->waiting_from[slot + 1]; i++)
+    for (uint32_t i = plan->waiting_from[event]; i < plan->waiting_from[event + 1]; i++)
         bit_add(run->live[plan->waiting[i].phase], plan->waiting[i].entry);
 }
 
 void sec_slot_set(struct sec_run *run, unsigned slot, struct span text)
 {
-    if (run->slots[slot].p == NULL) {
+    struct span before = run->slots[slot];
+    if (before.p == NULL)
         run->slot_order[slot] = ++run->order;
-        wake(run, slot);
-    }
+    if ((before.p == NULL) != (text.p == NULL) || !span_equal(before, text))
+        sec_wake(run, slot);
     run->slots[slot] = text;
+}
+
+/* A new name in TX, in lower case. Most lack what patterns cannot do without. */
+static void wake_for_name(struct sec_run *run, struct span name)
+{
+    const struct sec_plan *plan = run->plan;
+    uint64_t signs = plan->waking_keys != 0 ? plan_name_signs(name) : 0;
+    for (uint64_t left = plan->waking_keys; left != 0; left &= left - 1) {
+        unsigned id = (unsigned)__builtin_ctzll(left);
+        const struct plan_key *key = &plan->keys[id];
+        bool may = key->prefix.len > 0
+                       ? span_starts_nocase(name, key->prefix)
+                       : (key->signs & ~signs) == 0 && span_find(name, key->text) >= 0;
+        if (may)
+            sec_wake(run, plan_event_key(plan, id));
+    }
 }
 
 bool sec_collection_set(struct sec_run *run, enum sec_collection collection, struct span shown,
@@ -130,8 +146,11 @@ bool sec_collection_set(struct sec_run *run, enum sec_collection collection, str
         run->variables[collection] = variable;
         run->variable_count++;
     }
-    if (variable->text.p == NULL)
+    if (variable->text.p == NULL) {
         variable->order = ++run->order;
+        if (collection == COLLECTION_TX)
+            wake_for_name(run, name);
+    }
     variable->text = text;
     variable->change = VARIABLE_SET;
     run->collection_changed[collection] = true;
@@ -313,9 +332,12 @@ static void add_named(struct made *made, enum sec_collection collection, struct 
 
 static void add_matched(struct made *made, bool names)
 {
-    const struct sec_matched *matched = made->run->matched;
-    for (; matched != NULL; matched = matched->next)
-        add_made(made, matched->name, names ? matched->name : matched->text);
+    struct sec_matched *matched = made->run->matched;
+    for (; matched != NULL && !made->memory; matched = matched->next) {
+        struct span name = sec_matched_name(made->run, matched);
+        made->memory = name.p == NULL;
+        add_made(made, name, names ? name : matched->text);
+    }
 }
 
 const struct sec_list *sec_made_list(struct sec_run *run, const struct sec_target *target,
@@ -419,6 +441,13 @@ static struct span from_values(struct sec_run *run, enum variable var, struct sp
     return (struct span){ 0 };
 }
 
+static struct span last_text(const struct sec_run *run)
+{
+    const struct sec_matched *last = run->last_matched;
+    struct span text = last != NULL ? last->text : (struct span){ 0 };
+    return last != NULL && text.p == NULL ? SPAN("") : text;
+}
+
 struct span sec_lookup(struct sec_run *run, enum variable var, struct span key)
 {
     enum sec_collection collection = sec_collection_of(var);
@@ -430,10 +459,10 @@ struct span sec_lookup(struct sec_run *run, enum variable var, struct span key)
         return clock_text(run, var);
     switch ((int)var) {
     case VAR_MATCHED_VAR:
-        return run->matched_name.p != NULL && run->matched_text.p == NULL ? SPAN("")
-                                                                          : run->matched_text;
+        return last_text(run);
     case VAR_MATCHED_VAR_NAME:
-        return run->matched_name;
+        return run->last_matched != NULL ? sec_matched_name(run, run->last_matched)
+                                         : (struct span){ 0 };
     case VAR_HIGHEST_SEVERITY:
         return sec_number_text(run, run->highest_severity);
     case VAR_DURATION:

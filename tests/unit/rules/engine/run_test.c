@@ -694,7 +694,7 @@ static void rules_wait_for_variables(void **state)
                "SecRule TX:/^ey_/ \"@streq x\" \"id:8,phase:3,pass,log,t:none\"\n");
     expect(&bench, "ARGS_GET:x=a", "2 3");
     expect(&bench, "ARGS_GET:x=c", "");
-    assert_int_equal(bench.run.counts.entries, 2); /* those of TX:/.../ */
+    assert_int_equal(bench.run.counts.entries, 0);
     expect(&bench, "ARGS_GET:x=b", "7");
     expect(&bench, "ARGS_GET:x=ab", "2 7 3");
     bench_unload(&bench);

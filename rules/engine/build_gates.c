@@ -1,0 +1,446 @@
+/*
+ * Gates: which entries of a phase are looked at in any case, and what wakes the others.
+ *
+ * An entry sleeps while one link of its chain cannot match, whatever the other links do: until
+ * its pattern was found in a value, until there is a value to look at, or until a variable in
+ * TX has another value than the one that it begins with. What woke for nothing is looked at as
+ * if it had never slept, so a gate need not be exact: it only must not miss anything. Links
+ * before the one that is waited for are then not asked either, and so may have no effect of
+ * their own.
+ */
+#include "rules/engine/build.h"
+#include "rules/engine/run.h"
+
+/* How much a gate keeps away: nearly every request has what the lowest ones wait for. */
+enum worth { WORTH_NOTHING, WORTH_LITTLE, WORTH_SOME, WORTH_MUCH };
+
+enum wait_kind { WAIT_SLOT, WAIT_NAMED, WAIT_VAR, WAIT_KEY };
+
+/* An entry wakes when that happens. */
+struct wait {
+    enum wait_kind kind;
+    uint32_t index; /* of a slot, of plan->named, a variable, of plan->keys */
+    struct plan_waiting sleeper;
+};
+
+struct gating {
+    struct plan_builder *b;
+    struct sec_local local;
+    struct sec_run run; /* as every transaction begins */
+    struct wait *waits;
+    unsigned count, capacity;
+    unsigned named_capacity;
+    struct plan_waiting sleeper; /* the entry that is decided about */
+    bool looks_back, memory;
+};
+
+static void add_wait(struct gating *g, enum wait_kind kind, uint32_t index)
+{
+    if (g->count == g->capacity) {
+        unsigned capacity = g->capacity == 0 ? 256 : 2 * g->capacity;
+        struct wait *waits = arena_array(g->b->arena, struct wait, capacity);
+        if (waits == NULL) {
+            g->memory = true;
+            return;
+        }
+        if (g->count > 0)
+            memcpy(waits, g->waits, g->count * sizeof(*waits));
+        g->waits = waits;
+        g->capacity = capacity;
+    }
+    g->waits[g->count++] = (struct wait){ kind, index, g->sleeper };
+}
+
+/* ---- values ---------------------------------------------------------------------------------
+ */
+
+static bool is_named(const struct sec_target *target)
+{
+    return target->key_kind == KEY_NAME &&
+           (target->key_macro.literal || target->key_macro.count == 0);
+}
+
+/* What nearly every request has. */
+static bool is_usual(const struct sec_target *target)
+{
+    static const struct span usual[] = {
+        SPAN_INIT("host"),   SPAN_INIT("user-agent"),      SPAN_INIT("accept"),
+        SPAN_INIT("cookie"), SPAN_INIT("accept-encoding"), SPAN_INIT("accept-language"),
+        SPAN_INIT("server"), SPAN_INIT("connection"),      SPAN_INIT("referer"),
+    };
+    switch ((int)target->var) {
+    case VAR_FILES:
+    case VAR_FILES_NAMES:
+    case VAR_XML:
+    case VAR_MULTIPART_PART_HEADERS:
+    case VAR_REQUEST_BODY:
+        return false;
+    case VAR_REQUEST_HEADERS:
+    case VAR_RESPONSE_HEADERS:
+        break;
+    default:
+        return true;
+    }
+    for (size_t i = 0; is_named(target) && i < ARRAY_LEN(usual); i++) {
+        if (span_equal_nocase(target->key, usual[i]))
+            return true;
+    }
+    return !is_named(target);
+}
+
+/* PLAN_NAMED_MAX: there is no room for it. */
+static uint32_t named_row(struct gating *g, enum variable var, struct span name)
+{
+    struct sec_plan *plan = g->b->plan;
+    for (unsigned i = 0; i < plan->named_count; i++) {
+        if (plan->named[i].var == var && span_equal_nocase(plan->named[i].name, name))
+            return i;
+    }
+    if (plan->named_count == PLAN_NAMED_MAX)
+        return PLAN_NAMED_MAX;
+    if (plan->named_count == g->named_capacity) {
+        unsigned capacity = 2 * g->named_capacity + 64;
+        struct plan_named *named = arena_array(g->b->arena, struct plan_named, capacity);
+        if (named == NULL) {
+            g->memory = true;
+            return PLAN_NAMED_MAX;
+        }
+        if (plan->named_count > 0)
+            memcpy(named, plan->named, plan->named_count * sizeof(*named));
+        plan->named = named;
+        g->named_capacity = capacity;
+    }
+    plan->named[plan->named_count] =
+        (struct plan_named){ .name = name, .var = var, .class = plan->class_of[var] };
+    bit_add(plan->named_vars, var);
+    return plan->named_count++;
+}
+
+static void see_var(struct sec_plan *plan, enum variable var)
+{
+    unsigned i = 0;
+    while (i < plan->scanned_count && plan->scanned[i] != var)
+        i++;
+    if (i == plan->scanned_count)
+        plan->scanned[plan->scanned_count++] = var;
+}
+
+static void wait_for_value(struct gating *g, const struct sec_target *target)
+{
+    unsigned from = 0;
+    enum variable var = plan_seen_as(target->var, &from);
+    for (; var != VAR_COUNT && !g->memory; var = plan_seen_as(target->var, &from)) {
+        uint32_t row = is_named(target) ? named_row(g, var, target->key) : PLAN_NAMED_MAX;
+        see_var(g->b->plan, var);
+        if (row < PLAN_NAMED_MAX)
+            add_wait(g, WAIT_NAMED, row);
+        else
+            add_wait(g, WAIT_VAR, var);
+    }
+}
+
+/* ---- what a link waits for ------------------------------------------------------------------
+ */
+
+/* Whether nothing but a found pattern can make the link match. */
+static bool waits_for_a_find(const struct sec_link *link)
+{
+    const struct sec_rule *rule = link->rule;
+    if (link->bit == NO_BIT || rule->op.negated)
+        return false;
+    for (unsigned i = 0; i < rule->target_count; i++) {
+        const struct sec_target *target = &rule->targets[i];
+        if (!target->exclude && (target->count || !plan_scannable(target->var)))
+            return false;
+    }
+    return true;
+}
+
+static bool is_set(const struct sec_plan *plan, unsigned slot)
+{
+    return plan->initial[slot].p != NULL;
+}
+
+/* Names that match the key are none at the beginning. */
+static bool key_has_none(const struct sec_plan *plan, unsigned id)
+{
+    if (id == PLAN_KEYS_MAX || plan->keys[id].digits != 0)
+        return false;
+    const struct plan_key *key = &plan->keys[id];
+    unsigned slot = bit_next(key->slots, 0, plan->slot_count);
+    while (slot < plan->slot_count && !is_set(plan, slot))
+        slot = bit_next(key->slots, slot + 1, plan->slot_count);
+    return slot == plan->slot_count;
+}
+
+/* What the target chooses has no value when a transaction begins. */
+static enum worth target_has_none(const struct sec_plan *plan, const struct sec_target *target,
+                                  const struct link_target *known)
+{
+    unsigned from = 0;
+    if (target->count)
+        return WORTH_NOTHING;
+    if (target->var == VAR_TX) {
+        bool none = known->slot != NO_SLOT
+                        ? !is_set(plan, known->slot)
+                        : target->key_kind == KEY_REGEX && key_has_none(plan, known->key);
+        return none ? WORTH_MUCH : WORTH_NOTHING;
+    }
+    if (!plan_scannable(target->var) || plan_seen_as(target->var, &from) == VAR_COUNT)
+        return WORTH_NOTHING;
+    return is_usual(target) ? WORTH_LITTLE : WORTH_MUCH;
+}
+
+/* A value that is not there matches nothing, whatever the operator. */
+static enum worth waits_for_values(const struct sec_plan *plan, const struct sec_link *link)
+{
+    const struct sec_rule *rule = link->rule;
+    enum worth worth = rule->unconditional ? WORTH_NOTHING : WORTH_MUCH;
+    for (unsigned i = 0; i < rule->target_count; i++) {
+        if (rule->targets[i].exclude)
+            continue;
+        enum worth one = target_has_none(plan, &rule->targets[i], &link->targets[i]);
+        worth = one < worth ? one : worth;
+    }
+    return worth;
+}
+
+static bool all_slots(const struct sec_plan *plan, const struct macro *macro)
+{
+    for (unsigned i = 0; !macro->literal && i < macro->count; i++) {
+        const struct macro_part *part = &macro->parts[i];
+        if (part->variable &&
+            (part->var != VAR_TX || part->slot == 0 || part->slot > plan->slot_count))
+            return false;
+    }
+    return true;
+}
+
+/* It looks at nothing but variables in TX, and as they are it does not match. */
+static bool waits_for_change(struct gating *g, const struct sec_link *link)
+{
+    const struct sec_rule *rule = link->rule;
+    if (rule->unconditional || rule->op.row->kind == OPERATOR_GEO ||
+        !all_slots(g->b->plan, &rule->op.argument))
+        return false;
+    for (unsigned i = 0; i < rule->target_count; i++) {
+        if (rule->targets[i].exclude || link->targets[i].slot == NO_SLOT)
+            return false;
+    }
+    int matched = plan_ask(&g->run, link);
+    g->memory = g->memory || matched < 0;
+    return matched == 0;
+}
+
+static enum worth worth_of(struct gating *g, const struct sec_link *link)
+{
+    const struct sec_plan *plan = g->b->plan;
+    enum worth values = waits_for_values(plan, link);
+    if (values != WORTH_MUCH && waits_for_change(g, link))
+        return WORTH_MUCH;
+    if (!waits_for_a_find(link))
+        return values;
+    /* What a method or a status is like is found in most of them. */
+    enum variable var = link->rule->targets[0].var;
+    bool often =
+        var == VAR_REQUEST_METHOD || var == VAR_REQUEST_PROTOCOL || var == VAR_RESPONSE_STATUS;
+    return often ? WORTH_SOME : WORTH_MUCH;
+}
+
+/* ---- entries --------------------------------------------------------------------------------
+ */
+
+/* Nobody can tell whether it was asked. */
+static bool is_silent(const struct gating *g, const struct sec_link *link)
+{
+    const struct sec_rule *rule = link->rule;
+    return !g->looks_back && rule->step_count == 0 && !rule->capture &&
+           (rule->unconditional || rule->op.row->kind != OPERATOR_GEO);
+}
+
+/* The link that the entry waits for; NULL: it never sleeps. */
+static const struct sec_link *sleeps_for(struct gating *g, const struct sec_link *head)
+{
+    const struct sec_link *best = NULL;
+    enum worth most = WORTH_NOTHING;
+    if (head->rule->own != NULL)
+        return waits_for_a_find(head) ? head : NULL;
+    for (const struct sec_link *link = head; link != NULL && most < WORTH_MUCH;
+         link = link->next) {
+        enum worth worth = worth_of(g, link);
+        if (worth > most) {
+            most = worth;
+            best = link;
+        }
+        if (!is_silent(g, link))
+            break;
+    }
+    return best;
+}
+
+static void wait_for_find(struct gating *g, const struct sec_link *link)
+{
+    struct sec_plan *plan = g->b->plan;
+    unsigned bits = link->rule->multi_match ? link->path_count : 1;
+    for (unsigned j = 0; j < bits; j++) {
+        plan->entry_of_bit[link->bit + j] = g->sleeper.entry;
+        plan->phase_of_bit[link->bit + j] = g->sleeper.phase;
+    }
+}
+
+static void wait_for_key(struct gating *g, unsigned id)
+{
+    const struct sec_plan *plan = g->b->plan;
+    unsigned slot = bit_next(plan->keys[id].slots, 0, plan->slot_count);
+    for (; slot < plan->slot_count;
+         slot = bit_next(plan->keys[id].slots, slot + 1, plan->slot_count))
+        add_wait(g, WAIT_SLOT, slot);
+    add_wait(g, WAIT_KEY, id);
+}
+
+static void wait_for_macro(struct gating *g, const struct macro *macro)
+{
+    for (unsigned i = 0; !macro->literal && i < macro->count; i++) {
+        if (macro->parts[i].variable && macro->parts[i].slot != 0)
+            add_wait(g, WAIT_SLOT, macro->parts[i].slot - 1U);
+    }
+}
+
+static void put_to_sleep(struct gating *g, const struct sec_link *link)
+{
+    const struct sec_rule *rule = link->rule;
+    if (waits_for_a_find(link)) {
+        wait_for_find(g, link);
+        return;
+    }
+    for (unsigned i = 0; i < rule->target_count; i++) {
+        if (rule->targets[i].exclude)
+            continue;
+        if (rule->targets[i].var != VAR_TX)
+            wait_for_value(g, &rule->targets[i]);
+        else if (link->targets[i].slot != NO_SLOT)
+            add_wait(g, WAIT_SLOT, link->targets[i].slot);
+        else
+            wait_for_key(g, link->targets[i].key);
+    }
+    wait_for_macro(g, &rule->op.argument);
+}
+
+static void gate_phase(struct gating *g, unsigned phase)
+{
+    struct plan_phase *list = &g->b->plan->phases[phase];
+    for (unsigned i = 0; i < list->count; i++) {
+        g->sleeper = (struct plan_waiting){ i, (uint8_t)phase };
+        const struct sec_link *link = sleeps_for(g, list->entries[i].head);
+        if (link != NULL)
+            put_to_sleep(g, link);
+        else
+            bit_add(list->always, i);
+    }
+}
+
+/* ---- what wakes whom ------------------------------------------------------------------------
+ */
+
+static uint32_t event_of(const struct sec_plan *plan, const struct wait *wait)
+{
+    switch (wait->kind) {
+    case WAIT_SLOT:
+        return wait->index;
+    case WAIT_NAMED:
+        return plan_event_named(plan, wait->index);
+    case WAIT_VAR:
+        return plan_event_var(plan, (enum variable)wait->index);
+    case WAIT_KEY:
+        return plan_event_key(plan, wait->index);
+    }
+    return 0;
+}
+
+/* Event by event. */
+static enum err sort_waits(struct gating *g)
+{
+    struct sec_plan *plan = g->b->plan;
+    uint32_t events = plan_event_key(plan, plan->key_count);
+    plan->waiting = arena_array(g->b->arena, struct plan_waiting, g->count);
+    plan->waiting_from = arena_array(g->b->arena, uint32_t, events + 1);
+    if (plan->waiting == NULL || plan->waiting_from == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < g->count; i++)
+        plan->waiting_from[event_of(plan, &g->waits[i]) + 1]++;
+    for (uint32_t i = 0; i < events; i++)
+        plan->waiting_from[i + 1] += plan->waiting_from[i];
+    /* Backwards from where each begins, which is where the one before it ends. */
+    uint32_t *next = arena_array(g->b->arena, uint32_t, events);
+    if (next == NULL)
+        return ERR_MEMORY;
+    if (events > 0)
+        memcpy(next, plan->waiting_from, events * sizeof(*next));
+    for (unsigned i = 0; i < g->count; i++)
+        plan->waiting[next[event_of(plan, &g->waits[i])]++] = g->waits[i].sleeper;
+    return OK;
+}
+
+static bool has_waits(const struct sec_plan *plan, uint32_t event)
+{
+    return plan->waiting_from[event] < plan->waiting_from[event + 1];
+}
+
+static void find_woken_by(struct sec_plan *plan)
+{
+    for (unsigned i = 0; i < VAR_COUNT; i++) {
+        if (has_waits(plan, plan_event_var(plan, (enum variable)i)))
+            bit_add(plan->waking_vars, i);
+    }
+    for (unsigned i = 0; i < plan->key_count; i++) {
+        if (has_waits(plan, plan_event_key(plan, i)))
+            plan->waking_keys |= UINT64_C(1) << i;
+        plan->keys[i].signs = plan_name_signs(plan->keys[i].text);
+    }
+    for (unsigned i = 0; i < plan->named_count; i++) {
+        struct plan_named *named = &plan->named[i];
+        uint16_t *bucket = &plan->named_first[plan_name_bucket(named->name)];
+        named->next = *bucket;
+        *bucket = (uint16_t)(i + 1);
+    }
+    for (unsigned i = 0; i < plan->class_count; i++) {
+        if (plan->classes[i].part_count + plan->classes[i].check_count == 0)
+            bit_add(plan->idle_classes, i);
+    }
+}
+
+/* ---- all ------------------------------------------------------------------------------------
+ */
+
+static enum err gate_all(struct gating *g)
+{
+    struct sec_plan *plan = g->b->plan;
+    g->looks_back = plan_looks_back(g->b);
+    g->named_capacity = plan->named_count;
+    for (unsigned phase = 1; phase < SEC_PHASES; phase++)
+        gate_phase(g, phase);
+    if (g->memory)
+        return ERR_MEMORY;
+    TRY(sort_waits(g));
+    find_woken_by(plan);
+    return OK;
+}
+
+enum err plan_gates(struct plan_builder *b)
+{
+    struct sec_plan *plan = b->plan;
+    struct gating *g = arena_new(b->arena, struct gating);
+    plan->entry_of_bit = arena_alloc(b->arena, plan->bit_count * sizeof(uint32_t));
+    plan->phase_of_bit = arena_array(b->arena, uint8_t, plan->bit_count);
+    if (g == NULL || plan->entry_of_bit == NULL || plan->phase_of_bit == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < plan->bit_count; i++)
+        plan->entry_of_bit[i] = UINT32_MAX;
+    g->b = b;
+    TRY(regex_attach(&g->local.regex));
+    enum err err = sec_run_init(&g->run, plan, &g->local, b->arena);
+    if (err == OK)
+        err = gate_all(g);
+    regex_detach(&g->local.regex);
+    return err;
+}
