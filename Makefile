@@ -350,7 +350,7 @@ bench-limits-faults: ## limits of two gateways while their Redis is stopped, kil
 
 bench-auth: ## tokens and sessions, what bad logins cost others, and whether the time of a refusal tells a name
 	@$(MAKE) --no-print-directory deps LIST="run test bench"
-	@$(MAKE) --no-print-directory all $(BUILD)/release/bench-auth VARIANT=release
+	@$(MAKE) --no-print-directory all $(BUILD)/release/bench-auth $(BUILD)/release/asker VARIANT=release
 	@$(BUILD)/release/bench-auth
 	@SALLYPORT=$(BUILD)/release/sallyport $(PYTHON) tests/bench/logins.py flood
 	@SALLYPORT=$(BUILD)/release/sallyport $(PYTHON) tests/bench/logins.py time

@@ -3,13 +3,14 @@
  * they were answered.
  *
  *     asker PORT [--source ADDRESS] [--connections N] [--seconds S] [--count N] [--rate R]
- *           [--ids FILE] [--spread N] REQUEST...
+ *           [--ids FILE] [--spread N] [--each N] REQUEST...
  *
  * Each REQUEST is "PATH" or "PATH NAME:VALUE"; they are asked in turn. Without a rate each
  * connection asks again as soon as it is answered; with one, requests are due at fixed times,
  * and a late answer does not put off the next request (its time counts from when it was due).
  * A connection that ends is made anew. With --spread connections come from N addresses, from
- * the source on. Of each answer that shows the id of its request (pages of refusals do) the
+ * the source on, and with --each they end after N answers and are made anew from ever others
+ * of these. Of each answer that shows the id of its request (pages of refusals do) the
  * file of ids gets the status, the id, and when it came, in milliseconds of the monotonic
  * clock.
  *
@@ -33,7 +34,7 @@
 
 enum {
     CONNECTIONS_MAX = 1024,
-    REQUESTS_MAX = 16,
+    REQUESTS_MAX = 1024,
     REQUEST_BYTES = 1024,
     ANSWER_BYTES = 32 * 1024,
     EVENTS_MAX = 256,
@@ -48,13 +49,14 @@ struct line {
     int fd; /* -1: to be connected */
     bool asked;
     uint64_t due_ns, again_ns;
+    uint64_t answers, turns; /* of this connection; connections before it */
     size_t len;
     char bytes[ANSWER_BYTES];
 };
 
 static struct asker {
     struct sockaddr_in to, from;
-    uint64_t count, rate, seconds, spread, sent, answered, broken, late;
+    uint64_t count, rate, seconds, spread, each, sent, answered, broken, late;
     unsigned lines_count, request_count;
     struct {
         size_t len;
@@ -136,7 +138,8 @@ static void connect_line(struct line *line, uint64_t now)
         die("no socket");
     struct sockaddr_in from = asker.from;
     if (asker.spread > 0) {
-        uint32_t step = (uint32_t)((uint64_t)(line - asker.lines) % asker.spread);
+        uint64_t number = (uint64_t)(line - asker.lines) + line->turns * asker.lines_count;
+        uint32_t step = (uint32_t)(number % asker.spread);
         from.sin_addr.s_addr = htonl(ntohl(from.sin_addr.s_addr) + step);
     }
     if ((from.sin_addr.s_addr != 0 && bind(line->fd, (void *)&from, sizeof(from)) != 0) ||
@@ -207,9 +210,14 @@ static void take_answer(struct line *line, size_t len, uint64_t now)
     asker.longest_us = us > asker.longest_us ? us : asker.longest_us;
     note_id(status, span_of(line->bytes, len), now);
     line->asked = false;
+    bool ends = asker.each > 0 && ++line->answers == asker.each;
     bool closes = strcasestr(line->bytes, "\r\nconnection: close") != NULL;
     line->len = 0;
-    if (closes)
+    if (ends) {
+        line->answers = 0;
+        line->turns++;
+    }
+    if (closes || ends)
         hang_up(line, now - 2000000);
 }
 
@@ -261,6 +269,16 @@ static bool is_done(void)
     return asker.count > 0 && asker.answered + asker.broken >= asker.count;
 }
 
+/* For a millisecond at most, and not beyond when the next request is due. */
+static int wait_for_events(struct epoll_event *events, uint64_t now)
+{
+    uint64_t wait_ns = 1000000;
+    if (asker.rate > 0 && asker.next_due_ns > now && asker.next_due_ns - now < wait_ns)
+        wait_ns = asker.next_due_ns - now;
+    struct timespec wait = { .tv_nsec = (long)wait_ns };
+    return epoll_pwait2(asker.epoll, events, EVENTS_MAX, &wait, NULL);
+}
+
 static double run(void)
 {
     struct epoll_event events[EVENTS_MAX];
@@ -268,7 +286,7 @@ static double run(void)
     asker.next_due_ns = began;
     while (!stopped && now < end && !is_done()) {
         ask_who_may(now);
-        int count = epoll_wait(asker.epoll, events, EVENTS_MAX, 1);
+        int count = wait_for_events(events, now);
         now = now_ns();
         for (int i = 0; i < count; i++) {
             struct line *line = events[i].data.ptr;
@@ -329,7 +347,8 @@ static bool option(const char *name, const char *value)
     } numbers[] = { { "--seconds", &asker.seconds },
                     { "--count", &asker.count },
                     { "--rate", &asker.rate },
-                    { "--spread", &asker.spread } };
+                    { "--spread", &asker.spread },
+                    { "--each", &asker.each } };
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         if (strcmp(name, numbers[i].name) == 0) {
             *numbers[i].to = number(value);
