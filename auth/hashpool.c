@@ -1,6 +1,7 @@
 /* The jobs live in one mapping: free ones in a list, the others with the crew. */
 #include "auth/hashpool.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -27,6 +28,7 @@ struct hashpool {
     size_t load;     /* jobs that are not free */
     unsigned shares; /* stages that have it by hashpool_share */
     struct password_scratch *scratch[HASHPOOL_THREADS];
+    pthread_mutex_t mapping; /* held by the thread whose hash maps memory; never by the loop */
 };
 
 /* On a thread. */
@@ -34,11 +36,16 @@ static void run_job(struct errand *errand, unsigned hand)
 {
     static const bool right = true, wrong = false;
     struct job *job = CONTAINER(errand, struct job, errand);
+    bool maps = password_maps(&job->hash);
     job->right = false;
     errand->error = ERR_ABORTED;
+    if (maps)
+        (void)pthread_mutex_lock(&job->pool->mapping);
     if (!errand_called_off(errand))
         errand->error = password_verify(&job->hash, span_of(job->password, job->password_len),
                                         job->pool->scratch[hand], &job->right);
+    if (maps)
+        (void)pthread_mutex_unlock(&job->pool->mapping);
     wipe(job->password, sizeof(job->password));
     errand->value = job->right ? &right : &wrong;
 }
@@ -135,6 +142,7 @@ enum err hashpool_open(struct hashpool **out, struct worker *worker)
     if (pool == NULL)
         return ERR_MEMORY;
     pool->worker = worker;
+    INVARIANT(pthread_mutex_init(&pool->mapping, NULL) == 0);
     enum err err = open_parts(pool);
     if (err != OK) {
         hashpool_close(pool);
@@ -154,6 +162,7 @@ void hashpool_close(struct hashpool *pool)
         wipe(pool->jobs, HASHPOOL_JOBS * sizeof(struct job));
         munmap(pool->jobs, HASHPOOL_JOBS * sizeof(struct job));
     }
+    (void)pthread_mutex_destroy(&pool->mapping);
     free(pool);
 }
 

@@ -3,7 +3,9 @@
  * and a queue that is full at HASHPOOL_JOBS. Hashing is dear by intent (1 to 200 ms), so
  * whoever can order it without bound can stop a server; here more logins only make logins slow.
  *
- * The threads are a crew (gateway/chain/crew.h).
+ * The threads are a crew (gateway/chain/crew.h). Hashes that map megabytes are computed one at
+ * a time: whoever maps waits for others of the process that do, and before Linux 6.4 a page
+ * fault of the loop then waits behind both, which are of low priority and may wait for long.
  */
 #ifndef SALLYPORT_HASHPOOL_H
 #define SALLYPORT_HASHPOOL_H

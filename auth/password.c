@@ -227,6 +227,11 @@ const char *password_weakness(const struct password_hash *hash)
     return NULL;
 }
 
+bool password_maps(const struct password_hash *hash)
+{
+    return hash->kind == PASSWORD_ARGON2ID || hash->kind == PASSWORD_YESCRYPT;
+}
+
 enum err password_make(struct span password, struct password_hash *hash)
 {
     enum { PASSES = 2, BYTES = 19 * 1024 * 1024 };

@@ -40,6 +40,10 @@ const char *password_hash_read(struct span text, struct password_hash *hash);
 /* Why a hash that is taken had better not be there; NULL: it is as it should be. */
 const char *password_weakness(const struct password_hash *hash);
 
+/* Whether a check takes its memory from the system, as much as the hash says, and gives it back
+ * at once. */
+bool password_maps(const struct password_hash *hash);
+
 /* An argon2id hash of what the gateway itself makes: 19 MiB, two passes. Takes its time. */
 MUST_USE enum err password_make(struct span password, struct password_hash *hash);
 /* What two hashes that take the same time have in common: kind and cost, as text. */

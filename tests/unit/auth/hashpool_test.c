@@ -3,6 +3,7 @@
 #include "auth/hashpool.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "gateway/net/worker.h"
@@ -177,6 +178,46 @@ static void closes_with_work_at_hand(void **state)
     loop_close(&other.loop);
 }
 
+/* In KiB; `name` with its colon. */
+static unsigned long own_status(const char *name)
+{
+    char line[128];
+    unsigned long value = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file) != NULL)
+        if (strncmp(line, name, strlen(name)) == 0)
+            value = strtoul(line + strlen(name), NULL, 10);
+    fclose(file);
+    assert_true(value > 0);
+    return value;
+}
+
+static void memory_is_mapped_one_at_a_time(void **state)
+{
+    (void)state;
+    enum { HASH_KIB = 65536, COUNT = 4 };
+    static struct password_hash large;
+    struct op *ops[COUNT];
+    assert_null(password_hash_read(SPAN("$argon2id$v=19$m=65536,t=1,p=1$9QrNBZlD54ArkRVUj6wGeg$"
+                                        "RChYkMldY0XiqAcoW75956W+LnUASm3P+uaF/sME3u8"),
+                                   &large));
+    FILE *forget = fopen("/proc/self/clear_refs", "w"); /* 5: the peak is what it is now */
+    assert_non_null(forget);
+    assert_true(fputs("5", forget) >= 0 && fclose(forget) == 0);
+    unsigned long before = own_status("VmRSS:");
+    for (unsigned i = 0; i < COUNT; i++) {
+        ops[i] = hashpool_verify(pool, &large, SPAN("open sesame"), &nobody);
+        assert_non_null(ops[i]);
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        turn_until_finished(ops[i]);
+        assert_false(take_answer(ops[i]));
+    }
+    unsigned long grown = own_status("VmHWM:") - before;
+    assert_in_range(grown, HASH_KIB / 2, HASH_KIB + HASH_KIB / 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +227,7 @@ int main(void)
         TEST(a_long_password_is_refused),
         TEST(what_is_abandoned_is_passed_over),
         TEST(an_op_that_is_done_may_be_abandoned),
+        TEST(memory_is_mapped_one_at_a_time),
         TEST(closes_with_work_at_hand),
     };
     return cmocka_run_group_tests(tests, open_pool, close_pool);
