@@ -189,8 +189,8 @@ $(B)/fuzz/%_replay: $(B)/fuzz/%_fuzz.o $(B)/fuzz/replay.o $(LIBRARY)
 # named again.
 $(B)/fuzz/session_fuzz $(B)/fuzz/session_replay $(B)/fuzz/h2_fuzz $(B)/fuzz/h2_replay: $(B)/tests/unit/plane/plane.o
 # The plan's is compared with the reference evaluator.
-$(B)/fuzz/plan_fuzz $(B)/fuzz/plan_replay: $(B)/tests/conformance/differ_plan.o \
-	$(B)/tests/conformance/differ_compare.o $(REFERENCE)
+$(B)/fuzz/plan_fuzz $(B)/fuzz/plan_replay $(B)/fuzz/batch_fuzz $(B)/fuzz/batch_replay: \
+	$(B)/tests/conformance/differ_plan.o $(B)/tests/conformance/differ_compare.o $(REFERENCE)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 

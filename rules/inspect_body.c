@@ -44,6 +44,16 @@ static enum body_processor processor_named(struct span name)
     return PROCESSOR_NONE;
 }
 
+/* Where no media type says what it is, mod_security2 reads nothing, and frameworks do. */
+static enum body_processor processor_for(const struct call *c, struct span name)
+{
+    enum body_processor processor = processor_named(name);
+    struct span type = fields_value(&c->req->fields, FIELD_CONTENT_TYPE);
+    if (processor != PROCESSOR_NONE || content_declared(type) != CONTENT_EMPTY)
+        return processor;
+    return c->req->method_id == METHOD_POST ? PROCESSOR_UNTYPED : PROCESSOR_AUTO;
+}
+
 static struct body_limits limits_of(const struct call *c, const struct inspect_conf *conf)
 {
     struct body_limits limits;
@@ -75,7 +85,7 @@ enum err inspect_begin_body(struct call *c, const struct inspect_conf *conf,
     if (run->body_access_off)
         return state->wants_second ? open_second(c, state) : OK;
     state->body = body_open(&c->req->fields, c->body,
-                            state->seclang ? processor_named(processor) : PROCESSOR_AUTO,
+                            state->seclang ? processor_for(c, processor) : PROCESSOR_AUTO,
                             &limits, run->arena);
     return state->body != NULL ? OK : ERR_MEMORY;
 }
@@ -165,7 +175,8 @@ static enum err add_all(struct sec_run *run, const struct body *body)
     if (body->processor == PROCESSOR_MULTIPART)
         values->body.multipart = multipart_flags(&body->multipart);
     /* As a whole where nothing else shows it. */
-    bool whole = form || (run->force_body_variable && body->processor == PROCESSOR_NONE);
+    bool unread = body->processor == PROCESSOR_NONE || body->guess;
+    bool whole = form || (run->force_body_variable && unread);
     if (whole && body->text.len > 0)
         TRY(sec_values_add(values, VAR_REQUEST_BODY, none, body->text));
     return OK;
@@ -183,7 +194,7 @@ static enum err show_own(struct call *c, struct inspect_state *state)
     state->over_limit = !state->seclang && (body->findings & BODY_FOUND_VALUES) != 0;
     if (state->over_limit)
         return ERR_LIMIT;
-    if (state->wants_second && body->seen != body->declared)
+    if (state->wants_second && !body->automatic && body->seen != body->declared)
         return open_second(c, state);
     return own_values_body(values, c->req, body, false);
 }
@@ -213,8 +224,9 @@ enum sec_end inspect_read_body(struct call *c, struct inspect_state *state, uint
             return SEC_PAUSE;
         state->body_read = true;
         enum err err = add_all(&state->run, state->body);
+        state->over_limit = state->seclang && state->body->guess_cut;
         if (err == OK)
-            err = show_own(c, state);
+            err = state->over_limit ? ERR_LIMIT : show_own(c, state);
         if (err != OK)
             return end_of(err);
     }

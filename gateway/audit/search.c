@@ -72,10 +72,26 @@ static const char *status_term(struct query *query, struct span value)
         query->status_class = (unsigned)(value.p[0] - '0');
         return NULL;
     }
-    if (!span_uint(value, &status) || status < 100 || status > 599)
+    if (value.len != 3 || !span_uint(value, &status) || status < 100 || status > 599)
         return "status= takes a status such as 403, or 4xx";
     query->values[KEY_STATUS] = value;
     return NULL;
+}
+
+/* Of two of a kind one would be left out, and evidence would seem to answer both. */
+static bool given_before(struct query *query, struct span name)
+{
+    static const struct span names[] = {
+        SPAN_INIT("ip"),     SPAN_INIT("id"),     SPAN_INIT("user"),  SPAN_INIT("rule"),
+        SPAN_INIT("reason"), SPAN_INIT("action"), SPAN_INIT("host"),  SPAN_INIT("status"),
+        SPAN_INIT("path"),   SPAN_INIT("since"),  SPAN_INIT("until"), SPAN_INIT("limit"),
+    };
+    unsigned i = 0;
+    while (i < ARRAY_LEN(names) && !span_equal(name, names[i]))
+        i++;
+    bool before = i < ARRAY_LEN(names) && (query->given >> i & 1) != 0;
+    query->given |= 1u << i;
+    return before;
 }
 
 const char *query_term(struct query *query, struct span term, uint64_t now_us,
@@ -84,6 +100,8 @@ const char *query_term(struct query *query, struct span term, uint64_t now_us,
     struct span value = term, name;
     if (!span_cut(&value, '=', &name) || value.p == NULL || value.len == 0)
         return "a term is name=value";
+    if (given_before(query, name))
+        return "no term can be given twice";
     for (size_t i = 0; i < ARRAY_LEN(key_terms); i++)
         if (span_equal(name, key_terms[i].name)) {
             query->values[key_terms[i].key] = escaped(value, arena);

@@ -22,6 +22,7 @@ struct query {
     struct span path;               /* prefix, as JSON has it */
     unsigned status_class;          /* 4 for 4xx; 0: any */
     uint64_t limit;                 /* 0: no end */
+    unsigned given;                 /* set of terms: each is there once, or not */
     const struct seq_range *ranges; /* ascending: blocks without any of them are not read */
     size_t range_count;
 };

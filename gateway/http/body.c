@@ -6,6 +6,11 @@
 enum { VALUES_FIRST = 16, PAIR_COST = 32 /* of a slice */ };
 enum state { DECODING, TRANSCODING, READING, FINISHING, OVER };
 enum class { REFUSE, FACT };
+enum {
+    JSON_LIMITS =
+        JSONSCAN_OVER_DEPTH | JSONSCAN_OVER_COUNT | JSONSCAN_OVER_NAME | JSONSCAN_OVER_NUMBER,
+    XML_LIMITS = XMLSCAN_OVER_DEPTH | XMLSCAN_OVER_ATTRIBUTES | XMLSCAN_OVER_TEXT,
+};
 
 static const struct {
     enum class class;
@@ -72,6 +77,13 @@ static bool tell_xml(void *ctx, struct span name, struct span value, enum xmlsca
     return tell(ctx, wheres[kind], name, value);
 }
 
+/* A file without a name is a field to some readers (Go's mime/multipart). Browsers send an
+ * empty one where no file was chosen. */
+static bool may_be_field(const struct multipart_part *part)
+{
+    return part->file && part->filename.len == 0 && part->content.len > 0;
+}
+
 static bool tell_part(struct body *body, const struct multipart_part *part)
 {
     enum body_where where = part->file ? WHERE_FILE : WHERE_ARGUMENT;
@@ -82,6 +94,8 @@ static bool tell_part(struct body *body, const struct multipart_part *part)
     if (part->file && !tell(body, WHERE_FILE_NAME, part->name, part->filename))
         return false;
     if (part->extended.p != NULL && !tell(body, WHERE_FILE_NAME, part->name, part->extended))
+        return false;
+    if (may_be_field(part) && !tell(body, WHERE_ARGUMENT, part->name, part->content))
         return false;
     return tell(body, where, part->name, part->content) &&
            (part->decoded.p == NULL || tell(body, where, part->name, part->decoded));
@@ -111,16 +125,33 @@ static bool pair_read(struct body *body, struct span piece)
 
     if (body->arguments == body->limits.values) {
         body->findings |= body->guess ? 0 : BODY_FOUND_VALUES;
+        body->guess_cut = body->guess;
         body->state = FINISHING;
         return false;
     }
     body->arguments++;
-    check_escapes(body, piece);
+    if (!body->untyped)
+        check_escapes(body, piece);
     struct span name = uri_decode(span_sub(piece, 0, len), true, body->arena);
     struct span value = uri_decode(raw, true, body->arena);
     if (name.p == NULL || value.p == NULL)
         return no_memory(body);
     return tell(body, WHERE_ARGUMENT, name, value);
+}
+
+/* False: there is none left. */
+static bool next_pair(struct body *body, struct span *piece)
+{
+    if (!body->untyped)
+        return span_cut(&body->rest, '&', piece);
+    if (body->rest.p == NULL)
+        return false;
+    const char *from = body->rest.p, *p = from, *end = span_end(body->rest);
+    while (p < end && *p != '&' && *p != '\0')
+        p++;
+    *piece = span_range(from, p);
+    body->rest = p < end ? span_range(p + 1, end) : span_of(NULL, 0);
+    return true;
 }
 
 /* True when all is read. */
@@ -130,7 +161,7 @@ static bool form_run(struct body *body, size_t bytes)
     struct span piece;
 
     while (left > 0) {
-        if (!span_cut(&body->rest, '&', &piece))
+        if (!next_pair(body, &piece))
             return true;
         /* `a&&b` has two pairs to everybody but mod_security2, which counts three. */
         if ((piece.len > 0 || (!body->automatic && body->rest.p != NULL)) &&
@@ -166,6 +197,7 @@ static void processor_begin(struct body *body)
         xmlscan_begin(&body->xml, body->text, &xml, body->arena, tell_xml, body);
         break;
     case PROCESSOR_AUTO:
+    case PROCESSOR_UNTYPED:
     case PROCESSOR_NONE:
         break;
     }
@@ -185,6 +217,7 @@ static bool processor_run(struct body *body, size_t bytes)
     case PROCESSOR_XML:
         return xmlscan_run(&body->xml, bytes);
     case PROCESSOR_AUTO:
+    case PROCESSOR_UNTYPED:
     case PROCESSOR_NONE:
         break;
     }
@@ -225,6 +258,7 @@ static void json_end(struct body *body)
         no_memory(body);
         return;
     }
+    body->guess_cut = body->guess && (findings & JSON_LIMITS) != 0;
     if (body->guess)
         return;
     if (jsonscan_failed(&body->json))
@@ -241,6 +275,7 @@ static void xml_end(struct body *body)
         no_memory(body);
         return;
     }
+    body->guess_cut = body->guess && (body->xml.findings & XML_LIMITS) != 0;
     if (body->guess || !xmlscan_failed(&body->xml))
         return;
     unparsed(body, "XML parsing error: ", xmlscan_error(&body->xml));
@@ -262,6 +297,7 @@ static void processor_end(struct body *body)
         break;
     case PROCESSOR_URLENCODED:
     case PROCESSOR_AUTO:
+    case PROCESSOR_UNTYPED:
     case PROCESSOR_NONE:
         break;
     }
@@ -303,7 +339,9 @@ static void choose(struct body *body)
         body->state = OVER;
         return;
     }
-    if (body->automatic) {
+    if (body->untyped) {
+        body->processor = PROCESSOR_URLENCODED;
+    } else if (body->automatic) {
         body->processor = processor_of(body->declared);
         /* Other kinds of multipart have parts that are not fields. */
         if (body->processor == PROCESSOR_MULTIPART &&
@@ -412,7 +450,8 @@ struct body *body_open(const struct fields *fields, struct span held,
         return NULL;
     body->text = held;
     body->processor = processor;
-    body->automatic = processor == PROCESSOR_AUTO;
+    body->untyped = processor == PROCESSOR_UNTYPED;
+    body->automatic = processor == PROCESSOR_AUTO || body->untyped;
     body->limits = *limits;
     body->arena = arena;
     body->type = fields_value(fields, FIELD_CONTENT_TYPE);

@@ -7,6 +7,10 @@
  * the processor (PROCESSOR_URLENCODED by itself, JSON by rule 200001), and then that one alone
  * reads, in mod_security2's way: empty pairs of forms count, nothing is read twice.
  *
+ * PROCESSOR_UNTYPED is for a body without a media type, which Rack reads as a form whatever it
+ * looks like, and many handlers as JSON: both readings. A NUL ends a pair there: with what is
+ * binary all of it stands for itself.
+ *
  * Values are told in order of arrival and live as long as the arena and the held body. `raw` is
  * among them when no processor could show all there is.
  */
@@ -22,6 +26,7 @@
 
 enum body_processor {
     PROCESSOR_AUTO,
+    PROCESSOR_UNTYPED,
     PROCESSOR_NONE,
     PROCESSOR_URLENCODED,
     PROCESSOR_MULTIPART,
@@ -90,9 +95,11 @@ struct body {
     enum charset charset;
     unsigned capacity, arguments;
     uint8_t state;
-    bool automatic; /* PROCESSOR_AUTO was asked for */
+    bool automatic; /* PROCESSOR_AUTO was asked for, or PROCESSOR_UNTYPED */
+    bool untyped;
     bool raw_told;
-    bool guess; /* read as what it looks like: failing at that is no finding */
+    bool guess;     /* read as what it looks like: failing at that is no finding */
+    bool guess_cut; /* so it was over a limit, and not all of it is told */
     struct decode decode;
     struct transcode transcode;
 };

@@ -53,7 +53,7 @@ clients = itertools.count(1)
 def ask(gateway, method="GET", path="/", body=None, kind=None, client=None, fields=()):
     address = client or f"198.51.{next(clients) // 250}.{next(clients) % 250}"
     fields = [("User-Agent", "Mozilla/5.0"), ("Accept", "*/*"), ("X-Forwarded-For", address), *fields]
-    if kind:
+    if kind is not None:
         fields.append(("Content-Type", kind))
     return gateway.ask(method, path, body=body, fields=fields)
 
@@ -99,6 +99,13 @@ ATTACKS = {
                   + SCRIPT.encode() + b"\r\n--b--\r\n", "multipart/form-data; boundary=b", 941),
     "file name": ("POST", "/", b'--b\r\nContent-Disposition: form-data; name="a"; filename="shell.php"\r\n\r\n'
                   b"x\r\n--b--\r\n", "multipart/form-data; boundary=b", 933),
+    # A form's field to Go, and fields to Rack and to handlers that do not look at the type.
+    "file without a name": ("POST", "/", b'--b\r\nContent-Disposition: form-data; name="a"; filename=""\r\n\r\n'
+                            + SCRIPT.encode() + b"\r\n--b--\r\n", "multipart/form-data; boundary=b", 941),
+    "form without a type": ("POST", "/", b"f=..%2F..%2F..%2Fetc%2Fpasswd", None, 930),
+    "form in binary without a type": ("POST", "/", b"\x01=\x00&\xff&f=..%2F..%2F..%2Fetc%2Fpasswd\x00", None, 930),
+    "JSON without a type": ("POST", "/", json.dumps({"a": SCRIPT}).encode(), None, 941),
+    "form of an empty type": ("POST", "/", b"f=..%2F..%2F..%2Fetc%2Fpasswd", "", 930),
 }
 
 
@@ -110,6 +117,17 @@ def test_attacks_in_bodies_of_each_kind(gateway, origin, name):
     assert ask(gateway, method, path, body, kind).status == 403
     assert origin.count == 0
     assert family in {rule // 1000 for rule in rules(gateway.new_records()[0])}
+
+
+def test_what_has_no_type_is_looked_at_whole_or_refused(gateway, origin):
+    origin.forget()
+    gateway.forget_records()
+    fields = b"&".join(b"a%d=1" % i for i in range(10_000))
+    assert ask(gateway, "POST", "/", fields + b"&f=..%2F..%2F..%2Fetc%2Fpasswd", None).status == 400
+    assert ask(gateway, "POST", "/", b"\x00\x01\x02 = &", None).status == 200
+    assert origin.count == 1
+    assert ask(gateway, "POST", "/", b"[" + b"1," * 10_000 + b"1]", None).status == 400
+    assert [r["event"].get("reason") for r in gateway.new_records(3)] == ["body-malformed", None, "argument-limit"]
 
 
 def test_detection_lets_through_and_says_what_it_saw(gateway, origin):

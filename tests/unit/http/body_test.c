@@ -271,6 +271,45 @@ static void test_explicit(void **state)
     assert_seen("a{\"a\":1}=|", BODY_FOUND_MISLABELLED);
 }
 
+/* Without a media type: a form to some whatever it looks like, and what it looks like. */
+static void test_untyped(void **state)
+{
+    (void)state;
+    read_as(PROCESSOR_UNTYPED, NULL, NULL, SPAN("\1\xff=1&f=%27&&g=a\0h=%zz\0\0&i"));
+    assert_seen("a\1\xff=1|af='|ag=a|ah=%zz|ai=|", 0);
+    read_as(PROCESSOR_UNTYPED, NULL, NULL, SPAN("{\"a\":\"\\u0027\"}&f=%27"));
+    assert_seen("a{\"a\":\"\\u0027\"}=|af='|*={\"a\":\"\\u0027\"}&f=%27|aa='|", 0);
+    read_as(PROCESSOR_UNTYPED, "", NULL, SPAN("a&b&c&d&e&f&g&h"));
+    assert_int_equal(body->findings, 0);
+    read_as(PROCESSOR_UNTYPED, "", NULL, SPAN("a&b&c&d&e&f&g\0h&i"));
+    assert_int_equal(body->findings, BODY_FOUND_VALUES);
+    read_as(PROCESSOR_UNTYPED, NULL, NULL, SPAN("[1,2,3,4,5,6,7,8]"));
+    assert_false(body->guess_cut);
+    read_as(PROCESSOR_UNTYPED, NULL, NULL, SPAN("[1,2,3,4,5,6,7,8,9]"));
+    assert_true(body->guess_cut);
+    read_as(PROCESSOR_UNTYPED, NULL, NULL, SPAN("[[[[[[[[[1]]]]]]]]]"));
+    assert_true(body->guess_cut);
+    READ(NULL, "a&b&c&d&e&f&g&h");
+    assert_false(body->guess_cut);
+    READ(NULL, "a=1&b&c&d&e&f&g&h&i");
+    assert_true(body->guess_cut);
+    assert_int_equal(body->findings, 0);
+    read_as(PROCESSOR_UNTYPED, NULL, NULL, SPAN(""));
+    assert_seen("", 0);
+}
+
+/* A file without a name is a field to Go. */
+static void test_files_without_a_name(void **state)
+{
+    (void)state;
+    READ(MULTIPART, "--b\r\nContent-Disposition: form-data; name=\"a\"; filename=\"\"\r\n\r\n"
+                    "x\r\n--b--\r\n");
+    assert_true(span_find(seen, SPAN("|aa=x|")) >= 0 && span_find(seen, SPAN("|fa=x|")) >= 0);
+    READ(MULTIPART, "--b\r\nContent-Disposition: form-data; name=\"a\"; filename=\"\"\r\n\r\n"
+                    "\r\n--b--\r\n");
+    assert_true(span_find(seen, SPAN("|aa=")) < 0 && span_find(seen, SPAN("|fa=|")) >= 0);
+}
+
 static void test_decoded_before(void **state)
 {
     struct body_limits limits = usual_limits;
@@ -312,5 +351,6 @@ int main(void)
     return finish(RUN(TEST(test_forms), TEST(test_disguised_forms), TEST(test_json),
                       TEST(test_guessed), TEST(test_xml), TEST(test_multipart),
                       TEST(test_codings), TEST(test_charsets), TEST(test_explicit),
+                      TEST(test_untyped), TEST(test_files_without_a_name),
                       TEST(test_decoded_before), TEST(test_memory)));
 }
