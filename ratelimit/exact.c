@@ -490,6 +490,7 @@ static struct exact *make_exact(void)
     if (memory == MAP_FAILED)
         return NULL;
     (void)madvise(memory, sizeof(struct exact), MADV_HUGEPAGE);
+    (void)madvise(memory, sizeof(struct exact), MADV_POPULATE_WRITE);
     return memory;
 }
 

@@ -346,8 +346,13 @@ static bool subjects_idle(const void *base)
 /* One for the worker, whichever stage comes first: what the others ask goes along. */
 static enum err attach_limits(void *local, const void *base, struct worker *worker)
 {
-    (void)base;
+    const struct rate_limits *conf = base;
     slots_attach(local, worker);
+    if (conf->count > 0 && !worker->limits_here) {
+        cells_bring(&conf->table.cells);
+        cells_bring(&conf->quotas.cells);
+        worker->limits_here = true;
+    }
     if (worker->keys == NULL || worker->exact != NULL)
         return OK;
     worker->exact = exact_attach(worker, worker->config->store);

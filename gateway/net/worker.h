@@ -87,6 +87,7 @@ struct worker {
     struct keyspace *keys;           /* gateway/store/keyspace.h; NULL: nothing is shared */
     struct ban_share *ban_share;     /* ratelimit/bans.h */
     struct exact *exact;             /* ratelimit/exact.h */
+    bool limits_here;                /* ratelimit/limits.c: what they count in is in memory */
     struct hashpool *hashpool;       /* auth/hashpool.h */
     struct rules_crew *rules_crew;   /* rules/waf.c */
     struct session_share *session_share; /* auth/sessionshare.h; NULL: sessions stay here */

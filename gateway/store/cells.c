@@ -7,6 +7,9 @@
  */
 #include "gateway/store/cells.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 enum { LOOKS_MAX = 4 };
 
 /* As large as a set, so that no set stands in three lines. */
@@ -28,6 +31,16 @@ void cells_over(struct cells *cells, void *memory, size_t entries)
         .entries = (union cell *)(void *)((char *)memory + sizeof(struct cells_head)),
         .set_mask = entries / CELLS_WAYS - 1,
     };
+}
+
+void cells_bring(const struct cells *cells)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = (uintptr_t)cells->head;
+    uintptr_t to = (uintptr_t)(cells->entries + (cells->set_mask + 1) * CELLS_WAYS);
+    uintptr_t begin = (from + page - 1) & -page, end = to & -page; /* whole pages of ours */
+    if (begin < end)
+        (void)madvise((char *)cells->head + (begin - from), end - begin, MADV_POPULATE_WRITE);
 }
 
 /*

@@ -78,6 +78,14 @@ static inline bool cell_swap(union cell *entry, union cell from, union cell to)
     return __sync_bool_compare_and_swap(&entry->whole, from.whole, to.whole);
 }
 
+/*
+ * Has the system give and map all of the memory at once, as far as it lets itself be advised.
+ * Else it does with the first touch of each page, in the midst of a request and for ten times
+ * as long as that has to do with it; and with keys that stand anywhere all pages are touched
+ * soon enough.
+ */
+void cells_bring(const struct cells *cells);
+
 /* Has the memory bring the key's line while the caller hashes its fingerprint. */
 static inline void cells_soon(const struct cells *cells, uint64_t place)
 {

@@ -262,6 +262,8 @@ static void greeted(struct redis_call *call, enum err err, const struct redis_va
     if (redis->greetings > 0)
         return;
     redis->state = REDIS_READY;
+    /* Not before: where there is nothing to probe yet, it does not come again. */
+    timer_set(&redis->worker->loop, &redis->probe, REDIS_PROBE_MS);
     redis->failures = redis->misses = 0;
     redis->hangs = false;
     redis->heard_ns = now_ns(redis);
@@ -501,7 +503,6 @@ static void connect_now(struct redis *redis)
         return;
     }
     timer_set(&redis->worker->loop, &redis->retry, REDIS_CONNECT_MS);
-    timer_set(&redis->worker->loop, &redis->probe, REDIS_PROBE_MS);
 }
 
 static void on_retry(struct timer *timer)

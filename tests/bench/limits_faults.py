@@ -1,14 +1,18 @@
 #!/usr/bin/python3
 """Limits of two gateways while their Redis is stopped, killed, slow, or fails over, against the bars.
 
-    make bench-limits-faults            all of them, about a minute and a half
+    make bench-limits-faults            all of them, at most two minutes
     tests/bench/limits_faults.py stopped cluster
 
 Two gateways share the limits. One client asks each of them, one request after the other: about a key that nobody has seen,
 so that every decision needs the store, and about one that all share and that is always over its limit. How long a decision
 took is what the gateway's own record says of its stage. Judged are: requests that failed (none), the first three decisions
-behind the fault (10 ms; three of each server), all later ones (p99 0.1 ms), the time until the store is used again (500 ms), and how many more
-passed than the limit says while it was away (5 %).
+behind the fault (10 ms; three of each server), all later ones (p99 0.1 ms), the time until the store is used again (500 ms), and how
+many more passed than the limit says while it was away (5 %).
+
+Times say nothing of a gateway that could not run: a part is disturbed when a hypervisor took the CPUs away, or a worker had to wait for
+one, for more than DISTURBED of the time. Then its times are neither held nor missed, and it is measured again, as long as there are two
+minutes for all of it. Of times that were never measured in peace nothing is proven.
 """
 import os
 import signal
@@ -25,13 +29,53 @@ SECRET = {"secret": "of the bench"}
 RATE, BURST = 200, 100
 OUTAGE = 3.0
 PACE = 0.003
-held = []
+DISTURBED = 0.03
+BUDGET = 115.0
 
 
-def bar(what, figure, most, unit):
-    good = figure <= most
-    held.append(good)
-    print(f"    {'holds ' if good else 'MISSED'} {what}: {figure:.2f} {unit} (at most {most})", flush=True)
+class Peace:
+    """Which part of the time was taken from the machine, and for which the workers waited for a CPU."""
+
+    def __init__(self, gateways):
+        self.workers = [pid for gateway in gateways for pid in gateway.role("worker")]
+        self.began, self.from_ = time.monotonic(), self.read()
+
+    def read(self):
+        with open("/proc/stat", encoding="ascii") as file:
+            stolen = int(file.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
+        waited = []
+        for pid in self.workers:
+            with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
+                waited.append(int(file.read().split()[1]) / 1e9)
+        return stolen, waited
+
+    def end(self):
+        took, (stolen, waited) = time.monotonic() - self.began, self.read()
+        self.stolen = (stolen - self.from_[0]) / took
+        self.waited = max((b - a) / took for a, b in zip(self.from_[1], waited))
+        self.calm = self.stolen <= DISTURBED and self.waited <= DISTURBED
+        return self
+
+
+class Part:
+    """What was measured of one fault: bars that always count, and times, which count in peace."""
+
+    def __init__(self, name):
+        self.name, self.calm, self.bars, self.took = name, False, {}, 0.0
+
+    def bar(self, what, figure, most, unit, calm=True):
+        good = figure <= most
+        word = "holds " if good else "MISSED"
+        if calm or what not in self.bars:
+            self.bars[what] = word if calm else "open"
+        print(f"    {word if calm else 'disturbed, would be ' + word} {what}: {figure:.2f} {unit} (at most {most})", flush=True)
+
+    def always(self, what, figure, most, unit):
+        """A failure stays one, whatever else was measured."""
+        before = self.bars.get(what)
+        self.bar(what, figure, most, unit)
+        if before == "MISSED":
+            self.bars[what] = before
 
 
 def shared(store):
@@ -100,13 +144,14 @@ def p99(numbers):
     return sorted(numbers)[max(0, len(numbers) * 99 // 100 - (len(numbers) < 100))] if numbers else 0.0
 
 
-def measure(name, store, fault, repair, servers=1):
-    """`fault` answers when it struck, or None for now; `repair` when the store could be used again."""
+def measure(part, store, fault, repair, servers=1):
+    """`repair` answers when the store could be used again, or None for now."""
     config = shared(store)
     with Sallyport(config) as a, Sallyport(config) as b:
         for gateway in (a, b):
             eventually(lambda: in_use(gateway), 60, "the store in use")
         skip = {id(g): len(fresh_records(g)) for g in (a, b)}
+        peace = Peace((a, b))
         with Driver(a, 1) as one, Driver(b, 2) as two:
             time.sleep(1.0)
             struck = time.time()
@@ -114,8 +159,11 @@ def measure(name, store, fault, repair, servers=1):
             time.sleep(OUTAGE)
             back = repair() or time.time()
             time.sleep(1.5)
-        print(f"{name}: {len(one.asked) + len(two.asked)} decisions", flush=True)
-        bar("failed requests", len(one.odd) + len(two.odd), 0, "requests")
+        peace.end()
+        part.calm = peace.calm
+        print(f"{part.name}: {len(one.asked) + len(two.asked)} decisions; stolen {100 * peace.stolen:.1f} % of the time, a worker waited "
+              f"for a CPU {100 * peace.waited:.1f} %", flush=True)
+        part.always("failed requests", len(one.odd) + len(two.odd), 0, "requests")
         first, later, recovery = [], [], 0.0
         for driver in (one, two):
             driver.asked = [0.0] * skip[id(driver.gateway)] + driver.asked
@@ -126,29 +174,30 @@ def measure(name, store, fault, repair, servers=1):
             later += [d[1] for d in behind if d not in waited and d[2] == "fallback"]
             again = [d for d in decisions if d[0] >= back and d[2] == "exact"]
             recovery = max(recovery, (again[0][0] - back) * 1000 if again else 1e9)
-        bar("the first three decisions, the longest", max(first, default=0) / 1000, 10, "ms")
-        bar(f"all {len(later)} later ones, p99", p99(later) / 1000, 0.1, "ms")
-        bar("the store is used again after", recovery, 500, "ms")
+        part.bar("the first three decisions, the longest", max(first, default=0) / 1000, 10, "ms", peace.calm)
+        part.bar("all later ones, p99", p99(later) / 1000, 0.1, "ms", peace.calm)
+        part.bar("the store is used again after", recovery, 500, "ms", peace.calm)
         passed = sum(struck < at < back for driver in (one, two) for at in driver.crowd)
         allowed = BURST + RATE * (back - struck)
-        bar(f"passed {passed} of {allowed:.0f}: more than the limit by", 100 * (passed / allowed - 1), 5, "%")
+        print(f"    {passed} passed of {allowed:.0f}, {len(later)} later ones")
+        part.always("more than the limit by", 100 * (passed / allowed - 1), 5, "%")
 
 
-def stopped():
+def stopped(part):
     with Redis() as redis:
-        measure("stopped", {"redis": f"unix:{redis.socket}"}, lambda: redis.signal(signal.SIGSTOP),
+        measure(part, {"redis": f"unix:{redis.socket}"}, lambda: redis.signal(signal.SIGSTOP),
                 lambda: redis.signal(signal.SIGCONT))
 
 
-def killed():
+def killed(part):
     with Redis() as redis:
-        measure("killed and started again", {"redis": f"redis://127.0.0.1:{redis.port}"}, redis.kill, redis.start)
+        measure(part, {"redis": f"redis://127.0.0.1:{redis.port}"}, redis.kill, redis.start)
 
 
-def slow():
+def slow(part):
     with Redis("--enable-debug-command", "yes") as redis:
         sleeper = threading.Thread(target=lambda: redis.ask("DEBUG", "SLEEP", OUTAGE + 0.2))
-        measure("slow", {"redis": f"unix:{redis.socket}"}, sleeper.start, sleeper.join)
+        measure(part, {"redis": f"unix:{redis.socket}"}, sleeper.start, sleeper.join)
 
 
 def becomes_master(node):
@@ -173,13 +222,13 @@ def is_named(fleet):
     return time.time()
 
 
-def sentinel():
+def sentinel(part):
     with Sentinels() as fleet:
-        measure("failed over by Sentinels", {"sentinel": {"servers": fleet.urls(), "master": fleet.name}},
+        measure(part, {"sentinel": {"servers": fleet.urls(), "master": fleet.name}},
                 fleet.master.kill, lambda: is_named(fleet))
 
 
-def cluster():
+def cluster(part):
     """Each node is given up by itself: those that live write down what they vote for, and are late for it, too."""
     with Cluster() as nodes:
         first = nodes.nodes[0]
@@ -187,11 +236,11 @@ def cluster():
         def fault():
             first.kill()
 
-        measure("failed over in a Cluster", {"cluster": nodes.urls()[1:]}, fault,
+        measure(part, {"cluster": nodes.urls()[1:]}, fault,
                 lambda: becomes_master(nodes.nodes[3]), servers=3)
 
 
-def accuracy():
+def accuracy(part):
     """Two gateways with two workers, all of them asking for one key, many times in one batch."""
     limits = [{"rate": "500/s", "burst": 200, "per": "site", "name": "x", "store": "exact"}]
     with Redis() as redis:
@@ -217,14 +266,41 @@ def accuracy():
             took = time.monotonic() - began
     ideal = 200 + 500 * took
     print(f"two gateways with two workers and one key: {sum(counts)} passed of {ideal:.0f}")
-    bar("passed beyond burst + rate * T + 1", max(0, sum(counts) - ideal - 1), 0, "requests")
-    bar("short of that", 100 * (1 - sum(counts) / ideal), 1, "%")
+    part.calm = True  # how many pass is no time
+    part.always("passed beyond burst + rate * T + 1", max(0, sum(counts) - ideal - 1), 0, "requests")
+    part.always("short of that", 100 * (1 - sum(counts) / ideal), 1, "%")
 
 
 CASES = {f.__name__: f for f in (accuracy, stopped, killed, slow, sentinel, cluster)}
 
+
+def run(part):
+    began = time.monotonic()
+    CASES[part.name](part)
+    part.took = time.monotonic() - began
+
+
+def main(names):
+    end = time.monotonic() + BUDGET
+    parts = [Part(name) for name in names or CASES]
+    for part in parts:
+        run(part)
+    again = True
+    while again:
+        again = False
+        for part in parts:
+            if not part.calm and "open" in part.bars.values() and time.monotonic() + part.took < end:
+                print("once more: ", end="")
+                run(part)
+                again = True
+    said = [word for part in parts for word in part.bars.values()]
+    for part in parts:
+        for what, word in part.bars.items():
+            if word.strip() != "holds":
+                print(f"{part.name}: {'not proven, the machine was disturbed' if word == 'open' else 'MISSED'}: {what}")
+    print(f"{said.count('holds ')} of {len(said)} bars hold, {said.count('open')} are not proven")
+    return 1 if "MISSED" in said else 2 if "open" in said else 0
+
+
 if __name__ == "__main__":
-    for case in sys.argv[1:] or CASES:
-        CASES[case]()
-    print(f"{sum(held)} of {len(held)} bars hold")
-    sys.exit(not all(held))
+    sys.exit(main(sys.argv[1:]))

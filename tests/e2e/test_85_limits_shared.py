@@ -225,6 +225,26 @@ def test_store_fails(how):
             assert all(r["http"]["response"]["status_code"] in (200, 429) for r in gateway.records())
 
 
+def test_store_that_greeted_late_comes_back():
+    """A connection that took its time is probed as any other: else a hang of its server would have no end."""
+    rules = [{"rate": "1000/min", "burst": 1000, "per": "header:K", "name": "x"}]
+    with Redis() as redis:
+        redis.signal(signal.SIGSTOP)
+        with Sallyport(shared(redis, {"rules": rules, "always": True}), ENV) as gateway:
+            def decided_by():
+                gateway.ask(fields=[("K", f"{time.monotonic()}")])
+                return gateway.new_records(1)[-1]["sallyport"]["limit"]["store"]
+
+            time.sleep(0.4)
+            redis.signal(signal.SIGCONT)
+            eventually(lambda: decided_by() == "exact", 20, "the store in use")
+            redis.signal(signal.SIGSTOP)
+            eventually(lambda: decided_by() == "fallback" and "does not answer in time" in "".join(gateway.stderr), 20,
+                       "the store given up")
+            redis.signal(signal.SIGCONT)
+            eventually(lambda: decided_by() == "exact", 20, "the store in use again")
+
+
 def test_store_is_slow():
     """An answer that comes late is not waited for, and the next ones are not waited for at all."""
     with Redis("--enable-debug-command", "yes") as redis, \
