@@ -9,7 +9,9 @@
  */
 #include "auth/apikeys.h"
 
+#include <errno.h>
 #include <sodium.h>
+#include <unistd.h>
 
 #include "auth/demand.h"
 #include "auth/keyfile.h"
@@ -58,12 +60,23 @@ static bool api_keys_idle(const void *base)
     return conf->file.text.len == 0;
 }
 
+/* One that is not there yet has no key in it: the first one is made with this configuration. */
+static bool is_missing(struct api_keys_conf *conf, struct setup *setup)
+{
+    const char *path = conf->file.text.p;
+    if (access(path, F_OK) == 0 || errno != ENOENT)
+        return false;
+    complain(setup->complaint, SEVERITY_WARNING,
+             "there is no %s yet, so nobody has a key: sallyport keys add --user NAME", path);
+    return true;
+}
+
 static const char *read_keys(struct api_keys_conf *conf, struct setup *setup,
                              struct key_file *file, unsigned *line)
 {
-    struct file content;
+    struct file content = { .text = SPAN("") };
     const char *why = file_read(conf->file.text.p, KEYFILE_BYTES_MAX, setup->arena, &content);
-    if (why != NULL)
+    if (why != NULL && !is_missing(conf, setup))
         return why;
     if ((content.stat.st_mode & S_IWOTH) != 0)
         return "every user can write it: chmod o= it";

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gateway/base/file.h"
 #include "gateway/base/siphash.h"
 
 enum { BUSY_MS = 2000, SCHEMA_VERSION = 1, TRIES = 40, PAUSE_MS = 50 };
@@ -92,11 +93,21 @@ static const char *check_version(sqlite3 *db, bool create)
     return version > 0 || sqlite3_exec(db, schema, NULL, NULL, NULL) == SQLITE_OK ? NULL : busy;
 }
 
+/* Made here and not by SQLite, for the sake of its owner; what SQLite puts beside it takes
+ * after it. */
+static const char *make_file(const char *path)
+{
+    int fd = file_create(path, 0600);
+    if (fd < 0)
+        return errno == EEXIST ? NULL : "it cannot be made";
+    (void)close(fd);
+    return NULL;
+}
+
 static const char *open_db(struct userdb *db, const char *path, bool create)
 {
     int64_t count;
-    int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0);
-    if (sqlite3_open_v2(path, &db->db, flags, NULL) != SQLITE_OK ||
+    if (sqlite3_open_v2(path, &db->db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
         sqlite3_busy_timeout(db->db, BUSY_MS) != SQLITE_OK)
         return "it cannot be opened for writing";
     (void)sqlite3_db_config(db->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
@@ -114,7 +125,9 @@ static const char *open_db(struct userdb *db, const char *path, bool create)
 const char *userdb_open(struct userdb **out, const char *path, bool create)
 {
     const char *trouble = check_mode(path);
-    if (trouble != NULL && !(trouble == userdb_missing && create))
+    if (trouble == userdb_missing && create)
+        trouble = make_file(path);
+    if (trouble != NULL)
         return trouble;
     struct userdb *db = calloc(1, sizeof(*db));
     if (db == NULL)

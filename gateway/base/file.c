@@ -1,8 +1,9 @@
-/* Regular files, read whole. */
+/* Regular files, read whole, and new ones. */
 #include "gateway/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <unistd.h>
 
 ssize_t file_fill(int fd, char *bytes, size_t size)
@@ -51,4 +52,35 @@ const char *file_read(const char *path, size_t max, struct arena *arena, struct 
     close(fd);
     file->text = span_of(buffer, len);
     return why;
+}
+
+/* Of the folder that `path` is in. */
+static bool folder_info(const char *path, struct stat *info)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t len = slash != NULL ? (size_t)(slash - path) + 1 : 0;
+    if (len >= sizeof(folder))
+        return false;
+    memcpy(folder, path, len);
+    folder[len] = '\0';
+    return stat(len > 0 ? folder : ".", info) == 0;
+}
+
+int file_create(const char *path, mode_t mode)
+{
+    struct stat folder;
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -1;
+    /* Who may not give it away still has it. */
+    if (geteuid() == 0 && folder_info(path, &folder))
+        (void)!fchown(fd, folder.st_uid, folder.st_gid);
+    if (fchmod(fd, mode) == 0)
+        return fd;
+    int error = errno;
+    (void)close(fd);
+    (void)unlink(path);
+    errno = error;
+    return -1;
 }

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -17,11 +18,11 @@
 #include "gateway/cli/control.h"
 #include "gateway/cli/loaded.h"
 
-enum { ROTATE_S = 7 * 86400, KEYS_ARENA = 256 << 20 };
+enum { ROTATE_S = 7 * 86400, KEYS_ARENA = 256 << 20, PASSWD_BYTES = 4096 };
 
 struct keys_edit {
     struct arena arena;
-    char path[NAMED_PATH_BYTES];
+    char path[NAMED_PATH_BYTES], user[NAMED_USER_BYTES];
     struct file file;
     struct apikeys keys;
     struct text out; /* the new file */
@@ -47,9 +48,10 @@ static int lock_file(struct keys_edit *edit)
     char path[sizeof(edit->path) + 8];
     struct text text = text_fixed(path, sizeof(path));
     text_format(&text, "%s.lock", edit->path);
-    edit->lock = text_cstring(&text) != NULL
-                     ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)
-                     : -1;
+    bool fits = text_cstring(&text) != NULL;
+    edit->lock = fits ? file_create(path, 0600) : -1;
+    if (fits && edit->lock < 0 && errno == EEXIST)
+        edit->lock = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (edit->lock >= 0 && flock(edit->lock, LOCK_EX) == 0)
         return EXIT_GOOD;
     return usage_error("%s cannot be locked: %s", path, strerrordesc_np(errno));
@@ -60,7 +62,7 @@ static int open_keys(const struct arguments *arguments, struct keys_edit *edit, 
     unsigned line;
     *edit = (struct keys_edit){ .lock = -1, .now_s = (uint64_t)time(NULL) };
     arena_init(&edit->arena, NULL, 0, NULL, KEYS_ARENA);
-    int code = named_path(arguments, &named, edit->path);
+    int code = named_path(arguments, &named, edit->path, edit->user);
     if (code == EXIT_GOOD && change)
         code = lock_file(edit);
     if (code != EXIT_GOOD)
@@ -84,14 +86,28 @@ static void close_keys(struct keys_edit *edit)
     arena_reset(&edit->arena);
 }
 
+/* In a folder of root's, a new file of root's is read by the group of whom the gateway becomes.
+ */
+static void let_read(const struct keys_edit *edit, int fd)
+{
+    char buffer[PASSWD_BYTES];
+    struct passwd entry, *user = NULL;
+    struct stat info;
+    if (geteuid() == 0 && edit->user[0] != '\0' && fstat(fd, &info) == 0 && info.st_uid == 0 &&
+        getpwnam_r(edit->user, &entry, buffer, sizeof(buffer), &user) == 0 && user != NULL)
+        (void)!fchown(fd, 0, user->pw_gid);
+}
+
 static bool write_new(struct keys_edit *edit, const char *path)
 {
     struct span bytes = text_span(&edit->out);
     mode_t mode = edit->file.stat.st_mode != 0 ? edit->file.stat.st_mode & 0777 : 0640;
     (void)unlink(path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = file_create(path, 0600);
     if (fd < 0)
         return false;
+    if (edit->file.stat.st_mode == 0)
+        let_read(edit, fd);
     /* The gateway's user goes on being able to read it. */
     bool owner = edit->file.stat.st_mode == 0 ||
                  fchown(fd, edit->file.stat.st_uid, edit->file.stat.st_gid) == 0 ||
@@ -201,12 +217,13 @@ static int show_new(struct keys_edit *edit, const struct arguments *arguments,
     apikey_make(key, text);
     keyfile_write(&edit->out, key);
     int code = save(edit);
-    if (code == EXIT_GOOD)
-        code = tell_gateway(arguments);
+    /* It is in the file now, whatever the gateway says to that. */
     if (code == EXIT_GOOD && json)
         (void)printf("{\"id\":\"%.*s\",\"key\":\"%s\"}\n", APIKEY_ID_BYTES, key->id, text);
     else if (code == EXIT_GOOD)
         (void)printf("%s\n", text);
+    if (code == EXIT_GOOD)
+        code = tell_gateway(arguments);
     wipe(text, sizeof(text));
     return code;
 }

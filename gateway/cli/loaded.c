@@ -43,11 +43,12 @@ static int path_in(const struct loaded *loaded, const struct named_file *named,
 }
 
 int named_path(const struct arguments *arguments, const struct named_file *named,
-               char path[NAMED_PATH_BYTES])
+               char path[NAMED_PATH_BYTES], char *user)
 {
     struct loaded loaded;
     const char *given = arguments->values[FLAG_FILE], *config = arguments->values[FLAG_CONFIG];
     struct text text = text_fixed(path, NAMED_PATH_BYTES);
+    struct text whom = text_fixed(user, user != NULL ? NAMED_USER_BYTES : 0);
     int code = EXIT_GOOD;
     if (given == NULL && config == NULL)
         return usage_error("needs --file, or -c FILE of a configuration with `%s`",
@@ -61,10 +62,13 @@ int named_path(const struct arguments *arguments, const struct named_file *named
             code = EXIT_BAD;
         } else {
             code = path_in(&loaded, named, &text);
+            text_add(&whom, loaded.config->server.user);
         }
         loaded_close(&loaded);
     }
     if (code == EXIT_GOOD && text_cstring(&text) == NULL)
         code = usage_error("the path is too long");
+    if (user != NULL && text_cstring(&whom) == NULL)
+        user[0] = '\0';
     return code;
 }

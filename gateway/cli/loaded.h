@@ -19,16 +19,17 @@ void loaded_print(struct loaded *loaded, int fd, bool json);
 
 /*
  * A file that a command is about: --file, else the one that the configuration names. `files`
- * tells which those are; `what` they are called, `option` they are named by. An exit status;
- * after trouble it was told.
+ * tells which those are; `what` they are called, `option` they are named by. `user`, if it is
+ * not NULL, becomes whom a gateway of that configuration becomes when root starts it, or empty.
+ * An exit status; after trouble it was told.
  */
-enum { NAMED_PATH_BYTES = 4096 };
+enum { NAMED_PATH_BYTES = 4096, NAMED_USER_BYTES = 64 };
 struct named_file {
     const char *option, *what;
     const struct key_file *(*files)(const struct config *config, size_t *count);
 };
 struct arguments;
 MUST_USE int named_path(const struct arguments *arguments, const struct named_file *named,
-                        char path[NAMED_PATH_BYTES]);
+                        char path[NAMED_PATH_BYTES], char *user);
 
 #endif

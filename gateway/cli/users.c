@@ -40,7 +40,7 @@ static const struct named_file named = { .option = "login",
 
 static int open_store(const struct arguments *arguments, struct users_edit *edit, bool create)
 {
-    int code = named_path(arguments, &named, edit->path);
+    int code = named_path(arguments, &named, edit->path, NULL);
     if (code != EXIT_GOOD)
         return code;
     if (password_init() != OK || totp_init() != OK)
@@ -234,7 +234,8 @@ static int set_totp(const struct arguments *arguments, struct users_edit *edit)
     edit->json = false; /* said below, with the secret */
     int code = finish(arguments, edit, trouble);
     edit->json = json;
-    if (code == EXIT_GOOD)
+    /* From now on it is asked for, whatever the gateway says to that. */
+    if (trouble == NULL)
         show_second(edit, span_of(secret, sizeof(secret)), codes);
     wipe(secret, sizeof(secret));
     wipe(codes, sizeof(codes));

@@ -267,7 +267,9 @@ static void look(struct steward *steward, struct watched *list)
         if (fd >= 0)
             (void)close(fd);
         memset(&list->seen, 0, sizeof(list->seen)); /* another file may get its number */
-        say(list, errno == ENOENT ? "it is gone" : "it cannot be opened");
+        say(list, errno == ENOENT   ? "it is gone"
+                  : errno == EACCES ? "the gateway's user may not read it"
+                                    : "it cannot be opened");
         return;
     }
     if (!same_file(&info, &list->seen)) {

@@ -107,3 +107,13 @@ def test_a_broken_file_changes_nothing(gateway):
 def test_misuse_is_said(gateway, words):
     done = keys(gateway, *words)
     assert done.returncode == 2 and done.stderr.startswith("error:")
+
+
+def test_the_first_key_makes_the_file():
+    """Without the file there is a warning, and nobody is let in; the gateway takes it when it comes."""
+    with Origin(says(response(200, b"inside"))) as origin:
+        with Sallyport(plain(origin, api_keys={"file": "later.keys"})) as gateway:
+            assert gateway.ask().status == 401
+            key = add(gateway)[1]
+            settles(gateway, key, 200)
+

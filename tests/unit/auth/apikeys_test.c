@@ -291,13 +291,29 @@ static void needs_the_scopes(void **state)
     kit_close(&kit);
 }
 
+/* The first key is made with the configuration that names its file. */
+static void a_file_to_come_has_no_key(void **state)
+{
+    (void)state;
+    kit_open(&kit, &api_keys_stage);
+    if (!kit_configure(&kit, "{file: /tmp/sallyport-no-such.keys}", NULL))
+        fail_msg("%s", kit_complaint(&kit));
+    assert_non_null(strstr(kit_complaint(&kit), "sallyport keys add"));
+    key_files_initial(&kit.snapshots, &kit.config);
+    kit_attach(&kit);
+    assert_int_equal(ask("X-API-Key", good).reason, REASON_AUTH_TOKEN);
+    assert_string_equal(kit.txn.facts.auth_detail, "key-unknown");
+    assert_int_equal(ask(NULL, NULL).reason, REASON_AUTH_REQUIRED);
+    kit_close(&kit);
+}
+
 static void complains_at_load(void **state)
 {
     (void)state;
     static const struct {
         const char *yaml, *part;
     } rows[] = {
-        { "{file: /nowhere}", "cannot be used" },
+        { "{file: /tmp}", "cannot be used" },
         { "{file: %s, header: Host}", "a field of its own" },
         { "{file: %s, pass: Cookie}", "a field of its own" },
         { "{file: %s, header: X-Key, pass: x-key}", "pass is not" },
@@ -333,6 +349,7 @@ int main(void)
         cmocka_unit_test(refuses_all_others),
         cmocka_unit_test(two_keys_are_none),
         cmocka_unit_test(needs_the_scopes),
+        cmocka_unit_test(a_file_to_come_has_no_key),
         cmocka_unit_test(complains_at_load),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
