@@ -56,6 +56,8 @@ ssize_t span_index(struct span s, char c)
     return at == NULL ? -1 : at - s.p;
 }
 
+enum { FEW_PLACES = 16 };
+
 #ifdef __SSE2__
 enum {
     LANES = 16,
@@ -88,14 +90,26 @@ static ssize_t find_in_short(struct span s, struct span needle, size_t places)
 }
 #endif
 
+/* A few places are looked at before memmem has begun. */
+static ssize_t find_at_few(struct span s, struct span needle, size_t places)
+{
+    for (size_t at = 0; at < places; at++) {
+        if (s.p[at] == needle.p[0] && memcmp(s.p + at, needle.p, needle.len) == 0)
+            return (ssize_t)at;
+    }
+    return -1;
+}
+
 ssize_t span_find(struct span s, struct span needle)
 {
     if (needle.len == 0)
         return 0;
     if (s.len < needle.len)
         return -1;
-#ifdef __SSE2__
     size_t places = s.len - needle.len + 1;
+    if (places < FEW_PLACES)
+        return find_at_few(s, needle, places);
+#ifdef __SSE2__
     if (places >= LANES && s.len <= FIND_SHORT_MAX)
         return find_in_short(s, needle, places);
 #endif

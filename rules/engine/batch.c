@@ -57,7 +57,7 @@ struct line {
 
 struct batch_value {
     struct sec_value *value;
-    struct sec_clean *kept;
+    struct sec_known *kept;
     const uint8_t *index_of; /* which of its texts each form is */
     uint64_t work;
     uint8_t class;
@@ -586,7 +586,7 @@ static bool take(struct sec_batch *batch, struct sec_run *run, struct batch_valu
 }
 
 enum sec_end sec_batch_add(struct sec_run *run, struct sec_value *value, unsigned class,
-                           struct sec_clean *kept)
+                           struct sec_known *kept)
 {
     struct sec_batch *batch = batch_of(run->local);
     const struct scan_class *row = &run->plan->classes[class];
@@ -629,7 +629,7 @@ enum sec_end sec_batch_end(struct sec_run *run)
     for (unsigned i = 0; i < batch->value_count && end == SEC_DONE; i++) {
         const struct batch_value *of = &batch->values[i];
         if (of->kept != NULL)
-            sec_clean_note(of->kept, of->class, of->value, of->work, true);
+            sec_known_note(run, of->kept, of->class, of->value, of->work);
     }
     sec_batch_drop(run->local);
     return end;

@@ -43,7 +43,7 @@ static uint16_t slot_named(const struct sec_plan *plan, const struct sec_target 
 static uint16_t slot_looked_at(const struct sec_plan *plan, const struct sec_rule *rule)
 {
     const struct sec_target *only = rule->target_count == 1 ? rule->targets : NULL;
-    return only != NULL && !only->count && !only->exclude ? slot_named(plan, only) : NO_SLOT;
+    return only != NULL && !only->exclude ? slot_named(plan, only) : NO_SLOT;
 }
 
 /* Of what the step sets or counts, when its name is no macro. */

@@ -216,30 +216,47 @@ static bool all_slots(const struct sec_plan *plan, const struct macro *macro)
     return true;
 }
 
-/* It looks at nothing but variables in TX, and as they are it does not match. */
-static bool waits_for_change(struct gating *g, const struct sec_link *link)
+/* Whatever changes what the target chooses, or how many, is an event. */
+static enum worth target_is_watched(const struct sec_plan *plan,
+                                    const struct sec_target *target,
+                                    const struct link_target *known)
+{
+    unsigned from = 0;
+    if (target->var == VAR_TX) {
+        bool named = known->slot != NO_SLOT ||
+                     (target->key_kind == KEY_REGEX && known->key != PLAN_KEYS_MAX &&
+                      plan->keys[known->key].digits == 0);
+        return named ? WORTH_MUCH : WORTH_NOTHING;
+    }
+    if (!plan_scannable(target->var) || plan_seen_as(target->var, &from) == VAR_COUNT)
+        return WORTH_NOTHING;
+    return is_usual(target) ? WORTH_LITTLE : WORTH_MUCH;
+}
+
+/* As things stand in the beginning it does not match. */
+static enum worth waits_for_change(struct gating *g, const struct sec_link *link)
 {
     const struct sec_rule *rule = link->rule;
-    if (rule->unconditional || rule->op.row->kind == OPERATOR_GEO ||
-        !all_slots(g->b->plan, &rule->op.argument))
-        return false;
-    for (unsigned i = 0; i < rule->target_count; i++) {
-        if (rule->targets[i].exclude || link->targets[i].slot == NO_SLOT)
-            return false;
+    enum worth worth = rule->unconditional || rule->op.row->kind == OPERATOR_GEO ||
+                               !all_slots(g->b->plan, &rule->op.argument)
+                           ? WORTH_NOTHING
+                           : WORTH_MUCH;
+    for (unsigned i = 0; i < rule->target_count && worth != WORTH_NOTHING; i++) {
+        enum worth one = target_is_watched(g->b->plan, &rule->targets[i], &link->targets[i]);
+        worth = rule->targets[i].exclude || one > worth ? worth : one;
     }
-    int matched = plan_ask(&g->run, link);
+    int matched = worth != WORTH_NOTHING ? plan_ask(&g->run, link) : 1;
     g->memory = g->memory || matched < 0;
-    return matched == 0;
+    return matched == 0 ? worth : WORTH_NOTHING;
 }
 
 static enum worth worth_of(struct gating *g, const struct sec_link *link)
 {
     const struct sec_plan *plan = g->b->plan;
     enum worth values = waits_for_values(plan, link);
-    if (values != WORTH_MUCH && waits_for_change(g, link))
-        return WORTH_MUCH;
+    enum worth change = values != WORTH_MUCH ? waits_for_change(g, link) : WORTH_NOTHING;
     if (!waits_for_a_find(link))
-        return values;
+        return change > values ? change : values;
     /* What a method or a status is like is found in most of them. */
     enum variable var = link->rule->targets[0].var;
     bool often =
@@ -301,8 +318,9 @@ static void wait_for_key(struct gating *g, unsigned id)
 static void wait_for_macro(struct gating *g, const struct macro *macro)
 {
     for (unsigned i = 0; !macro->literal && i < macro->count; i++) {
-        if (macro->parts[i].variable && macro->parts[i].slot != 0)
-            add_wait(g, WAIT_SLOT, macro->parts[i].slot - 1U);
+        const struct macro_part *part = &macro->parts[i];
+        if (part->variable && part->slot != 0 && part->slot <= g->b->plan->slot_count)
+            add_wait(g, WAIT_SLOT, part->slot - 1U);
     }
 }
 

@@ -80,8 +80,11 @@ static void resolve(const struct sec_plan *plan, const struct macro *macro)
 {
     for (unsigned i = 0; i < macro->count; i++) {
         struct macro_part *part = (struct macro_part *)&macro->parts[i];
-        if (part->variable && part->var == VAR_TX)
-            part->slot = (uint16_t)(plan_slot_of(plan, part->text) + 1);
+        if (!part->variable || part->var != VAR_TX)
+            continue;
+        part->slot = is_capture(part->text)
+                         ? (uint16_t)(PLAN_CAPTURES_FROM + (part->text.p[0] - '0'))
+                         : (uint16_t)(plan_slot_of(plan, part->text) + 1);
     }
 }
 
@@ -130,6 +133,15 @@ enum err plan_names(struct plan_builder *b)
     plan->slot_names = names.items;
     plan->slot_shown = names.shown;
     plan->slot_count = names.count;
+    plan->slot_next = arena_array(b->arena, uint16_t, names.count);
+    if (plan->slot_next == NULL)
+        return ERR_MEMORY;
+    memset(plan->slot_first, 0xff, sizeof(plan->slot_first)); /* NO_SLOT */
+    for (unsigned i = 0; i < names.count; i++) {
+        uint16_t *first = &plan->slot_first[plan_slot_bucket(names.items[i])];
+        plan->slot_next[i] = *first;
+        *first = (uint16_t)i;
+    }
     for (unsigned i = 0; i < b->program->rule_count; i++)
         resolve_rule(plan, b->program->rules[i]);
     plan->initial = arena_array(b->arena, struct span, names.count);

@@ -118,17 +118,32 @@ static int64_t number_in(const struct sec_run *run, enum sec_collection collecti
     return sec_number(sec_collection_get(run, collection, name));
 }
 
+/* Nothing is set in a collection before it is begun: none of these is there. */
 static bool begin_new(struct sec_run *run, enum sec_collection collection)
 {
     uint64_t said = run->plan->program->settings.collection_timeout;
     int64_t timeout = said > 0 && said < INT32_MAX ? (int64_t)said : STORE_TIMEOUT_S;
     int64_t now = (int64_t)run->wall_s;
-    return set_number(run, collection, SPAN("__expire_KEY"), now + timeout) &&
-           sec_collection_set(run, collection, SPAN("KEY"), run->collection_key[collection]) &&
-           set_number(run, collection, SPAN("TIMEOUT"), timeout) &&
-           set_number(run, collection, SPAN("CREATE_TIME"), now) &&
-           set_number(run, collection, SPAN("UPDATE_COUNTER"), 0) &&
-           set_number(run, collection, SPAN("IS_NEW"), 1);
+    const struct {
+        struct span name, shown, text;
+    } rows[] = {
+        { SPAN_INIT("__expire_key"), SPAN_INIT("__expire_KEY"),
+          sec_number_text(run, now + timeout) },
+        { SPAN_INIT("key"), SPAN_INIT("KEY"), run->collection_key[collection] },
+        { SPAN_INIT("timeout"), SPAN_INIT("TIMEOUT"), sec_number_text(run, timeout) },
+        { SPAN_INIT("create_time"), SPAN_INIT("CREATE_TIME"), sec_number_text(run, now) },
+        { SPAN_INIT("update_counter"), SPAN_INIT("UPDATE_COUNTER"), SPAN("0") },
+        { SPAN_INIT("is_new"), SPAN_INIT("IS_NEW"), SPAN("1") },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct sec_variable *variable =
+            sec_variable_new(run, collection, rows[i].name, rows[i].shown);
+        if (variable == NULL || rows[i].text.p == NULL)
+            return false;
+        variable->text = rows[i].text;
+        variable->order = ++run->order;
+    }
+    return true;
 }
 
 static bool has_expired(const struct sec_run *run, const struct kept_list *list,
@@ -151,8 +166,10 @@ static bool take_variables(struct sec_run *run, enum sec_collection collection,
         struct kept item = list->items[i];
         if (has_expired(run, list, item.name))
             continue;
+        struct span name = arena_copy(run->arena, item.name);
         struct span text = arena_copy(run->arena, item.text);
-        if (text.p == NULL || !sec_collection_set(run, collection, item.name, text))
+        if (name.p == NULL || text.p == NULL ||
+            !sec_collection_set(run, collection, name, text))
             return false;
     }
     return true;
@@ -178,9 +195,10 @@ static bool set_update_rate(struct sec_run *run, enum sec_collection collection)
 
 bool sec_collection_begin(struct sec_run *run, enum sec_collection collection)
 {
-    struct store_record record = { .len = 0 };
-    struct kept_list list = { .count = 0 };
+    UNCLEARED struct store_record record;
+    UNCLEARED struct kept_list list;
     struct store_key key;
+    list.count = 0;
     if (run->store != NULL) {
         if (!key_of(run, collection, &key))
             return false;
@@ -309,21 +327,25 @@ static void rewrite(void *ctx, struct store_record *record)
     write_others(k, record);
 }
 
+static void keep_one(const struct sec_run *run, enum sec_collection collection,
+                     struct sec_kept *kept)
+{
+    struct keeping keeping = { .run = run, .collection = collection };
+    struct store_key key;
+    bool evicted = false;
+    bool good =
+        key_of(run, collection, &key) &&
+        sec_store_change(run->store, key, run->wall_s, rewrite, &keeping, &evicted) == OK;
+    kept->evicted += evicted;
+    kept->lost += !good || keeping.lost;
+}
+
 struct sec_kept sec_collections_keep(const struct sec_run *run)
 {
     struct sec_kept kept = { 0, 0 };
     for (unsigned i = 0; run->store != NULL && i < COLLECTION_COUNT; i++) {
-        enum sec_collection collection = (enum sec_collection)i;
-        struct keeping keeping = { .run = run, .collection = collection };
-        struct store_key key;
-        bool evicted = false;
-        if (!run->collection_changed[i] || run->collection_key[i].p == NULL)
-            continue;
-        bool good =
-            key_of(run, collection, &key) &&
-            sec_store_change(run->store, key, run->wall_s, rewrite, &keeping, &evicted) == OK;
-        kept.evicted += evicted;
-        kept.lost += !good || keeping.lost;
+        if (run->collection_changed[i] && run->collection_key[i].p != NULL)
+            keep_one(run, (enum sec_collection)i, &kept);
     }
     return kept;
 }

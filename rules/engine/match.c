@@ -522,12 +522,9 @@ static const struct sec_target *resolve(struct sec_run *run, const struct sec_ta
     return target->key.p != NULL ? target : NULL;
 }
 
-static int judge_count(struct sec_run *run, const struct sec_link *link, unsigned at,
-                       const struct sec_target *target, const struct sec_list *list)
+static int judge_number(struct sec_run *run, const struct sec_link *link,
+                        const struct sec_target *target, int64_t count)
 {
-    int64_t count = 0;
-    for (unsigned i = 0; i < list->count; i++)
-        count += chosen(run, target, link->targets[at].key, list->items[i]);
     struct span text = sec_number_text(run, count);
     if (text.p == NULL)
         return -1;
@@ -538,14 +535,28 @@ static int judge_count(struct sec_run *run, const struct sec_link *link, unsigne
     return judge_value(run, &shown);
 }
 
+/* A list that was made for the target holds nothing else. */
+static int judge_count(struct sec_run *run, const struct sec_link *link, unsigned at,
+                       const struct sec_target *target, const struct sec_list *list)
+{
+    int64_t count = 0;
+    if (sec_made_by_rules(target->var))
+        return judge_number(run, link, target, list->count);
+    for (unsigned i = 0; i < list->count; i++)
+        count += chosen(run, target, link->targets[at].key, list->items[i]);
+    return judge_number(run, link, target, count);
+}
+
 static int judge_list(struct sec_run *run, const struct sec_link *link, unsigned at,
                       const struct sec_target *target, const struct sec_list *list)
 {
     int matched = 0;
     unsigned count = list->count;
+    bool made = sec_made_by_rules(target->var);
     for (unsigned i = 0; i < count && !is_decided(run) && !run->spent; i++) {
         struct sec_value *value = list->items[i];
-        if (surely_not(link, value) || !chosen(run, target, link->targets[at].key, value) ||
+        if (surely_not(link, value) ||
+            (!made && !chosen(run, target, link->targets[at].key, value)) ||
             excluded(run, link, at, target->var, value))
             continue;
         struct shown shown = { .link = link, .var = target->var, .value = value };
@@ -564,7 +575,11 @@ static int judge_list(struct sec_run *run, const struct sec_link *link, unsigned
 static int judge_slot(struct sec_run *run, const struct sec_link *link)
 {
     struct span text = run->slots[link->slot];
-    if (text.p == NULL || run->spent || is_decided(run))
+    if (run->spent || is_decided(run))
+        return 0;
+    if (link->rule->targets[0].count)
+        return judge_number(run, link, &link->rule->targets[0], text.p != NULL);
+    if (text.p == NULL)
         return 0;
     struct sec_value value = { .key = run->plan->slot_shown[link->slot], .text = text };
     struct shown shown = { .link = link, .var = VAR_TX, .value = &value };

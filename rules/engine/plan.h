@@ -31,9 +31,11 @@ enum {
     PLAN_KEYS_MAX = 64,    /* different patterns for keys whose answers values remember */
     PLAN_NAMED_MAX = 4096, /* of plan->named; other names are no more than their variable */
     PLAN_NAME_BUCKETS = 64,
+    PLAN_SLOT_BUCKETS = 1024,
     NO_BIT = UINT16_MAX,
     NO_SLOT = UINT16_MAX,
-    NO_TEXT = UINT8_MAX, /* of a value's: a form that is not there */
+    PLAN_CAPTURES_FROM = UINT16_MAX - 16, /* TX:0 to TX:9 in the place of slots, in macros */
+    NO_TEXT = UINT8_MAX,                  /* of a value's: a form that is not there */
 };
 _Static_assert((int)PLAN_FORMS_MAX <= (int)NO_TEXT, "an index that is none");
 
@@ -283,8 +285,9 @@ struct sec_plan {
     /* Which entry a bit brings to life, by phase: entry index, or UINT32_MAX. */
     uint32_t *entry_of_bit;
     uint8_t *phase_of_bit;
-    struct table names;      /* lower-case name -> slot + 1 */
-    struct span *slot_names; /* lower case */
+    struct table names;                                 /* lower-case name -> slot + 1 */
+    uint16_t slot_first[PLAN_SLOT_BUCKETS], *slot_next; /* the same by plan_slot_bucket */
+    struct span *slot_names;                            /* lower case */
     struct span *slot_shown; /* as the first action that sets it spells it */
     unsigned slot_count;
     const struct span *initial; /* values of the slots when a transaction begins */
@@ -323,6 +326,21 @@ static inline unsigned plan_name_bucket(struct span name)
         return 0;
     unsigned first = (uint8_t)name.p[0] | 0x20U, last = (uint8_t)name.p[name.len - 1] | 0x20U;
     return (unsigned)(name.len * 7 + first * 3 + last) % PLAN_NAME_BUCKETS;
+}
+
+static inline unsigned plan_slot_bucket(struct span lower_name)
+{
+    uint64_t hash = lower_name.len, word;
+    size_t i = 0;
+    for (; i + sizeof(word) <= lower_name.len; i += sizeof(word)) {
+        memcpy(&word, lower_name.p + i, sizeof(word));
+        hash = (hash ^ word) * UINT64_C(0xff51afd7ed558ccd);
+        hash ^= hash >> 32;
+    }
+    for (word = 0; i < lower_name.len; i++)
+        word = word << 8 | (uint8_t)lower_name.p[i];
+    hash = (hash ^ word) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return (unsigned)(hash >> 40) % PLAN_SLOT_BUCKETS;
 }
 
 /* Of a text in lower case: what is a part of another one has none that this has not. */

@@ -39,7 +39,7 @@ void sec_local_detach(struct sec_local *local)
     free(local->room.p);
     for (unsigned i = 0; i < RUN_ROOMS_MAX; i++)
         free(local->rooms[i].p);
-    free(local->clean);
+    free(local->known);
     sec_batch_free(local->batch);
     *local = (struct sec_local){ 0 };
 }

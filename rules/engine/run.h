@@ -44,7 +44,7 @@ struct sec_local {
     struct hs_scratch *scratch;
     struct regex_local regex;
     struct sec_patterns patterns;
-    struct sec_clean *clean;              /* scan.c */
+    struct sec_known *known;              /* scan.c */
     struct sec_batch *batch;              /* batch.c */
     struct sec_room room;                 /* for values that are looked at in one go */
     struct sec_room rooms[RUN_ROOMS_MAX]; /* for those that are looked at in turns */
@@ -236,20 +236,20 @@ size_t sec_forms_bound(const struct scan_class *class, size_t len);
 MUST_USE bool sec_room_for(struct sec_room *room, size_t size, size_t wanted);
 
 /* batch.c: short values are looked at together. */
-struct sec_clean;
+struct sec_known;
 bool sec_batch_takes(const struct sec_run *run, const struct sec_value *value);
-/* SEC_AWAY: it is not for a batch after all. `kept`: where it is noted when nothing was found;
- * NULL: nowhere. */
+/* SEC_AWAY: it is not for a batch after all. `kept`: where it is noted what was found; NULL:
+ * nowhere. */
 enum sec_end sec_batch_add(struct sec_run *run, struct sec_value *value, unsigned class,
-                           struct sec_clean *kept);
+                           struct sec_known *kept);
 /* All that were added are done with then. */
 enum sec_end sec_batch_end(struct sec_run *run);
 /* What is left of a transaction that is gone. */
 void sec_batch_drop(struct sec_local *local);
 void sec_batch_free(struct sec_batch *batch);
-/* scan.c: nothing was found in the value, and how much work that was. */
-void sec_clean_note(struct sec_clean *entry, unsigned class, const struct sec_value *value,
-                    uint64_t work, bool together);
+/* scan.c: what was found in the value, and how much work that was. */
+void sec_known_note(const struct sec_run *run, struct sec_known *entry, unsigned class,
+                    const struct sec_value *value, uint64_t work);
 
 /* A long value that is under way, here or elsewhere, is given up. */
 void sec_look_end(struct sec_run *run);
@@ -263,8 +263,12 @@ struct span sec_form_text(struct sec_run *run, struct sec_value *value, unsigned
 struct span sec_tx_get(const struct sec_run *run, struct span lower_name);
 struct span sec_collection_get(const struct sec_run *run, enum sec_collection collection,
                                struct span lower_name);
+/* What both spans hold has to outlive the transaction. */
 MUST_USE bool sec_collection_set(struct sec_run *run, enum sec_collection collection,
                                  struct span name, struct span text);
+/* One that is not there yet, without a value. NULL: out of memory. */
+struct sec_variable *sec_variable_new(struct sec_run *run, enum sec_collection collection,
+                                      struct span lower_name, struct span shown);
 void sec_slot_set(struct sec_run *run, unsigned slot, struct span text);
 /* What waits for the event is looked at from now on. */
 void sec_wake(struct sec_run *run, uint32_t event);

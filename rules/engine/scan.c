@@ -63,30 +63,32 @@ struct span sec_form_text(struct sec_run *run, struct sec_value *value, unsigned
     return remember(run, value, form, text) ? text : none;
 }
 
-/* ---- values that were clean before ----------------------------------------------------------
+/* ---- values that were looked at before ------------------------------------------------------
  */
 
 /*
- * Short values in which nothing was found, by class: names of fields, methods, hosts and what
+ * Short values by class, and what was found in them: names of fields, methods, hosts and what
  * browsers send with every request come again and again. An entry is used only for the very
- * same bytes, and stands for the same counted work, so that no decision depends on what came
- * before.
+ * same bytes, and stands for the same finds and the same counted work, so that no decision
+ * depends on what came before.
  */
-enum { CLEAN_ENTRIES = 1024, CLEAN_BYTES = 104 };
+enum { KNOWN_ENTRIES = 1024, KNOWN_BYTES = 160, KNOWN_FINDS_MAX = 8 };
 
-struct sec_clean {
+struct sec_known {
     uint32_t work, traits;
     uint8_t class, len; /* class 0: empty */
     bool together;      /* work is counted otherwise then */
-    char text[CLEAN_BYTES];
+    uint8_t find_count;
+    uint16_t finds[KNOWN_FINDS_MAX]; /* bits of links */
+    char text[KNOWN_BYTES];
 };
 
-static struct sec_clean *clean_entry(struct sec_local *local, unsigned class, struct span text)
+static struct sec_known *known_entry(struct sec_local *local, unsigned class, struct span text)
 {
     uint64_t hash = (text.len + 1) * UINT64_C(0x9e3779b97f4a7c15) ^ class, word;
-    if (local->clean == NULL)
-        local->clean = calloc(CLEAN_ENTRIES, sizeof(struct sec_clean));
-    if (local->clean == NULL || text.len > CLEAN_BYTES || text.len == 0)
+    if (local->known == NULL)
+        local->known = calloc(KNOWN_ENTRIES, sizeof(struct sec_known));
+    if (local->known == NULL || text.len > KNOWN_BYTES || text.len == 0)
         return NULL;
     for (size_t i = 0; i + sizeof(word) <= text.len; i += sizeof(word)) {
         memcpy(&word, text.p + i, sizeof(word));
@@ -96,31 +98,53 @@ static struct sec_clean *clean_entry(struct sec_local *local, unsigned class, st
     word = 0;
     memcpy(&word, text.p + (text.len & ~(size_t)7), text.len & 7);
     hash = (hash ^ word) * UINT64_C(0xc4ceb9fe1a85ec53);
-    return &local->clean[hash >> 32 & (CLEAN_ENTRIES - 1)];
+    return &local->known[hash >> 32 & (KNOWN_ENTRIES - 1)];
 }
 
-static bool is_clean(struct sec_run *run, const struct sec_clean *entry, unsigned class,
-                     struct sec_value *value)
+static bool is_known(const struct sec_run *run, const struct sec_known *entry, unsigned class,
+                     const struct sec_value *value)
 {
-    if (entry->class != class || entry->len != value->text.len ||
-        entry->together != run->together || memcmp(entry->text, value->text.p, entry->len) != 0)
-        return false;
+    return entry->class == class && entry->len == value->text.len &&
+           entry->together == run->together &&
+           memcmp(entry->text, value->text.p, entry->len) == 0;
+}
+
+static enum sec_end recall(struct sec_run *run, const struct sec_known *entry,
+                           struct sec_value *value)
+{
     run->work += entry->work;
     value->traits = entry->traits;
     value->has_traits = true;
-    return true;
+    for (unsigned i = 0; i < entry->find_count; i++) {
+        if (!sec_note_find(run, value, entry->finds[i]))
+            return SEC_MEMORY;
+    }
+    return SEC_DONE;
 }
 
-void sec_clean_note(struct sec_clean *entry, unsigned class, const struct sec_value *value,
-                    uint64_t work, bool together)
+void sec_known_note(const struct sec_run *run, struct sec_known *entry, unsigned class,
+                    const struct sec_value *value, uint64_t work)
 {
-    if (value->hits != NULL || work > UINT32_MAX)
+    const struct sec_plan *plan = run->plan;
+    unsigned count = 0, bit = value->hits != NULL ? 0 : plan->bit_count;
+    uint16_t finds[KNOWN_FINDS_MAX];
+    for (;; bit++) {
+        bit = value->hits != NULL ? bit_next(value->hits, bit, plan->bit_count) : bit;
+        if (bit >= plan->bit_count)
+            break;
+        if (count == KNOWN_FINDS_MAX)
+            return;
+        finds[count++] = (uint16_t)bit;
+    }
+    if (work > UINT32_MAX)
         return;
     entry->class = (uint8_t) class;
     entry->len = (uint8_t)value->text.len;
-    entry->together = together;
+    entry->together = run->together;
     entry->work = (uint32_t)work;
     entry->traits = value->traits;
+    entry->find_count = (uint8_t)count;
+    memcpy(entry->finds, finds, count * sizeof(*finds));
     memcpy(entry->text, value->text.p, value->text.len);
 }
 
@@ -128,11 +152,30 @@ void sec_clean_note(struct sec_clean *entry, unsigned class, const struct sec_va
  * arguments, cookies and most fields could. */
 static bool may_be_kept(enum variable var, const struct sec_value *value)
 {
+    /* Those that end with a hyphen begin others. */
     static const struct span fields[] = {
-        SPAN_INIT("accept"),     SPAN_INIT("cache-control"), SPAN_INIT("connection"),
-        SPAN_INIT("content-"),   SPAN_INIT("host"),          SPAN_INIT("pragma"),
-        SPAN_INIT("sec-"),       SPAN_INIT("server"),        SPAN_INIT("te"),
-        SPAN_INIT("user-agent"), SPAN_INIT("vary"),
+        SPAN_INIT("accept"),
+        SPAN_INIT("accept-charset"),
+        SPAN_INIT("accept-encoding"),
+        SPAN_INIT("accept-language"),
+        SPAN_INIT("accept-ranges"),
+        SPAN_INIT("cache-control"),
+        SPAN_INIT("connection"),
+        SPAN_INIT("content-encoding"),
+        SPAN_INIT("content-length"),
+        SPAN_INIT("content-type"),
+        SPAN_INIT("dnt"),
+        SPAN_INIT("host"),
+        SPAN_INIT("origin"),
+        SPAN_INIT("pragma"),
+        SPAN_INIT("priority"),
+        SPAN_INIT("sec-ch-"),
+        SPAN_INIT("sec-fetch-"),
+        SPAN_INIT("server"),
+        SPAN_INIT("te"),
+        SPAN_INIT("upgrade-insecure-requests"),
+        SPAN_INIT("user-agent"),
+        SPAN_INIT("vary"),
     };
     switch ((int)var) {
     case VAR_ARGS_GET_NAMES:
@@ -150,8 +193,11 @@ static bool may_be_kept(enum variable var, const struct sec_value *value)
     default:
         return false;
     }
+    char first = value->key.len > 0 ? ascii_lower(value->key.p[0]) : '\0';
     for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
-        if (span_equal_nocase(span_sub(value->key, 0, fields[i].len), fields[i]))
+        bool begins = fields[i].p[fields[i].len - 1] == '-';
+        if (fields[i].p[0] == first && (begins || fields[i].len == value->key.len) &&
+            span_starts_nocase(value->key, fields[i]))
             return true;
     }
     return false;
@@ -161,9 +207,9 @@ static bool may_be_kept(enum variable var, const struct sec_value *value)
 static enum sec_end look_through(struct sec_run *run, struct sec_value *value, unsigned class,
                                  bool kept)
 {
-    struct sec_clean *entry = kept ? clean_entry(run->local, class, value->text) : NULL;
-    if (entry != NULL && is_clean(run, entry, class, value))
-        return SEC_DONE;
+    struct sec_known *entry = kept ? known_entry(run->local, class, value->text) : NULL;
+    if (entry != NULL && is_known(run, entry, class, value))
+        return recall(run, entry, value);
     enum sec_end end = SEC_AWAY;
     if (sec_batch_takes(run, value))
         end = sec_batch_add(run, value, class, entry);
@@ -174,7 +220,7 @@ static enum sec_end look_through(struct sec_run *run, struct sec_value *value, u
     if (end == SEC_DONE)
         end = sec_look_through(run, value, &run->plan->classes[class]);
     if (entry != NULL && end == SEC_DONE)
-        sec_clean_note(entry, class, value, run->work - before, run->together);
+        sec_known_note(run, entry, class, value, run->work - before);
     return end;
 }
 

@@ -47,10 +47,13 @@ struct sec_variable *sec_variable_find(const struct sec_run *run,
     return variable;
 }
 
+/* What a client can name meets no more than a few of these, which the rules name. */
 static unsigned slot_of(const struct sec_plan *plan, struct span name)
 {
-    const void *found = table_get(&plan->names, name);
-    return found != NULL ? (unsigned)((uintptr_t)found - 1) : NO_SLOT;
+    unsigned slot = plan->slot_first[plan_slot_bucket(name)];
+    while (slot != NO_SLOT && !span_equal(plan->slot_names[slot], name))
+        slot = plan->slot_next[slot];
+    return slot;
 }
 
 static bool is_capture(struct span name)
@@ -113,6 +116,20 @@ static void wake_for_name(struct sec_run *run, struct span name)
     }
 }
 
+struct sec_variable *sec_variable_new(struct sec_run *run, enum sec_collection collection,
+                                      struct span name, struct span shown)
+{
+    struct sec_variable *variable = arena_alloc(run->arena, sizeof(*variable));
+    if (variable == NULL)
+        return NULL;
+    *variable = (struct sec_variable){ .name = name,
+                                       .shown = shown,
+                                       .next = run->variables[collection] };
+    run->variables[collection] = variable;
+    run->variable_count++;
+    return variable;
+}
+
 bool sec_collection_set(struct sec_run *run, enum sec_collection collection, struct span shown,
                         struct span text)
 {
@@ -136,15 +153,9 @@ bool sec_collection_set(struct sec_run *run, enum sec_collection collection, str
             run->spent = true;
             return true;
         }
-        variable = arena_new(run->arena, struct sec_variable);
-        struct span own = arena_copy(run->arena, name), spelled = arena_copy(run->arena, shown);
-        if (variable == NULL || own.p == NULL || spelled.p == NULL)
+        variable = sec_variable_new(run, collection, name, shown);
+        if (variable == NULL)
             return false;
-        variable->name = own;
-        variable->shown = spelled;
-        variable->next = run->variables[collection];
-        run->variables[collection] = variable;
-        run->variable_count++;
     }
     if (variable->text.p == NULL) {
         variable->order = ++run->order;
@@ -175,6 +186,8 @@ struct made {
     const struct sec_target *target;
     const struct plan_key *key; /* of the target's pattern; NULL: it is not numbered */
     struct sec_list *list;
+    struct sec_value *values; /* `room` of them are there already */
+    unsigned room;
     bool memory;
 };
 
@@ -210,7 +223,8 @@ static void add_value(struct made *made, struct span key, struct span text)
         list->items = items;
         list->capacity = capacity;
     }
-    struct sec_value *value = arena_new(made->run->arena, struct sec_value);
+    struct sec_value *value = made->room > 0 ? &made->values[--made->room]
+                                             : arena_new(made->run->arena, struct sec_value);
     if (value == NULL) {
         made->memory = true;
         return;
@@ -218,6 +232,17 @@ static void add_value(struct made *made, struct span key, struct span text)
     value->key = key;
     value->text = text;
     list->items[list->count++] = value;
+}
+
+/* For `count` values, all at once. */
+static void make_room(struct made *made, unsigned count)
+{
+    struct sec_list *list = made->list;
+    made->values = arena_array(made->run->arena, struct sec_value, count);
+    list->items = arena_array(made->run->arena, struct sec_value *, count);
+    made->memory = made->memory || made->values == NULL || list->items == NULL;
+    made->room = made->memory ? 0 : count;
+    list->capacity = made->room;
 }
 
 static void add_made(struct made *made, struct span key, struct span text)
@@ -241,7 +266,9 @@ static void add_sorted(struct made *made, struct ordered *items, unsigned count)
             items[j] = items[j - 1];
         items[j] = item;
     }
-    for (unsigned i = 0; i < count; i++)
+    if (count > 0)
+        make_room(made, count);
+    for (unsigned i = 0; i < count && !made->memory; i++)
         add_value(made, items[i].key, items[i].text);
 }
 
@@ -292,17 +319,20 @@ static void add_collection(struct made *made, enum sec_collection collection)
         made->memory = true;
         return;
     }
+    /* Newest first: from behind they are nearly in order. */
+    unsigned at = (unsigned)most;
+    const struct sec_variable *variable = run->variables[collection];
+    for (; variable != NULL; variable = variable->next) {
+        if (variable->text.p != NULL && name_matches(made, variable->name))
+            items[--at] = (struct ordered){ variable->order, variable->shown, variable->text };
+    }
     for (unsigned i = first; i < slots; i = next_slot(made, i + 1)) {
         if (run->slots[i].p != NULL)
             items[count++] =
                 (struct ordered){ run->slot_order[i], run->plan->slot_shown[i], run->slots[i] };
     }
-    const struct sec_variable *variable = run->variables[collection];
-    for (; variable != NULL; variable = variable->next) {
-        if (variable->text.p != NULL && name_matches(made, variable->name))
-            items[count++] =
-                (struct ordered){ variable->order, variable->shown, variable->text };
-    }
+    for (; at < most; at++)
+        items[count++] = items[at];
     add_sorted(made, items, count);
     if (collection == COLLECTION_TX)
         add_captures(made);
@@ -490,8 +520,33 @@ struct span sec_lookup(struct sec_run *run, enum variable var, struct span key)
 
 static struct span part_text(struct sec_run *run, const struct macro_part *part)
 {
-    bool slot = part->slot != 0 && part->slot <= run->plan->slot_count;
-    return slot ? run->slots[part->slot - 1] : sec_lookup(run, part->var, part->text);
+    if (!part->variable)
+        return part->text;
+    if (part->slot != 0 && part->slot <= run->plan->slot_count)
+        return run->slots[part->slot - 1];
+    if (part->slot >= PLAN_CAPTURES_FROM)
+        return run->captures[part->slot - PLAN_CAPTURES_FROM];
+    return sec_lookup(run, part->var, part->text);
+}
+
+/* As many of the parts as it takes to reach RUN_MACRO_BYTES_MAX, and of each no more. */
+static struct span join(struct sec_run *run, struct span *parts, unsigned count)
+{
+    size_t len = 0;
+    unsigned taken = 0;
+    for (; taken < count && len < RUN_MACRO_BYTES_MAX; taken++) {
+        parts[taken] = span_sub(parts[taken], 0, RUN_MACRO_BYTES_MAX);
+        len += parts[taken].len;
+    }
+    char *text = arena_alloc(run->arena, len), *end = text;
+    if (text == NULL)
+        return (struct span){ 0 };
+    for (unsigned i = 0; i < taken; i++) {
+        if (parts[i].len > 0)
+            memcpy(end, parts[i].p, parts[i].len);
+        end += parts[i].len;
+    }
+    return span_of(text, len);
 }
 
 struct span sec_expand(struct sec_run *run, const struct macro *macro)
@@ -502,13 +557,10 @@ struct span sec_expand(struct sec_run *run, const struct macro *macro)
         struct span only = part_text(run, &macro->parts[0]);
         return only.p != NULL ? only : SPAN("");
     }
-    struct text text = text_growing(run->arena, 2 * macro->source.len + 32);
-    for (unsigned i = 0; i < macro->count && text.len < RUN_MACRO_BYTES_MAX; i++) {
-        const struct macro_part *part = &macro->parts[i];
-        struct span s = part->variable ? part_text(run, part) : part->text;
-        text_add(&text, span_sub(s, 0, RUN_MACRO_BYTES_MAX));
-    }
-    if (text.overflow)
-        return (struct span){ 0 };
-    return text.len > 0 ? text_span(&text) : SPAN("");
+    UNCLEARED struct span parts[SECLANG_MACRO_PARTS_MAX];
+    unsigned count =
+        macro->count < SECLANG_MACRO_PARTS_MAX ? macro->count : SECLANG_MACRO_PARTS_MAX;
+    for (unsigned i = 0; i < count; i++)
+        parts[i] = part_text(run, &macro->parts[i]);
+    return join(run, parts, count);
 }

@@ -700,6 +700,38 @@ static void rules_wait_for_variables(void **state)
     bench_unload(&bench);
 }
 
+/* What browsers send with every request is looked at once, and its finds are kept with it; what
+ * could be a secret never is. */
+static void values_that_come_again(void **state)
+{
+    static const struct {
+        const char *value;
+        bool kept;
+    } rows[] = {
+        { "REQUEST_HEADERS:Accept=some evil", true },
+        { "REQUEST_HEADERS:SEC-CH-ua=some evil and other", true },
+        { "REQUEST_METHOD=evil", true },
+        { "REQUEST_HEADERS:Authorization=some evil", false },
+        { "REQUEST_HEADERS:Accept-Token=some evil", false },
+        { "REQUEST_COOKIES:a=some evil", false },
+    };
+    struct bench bench;
+    (void)state;
+    bench_load(&bench, "SecRule REQUEST_HEADERS|REQUEST_METHOD|REQUEST_COOKIES \"@rx e.il\" "
+                       "\"id:1,phase:1,pass,log,t:none\"\n"
+                       "SecRule REQUEST_HEADERS \"!@rx other\" "
+                       "\"id:2,phase:1,pass,nolog,t:none,setvar:tx.none=1\"\n");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        expect(&bench, rows[i].value, "1");
+        uint64_t work = bench.run.work, scans = bench.run.counts.scans;
+        expect(&bench, rows[i].value, "1");
+        assert_int_equal(bench.run.work, work);
+        if ((bench.run.counts.scans == 0) != rows[i].kept || scans == 0)
+            fail_msg("%s is %s", rows[i].value, rows[i].kept ? "not kept" : "kept");
+    }
+    bench_unload(&bench);
+}
+
 /* Rules that lower case takes nothing from: with it and without they find the same. */
 static void case_of_letters(void **state)
 {
@@ -735,6 +767,7 @@ int main(void)
                TEST(a_spent_budget_ends_it), TEST(matches_beyond_the_limit_are_counted),
                TEST(variables_beyond_the_limit_spend_the_budget),
                TEST(memory_that_ends_is_said), TEST(equal_forms_are_scanned_once),
-               TEST(rules_wait_for_variables), TEST(case_of_letters),
-               TEST(texts_that_no_memory_holds), TEST(a_long_value_spends_the_budget));
+               TEST(rules_wait_for_variables), TEST(values_that_come_again),
+               TEST(case_of_letters), TEST(texts_that_no_memory_holds),
+               TEST(a_long_value_spends_the_budget));
 }
