@@ -24,7 +24,7 @@ enum {
     CALLS_MAX = 4,    /* under way, of one lane */
     CALL_GROUPS = 8,  /* for one more: so many that wait, for each that is under way */
     CALLS_SPREAD = 1, /* where there are many lanes */
-    HOLD_END_US = 1500,
+    HOLD_END_US = 2000,
     DETOURS_MAX = 3, /* of one call */
     GROUPS_MAX = 256,
     KEYS_MAX = 1024,
@@ -95,7 +95,8 @@ static void wait_in(struct exact *exact, struct lane *lane, struct ask *leader)
 static void land(const struct batch *batch)
 {
     for (const struct ask *ask = batch->groups; ask != NULL; ask = ask->next)
-        holds_landed(ask->items, ask->group.count);
+        if (ask->slots)
+            holds_landed(ask->items, ask->group.count);
 }
 
 static void fail_group(struct ask *leader, enum err err)
@@ -103,7 +104,8 @@ static void fail_group(struct ask *leader, enum err err)
     struct worker *worker = leader->asks->worker;
     for (struct ask *ask = leader, *next; ask != NULL; ask = next) {
         next = ask->peers;
-        holds_leave(ask->items, ask->group.count);
+        if (ask->slots)
+            holds_leave(ask->items, ask->group.count);
         op_finish(&ask->op, worker, err, NULL);
     }
 }
@@ -139,7 +141,8 @@ static void answer_one(struct ask *ask, uint64_t rank, const struct said *said)
 {
     struct arena *arena = op_arena(&ask->op);
     struct exact_answer *answer = NULL;
-    take_slots(ask, rank, said, arena);
+    if (ask->slots)
+        take_slots(ask, rank, said, arena);
     size_t size = sizeof(*answer) + ask->group.count * sizeof(answer->items[0]);
     if (arena != NULL)
         answer = arena_alloc(arena, size); /* all of it is filled in */
@@ -152,6 +155,7 @@ static void answer_one(struct ask *ask, uint64_t rank, const struct said *said)
     answer->count = ask->group.count;
     answer->granted = rank < said->granted;
     for (unsigned i = 0; i < ask->group.count; i++) {
+        __builtin_prefetch(ask->items[i].line, 1); /* who waits writes there, in a while */
         answer->items[i].taken = rank < (uint64_t)said->items[2 * i].integer;
         answer->items[i].ahead = (uint64_t)said->items[2 * i + 1].integer;
     }
@@ -165,6 +169,8 @@ static void answer_all(const struct batch *batch, const struct redis_value *valu
     while (leader != NULL) {
         struct ask *next_leader = leader->next, *ask = leader;
         const struct exact_group *group = &leader->group;
+        if (next_leader != NULL)
+            __builtin_prefetch(next_leader->op.waiter); /* many wait: each was away for long */
         struct said said = { .granted = (uint64_t)at[0].integer,
                              .items = group->plain ? at : at + 1,
                              .sent_ns = batch->call.sent_ns };
@@ -585,7 +591,7 @@ static struct ask *put_ask(struct exact *exact, unsigned lane, const struct exac
     struct ask *ask = ask_new(&exact->asks, lane, items, count, extra);
     if (ask == NULL)
         return NULL;
-    if (!holds_use(&exact->holds, lane, ask->items, count)) {
+    if (ask->slots && !holds_use(&exact->holds, lane, ask->items, count)) {
         ask->op.release(&ask->op);
         return NULL;
     }

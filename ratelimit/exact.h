@@ -44,6 +44,7 @@ struct exact_item {
     bool slots;         /* so many at a time as the tolerance says */
     bool tell;          /* of slots: nothing is asked, only what is held is told */
     struct hold *hold;  /* of slots: filled in by exact_ask */
+    const void *line;   /* of memory, which is brought when there is an answer; may be NULL */
 };
 
 /* In the waiter's arena. */

@@ -43,6 +43,9 @@ struct ask *ask_new(struct asks *asks, unsigned lane, const struct exact_item *i
     ask->asks = asks;
     ask->next = ask->peers = NULL;
     ask->lane = lane;
+    ask->slots = false;
+    for (unsigned i = 0; i < count; i++)
+        ask->slots = ask->slots || items[i].slots;
     ask->group = (struct exact_group){ .count = count, .extra = extra };
     memcpy(ask->items, items, count * sizeof(*items));
     return ask;

@@ -21,7 +21,8 @@ struct ask {
     /* Leaders: how many are in the group; tokens in advance, the most that one asks for. */
     struct exact_group group;
     unsigned lane;
-    bool wide; /* room for ASK_ITEMS_MAX, not for ASK_ITEMS_FEW */
+    bool wide;  /* room for ASK_ITEMS_MAX, not for ASK_ITEMS_FEW */
+    bool slots; /* some item has a hold */
     struct exact_item items[];
 };
 

@@ -1,6 +1,7 @@
 /*
  * When a call about shared limits is held back for more to come along. A call costs as much as
- * several decisions here, and at the server again, of which there is one for all workers. So
+ * ten or twenty decisions here, most of it to wake the server, and again as some at the server,
+ * of which there is one for all workers. So
  * where many come, more are waited for: until the call is full, or for HOLD_US since the last
  * one; unless that is in vain, because all who could ask have asked, and wait for the answer.
  */
@@ -10,10 +11,10 @@
 #include "gateway/base/base.h"
 
 enum {
-    CALL_FULL = 96,     /* groups */
+    CALL_FULL = 128,    /* groups */
     MANY_PER_S = 60000, /* groups */
     PACE_MS = 4,        /* over which they are counted */
-    HOLD_US = 750,
+    HOLD_US = 1000,
     VAIN_GROUPS = 4, /* if fewer have come */
     VAIN_MS = 100,   /* it is not tried again so soon */
 };

@@ -62,6 +62,7 @@ void limit_ask_shared(const struct rate_limits *conf, const struct txn *txn,
     into->slots = limit->kind == KIND_SLOTS;
     if (into->slots)
         return;
+    into->line = cells_line(&limit_table(conf, limit)->cells, item->key.place);
     into->most = (limit->burst + limit->debt) * limit->interval_units;
     into->penalty = (uint64_t)limit->rule->penalty * limit->interval_units;
     into->floor = floor_of(conf, txn->worker->exact, item);

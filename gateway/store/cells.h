@@ -86,10 +86,16 @@ static inline bool cell_swap(union cell *entry, union cell from, union cell to)
  */
 void cells_bring(const struct cells *cells);
 
+/* Where a key is looked for first. */
+static inline union cell *cells_line(const struct cells *cells, uint64_t place)
+{
+    return &cells_set(cells, place)[cells_first_way(place)];
+}
+
 /* Has the memory bring the key's line while the caller hashes its fingerprint. */
 static inline void cells_soon(const struct cells *cells, uint64_t place)
 {
-    __builtin_prefetch(&cells_set(cells, place)[cells_first_way(place)], 1);
+    __builtin_prefetch(cells_line(cells, place), 1);
 }
 
 /* cells.c: what is not in the first line, or changes while it is read. */
@@ -106,7 +112,7 @@ MUST_USE bool cells_settle(const struct cells *cells, struct cell_key key,
  */
 static inline struct cell_found cells_find(const struct cells *cells, struct cell_key key)
 {
-    union cell *line = &cells_set(cells, key.place)[cells_first_way(key.place)];
+    union cell *line = cells_line(cells, key.place);
     uint64_t fingerprint = cell_fingerprint(key);
     unsigned hits = 0;
 #pragma GCC unroll 4

@@ -45,7 +45,7 @@ enum {
     BURST = 1000000,
     COUNTED = 100000, /* decisions that instructions are counted of */
     COUNTED_KEYS = 10000,
-    CALL_GROUPS_COUNTED = 96, /* as many as go out in one call where many come */
+    CALL_GROUPS_COUNTED = 128, /* as many as go out in one call where many come */
 };
 #define DISTURBED 0.03
 #define CALM_WAIT_S 25.0 /* all waits for calm together */
