@@ -29,7 +29,8 @@ static uint32_t slow_traits(struct span s)
         traits |= c == '*' ? TRAIT_STAR : 0u;
         traits |= c >= 'A' && c <= 'Z' ? TRAIT_UPPER : 0u;
         traits |= c == ' ' || (c >= '\t' && c <= '\r') || c == 0xa0 ? TRAIT_SPACE : 0u;
-        traits |= c == '.' || c == '/' ? TRAIT_PATH : 0u;
+        bool last = i + 1 == s.len, slash = !last && s.p[i + 1] == '/';
+        traits |= (c == '.' && (last || slash)) || (c == '/' && slash) ? TRAIT_PATH : 0u;
         traits |= c >= 0x80 ? TRAIT_HIGH : 0u;
         traits |= c == '-' || c == '#' ? TRAIT_COMMENT : 0u;
         traits |= c == '"' || c == '\'' || c == ',' ? TRAIT_QUOTE : 0u;

@@ -35,6 +35,10 @@ static struct slot {
 } slots[SLOTS];
 static size_t longest;
 
+/* What words begin with, and how long they are: most of what is asked for is told by it. */
+enum { SHAPES = 1 << 16 };
+static uint64_t shapes[SHAPES / 64];
+
 static size_t table_size(void)
 {
     if (sql_keywords == NULL || char_parse_map == NULL ||
@@ -122,6 +126,20 @@ static uint32_t hash_of(struct span word)
     return (uint32_t)_mm_crc32_u64(hash, (uint64_t)_mm_extract_epi64(high, 1));
 }
 
+static uint32_t shape_of(struct span word)
+{
+    char begin[4] = { 0 };
+    uint32_t four;
+    if (word.len >= sizeof(begin))
+        memcpy(begin, word.p, sizeof(begin));
+    else
+        for (size_t i = 0; i < word.len; i++)
+            begin[i] = word.p[i];
+    memcpy(&four, begin, sizeof(four));
+    four &= 0xdfdfdfdf; /* more than case goes, of words and of what is asked for */
+    return (four * 0x9e3779b1u >> 16) ^ (uint32_t)word.len * 0x9e5;
+}
+
 static bool is_entry(const char *entry, struct span word)
 {
     for (size_t i = 0; i < word.len; i++) {
@@ -143,6 +161,8 @@ static bool index_table(size_t count)
             at = (at + 1) % SLOTS;
         slots[at] = (struct slot){ (uint16_t)(i + 1), (uint16_t)(hash >> 16) };
         longest = word.len > longest ? word.len : longest;
+        uint32_t shape = shape_of(word) % SHAPES;
+        shapes[shape / 64] |= UINT64_C(1) << shape % 64;
     }
     return true;
 }
@@ -150,6 +170,9 @@ static bool index_table(size_t count)
 char sql_word_type(struct span word)
 {
     if (word.len > longest)
+        return '\0';
+    uint32_t shape = shape_of(word) % SHAPES;
+    if ((shapes[shape / 64] >> shape % 64 & 1) == 0)
         return '\0';
     uint32_t hash = hash_of(word);
     for (uint32_t at = hash % SLOTS; slots[at].index != 0; at = (at + 1) % SLOTS) {

@@ -21,7 +21,7 @@ enum {
     TRAIT_STAR = 1 << 4,    /* * */
     TRAIT_UPPER = 1 << 5,   /* A to Z */
     TRAIT_SPACE = 1 << 6,   /* ASCII white space, and 0xa0 of a no-break space */
-    TRAIT_PATH = 1 << 7,    /* . / \ */
+    TRAIT_PATH = 1 << 7,    /* // ./ \ or a dot at the end */
     TRAIT_HIGH = 1 << 8,    /* 0x80 and above */
     TRAIT_COMMENT = 1 << 9, /* - # */
     TRAIT_QUOTE = 1 << 10,  /* " ' , */

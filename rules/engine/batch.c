@@ -30,7 +30,8 @@ enum {
     TEXTS_MAX = 2048,
     FORMS_MAX = 64, /* different texts of one value; with more it is looked through */
     MADE_MAX = 24,
-    SCANS_MAX = 8, /* of a part's lines together, when some have finds */
+    LONG_LINE = 512, /* texts in lines so long are better looked for once in each of them */
+    SCANS_MAX = 8,   /* of a part's lines together, when some have finds */
     ROOM_MAX = 1 << 20,
     WORK_LINE = 16,
     WORK_FIND = 8,
@@ -90,7 +91,7 @@ struct sec_batch {
     /* of one scan */
     struct sec_run *run;
     const struct scan_part *part;
-    const struct line *alone;       /* the one that is asked about by itself */
+    struct line *alone;             /* the one that is asked about by itself */
     const uint16_t *picked;         /* lines that the part is asked about */
     uint32_t starts[TEXTS_MAX + 1]; /* of these, in `buffer` */
     unsigned pick_count, at, hit;
@@ -313,11 +314,21 @@ static bool add_line(struct sec_batch *batch, unsigned class, unsigned text, uin
     return true;
 }
 
+/* Texts that open others are worth looking for only if there is one to open. */
+static bool add_text(struct sec_batch *batch, const struct scan_class *class, unsigned number,
+                     unsigned text, uint32_t parts)
+{
+    const struct wanted *wanted = &batch->texts.met[text].wanted;
+    uint32_t asks = wanted->asks & parts;
+    if ((asks & class->told) != 0)
+        asks |= wanted->opens;
+    return add_line(batch, number, text, asks);
+}
+
 /* Of each text those parts are asked that look at a form which it is. */
 static bool add_texts(struct sec_batch *batch, const struct scan_class *class, unsigned number,
                       const uint8_t *index_of)
 {
-    const struct forms *t = &batch->texts;
     uint32_t parts[FORMS_MAX] = { 0 };
     bool good = true;
     for (unsigned i = 0; i < class->looked_count; i++) {
@@ -325,13 +336,8 @@ static bool add_texts(struct sec_batch *batch, const struct scan_class *class, u
         if (text != NO_TEXT)
             parts[text] |= class->parts_of[form];
     }
-    for (unsigned i = 0; i < t->count && good; i++) {
-        uint32_t asks = t->met[i].wanted.asks & parts[i];
-        /* Texts that open others are worth looking for only if there is one to open. */
-        if ((asks & class->told) != 0)
-            asks |= t->met[i].wanted.opens;
-        good = add_line(batch, number, i, asks);
-    }
+    for (unsigned i = 0; i < batch->texts.count && good; i++)
+        good = add_text(batch, class, number, i, parts[i]);
     return good;
 }
 
@@ -349,17 +355,21 @@ static unsigned line_at(struct sec_batch *batch, unsigned long long to)
     return batch->at;
 }
 
+/* Work is counted once for each, however often and in whatever company it is found. */
 static void find(struct sec_batch *batch, const struct line *line,
                  const struct plan_pattern *pattern)
 {
     const struct batch_value *of = &batch->values[line->value];
-    if ((pattern->at_start && of->value->goes_back) || (pattern->at_end && of->value->goes_on))
+    const struct sec_value *value = of->value;
+    if ((pattern->at_start && value->goes_back) || (pattern->at_end && value->goes_on))
         return;
-    batch->run->work += WORK_FIND;
     for (unsigned i = 0; i < pattern->find_count && !batch->memory; i++) {
         const struct plan_find *found = &pattern->finds[i];
-        if (of->index_of[found->form] == line->index)
-            batch->memory = !sec_note_find(batch->run, of->value, found->bit);
+        if (of->index_of[found->form] != line->index ||
+            (value->hits != NULL && bit_has(value->hits, found->bit)))
+            continue;
+        batch->run->work += WORK_FIND;
+        batch->memory = !sec_note_find(batch->run, of->value, found->bit);
     }
 }
 
@@ -402,7 +412,9 @@ static int on_find(unsigned id, unsigned long long from, unsigned long long to, 
     struct sec_batch *batch = context;
     uint32_t index = batch->part->ids[id];
     (void)from, (void)to, (void)flags;
-    if ((index & PART_OPENS) == 0)
+    if ((index & PART_OPENS) != 0)
+        batch->alone->open |= index & ~PART_OPENS;
+    else
         find(batch, batch->alone, &batch->run->plan->patterns[index]);
     return batch->memory;
 }
@@ -423,6 +435,12 @@ static void scan_alone(struct sec_batch *batch, unsigned picked)
     batch->alone = &batch->lines[batch->picked[picked]];
     if (!batch->memory)
         scan(batch, batch->part->db, batch->alone->text, on_find, batch);
+}
+
+static void scan_each(struct sec_batch *batch)
+{
+    for (unsigned i = 0; i < batch->pick_count; i++)
+        scan_alone(batch, i);
 }
 
 /* The lines [from, to), and by itself each that has a find. */
@@ -494,8 +512,10 @@ static void scan_part(struct sec_batch *batch, unsigned class, unsigned index)
     batch->starts[batch->pick_count] = used;
     if (batch->pick_count == 0)
         return;
-    if (part->literals)
+    if (part->literals && used / batch->pick_count < LONG_LINE)
         scan(batch, part->wide, span_of(batch->buffer, used), on_text, batch);
+    else if (part->literals)
+        scan_each(batch);
     else
         scan_lines(batch, 0, batch->pick_count, &scans);
 }
@@ -571,15 +591,15 @@ static bool take(struct sec_batch *batch, struct sec_run *run, struct batch_valu
     value->traits = t->traits[0];
     value->has_traits = true;
     of->index_of = class->plain_index;
-    if (!is_plain(t, class)) {
-        uint8_t *index_of = batch->indexes[batch->value_count];
-        memset(index_of, NO_TEXT, plan->form_count);
-        index_of[0] = 0;
-        if (!make_forms(batch, run, of->class, index_of))
-            return false;
-        of->index_of = index_of;
-    }
-    bool good = add_texts(batch, class, of->class, of->index_of);
+    if (is_plain(t, class))
+        return add_text(batch, class, of->class, 0, class->plain_parts);
+    uint8_t *index_of_form = batch->indexes[batch->value_count];
+    memset(index_of_form, NO_TEXT, plan->form_count);
+    index_of_form[0] = 0;
+    of->index_of = index_of_form;
+    if (!make_forms(batch, run, of->class, index_of_form))
+        return false;
+    bool good = add_texts(batch, class, of->class, index_of_form);
     if (!good)
         take_back(batch, lines, bytes);
     return good;

@@ -176,6 +176,10 @@ static enum err find_plain(struct plan_builder *b, struct scan_class *class)
         index[form->form] = NO_TEXT;
         bounded[class->bounded_count++] = (uint8_t)i;
     }
+    for (unsigned i = 0; i < class->looked_count; i++) {
+        if (index[class->looked[i]] != NO_TEXT)
+            class->plain_parts |= class->parts_of[class->looked[i]];
+    }
     return OK;
 }
 
@@ -235,7 +239,7 @@ void plan_batch_add(struct plan_builder *b, struct scan_class *class, unsigned p
         if (form != NULL && pattern->shortest < form->shortest)
             form->shortest = pattern->shortest;
         class->parts_of[pattern->finds[i].form] |= UINT32_C(1) << part;
-        class->parts[part].usual |= bit_has(b->negated, pattern->finds[i].bit);
+        class->parts[part].alone |= bit_has(b->negated, pattern->finds[i].bit);
     }
 }
 
@@ -285,7 +289,7 @@ enum err plan_batch_job(struct plan_builder *b, const struct scan_part *part,
     unsigned *flags = arena_array(b->arena, unsigned, of->count);
     if (texts == NULL || flags == NULL)
         return ERR_MEMORY;
-    *possible = part->literals || !part->usual;
+    *possible = part->literals || !part->alone;
     *own = part->literals;
     for (unsigned i = 0; i < of->count && *possible; i++) {
         bool tied = false;

@@ -51,6 +51,16 @@ struct draft {
 /* ---- kinds ----------------------------------------------------------------------------------
  */
 
+static bool needs_line_end(const struct pattern_need *need)
+{
+    struct byte_set all = { { 0 } };
+    byte_set_add(&all, '\n');
+    byte_set_add(&all, '\r');
+    byte_set_unite(&all, &need->bytes);
+    return all.words[0] == (UINT64_C(1) << '\n' | UINT64_C(1) << '\r') &&
+           (all.words[1] | all.words[2] | all.words[3]) == 0;
+}
+
 /* Without rare bytes it needs a text, or cannot match: then it needs one of those bytes.
  * `apart`: so that the databases of the rule set do not depend on it. */
 static void sort_pattern(struct sorted *s, bool apart)
@@ -64,6 +74,8 @@ static void sort_pattern(struct sorted *s, bool apart)
         s->kind = CLUSTER_OWN;
     } else if (need->literal) {
         s->kind = CLUSTER_LITERALS;
+    } else if (needs_line_end(need)) {
+        s->kind = CLUSTER_LINE_ENDS;
     } else if (need->text_count > 0) {
         s->kind = CLUSTER_TOLD;
         s->texts = need->texts;
@@ -258,6 +270,7 @@ static void make_parts(const struct sorting *s, struct draft *draft, uint16_t *b
                                     .gate = mark_of(s->b->plan, &cluster->gate),
                                     .needs_text = cluster->texts != NULL };
         part->literals = cluster->kind == CLUSTER_LITERALS;
+        part->alone = cluster->kind == CLUSTER_LINE_ENDS;
         if (cluster->kind == CLUSTER_PLAIN_TOLD) {
             part->unless = mark_of(s->b->plan, &cluster->unless);
             plan_batch_unless(s->b, part, &cluster->unless);

@@ -15,8 +15,8 @@ enum {
 };
 
 const unsigned cluster_limits[CLUSTER_KINDS] = {
-    [CLUSTER_LITERALS] = 5,   [CLUSTER_UNTOLD] = 8, [CLUSTER_TOLD] = 6,
-    [CLUSTER_PLAIN_TOLD] = 4, [CLUSTER_OWN] = 1,
+    [CLUSTER_LITERALS] = 5, [CLUSTER_LINE_ENDS] = 1,  [CLUSTER_UNTOLD] = 8,
+    [CLUSTER_TOLD] = 6,     [CLUSTER_PLAIN_TOLD] = 4, [CLUSTER_OWN] = 1,
 };
 
 static unsigned smaller(unsigned a, unsigned b)

@@ -10,7 +10,8 @@
 
 enum cluster_kind {
     CLUSTER_LITERALS,   /* plain texts, with nothing around them */
-    CLUSTER_UNTOLD,     /* patterns for which no text is needed */
+    CLUSTER_LINE_ENDS,  /* patterns that need a line's end: between lines they are found, too */
+    CLUSTER_UNTOLD,     /* other patterns for which no text is needed */
     CLUSTER_TOLD,       /* each match has one of some texts in it */
     CLUSTER_PLAIN_TOLD, /* the same of values that have none of `unless` */
     CLUSTER_OWN,        /* of the configuration, beside a rule set that is seldom changed */

@@ -157,7 +157,8 @@ struct scan_part {
     uint64_t gate, unless; /* sets of marks */
     bool needs_text;
     bool literals; /* plain texts alone */
-    bool usual;    /* a pattern is found in most texts: a rule says "not" */
+    bool alone;    /* texts are asked about one by one: a pattern is found in most of them (a
+                      rule says "not"), or between them */
     /* For many texts at once, a line each: finds in a line all that `db` finds in the text, and
      * perhaps more. May be `db` itself. NULL: there is none. */
     struct hs_database *wide;
@@ -165,7 +166,7 @@ struct scan_part {
     bool unless_any;           /* every text does */
 };
 
-enum { PARTS_MAX = 24, MARKS_MAX = 63, CONDITIONS_MAX = SIGNS_MAX };
+enum { PARTS_MAX = 25, MARKS_MAX = 63, CONDITIONS_MAX = SIGNS_MAX };
 #define PART_OPENS (UINT32_C(1) << 31)
 #define MARK_ANY (UINT64_C(1) << MARKS_MAX) /* every text has it */
 
@@ -214,6 +215,7 @@ struct scan_class {
      * value, if it is long enough; and then this is which text each form is. */
     uint32_t plain_triggers;
     const uint8_t *plain_index;
+    uint32_t plain_parts;   /* those that look at a form which is the value itself then */
     const uint8_t *bounded; /* these forms, by index in `steps` */
     unsigned bounded_count;
 };

@@ -4,8 +4,6 @@
  * It looks at the last byte of each segment. So `a..` is taken for `..` too: that is the
  * reference's way, and patterns behind it were written against it.
  */
-#include <emmintrin.h>
-
 #include "rules/transform/drive.h"
 #include "rules/transform/rows.h"
 
@@ -68,34 +66,9 @@ static void copy(struct path *path)
     *path->out++ = slashed(path, *path->p++);
 }
 
-/* Whether something could change: two slashes, a dot that ends a segment, a backslash. */
-static bool is_normal(struct span in, bool win)
-{
-    const __m128i slash = _mm_set1_epi8('/'), dot = _mm_set1_epi8('.'),
-                  back = _mm_set1_epi8('\\');
-    size_t i = 0;
-    for (; i + 17 <= in.len; i += 16) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(in.p + i));
-        __m128i next = _mm_loadu_si128((const __m128i *)(const void *)(in.p + i + 1));
-        __m128i ends = _mm_and_si128(
-            _mm_cmpeq_epi8(next, slash),
-            _mm_or_si128(_mm_cmpeq_epi8(bytes, slash), _mm_cmpeq_epi8(bytes, dot)));
-        __m128i changes = win ? _mm_or_si128(ends, _mm_cmpeq_epi8(bytes, back)) : ends;
-        if (_mm_movemask_epi8(changes) != 0)
-            return false;
-    }
-    for (; i < in.len; i++) {
-        char c = in.p[i], next = i + 1 < in.len ? in.p[i + 1] : '/';
-        bool last = i + 1 == in.len;
-        if ((win && c == '\\') || (next == '/' && (c == '.' || (c == '/' && !last))))
-            return false;
-    }
-    return true;
-}
-
 static struct span normalize(struct span in, char *room, bool win)
 {
-    if (is_normal(in, win))
+    if (in.len == 0)
         return in;
     struct path path = {
         .p = in.p, .last = span_end(in) - 1, .room = room, .out = room, .win = win

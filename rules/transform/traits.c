@@ -192,12 +192,43 @@ static bool has_gap(struct span s)
     return gap_at(span_end(s) - 17) || (last != ' ' && is_white(last));
 }
 
+/* ---- paths ---- */
+
+/* Two slashes, a dot before one, or a backslash. */
+static inline bool odd_path_at(const char *p)
+{
+    __m128i bytes = load(p), slash = equal(load(p + 1), '/');
+    __m128i before = _mm_or_si128(equal(bytes, '/'), equal(bytes, '.'));
+    __m128i odd = _mm_or_si128(_mm_and_si128(slash, before), equal(bytes, '\\'));
+    return _mm_movemask_epi8(odd) != 0;
+}
+
+static bool is_odd_path(struct span s)
+{
+    char room[32] = { 0 }, last = span_end(s)[-1];
+    if (last == '.' || last == '\\')
+        return true;
+    if (s.len < 17) {
+        memcpy(room, s.p, s.len);
+        return odd_path_at(room);
+    }
+    for (size_t i = 0; i + 17 < s.len; i += 16) {
+        if (odd_path_at(s.p + i))
+            return true;
+    }
+    return odd_path_at(span_end(s) - 17);
+}
+
 /* ---- all ---- */
 
-static uint32_t with_gaps(uint32_t traits, struct span s)
+/* What depends on neighbours is looked at only where it may be. */
+static uint32_t in_full(uint32_t traits, struct span s)
 {
-    bool gap = (traits & TRAIT_SPACE) != 0 && has_gap(s);
-    return traits | TRAIT_ANY | (gap ? (uint32_t)TRAIT_GAP : 0);
+    if ((traits & TRAIT_SPACE) != 0 && has_gap(s))
+        traits |= TRAIT_GAP;
+    if ((traits & TRAIT_PATH) != 0 && !is_odd_path(s))
+        traits &= ~(uint32_t)TRAIT_PATH;
+    return traits | TRAIT_ANY;
 }
 
 uint32_t traits_of(struct span s)
@@ -207,7 +238,7 @@ uint32_t traits_of(struct span s)
     struct seen seen = { _mm_setzero_si128(), _mm_setzero_si128() };
     if (s.len < 16) {
         see(&seen, short_bytes(s.p, s.len));
-        return with_gaps(gather(&seen), s);
+        return in_full(gather(&seen), s);
     }
     const char *p = s.p, *last = span_end(s) - 16;
     for (; last - p >= 48; p += 64) {
@@ -219,5 +250,5 @@ uint32_t traits_of(struct span s)
     for (; p < last; p += 16)
         see(&seen, load(p));
     see(&seen, load(last));
-    return with_gaps(gather(&seen), s);
+    return in_full(gather(&seen), s);
 }

@@ -192,6 +192,29 @@ static void test_short_values(void **state)
 }
 
 /* Each byte has its traits wherever it stands: in the vector part, and in the tail. */
+/* Of two bytes, one behind the other. */
+static void test_path_traits(void **state)
+{
+    (void)state;
+    for (size_t len = 1; len <= 70; len++) {
+        for (size_t at = 0; at < len; at++) {
+            char value[70];
+            memset(value, 'a', sizeof(value));
+            struct span s = span_of(value, len);
+            value[at] = '/';
+            assert_int_equal(traits_of(s) & TRAIT_PATH, 0);
+            value[at] = '.';
+            assert_int_equal((traits_of(s) & TRAIT_PATH) != 0, at + 1 == len);
+            if (at + 1 == len)
+                continue;
+            value[at + 1] = '/';
+            assert_true((traits_of(s) & TRAIT_PATH) != 0);
+            value[at] = '/';
+            assert_true((traits_of(s) & TRAIT_PATH) != 0);
+        }
+    }
+}
+
 static void test_traits(void **state)
 {
     (void)state;
@@ -199,16 +222,15 @@ static void test_traits(void **state)
         char byte;
         uint32_t trait;
     } rows[] = {
-        { '%', TRAIT_ESCAPE },      { '+', TRAIT_ESCAPE },      { '&', TRAIT_AMPERSAND },
-        { '\\', TRAIT_BACKSLASH },  { '\0', TRAIT_NUL },        { '*', TRAIT_STAR },
-        { 'A', TRAIT_UPPER },       { 'Z', TRAIT_UPPER },       { ' ', TRAIT_SPACE },
-        { '\t', TRAIT_SPACE },      { '\r', TRAIT_SPACE },      { (char)0xa0, TRAIT_SPACE },
-        { '.', TRAIT_PATH },        { '/', TRAIT_PATH },        { '\\', TRAIT_PATH },
-        { (char)0x80, TRAIT_HIGH }, { (char)0xff, TRAIT_HIGH }, { '-', TRAIT_COMMENT },
-        { '#', TRAIT_COMMENT },     { '"', TRAIT_QUOTE },       { '\'', TRAIT_QUOTE },
-        { ',', TRAIT_QUOTE },       { ';', TRAIT_SHELL },       { '^', TRAIT_SHELL },
-        { 'x', TRAIT_X },           { 'X', TRAIT_X },           { '<', TRAIT_MARKUP },
-        { '=', TRAIT_MARKUP }
+        { '%', TRAIT_ESCAPE },     { '+', TRAIT_ESCAPE },      { '&', TRAIT_AMPERSAND },
+        { '\\', TRAIT_BACKSLASH }, { '\0', TRAIT_NUL },        { '*', TRAIT_STAR },
+        { 'A', TRAIT_UPPER },      { 'Z', TRAIT_UPPER },       { ' ', TRAIT_SPACE },
+        { '\t', TRAIT_SPACE },     { '\r', TRAIT_SPACE },      { (char)0xa0, TRAIT_SPACE },
+        { '\\', TRAIT_PATH },      { (char)0x80, TRAIT_HIGH }, { (char)0xff, TRAIT_HIGH },
+        { '-', TRAIT_COMMENT },    { '#', TRAIT_COMMENT },     { '"', TRAIT_QUOTE },
+        { '\'', TRAIT_QUOTE },     { ',', TRAIT_QUOTE },       { ';', TRAIT_SHELL },
+        { '^', TRAIT_SHELL },      { 'x', TRAIT_X },           { 'X', TRAIT_X },
+        { '<', TRAIT_MARKUP },     { '=', TRAIT_MARKUP }
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         for (size_t len = 1; len <= 150; len++) {
@@ -263,9 +285,8 @@ static void test_text_runs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_samples),
-        cmocka_unit_test(test_short_values),
-        cmocka_unit_test(test_traits),
+        cmocka_unit_test(test_samples),   cmocka_unit_test(test_short_values),
+        cmocka_unit_test(test_traits),    cmocka_unit_test(test_path_traits),
         cmocka_unit_test(test_text_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
