@@ -219,6 +219,24 @@ static const struct identity *identity_of(struct txn *txn, const struct apikey *
     return identity;
 }
 
+static bool has_scope(const struct identity *identity, struct span scope)
+{
+    const struct claim *claim = NULL;
+    while ((claim = identity_claim(identity, SPAN("scope"), claim)) != NULL)
+        if (span_equal(claim->value, scope))
+            return true;
+    return false;
+}
+
+static const char *api_keys_lacks(const void *base, const struct identity *identity)
+{
+    const struct api_keys_conf *conf = base;
+    for (size_t i = 0; i < conf->scopes.count; i++)
+        if (!has_scope(identity, conf->scopes.items[i]))
+            return "key-scope";
+    return NULL;
+}
+
 static struct verdict accept_key(struct call *c, const struct apikey *key)
 {
     const struct api_keys_conf *conf = c->conf;
@@ -234,13 +252,11 @@ static struct verdict accept_key(struct call *c, const struct apikey *key)
     fact_set_user(c, identity->user);
     fact_set_auth(c, SPAN("api_keys"));
     fact_set_identity(c, identity);
-    for (size_t i = 0; i < conf->scopes.count; i++) {
-        if (apikey_has_scope(key, conf->scopes.items[i]))
-            continue;
-        fact_set_auth_detail(c, "key-scope");
-        return deny(REASON_AUTH_REFUSED);
-    }
-    return pass();
+    const char *lacks = api_keys_lacks(conf, identity);
+    if (lacks == NULL)
+        return pass();
+    fact_set_auth_detail(c, lacks);
+    return deny(REASON_AUTH_REFUSED);
 }
 
 static struct verdict check(struct call *c, struct span text)
@@ -284,5 +300,6 @@ const struct stage_type api_keys_stage = {
     .idle = api_keys_idle,
     .gate = true,
     .authenticates = true,
+    .lacks = api_keys_lacks,
     .on = { [PHASE_REQUEST_HEAD] = api_keys_head },
 };

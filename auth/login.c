@@ -275,12 +275,13 @@ static struct verdict ask(struct call *c)
     return demand(c, SPAN("Session"));
 }
 
-static bool may_come_in(const struct login_conf *conf, const struct identity *identity)
+static const char *login_lacks(const void *base, const struct identity *identity)
 {
+    const struct login_conf *conf = base;
     for (size_t i = 0; i < conf->groups.count; i++)
         if (identity_in_group(identity, conf->groups.items[i]))
-            return true;
-    return conf->groups.count == 0;
+            return NULL;
+    return conf->groups.count == 0 ? NULL : "login-group";
 }
 
 static struct verdict accept_user(struct call *c, const struct identity *identity)
@@ -293,9 +294,10 @@ static struct verdict accept_user(struct call *c, const struct identity *identit
     fact_set_auth(c, SPAN("login"));
     fact_set_identity(c, identity);
     fact_set_signed_in(c, &conf->signed_in);
-    if (may_come_in(conf, identity))
+    const char *lacks = login_lacks(conf, identity);
+    if (lacks == NULL)
         return pass();
-    fact_set_auth_detail(c, "login-group");
+    fact_set_auth_detail(c, lacks);
     return deny_with(REASON_AUTH_REFUSED, page_refused(c, conf->wanted, false));
 }
 
@@ -365,5 +367,6 @@ const struct stage_type login_stage = {
     .page_body = login_page_body,
     .gate = true,
     .authenticates = true,
+    .lacks = login_lacks,
     .on = { [PHASE_REQUEST_HEAD] = login_head, [PHASE_PAGE] = login_page },
 };

@@ -68,6 +68,7 @@ struct txn;   /* txn.h */
 struct op;    /* op.h */
 struct worker;
 struct config;
+struct identity; /* identity.h */
 
 struct verdict {
     enum action action;
@@ -160,6 +161,9 @@ struct stage_type {
     /* It says who a request is from, and refuses those of nobody: where several such stages
      * stand, any of them will do (auth/demand.h). */
     bool authenticates;
+    /* Why it refuses one whom it knows, as the record has it (`sallyport.detail`); NULL: it
+     * does not. For who asks beforehand. NULL: it lets in all whom it knows. */
+    const char *(*lacks)(const void *conf, const struct identity *identity);
     /* Whether it needs answers' bodies (PHASE_RESPONSE_BODY). NULL: no. */
     bool (*wants_response)(const void *conf);
     /*

@@ -10,7 +10,7 @@
 /* What every verb answers, and scripts rely on. */
 enum { EXIT_GOOD = 0, EXIT_TROUBLE = 1, EXIT_BAD = 2 }; /* BAD: configuration or usage */
 
-enum { FLAGS_MAX = 10, OPERANDS_MAX = 64, OUTPUT_BYTES = 64 * 1024 /* at first: it grows */ };
+enum { FLAGS_MAX = 12, OPERANDS_MAX = 64, OUTPUT_BYTES = 64 * 1024 /* at first: it grows */ };
 
 enum flag_id {
     FLAG_NONE,
@@ -36,6 +36,9 @@ enum flag_id {
     FLAG_GROUPS,
     FLAG_CLAIMS,
     FLAG_MFA,
+    FLAG_AUTH,
+    FLAG_PROVED,
+    FLAG_AT,
     FLAG_APPLY,
     FLAG_EVERY,
     FLAG_COUNT_OF,

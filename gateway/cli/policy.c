@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "gateway/cli/cli.h"
@@ -19,6 +20,27 @@ struct who {
 };
 
 /* ---- the question ---- */
+
+/* When, and how long before he proved who he is. */
+static int read_times(struct policy_case *test, struct who *who,
+                      const struct arguments *arguments)
+{
+    const char *at = arguments->values[FLAG_AT], *proved = arguments->values[FLAG_PROVED];
+    struct tm tm = { .tm_isdst = -1 };
+    int64_t ago_s = 0;
+    if (at != NULL) {
+        const char *end = strptime(at, "%Y-%m-%dT%H:%M", &tm);
+        time_t when = end != NULL && *end == '\0' ? mktime(&tm) : -1;
+        if (when < 0)
+            return usage_error("--at is such as 2030-01-31T17:00");
+        test->clock.wall_us = (uint64_t)when * 1000000u;
+    }
+    uint64_t now_s = test->clock.wall_us / 1000000u;
+    if (proved != NULL && (!length_read(span_text(proved), &ago_s) || (uint64_t)ago_s >= now_s))
+        return usage_error("--proved takes a time of at least a second: 90s, 2h, 7d");
+    who->identity.proved_s = now_s - (uint64_t)ago_s;
+    return EXIT_GOOD;
+}
 
 static int read_who(struct policy_case *test, struct who *who,
                     const struct arguments *arguments)
@@ -41,12 +63,12 @@ static int read_who(struct policy_case *test, struct who *who,
     identity->groups = who->groups;
     identity->claims = who->claims;
     identity->mfa = arguments->values[FLAG_MFA] != NULL;
-    identity->proved_s = test->clock.wall_us / 1000000u;
+    test->txn.facts.auth = span_text(arguments->values[FLAG_AUTH]);
     test->txn.facts.user = identity->user;
     test->txn.facts.identity = identity->user.len > 0 ? identity : NULL;
     if (!addr_parse(from != NULL ? span_text(from) : SPAN("192.0.2.1"), &test->txn.client))
         return usage_error("--from is an address");
-    return EXIT_GOOD;
+    return read_times(test, who, arguments);
 }
 
 /* ---- the answer ---- */
@@ -61,7 +83,7 @@ static void print_answer(const struct policy_case *test, const struct policy_ans
         (void)printf("%s (%s)\n  site %s, route %s", answer->decision, answer->detail,
                      txn->site->name, txn->route->name);
         for (unsigned i = 0; i < answer->gate_count; i++)
-            (void)printf("%s%s", i == 0 ? ", signed in by " : " or ",
+            (void)printf("%s%s", i == 0 ? ", who signs in by " : " or ",
                          answer->gates[i]->type->name);
         (void)putchar('\n');
         return;
@@ -102,7 +124,8 @@ int verb_policy(const struct arguments *arguments)
         return EXIT_BAD;
     if (arguments->operand_count != 3 || strcmp(arguments->operands[0], "test") != 0)
         return usage_error("policy test METHOD URL [--user NAME] [--groups A,B] "
-                           "[--claims NAME=VALUE,...] [--mfa] [--from ADDRESS]");
+                           "[--claims NAME=VALUE,...] [--auth WAY] [--mfa] [--proved TIME] "
+                           "[--at TIME] [--from ADDRESS]");
     if (arguments->values[FLAG_CONFIG] == NULL)
         return usage_error("policy test needs -c FILE");
     struct policy_case *test = calloc(1, sizeof(*test));

@@ -101,6 +101,47 @@ static const char *find_route(struct policy_case *test, const char *method, cons
     return test->txn.route != NULL ? NULL : no_route;
 }
 
+/* The stage by which somebody has signed in; NULL: by none of these, or it is not said which.
+ */
+static const struct stage_instance *way_of(const struct policy_case *test,
+                                           const struct policy_answer *answer)
+{
+    struct span auth = test->txn.facts.auth;
+    if (auth.len == 0 && answer->gate_count == 1)
+        return answer->gates[0];
+    for (unsigned i = 0; i < answer->gate_count; i++)
+        if (span_equal(span_text(answer->gates[i]->type->name), auth))
+            return answer->gates[i];
+    return NULL;
+}
+
+static void judge(struct policy_case *test, const struct stage_instance *policy,
+                  struct policy_answer *answer)
+{
+    struct txn *txn = &test->txn;
+    struct span said = txn->facts.auth;
+    const struct stage_instance *way = way_of(test, answer);
+    const char *lacks = NULL;
+    if (answer->gate_count > 0 && (txn->facts.user.len == 0 || (way == NULL && said.len > 0))) {
+        answer->decision = "sign-in";
+        answer->detail = "auth-required";
+        return;
+    }
+    if (way != NULL && way->type->lacks != NULL && txn->facts.identity != NULL)
+        lacks = way->type->lacks(way->conf, txn->facts.identity);
+    if (lacks != NULL) {
+        answer->decision = "deny";
+        answer->detail = lacks;
+    } else if (policy != NULL) {
+        if (way != NULL && txn->facts.user.len > 0)
+            txn->facts.auth = span_text(way->type->name);
+        struct policy_decision decision = policy_decide(policy->conf, txn);
+        answer->decision = decision.allowed ? "allow" : "deny";
+        answer->detail = decision.detail;
+        txn->facts.auth = said; /* the next route may have another way */
+    }
+}
+
 struct policy_answer policycase_ask(struct policy_case *test, const char *method,
                                     const char *url)
 {
@@ -121,13 +162,6 @@ struct policy_answer policycase_ask(struct policy_case *test, const char *method
         if (stage->type->authenticates && answer.gate_count < ARRAY_LEN(answer.gates))
             answer.gates[answer.gate_count++] = stage;
     }
-    if (answer.gate_count > 0 && test->txn.facts.user.len == 0) {
-        answer.decision = "sign-in";
-        answer.detail = "auth-required";
-    } else if (policy != NULL) {
-        struct policy_decision decision = policy_decide(policy->conf, &test->txn);
-        answer.decision = decision.allowed ? "allow" : "deny";
-        answer.detail = decision.detail;
-    }
+    judge(test, policy, &answer);
     return answer;
 }

@@ -116,4 +116,3 @@ def test_the_first_key_makes_the_file():
             assert gateway.ask().status == 401
             key = add(gateway)[1]
             settles(gateway, key, 200)
-

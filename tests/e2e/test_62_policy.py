@@ -85,3 +85,50 @@ def test_nobody_is_asked_to_sign_in_first(gateway):
 def test_misuse_is_said(gateway, words):
     done = command("policy", *words, "-c", gateway.config_path, cwd=gateway.folder)
     assert done.returncode == 2 and done.stderr.startswith("error:")
+
+
+OFFLINE = """version: 1
+server: {listen: {http: "127.0.0.1:0"}}
+sites:
+  - host: test
+    upstream: http://127.0.0.1:9
+    waf: {mode: off}
+    policy:
+      - {name: by-key, auth: [api_keys], paths: [/two/**]}
+      - {name: fresh, users: [ann], paths: [/two/fresh], require: ["recent(10m)"]}
+      - {name: day, users: [ann], days: [mon], hours: "09:00-17:00"}
+    routes:
+      - path: /two/**
+        api_keys: {file: api.keys}
+        basic: {users: {ann: "$2b$04$l4k1UWY08LTeRoZRo/Eor.1weWDDagz6i9ZK.Hh4RPlzTyM4rIs2i"}}
+      - path: /scoped
+        policy: []
+        api_keys: {file: api.keys, scopes: [orders.read]}
+      - path: /**
+        basic: {users: {ann: "$2b$04$l4k1UWY08LTeRoZRo/Eor.1weWDDagz6i9ZK.Hh4RPlzTyM4rIs2i"}}
+"""
+
+
+@pytest.mark.parametrize("path,words,said", [
+    ("/two/x", ["--auth", "api_keys"], "allow (policy-by-key)"),
+    ("/two/x", ["--auth", "basic", "--at", "2030-01-07T12:00"], "allow (policy-day)"),
+    ("/two/x", ["--auth", "login"], "sign-in (auth-required)"),
+    ("/two/fresh", ["--auth", "basic", "--proved", "9m"], "allow (policy-fresh)"),
+    ("/two/fresh", ["--auth", "basic", "--proved", "11m"], "deny (policy-recent)"),
+    ("/x", ["--at", "2030-01-07T12:00"], "allow (policy-day)"),  # a Monday
+    ("/x", ["--at", "2030-01-07T17:30"], "deny (policy-default)"),
+    ("/scoped", ["--claims", "scope=orders.write"], "deny (key-scope)"),
+    ("/scoped", ["--claims", "scope=orders.write,scope=orders.read"], "allow (no-policy)"),
+])
+def test_when_and_by_which_way(tmp_path, path, words, said):
+    (tmp_path / "s.yaml").write_text(OFFLINE)
+    done = command("policy", "test", "GET", "http://test" + path, "--user", "ann", *words, "-c", "s.yaml", cwd=tmp_path)
+    assert done.stdout.startswith(said), done.stdout + done.stderr
+    assert done.returncode == (0 if said.startswith("allow") else 1)
+
+
+@pytest.mark.parametrize("words", [["--at", "2030-01-07T12:00x"], ["--proved", "soon"]])
+def test_misuse_of_times_is_said(tmp_path, words):
+    (tmp_path / "s.yaml").write_text(OFFLINE)
+    done = command("policy", "test", "GET", "http://test/x", "--user", "ann", *words, "-c", "s.yaml", cwd=tmp_path)
+    assert done.returncode == 2 and "error: " + words[0] in done.stderr
