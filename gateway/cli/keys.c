@@ -132,12 +132,13 @@ static int save(struct keys_edit *edit)
 }
 
 /* The running gateway looks at the file now. Without one, the file counts from its start. */
-static int tell_gateway(const struct arguments *arguments)
+static int tell_gateway(const struct arguments *arguments, const struct keys_edit *edit)
 {
     json_t *answer = NULL;
     if (arguments->values[FLAG_CONFIG] == NULL && arguments->values[FLAG_CONTROL] == NULL)
         return EXIT_GOOD;
-    if (control_ask(arguments, json_pack("{s:s}", "command", "files"), &answer) != EXIT_GOOD) {
+    json_t *question = json_pack("{s:s, s:s}", "command", "files", "path", edit->path);
+    if (control_ask(arguments, question, &answer) != EXIT_GOOD) {
         (void)fprintf(stderr, "the file is changed; it counts from the gateway's next start\n");
         return EXIT_GOOD;
     }
@@ -223,7 +224,7 @@ static int show_new(struct keys_edit *edit, const struct arguments *arguments,
     else if (code == EXIT_GOOD)
         (void)printf("%s\n", text);
     if (code == EXIT_GOOD)
-        code = tell_gateway(arguments);
+        code = tell_gateway(arguments, edit);
     wipe(text, sizeof(text));
     return code;
 }
@@ -298,7 +299,7 @@ static int take_back(const struct arguments *arguments, bool json)
         code = save(&edit);
     }
     if (code == EXIT_GOOD)
-        code = tell_gateway(arguments);
+        code = tell_gateway(arguments, &edit);
     if (code == EXIT_GOOD && json)
         (void)printf("{\"id\":\"%.*s\",\"revoked\":true}\n", APIKEY_ID_BYTES, key->id);
     close_keys(&edit);

@@ -59,12 +59,13 @@ static int find_name(const struct arguments *arguments, struct users_edit *edit)
 }
 
 /* The running gateway looks at the store now. Without one, it counts from its start. */
-static int tell_gateway(const struct arguments *arguments)
+static int tell_gateway(const struct arguments *arguments, const struct users_edit *edit)
 {
     json_t *answer = NULL;
     if (arguments->values[FLAG_CONFIG] == NULL && arguments->values[FLAG_CONTROL] == NULL)
         return EXIT_GOOD;
-    if (control_ask(arguments, json_pack("{s:s}", "command", "files"), &answer) != EXIT_GOOD) {
+    json_t *question = json_pack("{s:s, s:s}", "command", "files", "path", edit->path);
+    if (control_ask(arguments, question, &answer) != EXIT_GOOD) {
         (void)fprintf(stderr,
                       "the store is changed; it counts from the gateway's next start\n");
         return EXIT_GOOD;
@@ -87,7 +88,7 @@ static int finish(const struct arguments *arguments, struct users_edit *edit,
         (void)usage_error("%s: %s", edit->name, trouble);
         return EXIT_TROUBLE;
     }
-    int code = tell_gateway(arguments);
+    int code = tell_gateway(arguments, edit);
     if (code == EXIT_GOOD && edit->json)
         (void)printf("{\"user\":\"%s\"}\n", edit->name);
     return code;

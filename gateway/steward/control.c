@@ -146,11 +146,12 @@ static void do_stop(struct client *client, const json_t *request)
         answer_error(client, "again");
 }
 
-/* Watched files are looked at now, and not when the next event tells of them. */
+/* Watched files are looked at now, and not when the next event tells of them. With `path` it is
+ * about that one. */
 static void do_files(struct client *client, const json_t *request)
 {
-    (void)request;
-    const char *trouble = lists_look(client->steward);
+    const char *path = json_string_value(json_object_get(request, "path"));
+    const char *trouble = lists_look(client->steward, path);
     if (trouble != NULL)
         answer_error(client, trouble);
     else

@@ -237,8 +237,9 @@ void lists_command(struct client *client, const struct json_t *request);
 
 /* watch.c */
 MUST_USE enum err lists_open(struct steward *steward);
-/* Reads what has changed, and sends it; answers the trouble of a file, or NULL. */
-const char *lists_look(struct steward *steward);
+/* Reads what has changed, and sends it; answers the trouble of that file, or of any (NULL, or
+ * one that is not watched); or NULL. */
+const char *lists_look(struct steward *steward, const char *path);
 void lists_send(struct steward *steward, struct member *member);
 /* Read, checked and sent; NULL, or why not. */
 const char *lists_take(struct steward *steward, struct watched *list, struct span text);

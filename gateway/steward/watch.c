@@ -401,12 +401,16 @@ static void on_poll(struct timer *timer)
     look_at_all(steward);
 }
 
-const char *lists_look(struct steward *steward)
+const char *lists_look(struct steward *steward, const char *path)
 {
     const char *trouble = NULL;
     look_at_all(steward);
-    for (uint32_t i = 0; i < steward->settings->list_count; i++)
-        trouble = steward->lists[i].trouble != NULL ? steward->lists[i].trouble : trouble;
+    for (uint32_t i = 0; i < steward->settings->list_count; i++) {
+        const struct watched *list = &steward->lists[i];
+        if (path != NULL && strcmp(list->settings->path, path) == 0)
+            return list->trouble;
+        trouble = list->trouble != NULL ? list->trouble : trouble;
+    }
     return trouble;
 }
 

@@ -11,7 +11,9 @@ from harness import Origin, Sallyport, command, eventually, plain, response, say
 def gateway():
     with Origin(says(response(200, b"inside"))) as origin:
         config = plain(origin, {"workers": 2}, api_keys={"file": "api.keys", "pass": "X-User"})
-        with Sallyport(config, files={"api.keys": "# of the test\n"}) as running:
+        config["lists"] = {"others": {"file": "others.txt", "watch": True}}
+        others = "".join(f"192.0.2.{i}\n" for i in range(200))
+        with Sallyport(config, files={"api.keys": "# of the test\n", "others.txt": others}) as running:
             running.origin = origin
             yield running
 
@@ -85,6 +87,15 @@ def test_two_live_while_one_replaces_the_other(gateway):
 def test_a_lifetime_ends(gateway):
     _, key = add(gateway, "--for", "1s")
     settles(gateway, key, 401)
+
+
+def test_trouble_with_another_file_is_not_the_keys(gateway):
+    """What is made is shown: it holds, and nobody could ask for it again."""
+    with open(os.path.join(gateway.folder, "others.txt"), "w") as file:
+        file.write("192.0.2.1\n")  # it has lost too much
+    eventually(lambda: any("others.txt" in line and "not taken" in line for line in gateway.stderr))
+    made = keys(gateway, "add", "--user", "eve")
+    assert made.returncode == 0 and made.stdout.startswith("sp_"), made.stderr
 
 
 def test_a_broken_file_changes_nothing(gateway):
