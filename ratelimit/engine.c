@@ -107,8 +107,10 @@ static struct verdict refuse(const struct counting *by, const struct limit_answe
     return deny_with(REASON_RATE_LIMIT, limit_refusal(c->txn, by->conf, answer));
 }
 
-static void watch(const struct counting *by, const struct limit *limit)
+static void watch(const struct counting *by, struct limit_item *item)
 {
+    const struct limit *limit = item->limit;
+    item->watched = true;
     count(by, limit, LIMIT_WATCHED, limit->exact ? COUNTED_EXACT : COUNTED_LOCAL);
     fact_set_limit_shadow(by->c, limit->name);
 }
@@ -246,11 +248,10 @@ static void note_slot(const struct counting *by, const struct limit_item *item)
 /*
  * Takes of every limit that counts here. `exact`: the shared ones too, for the store is gone.
  */
-static struct verdict take(const struct counting *by, const struct limits_state *state,
-                           bool exact)
+static struct verdict take(const struct counting *by, struct limits_state *state, bool exact)
 {
     for (unsigned i = 0; i < state->count; i++) {
-        const struct limit_item *item = &state->items[i];
+        struct limit_item *item = &state->items[i];
         UNCLEARED struct gcra_answer said;
         if (item->limit->exact && !exact) {
             note_slot(by, item);
@@ -260,7 +261,7 @@ static struct verdict take(const struct counting *by, const struct limits_state 
         if (err == OK && said.allowed)
             continue;
         if (err == OK && item->limit->shadow) {
-            watch(by, item->limit);
+            watch(by, item);
             continue;
         }
         refund(by, state, i, exact); /* another worker was faster between asking and taking */
@@ -275,7 +276,7 @@ static struct verdict take(const struct counting *by, const struct limits_state 
     return pass();
 }
 
-static struct verdict decide_here(const struct counting *by, const struct limits_state *state)
+static struct verdict decide_here(const struct counting *by, struct limits_state *state)
 {
     if (state->count > 1) {
         struct limit_answer answer = look(by, state);
@@ -301,7 +302,9 @@ static struct verdict noted(const struct counting *by, const struct limits_state
     if (verdict.action != ACTION_PASS)
         return verdict;
     for (unsigned i = 0; i < state->count; i++)
-        count(by, state->items[i].limit, LIMIT_PASSED, limit_counted(&state->items[i], shared));
+        if (!state->items[i].watched)
+            count(by, state->items[i].limit, LIMIT_PASSED,
+                  limit_counted(&state->items[i], shared));
     if (by->conf->always)
         limits_note(by->c, state, shared);
     return verdict;
@@ -352,15 +355,14 @@ static void keep_lease(const struct counting *by, const struct limit_item *item,
         lease_refused(lease, item->limit->gcra.tolerance_ns, now_ns);
 }
 
-static struct limit_answer read_answer(const struct counting *by,
-                                       const struct limits_state *state,
+static struct limit_answer read_answer(const struct counting *by, struct limits_state *state,
                                        const struct exact_answer *said)
 {
     struct limit_answer answer = { .limit = NULL };
     const struct limit_item *first = NULL;
     unsigned at = 0;
     for (unsigned i = 0; i < state->count && at < said->count; i++) {
-        const struct limit_item *item = &state->items[i];
+        struct limit_item *item = &state->items[i];
         const struct limit *limit = item->limit;
         if (!limit->exact || item->covered)
             continue;
@@ -371,7 +373,7 @@ static struct limit_answer read_answer(const struct counting *by,
         keep_lease(by, item, said);
         if (limit->shadow) {
             if (!taken)
-                watch(by, limit);
+                watch(by, item);
             continue;
         }
         if (first == NULL)

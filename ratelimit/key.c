@@ -250,6 +250,16 @@ const char *key_plan_parse(struct key_plan *plan, struct span text)
     return NULL;
 }
 
+void key_plan_write(const struct key_plan *plan, struct text *text)
+{
+    for (unsigned i = 0; i < plan->count; i++) {
+        if (i > 0)
+            text_char(text, '+');
+        text_add(text, plan->parts[i].kind->name);
+        text_add(text, plan->parts[i].name);
+    }
+}
+
 bool key_plan_equal(const struct key_plan *a, const struct key_plan *b)
 {
     bool equal = a->count == b->count;

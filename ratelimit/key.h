@@ -59,6 +59,8 @@ struct span api_key_of(const struct txn *txn);
 
 /* NULL, or what is wrong with the text. An empty text is client.ip. */
 const char *key_plan_parse(struct key_plan *plan, struct span text);
+/* As it would be configured; what is added of itself (a route's site) stands there, too. */
+void key_plan_write(const struct key_plan *plan, struct text *text);
 bool key_plan_equal(const struct key_plan *a, const struct key_plan *b);
 /* `v6_bits` of an IPv6 client count. */
 enum key_found key_write(struct key *key, const struct key_plan *plan,

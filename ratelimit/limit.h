@@ -127,6 +127,7 @@ struct limit_item {
     char shared[16]; /* the store's name for it */
     unsigned lane;   /* in the store */
     bool covered;    /* by a lease */
+    bool watched;    /* a shadow would have refused */
 };
 
 struct limit_answer {

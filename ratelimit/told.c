@@ -14,6 +14,13 @@ static bool is_told(const struct limit *limit)
     return !limit->shadow && limit->v6_bits == KEY_NETWORK_BITS && limit->kind != KIND_SLOTS;
 }
 
+/* The store was asked later than the request began: by that clock one would be missing. */
+static uint64_t now_of(const struct call *c, const struct limit_item *item)
+{
+    uint64_t turn_ns = c->txn->worker->loop.clock.mono_ns;
+    return item->limit->kind == KIND_RATE && turn_ns > item->now ? turn_ns : item->now;
+}
+
 void limits_note(struct call *c, const struct limits_state *state, enum limit_counter shared)
 {
     const struct rate_limits *conf = c->conf;
@@ -31,8 +38,8 @@ void limits_note(struct call *c, const struct limits_state *state, enum limit_co
         }
         if (told->count == ARRAY_LEN(told->items))
             return;
-        uint64_t tat = tats_get(limit_table(conf, limit), item->key);
-        uint64_t ahead = tat > item->now ? tat - item->now : 0, full = limit->gcra.tolerance_ns;
+        uint64_t tat = tats_get(limit_table(conf, limit), item->key), now = now_of(c, item);
+        uint64_t ahead = tat > now ? tat - now : 0, full = limit->gcra.tolerance_ns;
         ahead = ahead < full ? ahead : full;
         uint64_t left = (full - ahead) / limit->gcra.interval_ns, in_ns = ahead;
         int64_t ends_s = item->ends_s - (int64_t)(c->txn->clock->wall_us / 1000000);

@@ -67,9 +67,14 @@ static int read_limit(const struct arguments *arguments, struct asked *asked)
         return usage_error("several quotas have the name %s: give them names of their own",
                            name);
     if (!key_of_text(&asked->key, &asked->limit->plan, asked->limit->id, asked->limit->v6_bits,
-                     span_text(arguments->operands[2])))
-        return usage_error("%s is not what %s counts by; several values are joined by +",
-                           arguments->operands[2], name);
+                     span_text(arguments->operands[2]))) {
+        char by[512];
+        struct text text = text_fixed(by, sizeof(by));
+        key_plan_write(&asked->limit->plan, &text);
+        const char *parts = text_cstring(&text);
+        return usage_error("%s is not what %s counts by, which is %s", arguments->operands[2],
+                           name, parts != NULL ? parts : "too long");
+    }
     calendar_window(asked->limit->calendar, (int64_t)time(NULL), &asked->begins_s,
                     &asked->ends_s);
     return EXIT_GOOD;
@@ -193,11 +198,11 @@ static int find_used(const struct arguments *arguments, const struct asked *aske
 
 static void print_human(const struct asked *asked, const struct told *told, bool reset)
 {
-    char until[32] = "";
+    char until[64] = "";
     time_t end = (time_t)asked->ends_s;
     struct tm tm;
     if (localtime_r(&end, &tm) != NULL)
-        (void)strftime(until, sizeof(until), "%Y-%m-%d %H:%M:%S", &tm);
+        (void)strftime(until, sizeof(until), "%Y-%m-%d %H:%M:%S %Z", &tm);
     (void)printf("%llu of %llu used, until %s%s\n", (unsigned long long)told->used,
                  (unsigned long long)asked->limit->burst, until, reset ? "; given back" : "");
     if (asked->limit->exact && told->here)

@@ -284,7 +284,7 @@ static bool read_net(const json_t *request, struct cidr *net)
         *net = ban_net(&addr);
         return true;
     }
-    return cidr_parse(span_text(text), false, net) && ban_net_ok(net);
+    return cidr_parse(span_text(text), true, net) && ban_net_ok(net); /* of any address in it */
 }
 
 static const char bad_net[] = "not an address, nor an IPv4 /24 or an IPv6 /64 or /48";

@@ -529,7 +529,8 @@ def test_what_limits_decide_is_counted(tmp_path):
             assert rows[("near", "pass", "local")] == 3 and rows[("near", "deny", "local")] == 2
             assert rows[("leased", "pass", "fallback")] == 2
             assert rows[("leased", "pass", "exact")] + rows.get(("leased", "pass", "lease"), 0) == 3
-            assert any(name == "watch" and outcome == "shadow" for name, outcome, _ in rows)
+            watched = {outcome: sum(n for (name, o, _), n in rows.items() if (name, o) == ("watch", outcome)) for outcome in ("pass", "shadow")}
+            assert watched == {"pass": 1, "shadow": 4}, "what a shadow would have refused did not pass it"
             counters = json.loads(command("status", "-c", gateway.config_path, "-o", "json", env=ENV).stdout)["counters"]
             assert counters["store_calls"] >= 2 and counters["store_failures"] <= counters["store_calls"]
             assert 0 < counters["store_us"] < 60e6 * counters["store_calls"]

@@ -1,10 +1,11 @@
 """Bans: made by offences, honeypots and operators; shared by workers and, through Redis, by nodes."""
 import json
+import subprocess
 import time
 
 import pytest
 
-from harness import ENVIRONMENT, Origin, Sallyport, command, eventually, plain, soon
+from harness import BINARY, ENVIRONMENT, Origin, Sallyport, command, eventually, plain, soon
 from redis_server import Redis
 from wire import response
 
@@ -137,7 +138,14 @@ def test_by_hand():
         session = {"SSH_CONNECTION": "192.0.2.77 50000 10.0.0.1 22"}
         assert ban(gateway, "add", "192.0.2.77", env=session)[0] == 2
         assert ban(gateway, "add", "192.0.2.0/24", env=session)[0] == 2
+        # Also behind sudo, which passes that on to nobody.
+        above = subprocess.run(["sh", "-c", 'env -u SSH_CONNECTION "$@"; exit $?', "sh", BINARY, "ban", "add", "192.0.2.77", "--control",
+                                gateway.control], env={**ENVIRONMENT, **session}, capture_output=True, text=True, timeout=30)
+        assert above.returncode == 2 and "yourself" in above.stderr
         assert ban(gateway, "add", "192.0.2.77", "--force", env=session)[0] == 0
+        # A network is named by any of its addresses.
+        assert ban(gateway, "add", "2001:db8::5/64")[1]["net"] == "2001:db8::/64"
+        assert ban(gateway, "del", "2001:db8::9")[0] == 0
         # A reload forgives nobody, and so does the steward's end.
         assert gateway.reload().returncode == 0
         assert status(gateway, "192.0.2.5") == 403
@@ -265,5 +273,5 @@ def test_quota_show_and_reset():
         assert quota("reset", "five", key)[0] == 0
         assert asked(6) == [200] * 4 + [429] * 2  # the other one has nine in all
         assert quota("show", "six", key)[0] == 2
-        assert quota("show", "five", "acme")[0] == 2
+        assert "which is header:X-Tenant+route+site" in quota("show", "five", "acme")[1]
         assert quota("show", "nine", "nonsense")[0] == 2

@@ -5,8 +5,9 @@ import re
 import time
 
 import pytest
-from harness import Origin, Sallyport, command, plain, response, says
+from harness import Origin, Sallyport, command, eventually, plain, response, says
 from jwcrypto import jwk, jwt
+from redis_server import Redis
 
 KEY = jwk.JWK.generate(kty="EC", crv="P-256", kid="one")
 JWKS = json.dumps({"keys": [json.loads(KEY.export_public())]})
@@ -115,6 +116,19 @@ def test_every_answer_tells():
         refused = gateway.ask(fields=token("ann"))
         assert refused.status == 429 and told(refused, "ratelimit")[:2] == ("p.h", "0")
         assert refused.get("ratelimit-policy") == '"p.h";q=3;w=3600'
+
+
+def test_what_is_left_in_the_store():
+    """The second stage asks later than the request began; that time is not taken from the limit."""
+    limits = {"rules": ["1000/min"], "plans": {"p": ["200/s"]}, "default_plan": "p", "always": True}
+    with Redis() as redis:
+        config = plain(None, {"workers": 1}, limits=limits, routes=[{"path": "/**", "respond": {"status": 200}}])
+        config["store"] = {"redis": f"unix:{redis.socket}", "timeout": "1s", "secret": "of the tests"}
+        with Sallyport(config) as gateway:
+            eventually(lambda: gateway.ask().status == 200 and redis.ask("KEYS", "sallyport:l:*"), 20, "the store in use")
+            time.sleep(0.05)  # ten of them
+            left = re.search(r'"p.200-per-s";r=(\d+);', gateway.ask().get("ratelimit"))[1]
+            assert left in ("199", "200")
 
 
 @pytest.mark.parametrize("fields, prefix", [("legacy", "ratelimit-"), ("github", "x-ratelimit-"), ("none", None)])
