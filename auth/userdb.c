@@ -81,8 +81,9 @@ static int set_up_db(sqlite3 *db)
 static const char *check_version(sqlite3 *db, bool create)
 {
     int64_t version = 0, tables = 0;
-    if (number_of(db, "PRAGMA user_version", &version) != SQLITE_OK ||
-        number_of(db, "SELECT count(*) FROM sqlite_master", &tables) != SQLITE_OK)
+    /* In this order: who makes one in this moment has tables and version come together. */
+    if (number_of(db, "SELECT count(*) FROM sqlite_master", &tables) != SQLITE_OK ||
+        number_of(db, "PRAGMA user_version", &version) != SQLITE_OK)
         return unreadable;
     if (version > SCHEMA_VERSION)
         return "it was made by a newer version";

@@ -1,7 +1,7 @@
 /*
- * A path counts as protected when somebody was asked to sign in for it or was refused by a
- * policy, or was let in as somebody; and no longer when, after that, it was forwarded for
- * nobody. So what was opened on purpose is asked about once.
+ * A path counts as protected when somebody was asked to sign in for it, was refused by a gate
+ * or a policy, signed in or not, or was let in as somebody; and no longer when, after that, it
+ * was forwarded for nobody. So what was opened on purpose is asked about once.
  */
 #include "gateway/cli/exposed.h"
 
@@ -50,7 +50,10 @@ static struct span key_value(struct span line, enum block_key key)
 /* 1: protected, -1: open, 0: says nothing of it. */
 static int told_by(struct span line)
 {
-    static const char *const protecting[] = { "auth-required", "auth-redirect", "policy" };
+    static const char *const protecting[] = { "auth-required",    "auth-redirect",
+                                              "auth-failed",      "auth-token",
+                                              "auth-certificate", "auth-locked",
+                                              "auth-refused",     "policy" };
     struct span reason = key_value(line, KEY_REASON), action = key_value(line, KEY_ACTION);
     bool somebody = key_value(line, KEY_USER).len > 0;
     bool forwarded = span_equal(action, SPAN("pass"));
@@ -78,6 +81,7 @@ static bool on_record(void *context, struct span line)
     int told = told_by(line);
     if (told == 0)
         return true;
+    static const struct span pages = SPAN_INIT("/.sallyport/"); /* are the gateway's own */
     struct seen seen = { .method = value_of(line, "\"http\":{", "\"method\":"),
                          .scheme = value_of(line, "\"url\":{", "\"scheme\":"),
                          .host = key_value(line, KEY_HOST),
@@ -88,7 +92,8 @@ static bool on_record(void *context, struct span line)
     text_char(&key, ' ');
     text_add(&key, seen.host);
     text_add(&key, seen.path);
-    if (key.overflow || seen.host.len == 0 || seen.path.len == 0)
+    if (key.overflow || seen.host.len == 0 || seen.path.len == 0 ||
+        span_starts(seen.path, pages))
         return true;
     struct seen *before = table_get(&all->table, text_span(&key));
     if (before != NULL) {

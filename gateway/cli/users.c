@@ -23,7 +23,7 @@ struct users_edit {
     struct userdb *db;
     char path[NAMED_PATH_BYTES];
     char name[USER_NAME_MAX + 1];
-    bool json;
+    bool json, ends; /* the user's sessions */
 };
 
 /* ---- the store ---- */
@@ -58,6 +58,15 @@ static int find_name(const struct arguments *arguments, struct users_edit *edit)
     return usage_error("a name has at most %d letters, digits and . _ - @ +", USER_NAME_MAX);
 }
 
+/* They count for nothing since the store has changed; now they are off the list, too. */
+static void end_listed(const struct arguments *arguments, const struct users_edit *edit)
+{
+    json_t *answer = NULL, *request = json_pack("{s:s, s:s, s:s}", "command", "sessions",
+                                                "action", "end-local", "user", edit->name);
+    if (control_ask(arguments, request, &answer) == EXIT_GOOD)
+        json_decref(answer);
+}
+
 /* The running gateway looks at the store now. Without one, it counts from its start. */
 static int tell_gateway(const struct arguments *arguments, const struct users_edit *edit)
 {
@@ -75,6 +84,8 @@ static int tell_gateway(const struct arguments *arguments, const struct users_ed
     if (trouble != NULL) {
         (void)usage_error("the gateway does not take the store: %s", trouble);
         code = EXIT_TROUBLE;
+    } else if (edit->ends) {
+        end_listed(arguments, edit);
     }
     json_decref(answer);
     return code;
@@ -287,17 +298,17 @@ int verb_users(const struct arguments *arguments)
     static const struct {
         const char *name;
         unsigned operands;
-        bool create;
+        bool create, ends; /* the store; the user's sessions */
         int (*run)(const struct arguments *arguments, struct users_edit *edit);
     } actions[] = {
-        { "add", 2, true, add },
-        { "passwd", 2, false, passwd },
-        { "groups", 3, false, set_groups },
-        { "totp", 2, false, set_totp },
-        { "totp", 3, false, drop_totp },
-        { "list", 1, false, list },
-        { "remove", 2, false, take_away },
-        { "revoke-sessions", 2, false, end_sessions },
+        { "add", 2, true, false, add },
+        { "passwd", 2, false, true, passwd },
+        { "groups", 3, false, true, set_groups },
+        { "totp", 2, false, true, set_totp },
+        { "totp", 3, false, true, drop_totp },
+        { "list", 1, false, false, list },
+        { "remove", 2, false, true, take_away },
+        { "revoke-sessions", 2, false, true, end_sessions },
     };
     const char *action = arguments->operand_count > 0 ? arguments->operands[0] : "list";
     unsigned operands = arguments->operand_count > 0 ? arguments->operand_count : 1;
@@ -307,6 +318,7 @@ int verb_users(const struct arguments *arguments)
     for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
         if (strcmp(actions[i].name, action) != 0 || actions[i].operands != operands)
             continue;
+        edit.ends = actions[i].ends;
         int code = operands > 1 ? find_name(arguments, &edit) : EXIT_GOOD;
         if (code == EXIT_GOOD)
             code = open_store(arguments, &edit, actions[i].create);

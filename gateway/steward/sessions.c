@@ -113,6 +113,21 @@ static void end_user(struct client *client, const struct session_table *table,
         answer_count(client, session_table_end_user(table, span_text(user), now_s_of(client)));
 }
 
+/* Of the stores of users alone: who has that name at a provider is somebody else. */
+static void end_local(struct client *client, const struct session_table *table,
+                      const json_t *request)
+{
+    struct span user = span_text(json_string_value(json_object_get(request, "user")));
+    uint64_t now_s = now_s_of(client), tag = sessions_user_tag(&table->vault, user);
+    uint8_t handle[VAULT_HANDLE_BYTES];
+    struct vault_facts facts;
+    size_t count = 0;
+    for (size_t at = 0; vault_next(&table->vault, &at, now_s, &facts, handle);)
+        if (facts.tags[SESSION_TAG_USER] == tag && facts.tags[SESSION_TAG_SUBJECT] == 0)
+            count += session_table_end(table, handle, now_s);
+    answer_count(client, count);
+}
+
 void sessions_command(struct client *client, const json_t *request)
 {
     static const struct {
@@ -121,7 +136,8 @@ void sessions_command(struct client *client, const json_t *request)
                     const json_t *request);
     } actions[] = { { "list", list_sessions },
                     { "end", end_session },
-                    { "end-user", end_user } };
+                    { "end-user", end_user },
+                    { "end-local", end_local } };
     const struct session_table *table = client->steward->sessions;
     const char *name = json_string_value(json_object_get(request, "action"));
     if (table == NULL) {

@@ -437,7 +437,13 @@ def test_changes_count_at_once(gateway):
     def all_out(browser):
         return {browser.get("/").status for _ in range(8)} == {302}
 
+    def listed():
+        done = command("sessions", "list", "-c", gateway.config_path, "-o", "json", cwd=gateway.folder)
+        return "eve" in {row["user"] for row in json.loads(done.stdout)["sessions"]}
+
+    assert listed()
     assert users(gateway, "revoke-sessions", "eve").returncode == 0
+    assert not listed()
     eventually(lambda: all_out(browser))
     browser.sign_in("eve")
     assert browser.get("/").status == 200

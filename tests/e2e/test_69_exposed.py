@@ -1,4 +1,5 @@
 """A reload that would open what the audit log shows as protected is refused, unless it is forced."""
+import base64
 import copy
 import json
 
@@ -85,3 +86,21 @@ def test_what_cannot_be_loaded_is_said_once(gateway):
     made["sites"][0]["nonsense"] = 1
     done = reload(gateway, made)
     assert done.returncode == 2 and done.stderr.count("nonsense") >= 1 and "protected" not in done.stderr
+
+
+def test_what_was_refused_to_somebody_stays_so():
+    """Nobody else has asked for it: a refusal of one who was signed in, or a wrong password, is all that the log has."""
+    right = "$2b$04$l4k1UWY08LTeRoZRo/Eor.1weWDDagz6i9ZK.Hh4RPlzTyM4rIs2i"
+    with Origin(says(response(200, b"inside"))) as origin:
+        made = plain(origin, basic={"users": {"ann": right}}, policy=[{"paths": ["/ours/**"]}])
+        with Sallyport(made) as gateway:
+            for path, password, status in (("/theirs/x", "open sesame", 403), ("/wrong/x", "close sesame", 401)):
+                word = base64.b64encode(f"ann:{password}".encode()).decode()
+                assert gateway.ask("GET", path, fields=[("Authorization", "Basic " + word)]).status == status
+            eventually(lambda: {r["url"]["path"] for r in gateway.records()} >= {"/theirs/x", "/wrong/x"}, what="the records")
+            with open(gateway.config_path, encoding="utf-8") as file:
+                open_now = json.load(file)
+            for key in ("basic", "policy"):
+                del open_now["sites"][0][key]
+            done = reload(gateway, open_now)
+            assert done.returncode == 2 and "/theirs/x" in done.stderr and "/wrong/x" in done.stderr, done.stderr
