@@ -447,6 +447,16 @@ static bool is_literal(const struct rx_node *node)
     return true;
 }
 
+/* Where it is, another of them is, too. */
+static bool is_implied(const struct texts_list *list, unsigned index)
+{
+    for (unsigned i = 0; i < list->count; i++) {
+        if (i != index && span_find(list->items[index], list->items[i]) >= 0)
+            return true;
+    }
+    return false;
+}
+
 static enum err copy_texts(const struct texts_list *from, struct arena *arena,
                            const struct span **to, unsigned *count)
 {
@@ -456,12 +466,13 @@ static enum err copy_texts(const struct texts_list *from, struct arena *arena,
     if (texts == NULL)
         return ERR_MEMORY;
     for (unsigned i = 0; i < from->count; i++) {
-        texts[i] = arena_copy(arena, from->items[i]);
-        if (texts[i].p == NULL)
+        if (is_implied(from, i))
+            continue;
+        texts[*count] = arena_copy(arena, from->items[i]);
+        if (texts[(*count)++].p == NULL)
             return ERR_MEMORY;
     }
     *to = texts;
-    *count = from->count;
     return OK;
 }
 
