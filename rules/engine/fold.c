@@ -78,8 +78,8 @@ static bool target_is_known(const struct folding *f, const struct sec_target *ta
 static bool link_is_known(const struct folding *f, const struct sec_link *link)
 {
     const struct sec_rule *rule = link->rule;
-    if (rule->unconditional)
-        return true;
+    if (rule->unconditional) /* how often, its steps make of the client's address */
+        return !rule->multi_match || rule->transform_count == 0;
     if (rule->op.row->kind == OPERATOR_GEO || !macro_is_known(f, &rule->op.argument))
         return false;
     for (unsigned i = 0; i < rule->target_count; i++) {

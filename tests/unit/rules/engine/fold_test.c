@@ -41,6 +41,11 @@ static const struct row rows[] = {
       "SecAction \"id:2" QUIET ",setvar:tx.a=+4\"\n"
       "SecRule TX:a \"@eq 5\" \"id:3" QUIET ",setvar:tx.c=1\"",
       "", "1 2 3" },
+    { "how often an action of several steps matches, the address tells",
+      "SecAction \"id:1" QUIET ",t:hexEncode,multiMatch,setvar:tx.a=+1\"\n"
+      "SecAction \"id:2" QUIET ",t:hexEncode,setvar:tx.b=+1\"\n"
+      "SecRule TX:a \"@gt 1\" \"id:3" LOG "\"",
+      "1 3", "2" },
     { "what logs stays", "SecAction \"id:1" LOG ",setvar:tx.a=1\"", "1", "" },
     { "what may have been written is not known",
       "SecRule ARGS \"@rx a\" \"id:1" LOG ",setvar:tx.a=1\"\n"
@@ -131,7 +136,12 @@ static const struct row rows[] = {
 };
 
 static const char *const value_sets[] = {
-    "", "ARGS_GET:a=a", "ARGS_GET:x=1\nARGS_GET:a=5", "ARGS_GET:x=deny", "ARGS_GET:x=allow",
+    "",
+    "ARGS_GET:a=a",
+    "ARGS_GET:x=1\nARGS_GET:a=5",
+    "ARGS_GET:x=deny",
+    "ARGS_GET:x=allow",
+    "REMOTE_ADDR=192.0.2.9",
 };
 
 static bool told(const struct row *row, const struct bench *bench, const char *ids, bool stay)
