@@ -13,32 +13,39 @@ void sec_values_init(struct sec_values *values, struct arena *arena)
 /* ---- lists ----------------------------------------------------------------------------------
  */
 
-enum { LIST_FIRST = 8, SHOWN_BY_MAX = 2 };
+enum { LIST_FIRST = 4, LIST_GROWS = 4 };
 
-/* Under which further variables a value of `var` stands, and where its name does. */
+/* Under which further variables a value stands, and where its name does. */
 static const struct shown {
-    enum variable var, also;
-    enum variable names, names_also; /* VAR_COUNT: nowhere */
-} shown_rows[] = {
-    { VAR_ARGS_GET, VAR_ARGS, VAR_ARGS_NAMES, VAR_ARGS_GET_NAMES },
-    { VAR_ARGS_POST, VAR_ARGS, VAR_ARGS_NAMES, VAR_ARGS_POST_NAMES },
-    { VAR_REQUEST_COOKIES, VAR_COUNT, VAR_REQUEST_COOKIES_NAMES, VAR_COUNT },
-    { VAR_REQUEST_HEADERS, VAR_COUNT, VAR_REQUEST_HEADERS_NAMES, VAR_COUNT },
-    { VAR_RESPONSE_HEADERS, VAR_COUNT, VAR_RESPONSE_HEADERS_NAMES, VAR_COUNT },
+    bool is;            /* any of that */
+    enum variable also; /* VAR_COUNT: nowhere */
+    enum variable names, names_also;
+} shown_rows[VAR_COUNT] = {
+    [VAR_ARGS_GET] = { true, VAR_ARGS, VAR_ARGS_NAMES, VAR_ARGS_GET_NAMES },
+    [VAR_ARGS_POST] = { true, VAR_ARGS, VAR_ARGS_NAMES, VAR_ARGS_POST_NAMES },
+    [VAR_REQUEST_COOKIES] = { true, VAR_COUNT, VAR_REQUEST_COOKIES_NAMES, VAR_COUNT },
+    [VAR_REQUEST_HEADERS] = { true, VAR_COUNT, VAR_REQUEST_HEADERS_NAMES, VAR_COUNT },
+    [VAR_RESPONSE_HEADERS] = { true, VAR_COUNT, VAR_RESPONSE_HEADERS_NAMES, VAR_COUNT },
 };
 
-static enum err list_push(struct sec_list *list, struct arena *arena, struct sec_value *value)
+static bool list_grow(struct sec_list *list, struct arena *arena)
 {
-    if (list->count == list->capacity) {
-        unsigned capacity = list->capacity == 0 ? LIST_FIRST : 2 * list->capacity;
-        struct sec_value **items = arena_array(arena, struct sec_value *, capacity);
-        if (items == NULL)
-            return ERR_MEMORY;
-        if (list->count > 0)
-            memcpy(items, list->items, list->count * sizeof(struct sec_value *));
-        list->items = items;
-        list->capacity = capacity;
-    }
+    unsigned capacity = list->capacity == 0 ? LIST_FIRST : LIST_GROWS * list->capacity;
+    struct sec_value **items = arena_alloc(arena, capacity * sizeof(*items));
+    if (items == NULL)
+        return false;
+    if (list->count > 0)
+        memcpy(items, list->items, list->count * sizeof(*items));
+    list->items = items;
+    list->capacity = capacity;
+    return true;
+}
+
+static inline enum err list_push(struct sec_list *list, struct arena *arena,
+                                 struct sec_value *value)
+{
+    if (list->count == list->capacity && !list_grow(list, arena))
+        return ERR_MEMORY;
     list->items[list->count++] = value;
     return OK;
 }
@@ -70,13 +77,10 @@ enum err sec_values_add(struct sec_values *values, enum variable var, struct spa
 {
     if (values->count >= SEC_VALUES_MAX)
         return ERR_LIMIT;
-    const struct shown *shown = NULL;
-    for (size_t i = 0; i < ARRAY_LEN(shown_rows) && shown == NULL; i++)
-        shown = shown_rows[i].var == var ? &shown_rows[i] : NULL;
-
+    const struct shown *shown = &shown_rows[var];
     TRY(push_both(values, value_new(values, key, text), var,
-                  shown != NULL ? shown->also : VAR_COUNT));
-    if (shown == NULL)
+                  shown->is ? shown->also : VAR_COUNT));
+    if (!shown->is)
         return OK;
     if (shown->also == VAR_ARGS)
         values->args_size += key.len + text.len;

@@ -50,7 +50,15 @@ static inline void *arena_alloc(struct arena *arena, size_t size)
 }
 
 void *arena_zero(struct arena *arena, size_t count, size_t size); /* overflow answers NULL */
-#define arena_new(arena, type) ((type *)arena_zero((arena), 1, sizeof(type)))
+/* One whose size the compiler knows. */
+static inline void *arena_zero_one(struct arena *arena, size_t size)
+{
+    void *p = arena_alloc(arena, size);
+    if (p != NULL)
+        memset(p, 0, size);
+    return p;
+}
+#define arena_new(arena, type) ((type *)arena_zero_one((arena), sizeof(type)))
 #define arena_array(arena, type, count) ((type *)arena_zero((arena), (count), sizeof(type)))
 
 /* A copy; on exhaustion an empty span with NULL pointer. A copied empty span has a pointer. */

@@ -81,6 +81,7 @@ struct sec_batch {
     struct batch_value values[VALUES_MAX];
     struct line lines[TEXTS_MAX];
     unsigned value_count, line_count;
+    bool begun;                          /* something is in it, or was */
     size_t bytes;                        /* of all lines */
     uint16_t lines_of[PLAN_CLASSES_MAX]; /* the last one, and 1 */
     uint32_t asked[PLAN_CLASSES_MAX];    /* parts, by any line */
@@ -622,6 +623,7 @@ enum sec_end sec_batch_add(struct sec_run *run, struct sec_value *value, unsigne
     }
     if (!sec_room_for(&batch->room, bound, ROOM_MAX))
         return SEC_AWAY;
+    batch->begun = true;
     struct batch_value *of = &batch->values[batch->value_count];
     uint64_t before = run->work;
     *of = (struct batch_value){ .value = value, .kept = kept, .class = (uint8_t) class };
@@ -642,7 +644,7 @@ enum sec_end sec_batch_end(struct sec_run *run)
 {
     struct sec_batch *batch = run->local->batch;
     enum sec_end end = SEC_DONE;
-    if (batch == NULL)
+    if (batch == NULL || !batch->begun)
         return SEC_DONE;
     if (batch->line_count > 0)
         end = scan_all(batch, run);
@@ -658,8 +660,9 @@ enum sec_end sec_batch_end(struct sec_run *run)
 void sec_batch_drop(struct sec_local *local)
 {
     struct sec_batch *batch = local->batch;
-    if (batch == NULL)
+    if (batch == NULL || !batch->begun)
         return;
+    batch->begun = false;
     batch->value_count = batch->line_count = 0;
     batch->bytes = batch->used = 0;
     memset(batch->lines_of, 0, sizeof(batch->lines_of));

@@ -404,6 +404,17 @@ static bool has_waits(const struct sec_plan *plan, uint32_t event)
     return plan->waiting_from[event] < plan->waiting_from[event + 1];
 }
 
+/* A byte that names seldom have. */
+static char rare_in(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.p[i];
+        if (!(c >= 'a' && c <= 'z') && c != '_' && c != '-')
+            return c;
+    }
+    return text.len > 0 ? text.p[0] : '\0';
+}
+
 static void find_woken_by(struct sec_plan *plan)
 {
     for (unsigned i = 0; i < VAR_COUNT; i++) {
@@ -413,7 +424,7 @@ static void find_woken_by(struct sec_plan *plan)
     for (unsigned i = 0; i < plan->key_count; i++) {
         if (has_waits(plan, plan_event_key(plan, i)))
             plan->waking_keys |= UINT64_C(1) << i;
-        plan->keys[i].signs = plan_name_signs(plan->keys[i].text);
+        plan->keys[i].rare = rare_in(plan->keys[i].text);
     }
     for (unsigned i = 0; i < plan->named_count; i++) {
         struct plan_named *named = &plan->named[i];

@@ -236,7 +236,7 @@ struct plan_key {
     uint64_t *slots;  /* those whose names it matches */
     uint16_t digits;  /* the same of TX:0 to TX:9 */
     struct span prefix; /* it matches what begins so, in any case, and nothing else; or empty */
-    uint64_t signs;     /* plan_name_signs of `text` */
+    char rare;          /* a byte of `text` */
 };
 
 /* An entry that sleeps until something happens. */
@@ -339,21 +339,13 @@ static inline unsigned plan_slot_bucket(struct span lower_name)
         hash = (hash ^ word) * UINT64_C(0xff51afd7ed558ccd);
         hash ^= hash >> 32;
     }
-    for (word = 0; i < lower_name.len; i++)
-        word = word << 8 | (uint8_t)lower_name.p[i];
+    word = 0;
+    if (lower_name.len >= sizeof(word)) /* the last ones overlap */
+        memcpy(&word, lower_name.p + lower_name.len - sizeof(word), sizeof(word));
+    else if (lower_name.len > 0)
+        memcpy(&word, lower_name.p, lower_name.len);
     hash = (hash ^ word) * UINT64_C(0xc4ceb9fe1a85ec53);
     return (unsigned)(hash >> 40) % PLAN_SLOT_BUCKETS;
-}
-
-/* Of a text in lower case: what is a part of another one has none that this has not. */
-static inline uint64_t plan_name_signs(struct span name)
-{
-    uint64_t signs = 0;
-    for (size_t i = 0; i < name.len; i++) {
-        uint8_t c = (uint8_t)name.p[i];
-        signs |= UINT64_C(1) << (c >= 'a' ? 32 + (c & 31) : c & 31);
-    }
-    return signs;
 }
 
 /* The marks of all bytes of a text. */

@@ -149,11 +149,11 @@ static enum sec_end run_entries(struct sec_run *run)
 /* ---- a phase --------------------------------------------------------------------------------
  */
 
-/* A head's values are few, and one by one they meet databases that are still in the cache. */
+/* Few values are looked at one by one: a batch has to be begun and ended. */
 static bool are_many(const struct sec_run *run)
 {
     enum { MANY = 16 };
-    return run->phase >= SEC_REQUEST_BODY && run->values.count - run->values_seen >= MANY;
+    return run->values.count - run->values_seen >= MANY;
 }
 
 static void begin(struct sec_run *run, enum sec_phase phase)

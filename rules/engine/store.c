@@ -9,13 +9,15 @@ enum {
 };
 
 struct entry {
-    uint64_t check, mark, expires, changed, len;
+    uint64_t check, expires, changed, len;
     uint64_t words[STORE_WORDS];
 };
 _Static_assert(sizeof(struct entry) == 1024, "an entry is 1 KiB");
 
 struct store_set {
     _Alignas(64) uint64_t lock; /* 0: free; else since when, in milliseconds */
+    /* Of the entries: that a key is none of them is seen in one line of the cache. */
+    _Alignas(64) uint64_t marks[STORE_WAYS];
     struct entry entries[STORE_WAYS];
 };
 
@@ -76,12 +78,13 @@ static size_t words_of(size_t bytes)
 }
 
 /* A copy that verifies; word by word, since somebody may be writing. */
-static bool take(const struct sec_store *store, struct entry *entry, uint64_t mark,
-                 struct store_record *record)
+static bool take(const struct sec_store *store, struct store_set *set, unsigned way,
+                 uint64_t mark, struct store_record *record)
 {
+    struct entry *entry = &set->entries[way];
     uint64_t check = __atomic_load_n(&entry->check, __ATOMIC_ACQUIRE);
     uint64_t len = __atomic_load_n(&entry->len, __ATOMIC_RELAXED);
-    if (__atomic_load_n(&entry->mark, __ATOMIC_RELAXED) != mark || len > STORE_RECORD_BYTES)
+    if (__atomic_load_n(&set->marks[way], __ATOMIC_RELAXED) != mark || len > STORE_RECORD_BYTES)
         return false;
     record->len = (size_t)len;
     record->expires = __atomic_load_n(&entry->expires, __ATOMIC_RELAXED);
@@ -90,11 +93,12 @@ static bool take(const struct sec_store *store, struct entry *entry, uint64_t ma
     return check == checksum(store, mark, record);
 }
 
-static void put(const struct sec_store *store, struct entry *entry, uint64_t mark, uint64_t now,
-                const struct store_record *record)
+static void put(const struct sec_store *store, struct store_set *set, unsigned way,
+                uint64_t mark, uint64_t now, const struct store_record *record)
 {
+    struct entry *entry = &set->entries[way];
     __atomic_store_n(&entry->check, 0, __ATOMIC_RELEASE);
-    __atomic_store_n(&entry->mark, mark, __ATOMIC_RELAXED);
+    __atomic_store_n(&set->marks[way], mark, __ATOMIC_RELAXED);
     __atomic_store_n(&entry->expires, record->expires, __ATOMIC_RELAXED);
     __atomic_store_n(&entry->changed, now, __ATOMIC_RELAXED);
     __atomic_store_n(&entry->len, record->len, __ATOMIC_RELAXED);
@@ -103,31 +107,31 @@ static void put(const struct sec_store *store, struct entry *entry, uint64_t mar
     __atomic_store_n(&entry->check, checksum(store, mark, record), __ATOMIC_RELEASE);
 }
 
-/* The entry of the key, with its record; else where a new one would go, and an empty record. */
-static struct entry *find(const struct sec_store *store, struct store_key key, uint64_t now,
-                          struct store_record *record, bool *there)
+/* STORE_WAYS: it is not there. */
+static unsigned way_of(const struct store_set *set, uint64_t mark)
 {
-    struct store_set *set = set_of(store, key);
-    struct entry *oldest = NULL;
+    unsigned way = 0;
+    while (way < STORE_WAYS && __atomic_load_n(&set->marks[way], __ATOMIC_RELAXED) != mark)
+        way++;
+    return way;
+}
+
+/* Where a new record goes. */
+static unsigned oldest_of(const struct store_set *set, uint64_t now)
+{
+    unsigned oldest = 0;
     uint64_t least = UINT64_MAX;
-    *there = false;
     for (unsigned way = 0; way < STORE_WAYS; way++) {
-        struct entry *entry = &set->entries[way];
-        uint64_t mark = __atomic_load_n(&entry->mark, __ATOMIC_RELAXED);
+        const struct entry *entry = &set->entries[way];
+        uint64_t mark = __atomic_load_n(&set->marks[way], __ATOMIC_RELAXED);
         uint64_t expires = __atomic_load_n(&entry->expires, __ATOMIC_RELAXED);
         uint64_t changed = __atomic_load_n(&entry->changed, __ATOMIC_RELAXED);
-        if (mark == key.mark) {
-            *there = take(store, entry, mark, record) && record->expires > now;
-            record->len = *there ? record->len : 0;
-            return entry;
-        }
         uint64_t worth = mark == 0 || expires <= now ? 0 : changed + 1;
         if (worth < least) {
             least = worth;
-            oldest = entry;
+            oldest = way;
         }
     }
-    record->len = 0;
     return oldest;
 }
 
@@ -135,14 +139,18 @@ bool sec_store_read(const struct sec_store *store, struct store_key key, uint64_
                     struct store_record *record)
 {
     enum { LOOKS_MAX = 16 }; /* one that is being written verifies a moment later */
-    bool there = false;
-    for (unsigned i = 0; i < LOOKS_MAX && !there; i++) {
-        struct entry *entry = find(store, key, now, record, &there);
-        uint64_t mark = __atomic_load_n(&entry->mark, __ATOMIC_RELAXED);
-        if (mark != key.mark || __atomic_load_n(&entry->expires, __ATOMIC_RELAXED) <= now)
+    struct store_set *set = set_of(store, key);
+    for (unsigned i = 0; i < LOOKS_MAX; i++) {
+        unsigned way = way_of(set, key.mark);
+        if (way == STORE_WAYS)
+            break;
+        if (take(store, set, way, key.mark, record) && record->expires > now)
+            return true;
+        if (__atomic_load_n(&set->entries[way].expires, __ATOMIC_RELAXED) <= now)
             break;
     }
-    return there;
+    record->len = 0;
+    return false;
 }
 
 /* ---- changes --------------------------------------------------------------------------------
@@ -175,16 +183,20 @@ enum err sec_store_change(const struct sec_store *store, struct store_key key, u
 {
     struct store_set *set = set_of(store, key);
     struct store_record record;
-    bool there;
     if (!lock(set))
         return ERR_BUSY;
-    struct entry *entry = find(store, key, now, &record, &there);
-    uint64_t mark = entry->mark, expires = entry->expires;
+    unsigned way = way_of(set, key.mark);
+    bool known = way < STORE_WAYS;
+    if (!known)
+        way = oldest_of(set, now);
+    bool there = known && take(store, set, way, key.mark, &record) && record.expires > now;
+    record.len = there ? record.len : 0;
+    uint64_t mark = set->marks[way], expires = set->entries[way].expires;
     step(ctx, &record);
     INVARIANT(record.len <= STORE_RECORD_BYTES);
     if (evicted != NULL)
         *evicted = mark != 0 && mark != key.mark && expires > now;
-    put(store, entry, key.mark, now, &record);
+    put(store, set, way, key.mark, now, &record);
     __atomic_store_n(&set->lock, 0, __ATOMIC_RELEASE);
     return OK;
 }

@@ -19,10 +19,10 @@
 #include "rules/engine/run.h"
 
 enum {
-    STORE_LAYOUT = 1,
+    STORE_LAYOUT = 2,
     STORE_WAYS = 8,
     STORE_ENTRIES = 16384, /* a multiple of STORE_WAYS */
-    STORE_WORDS = 123,     /* a record: an entry is 1 KiB */
+    STORE_WORDS = 124,     /* a record: an entry is 1 KiB */
     STORE_RECORD_BYTES = STORE_WORDS * 8,
     STORE_VARIABLES_MAX = 64, /* of one record */
     STORE_NAME_BYTES_MAX = 255,

@@ -6,17 +6,31 @@
 
 #include <time.h>
 
+/* Eight bytes at a time: those below 128 that are 'A' or more, and not more than 'Z'. */
+static bool has_capital(struct span s)
+{
+    enum { EACH = 8 };
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones * 0x80;
+    uint64_t found = 0, word;
+    size_t i = 0;
+    for (; i + EACH <= s.len; i += EACH) {
+        memcpy(&word, s.p + i, EACH);
+        uint64_t low = word & ~high;
+        found |= (low + ones * (0x80 - 'A')) & ~(low + ones * (0x7f - 'Z')) & ~word & high;
+    }
+    for (; i < s.len; i++)
+        found |= s.p[i] >= 'A' && s.p[i] <= 'Z';
+    return found != 0;
+}
+
 struct span sec_lower(struct arena *arena, struct span s)
 {
-    size_t i = 0;
-    while (i < s.len && !(s.p[i] >= 'A' && s.p[i] <= 'Z'))
-        i++;
-    if (i == s.len)
+    if (!has_capital(s))
         return s.p != NULL ? s : SPAN("");
     char *p = arena_alloc(arena, s.len);
     if (p == NULL)
         return (struct span){ 0 };
-    for (i = 0; i < s.len; i++)
+    for (size_t i = 0; i < s.len; i++)
         p[i] = ascii_lower(s.p[i]);
     return span_of(p, s.len);
 }
@@ -104,13 +118,14 @@ void sec_slot_set(struct sec_run *run, unsigned slot, struct span text)
 static void wake_for_name(struct sec_run *run, struct span name)
 {
     const struct sec_plan *plan = run->plan;
-    uint64_t signs = plan->waking_keys != 0 ? plan_name_signs(name) : 0;
     for (uint64_t left = plan->waking_keys; left != 0; left &= left - 1) {
         unsigned id = (unsigned)__builtin_ctzll(left);
         const struct plan_key *key = &plan->keys[id];
-        bool may = key->prefix.len > 0
-                       ? span_starts_nocase(name, key->prefix)
-                       : (key->signs & ~signs) == 0 && span_find(name, key->text) >= 0;
+        bool may = key->prefix.len > 0 ? span_starts_nocase(name, key->prefix)
+                                       : name.len >= key->text.len &&
+                                             (key->text.len == 0 ||
+                                              (memchr(name.p, key->rare, name.len) != NULL &&
+                                               span_find(name, key->text) >= 0));
         if (may)
             sec_wake(run, plan_event_key(plan, id));
     }

@@ -2,7 +2,11 @@
  * SecLang's encoders, and those that answer a number or a digest. The room they need is in the
  * table.
  */
-#include <openssl/evp.h>
+/* The plain functions are no longer recommended; but digests by name allocate memory, with
+ * every field. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/md5.h>
+#include <openssl/sha.h>
 
 #include "rules/transform/drive.h"
 #include "rules/transform/rows.h"
@@ -133,26 +137,18 @@ struct span sec_length(struct span in, char *room)
     return made(in, room, room + out.len);
 }
 
-/* Fetched once: asking OpenSSL by name takes longer than the digest of a field. */
-static struct span digest(struct span in, char *room, const EVP_MD **kept, const char *name)
-{
-    unsigned len = 0;
-    if (*kept == NULL)
-        *kept = EVP_MD_fetch(NULL, name, NULL);
-    const EVP_MD *kind = *kept;
-    INVARIANT(EVP_Digest(in.len > 0 ? in.p : "", in.len, (unsigned char *)room, &len, kind,
-                         NULL) == 1);
-    return made(in, room, room + len);
-}
-
 struct span sec_md5(struct span in, char *room)
 {
-    static const EVP_MD *md5;
-    return digest(in, room, &md5, "MD5");
+    MD5_CTX md5;
+    INVARIANT(MD5_Init(&md5) == 1 && MD5_Update(&md5, in.p, in.len) == 1 &&
+              MD5_Final((unsigned char *)room, &md5) == 1);
+    return made(in, room, room + MD5_DIGEST_LENGTH);
 }
 
 struct span sec_sha1(struct span in, char *room)
 {
-    static const EVP_MD *sha1;
-    return digest(in, room, &sha1, "SHA1");
+    SHA_CTX sha1;
+    INVARIANT(SHA1_Init(&sha1) == 1 && SHA1_Update(&sha1, in.p, in.len) == 1 &&
+              SHA1_Final((unsigned char *)room, &sha1) == 1);
+    return made(in, room, room + SHA_DIGEST_LENGTH);
 }
