@@ -11,7 +11,7 @@ behind the fault (10 ms; three of each server), all later ones (p99 0.1 ms), the
 many more passed than the limit says while it was away (5 %).
 
 Times say nothing of a gateway that could not run: a part is disturbed when a hypervisor took the CPUs away, or a worker had to wait for
-one, for more than DISTURBED of the time. Then its times are neither held nor missed, and it is measured again, as long as there are two
+one, for more than DISTURBED or WAITED of the time. Then its times are neither held nor missed, and it is measured again, as long as there are two
 minutes for all of it. Of times that were never measured in peace nothing is proven.
 """
 import os
@@ -30,6 +30,7 @@ RATE, BURST = 200, 100
 OUTAGE = 3.0
 PACE = 0.003
 DISTURBED = 0.03
+WAITED = 0.06  # for a CPU: half of it is the bench's own doing, with its clients, recorders and servers on two CPUs
 BUDGET = 115.0
 
 
@@ -53,8 +54,15 @@ class Peace:
         took, (stolen, waited) = time.monotonic() - self.began, self.read()
         self.stolen = (stolen - self.from_[0]) / took
         self.waited = max((b - a) / took for a, b in zip(self.from_[1], waited))
-        self.calm = self.stolen <= DISTURBED and self.waited <= DISTURBED
+        self.calm = self.stolen <= DISTURBED and self.waited <= WAITED
         return self
+
+
+def shield(gateways):
+    """Each gateway is a session of its own, which does not have the place before others that shield.sh gave to this one."""
+    for gateway in gateways if os.environ.get("SHIELD") == "on" else ():
+        with open(f"/proc/{gateway.process.pid}/autogroup", "w", encoding="ascii") as file:
+            file.write("-20")
 
 
 class Part:
@@ -152,6 +160,7 @@ def measure(part, store, fault, repair, servers=1):
         for gateway in (a, b):
             eventually(lambda: in_use(gateway), 60, "the store in use")
         skip = {id(g): len(fresh_records(g)) for g in (a, b)}
+        shield((a, b))
         peace = Peace((a, b))
         with Driver(a, 1) as one, Driver(b, 2) as two:
             time.sleep(1.0)
