@@ -494,6 +494,20 @@ static bool chosen(struct sec_run *run, const struct sec_target *target, unsigne
     return false;
 }
 
+/* What matched before goes by the name that it had: `!ARGS:a` takes it away, too. */
+static bool takes_matched(struct sec_run *run, const struct sec_target *target,
+                          enum variable var, const struct sec_value *value)
+{
+    if (var != VAR_MATCHED_VARS && var != VAR_MATCHED_VARS_NAMES)
+        return false;
+    struct span key = value->key, name;
+    if (!span_cut(&key, ':', &name) ||
+        !span_equal(name, span_text(variable_rows[target->var].name)))
+        return false;
+    struct sec_value named = { .key = key };
+    return chosen(run, target, PLAN_KEYS_MAX, &named);
+}
+
 /* Whether a target behind `at` takes the value away again. */
 static bool excluded(struct sec_run *run, const struct sec_link *link, unsigned at,
                      enum variable var, struct sec_value *value)
@@ -501,8 +515,10 @@ static bool excluded(struct sec_run *run, const struct sec_link *link, unsigned 
     const struct sec_rule *rule = link->rule;
     for (unsigned i = at + 1; i < rule->target_count; i++) {
         const struct sec_target *target = &rule->targets[i];
-        if (target->exclude && target->var == var &&
-            chosen(run, target, link->targets[i].key, value))
+        if (!target->exclude)
+            continue;
+        if (target->var == var ? chosen(run, target, link->targets[i].key, value)
+                               : takes_matched(run, target, var, value))
             return true;
     }
     return false;

@@ -183,6 +183,12 @@ static const struct row value_rows[] = {
       "SecRule ARGS \"@rx a\" \"id:1" LOG ",chain\"\n"
       "SecRule MATCHED_VARS_NAMES \"@streq ARGS:y\"",
       "ARGS_GET:x=a\nARGS_GET:y=a", .logged = "1" },
+    { "an exclusion takes what matched before by the name that it had",
+      "SecRule ARGS|REQUEST_URI \"@rx b\" \"id:1" LOG ",chain\"\n"
+      "SecRule MATCHED_VARS|!ARGS:/^y/|!REQUEST_URI \"@rx b\" "
+      "\"t:none,setvar:tx.m=+1,setvar:tx.last=%{MATCHED_VAR_NAME}\"",
+      "REQUEST_URI=/b\nARGS_GET:x=b\nARGS_GET:y=b\nARGS_GET:yy=b", .logged = "1",
+      .name = "last", .value = "ARGS:x" },
     { "MATCHED_VARS of a chain are gone behind it",
       "SecRule ARGS \"@rx a\" \"id:1" LOG "\"\nSecRule &MATCHED_VARS \"@eq 0\" \"id:2" LOG "\"",
       "ARGS_GET:x=a", .logged = "1 2" },
