@@ -31,11 +31,11 @@ static const struct shown {
 static bool list_grow(struct sec_list *list, struct arena *arena)
 {
     unsigned capacity = list->capacity == 0 ? LIST_FIRST : LIST_GROWS * list->capacity;
-    struct sec_value **items = arena_alloc(arena, capacity * sizeof(*items));
+    struct sec_value **items = arena_alloc(arena, capacity * sizeof(struct sec_value *));
     if (items == NULL)
         return false;
     if (list->count > 0)
-        memcpy(items, list->items, list->count * sizeof(*items));
+        memcpy(items, list->items, list->count * sizeof(struct sec_value *));
     list->items = items;
     list->capacity = capacity;
     return true;
