@@ -16,6 +16,7 @@ static const char yaml[] = "version: 1\n"
                            "sites:\n"
                            "  - host: app.example\n"
                            "    upstream: http://127.0.0.1:9\n"
+                           "    waf: {mode: off}\n"
                            "    policy:\n"
                            "      - {name: ops, paths: [/admin/**], groups: [ops]}\n"
                            "      - {name: not-admin, do: deny, paths: [/admin/**]}\n"
@@ -27,6 +28,7 @@ static const char yaml[] = "version: 1\n"
                            "        policy: [{name: raw, paths: [/raw/open/**]}]\n"
                            "  - host: other.example\n"
                            "    upstream: http://127.0.0.1:9\n"
+                           "    waf: {mode: off}\n"
                            "    policy: [{name: all, paths: [/**]}]\n";
 
 struct trick {

@@ -165,7 +165,8 @@ def both_turns(gateway, number, seen):
     bad = end(beside)
     for status, count in bad["status"].items():
         seen[int(status)] = seen.get(int(status), 0) + count
-    seen["seconds"] = seen.get("seconds", 0) + bad["seconds"]
+    for what in ("seconds", "sent"):
+        seen[what] = seen.get(what, 0) + bad[what]
     times = [told[part] / 1000 for told in (quiet, loud) for part in ("p50_us", "p99_us")]
     why = [f"{100 * took:.0f} % stolen" for took in (took_quiet, took_loud) if took > STOLEN_PART]
     why += [f"p99 {times[1]:.2f} ms without a flood"] if times[1] > SLOW_MS else []
@@ -185,12 +186,12 @@ def flood_of(kind, users):
         while len(rows) < TURNS_MAX and sum(not row[5] for row in rows) < TURNS:
             settle(gateway)  # who was started meanwhile, too
             rows.append(both_turns(gateway, len(rows), seen))
-    seconds = seen.pop("seconds")
+    rate = seen.pop("sent") / seen.pop("seconds")
     peaceful = [row for row in rows if not row[5]]
     counted = peaceful if len(peaceful) >= TURNS else rows
     middle = [statistics.median(row[i] for row in counted) for i in range(5)]
     more = statistics.median(row[3] - row[1] for row in counted)  # of turns beside each other
-    print(f"  bad logins {sum(seen.values()) / seconds:.0f}/s, answers {dict(sorted(seen.items()))}, {middle[4]:.0f} us of the "
+    print(f"  bad logins {rate:.0f}/s, answers {dict(sorted(seen.items()))}, {middle[4]:.0f} us of the "
           f"worker each\n  quiet p50 {middle[0]:.2f} ms, p99 {middle[1]:.2f} ms; flood p50 {middle[2]:.2f} ms, p99 "
           f"{middle[3]:.2f} ms")
     held = more <= BAR_MS if len(peaceful) >= TURNS else None
