@@ -373,10 +373,16 @@ static void many_texts(void **state)
         char pattern[16 * NEED_TEXTS_MAX + 16];
         struct text out = text_fixed(pattern, sizeof(pattern) - 1);
         for (unsigned i = 0; i < count; i++)
-            text_format(&out, "%sword%u", i > 0 ? "|" : "", i);
+            text_format(&out, "%sword%04u", i > 0 ? "|" : "", i);
         assert_int_equal(needs(text_cstring(&out), 0).text_count,
                          count <= NEED_TEXTS_MAX ? count : 0);
     }
+    /* where a longer one is, a shorter one is, too */
+    const struct pattern_need few = needs("wordy|word|swords|other|words|word", 0);
+    assert_int_equal(few.text_count, 2);
+    for (unsigned i = 0; i < few.text_count; i++)
+        assert_true(span_equal(few.texts[i], SPAN("word")) ||
+                    span_equal(few.texts[i], SPAN("other")));
 }
 
 #define WITH_ARENA(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
