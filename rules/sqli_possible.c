@@ -104,10 +104,22 @@ static inline bool is_telling_pair(const char *p)
            (p[0] == '&' && p[1] == '&') || (p[0] == '|' && p[1] == '|');
 }
 
+/* Most prose has such a byte soon: its words need not be looked at. */
+static bool has_other(struct span value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        if (class_of(value.p[i]) == OTHER)
+            return true;
+    }
+    return false;
+}
+
 /* False: something stands there for which there is no short cut. */
 static bool take_items(struct span value, struct items *items)
 {
     const char *p = value.p, *end = span_end(value);
+    if (has_other(value))
+        return false;
     while (p < end) {
         if (in_run(*p)) {
             p = take_run(p, end, items);
@@ -115,7 +127,7 @@ static bool take_items(struct span value, struct items *items)
                 return false;
             continue;
         }
-        if (class_of(*p) == OTHER || (end - p > 1 && is_telling_pair(p)))
+        if (end - p > 1 && is_telling_pair(p))
             return false;
         items->more |= class_of(*p) == MORE;
         p++;
