@@ -134,16 +134,17 @@ static unsigned nibble(const uint64_t words[2], unsigned i)
     return (unsigned)(words[i / 16] >> i % 16 * 4) & (NIBBLE_VALUES - 1);
 }
 
-static void meet(const struct sec_plan *plan, const struct scan_class *class, struct met *met)
+static void meet(const struct scan_class *class, struct met *met)
 {
     __m128i lacks = _mm_setzero_si128();
     met->wanted = class->wants[0];
     met->conditions = class->all;
     if (class->condition_count == 1)
         return;
-    for (unsigned i = 0; i < (plan->sign_count + 3) / 4; i++) {
-        const void *lacking = &class->lacking[i][nibble(met->have.words, i)];
-        lacks = _mm_or_si128(lacks, _mm_loadu_si128(lacking));
+    for (unsigned i = 0; i < class->lacking_count; i++) {
+        const struct lacking *lacking = &class->lacking[i];
+        const void *row = &lacking->by_value[nibble(met->have.words, lacking->nibble)];
+        lacks = _mm_or_si128(lacks, _mm_loadu_si128(row));
     }
     const void *all = &class->all;
     __m128i hold = _mm_andnot_si128(lacks, _mm_loadu_si128(all));
@@ -172,7 +173,7 @@ static unsigned index_of(struct sec_batch *batch, const struct sec_plan *plan, u
     t->text[t->count] = text;
     t->traits[t->count] = traits_of(text);
     t->met[t->count].have = signs_of(plan, text);
-    meet(plan, &plan->classes[class], &t->met[t->count]);
+    meet(&plan->classes[class], &t->met[t->count]);
     return t->count++;
 }
 

@@ -86,12 +86,25 @@ static unsigned condition_of(struct sec_plan *plan, struct scan_class *class,
     return class->condition_count++;
 }
 
+/* Where the conditions of these four signs are noted. */
+static struct lacking *lacking_of(struct scan_class *class, unsigned sign)
+{
+    struct lacking *lacking = class->lacking;
+    while (lacking < class->lacking + class->lacking_count && lacking->nibble != sign / 4)
+        lacking++;
+    if (lacking == class->lacking + class->lacking_count) {
+        lacking->nibble = (uint8_t)(sign / 4);
+        class->lacking_count++;
+    }
+    return lacking;
+}
+
 /* What is looked up for each text (plan.h). */
 static enum err tabulate(struct plan_builder *b, struct scan_class *class)
 {
     if (class->condition_count == 1)
         return OK;
-    class->lacking = arena_zero(b->arena, NIBBLES, sizeof(*class->lacking));
+    class->lacking = arena_array(b->arena, struct lacking, NIBBLES);
     class->wanting = arena_zero(b->arena, NIBBLES, sizeof(*class->wanting));
     if (class->lacking == NULL || class->wanting == NULL)
         return ERR_MEMORY;
@@ -106,9 +119,10 @@ static enum err tabulate(struct plan_builder *b, struct scan_class *class)
         const uint64_t *needs = class->needs[condition].words;
         for (unsigned sign = bit_next(needs, 0, SIGNS_MAX); sign < SIGNS_MAX;
              sign = bit_next(needs, sign + 1, SIGNS_MAX)) {
+            struct lacking *lacking = lacking_of(class, sign);
             for (unsigned value = 0; value < NIBBLE_VALUES; value++) {
                 if ((value >> sign % 4 & 1) == 0)
-                    bit_add(class->lacking[sign / 4][value].words, condition);
+                    bit_add(lacking->by_value[value].words, condition);
             }
         }
     }

@@ -134,6 +134,12 @@ struct conditions {
 /* Signs, and conditions, are looked up by four. */
 enum { NIBBLES = SIGNS_MAX / 4, NIBBLE_VALUES = 16 };
 
+/* By which of four signs a text has: the conditions that do not hold. */
+struct lacking {
+    struct conditions by_value[NIBBLE_VALUES];
+    uint8_t nibble; /* which four */
+};
+
 /* Sets of parts: to be asked about the text, and with texts in it that open others. */
 struct wanted {
     uint32_t asks, opens;
@@ -208,7 +214,8 @@ struct scan_class {
     struct conditions all; /* of them */
     /* The same for a text at hand: which conditions do not hold of what has only those of four
      * signs, and what those of four conditions want. */
-    struct conditions (*lacking)[NIBBLE_VALUES];
+    struct lacking *lacking; /* of fours that some condition needs one of */
+    unsigned lacking_count;
     struct wanted (*wanting)[NIBBLE_VALUES];
     uint32_t told; /* parts that need a text */
     /* What sets off any form but those whose step is bounded, which alone are made of a plain
