@@ -56,7 +56,13 @@ static void send(struct home *home, enum message_kind kind, const void *bytes, s
 {
     struct message message = { .kind = kind };
     int memfd = snapshot_seal(span_of(bytes, size));
-    if (memfd < 0 || ask(home, &message, &memfd, 1, fd) != 0)
+    if (memfd < 0) {
+        char buffer[128];
+        struct text why = text_fixed(buffer, sizeof(buffer));
+        text_format(&why, "error: no memory file for settings: %s\n", strerrordesc_np(errno));
+        refuse(home, text_span(&why));
+    }
+    if (ask(home, &message, &memfd, 1, fd) != 0)
         refuse(home, SPAN("error: the master does not take the settings\n"));
     (void)close(memfd);
 }

@@ -214,13 +214,32 @@ enum err snapshot_asked(int socket, uint32_t *id)
     return OK;
 }
 
+/*
+ * The kernel refuses while somebody else holds a page of the file, after it waited for that: as
+ * a rule itself, when it looks through memory for what is seldom used (mm/memfd.c, in
+ * memfd_wait_for_pins).
+ */
+static bool seal(int memfd)
+{
+    enum { TRIES = 10 };
+    int done = -1;
+    for (int i = 0; i < TRIES && done != 0; i++) {
+        done = fcntl(memfd, F_ADD_SEALS, SEALS);
+        if (done != 0 && errno != EBUSY)
+            return false;
+    }
+    return done == 0;
+}
+
 int snapshot_seal(struct span bytes)
 {
     int memfd = memfd_create("sallyport-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (memfd < 0)
         return -1;
-    if (!fill(memfd, bytes) || fcntl(memfd, F_ADD_SEALS, SEALS) != 0) {
+    if (!fill(memfd, bytes) || !seal(memfd)) {
+        int why = errno;
         (void)close(memfd);
+        errno = why;
         return -1;
     }
     return memfd;

@@ -76,8 +76,9 @@ void snapshots_forget(struct snapshots *snapshots, struct snapshot_listener *lis
 MUST_USE bool snapshot_ask(const struct snapshots *snapshots, uint32_t id);
 
 /*
- * The steward's side: a sealed memfd with these bytes, or -1. Then sent to each worker.
- * ERR_BUSY: the worker has not read its last ones yet; ERR_CLOSED: it is gone. Neither blocks.
+ * The steward's side: a sealed memfd with these bytes, or -1, and errno. Then sent to each
+ * worker. ERR_BUSY: the worker has not read its last ones yet; ERR_CLOSED: it is gone. Neither
+ * blocks.
  */
 int snapshot_seal(struct span bytes);
 /* `memfd` -1, and SNAPSHOT_ASK_MAGIC: an ask has been heard, and there is nothing to be had. */
