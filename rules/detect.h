@@ -15,7 +15,6 @@ bool detect_xss(struct span value);
 
 /* False: detect_* does not fire. Cheap; part of detect_* already, apart for tests. */
 bool sqli_possible(struct span value);
-
 bool xss_possible(struct span value);
 
 /* At load, before detect_*: makes what they need to be quick. */

@@ -3,103 +3,24 @@
  *
  * Hyperscan takes about as long to begin as it does for a hundred bytes, and most values are
  * shorter. So the texts that a part is to be asked about stand in one buffer, a line each, and
- * are scanned at once. A text comes there only if it has, of each set of bytes that a pattern
- * of the part needs, at least one (the conditions of build_batch.c); a form is not even made
- * where its steps take bytes away and nothing that looks at it could be found in what is left.
- * In the lines where something was found, the part is asked about each text by itself, and that
- * alone counts.
+ * are scanned at once (batch_scan.c). A text comes there only if it has, of each set of bytes
+ * that a pattern of the part needs, at least one (the conditions of build_batch.c); a form is
+ * not even made where its steps take bytes away and nothing that looks at it could be found in
+ * what is left, nor where there is no room for anything in what the step makes.
  *
- * Why nothing is missed: what `db` of a part finds in a text, `wide` finds in its line
- * (pattern_for_lines, and plain texts at every place); a text that opens a part stands in the
- * line as it stands in the text; and a step that does not decode makes no byte that has a sign
- * which its text has not.
- *
- * Work is counted by value, whatever else is in the buffer, so that no decision depends on what
- * a value happens to stand beside.
+ * A step that does not decode makes no byte that has a sign which its text has not: so nothing
+ * is missed.
  */
-#include <hs/hs_runtime.h>
+#include "rules/engine/batch.h"
+
 #include <smmintrin.h>
 #include <stdlib.h>
 
-#include "rules/engine/run.h"
-
 enum {
-    VALUE_BYTES = 2 * 1024,  /* of a value; longer ones gain nothing */
-    BATCH_BYTES = 24 * 1024, /* of texts */
-    VALUES_MAX = 512,
-    TEXTS_MAX = 2048,
-    FORMS_MAX = 64, /* different texts of one value; with more it is looked through */
-    MADE_MAX = 24,
-    LONG_LINE = 512, /* texts in lines so long are better looked for once in each of them */
-    SCANS_MAX = 8,   /* of a part's lines together, when some have finds */
+    VALUE_BYTES = 2 * 1024, /* of a value; longer ones gain nothing */
     ROOM_MAX = 1 << 20,
-    WORK_LINE = 16,
-    WORK_FIND = 8,
-    WORK_CHECKED = 64,
     WORK_STEP = 8,
     STEP_BYTES = 4,
-};
-
-/* Which conditions hold of a text with some signs, and what then may find something in it. */
-struct met {
-    struct signs have;
-    struct conditions conditions;
-    struct wanted wanted;
-};
-
-/* A text to be scanned for one class. */
-struct line {
-    struct span text;
-    uint16_t value, next; /* of the class */
-    uint8_t class, index; /* index: which of the value's texts it is */
-    uint32_t asks, open;
-    struct signs have;
-};
-
-struct batch_value {
-    struct sec_value *value;
-    struct sec_known *kept;
-    const uint8_t *index_of; /* which of its texts each form is */
-    uint64_t work;
-    uint8_t class;
-};
-
-/* The different texts of one value. */
-struct forms {
-    struct span text[FORMS_MAX];
-    uint32_t traits[FORMS_MAX];
-    struct met met[FORMS_MAX];
-    unsigned count;
-    struct made {
-        struct span (*apply)(struct span in, char *room);
-        uint8_t from, to;
-    } made[MADE_MAX];
-    unsigned made_count;
-};
-
-struct sec_batch {
-    struct batch_value values[VALUES_MAX];
-    struct line lines[TEXTS_MAX];
-    unsigned value_count, line_count;
-    bool begun;                          /* something is in it, or was */
-    size_t bytes;                        /* of all lines */
-    uint16_t lines_of[PLAN_CLASSES_MAX]; /* the last one, and 1 */
-    uint32_t asked[PLAN_CLASSES_MAX];    /* parts, by any line */
-    struct sec_room room;
-    size_t used;
-    struct forms texts; /* of the value at hand */
-    uint8_t indexes[VALUES_MAX][PLAN_FORMS_MAX];
-    /* of one scan */
-    struct sec_run *run;
-    const struct scan_part *part;
-    struct line *alone;             /* the one that is asked about by itself */
-    const uint16_t *picked;         /* lines that the part is asked about */
-    uint32_t starts[TEXTS_MAX + 1]; /* of these, in `buffer` */
-    unsigned pick_count, at, hit;
-    bool memory; /* is exhausted */
-    unsigned picks[PARTS_MAX];
-    uint16_t picks_of[PARTS_MAX][TEXTS_MAX]; /* of the class at hand */
-    char buffer[2 * BATCH_BYTES + TEXTS_MAX];
 };
 
 static bool any(const struct conditions *a, const struct conditions *b)
@@ -168,8 +89,8 @@ static unsigned index_of(struct sec_batch *batch, const struct sec_plan *plan, u
             (t->text[i].p == text.p || memcmp(t->text[i].p, text.p, text.len) == 0))
             return i;
     }
-    if (t->count == FORMS_MAX)
-        return FORMS_MAX;
+    if (t->count == BATCH_FORMS_MAX)
+        return BATCH_FORMS_MAX;
     t->text[t->count] = text;
     t->traits[t->count] = traits_of(text);
     t->met[t->count].have = signs_of(plan, text);
@@ -192,11 +113,11 @@ static unsigned make(struct sec_batch *batch, struct sec_run *run, unsigned clas
     if (out.p == NULL)
         out = SPAN("");
     unsigned to = index_of(batch, run->plan, class, out);
-    if (to == FORMS_MAX)
-        return FORMS_MAX;
+    if (to == BATCH_FORMS_MAX)
+        return BATCH_FORMS_MAX;
     if (out.p == room && t->text[to].p == room)
         batch->used += (out.len + 15) & ~(size_t)15;
-    if (t->made_count < MADE_MAX)
+    if (t->made_count < BATCH_MADE_MAX)
         t->made[t->made_count++] = (struct made){ step->apply, (uint8_t)from, (uint8_t)to };
     return to;
 }
@@ -236,7 +157,7 @@ static bool make_forms(struct sec_batch *batch, struct sec_run *run, unsigned nu
             continue;
         }
         index = make(batch, run, number, form->step, index);
-        if (index == FORMS_MAX)
+        if (index == BATCH_FORMS_MAX)
             return false;
         index_of[form->form] = (uint8_t)index;
     }
@@ -245,20 +166,6 @@ static bool make_forms(struct sec_batch *batch, struct sec_run *run, unsigned nu
 
 /* ---- checks ---------------------------------------------------------------------------------
  */
-
-static bool says_yes(struct sec_run *run, const struct sec_operator *op, struct span text)
-{
-    struct regex_local *regex = &run->local->regex;
-    struct operator_match match = { .captured = { 0 } };
-    struct operator_call call = {
-        .prepared = op->prepared, .value = text, .argument = op->argument.source, .regex = regex
-    };
-    run->counts.operator_calls++;
-    run->work += text.len + WORK_CHECKED;
-    if (op->row->kind == OPERATOR_REGEX)
-        return regex_match(regex, op->regex, text, NULL) != REGEX_NO;
-    return op->row->eval != NULL && op->row->eval(&call, &match);
-}
 
 /* False: out of memory. */
 static bool ask_check(struct sec_batch *batch, struct sec_run *run,
@@ -271,7 +178,7 @@ static bool ask_check(struct sec_batch *batch, struct sec_run *run,
         if (text == NO_TEXT)
             continue; /* of a link of another class */
         uint64_t bit = UINT64_C(1) << text;
-        if ((asked & bit) == 0 && says_yes(run, check->op, t->text[text]))
+        if ((asked & bit) == 0 && sec_check_says_yes(run, run->local, check->op, t->text[text]))
             said |= bit;
         asked |= bit;
         if ((said & bit) != 0 && !sec_note_find(run, of->value, check->finds[j].bit))
@@ -331,7 +238,7 @@ static bool add_text(struct sec_batch *batch, const struct scan_class *class, un
 static bool add_texts(struct sec_batch *batch, const struct scan_class *class, unsigned number,
                       const uint8_t *index_of)
 {
-    uint32_t parts[FORMS_MAX] = { 0 };
+    uint32_t parts[BATCH_FORMS_MAX] = { 0 };
     bool good = true;
     for (unsigned i = 0; i < class->looked_count; i++) {
         unsigned form = class->looked[i], text = index_of[form];
@@ -341,216 +248,6 @@ static bool add_texts(struct sec_batch *batch, const struct scan_class *class, u
     for (unsigned i = 0; i < batch->texts.count && good; i++)
         good = add_text(batch, class, number, i, parts[i]);
     return good;
-}
-
-/* ---- scans ----------------------------------------------------------------------------------
- */
-
-/* The line that has the byte before `to`. */
-static unsigned line_at(struct sec_batch *batch, unsigned long long to)
-{
-    size_t at = to > 0 ? (size_t)to - 1 : 0;
-    if (at < batch->starts[batch->at])
-        batch->at = 0;
-    while (batch->at + 1 < batch->pick_count && at >= batch->starts[batch->at + 1])
-        batch->at++;
-    return batch->at;
-}
-
-/* Work is counted once for each, however often and in whatever company it is found. */
-static void find(struct sec_batch *batch, const struct line *line,
-                 const struct plan_pattern *pattern)
-{
-    const struct batch_value *of = &batch->values[line->value];
-    const struct sec_value *value = of->value;
-    if ((pattern->at_start && value->goes_back) || (pattern->at_end && value->goes_on))
-        return;
-    for (unsigned i = 0; i < pattern->find_count && !batch->memory; i++) {
-        const struct plan_find *found = &pattern->finds[i];
-        if (of->index_of[found->form] != line->index ||
-            (value->hits != NULL && bit_has(value->hits, found->bit)))
-            continue;
-        batch->run->work += WORK_FIND;
-        batch->memory = !sec_note_find(batch->run, of->value, found->bit);
-    }
-}
-
-/* A plain text is found where it stands; one with a line's end in it, in two lines, is not. */
-static int on_text(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
-                   void *context)
-{
-    struct sec_batch *batch = context;
-    uint32_t index = batch->part->ids[id];
-    (void)from, (void)flags;
-    unsigned at = line_at(batch, to);
-    struct line *line = &batch->lines[batch->picked[at]];
-    if ((index & PART_OPENS) != 0) {
-        line->open |= index & ~PART_OPENS;
-        return 0;
-    }
-    const struct plan_pattern *pattern = &batch->run->plan->patterns[index];
-    if (to >= batch->starts[at] + pattern->shortest && to <= batch->starts[at] + line->text.len)
-        find(batch, line, pattern);
-    return batch->memory;
-}
-
-struct batch_scan {
-    struct sec_batch *batch;
-    unsigned from;
-};
-
-static int on_pattern(unsigned id, unsigned long long from, unsigned long long to,
-                      unsigned flags, void *context)
-{
-    struct batch_scan *scan = context;
-    (void)id, (void)from, (void)flags;
-    scan->batch->hit = line_at(scan->batch, to + scan->batch->starts[scan->from]);
-    return 1;
-}
-
-static int on_find(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
-                   void *context)
-{
-    struct sec_batch *batch = context;
-    uint32_t index = batch->part->ids[id];
-    (void)from, (void)to, (void)flags;
-    if ((index & PART_OPENS) != 0)
-        batch->alone->open |= index & ~PART_OPENS;
-    else
-        find(batch, batch->alone, &batch->run->plan->patterns[index]);
-    return batch->memory;
-}
-
-static void scan(struct sec_batch *batch, const struct hs_database *db, struct span text,
-                 match_event_handler handler, void *context)
-{
-    struct sec_run *run = batch->run;
-    run->counts.scans++;
-    run->counts.scanned_bytes += text.len;
-    hs_error_t err =
-        hs_scan(db, text.p, (unsigned)text.len, 0, run->local->scratch, handler, context);
-    INVARIANT(err == HS_SUCCESS || err == HS_SCAN_TERMINATED);
-}
-
-static void scan_alone(struct sec_batch *batch, unsigned picked)
-{
-    batch->alone = &batch->lines[batch->picked[picked]];
-    if (!batch->memory)
-        scan(batch, batch->part->db, batch->alone->text, on_find, batch);
-}
-
-static void scan_each(struct sec_batch *batch)
-{
-    for (unsigned i = 0; i < batch->pick_count; i++)
-        scan_alone(batch, i);
-}
-
-/* The lines [from, to), and by itself each that has a find. */
-static void scan_lines(struct sec_batch *batch, unsigned from, unsigned to, unsigned *scans)
-{
-    const struct scan_part *part = batch->part;
-    struct batch_scan lines = { batch, from };
-    if (from >= to)
-        return;
-    if (part->wide == NULL || to - from == 1 || (*scans)++ >= SCANS_MAX) {
-        for (unsigned i = from; i < to; i++)
-            scan_alone(batch, i);
-        return;
-    }
-    batch->hit = TEXTS_MAX;
-    scan(batch, part->wide,
-         span_of(batch->buffer + batch->starts[from], batch->starts[to] - batch->starts[from]),
-         on_pattern, &lines);
-    unsigned hit = batch->hit;
-    if (hit == TEXTS_MAX)
-        return;
-    scan_alone(batch, hit);
-    scan_lines(batch, from, hit, scans);
-    scan_lines(batch, hit + 1, to, scans);
-}
-
-static bool is_asked(const struct line *line, const struct scan_part *part, unsigned index)
-{
-    if (line->text.len < part->shortest)
-        return false;
-    return !part->needs_text || (line->open >> index & 1) != 0 || part->unless_any ||
-           ((line->have.words[0] & part->unless_signs.words[0]) |
-            (line->have.words[1] & part->unless_signs.words[1])) != 0;
-}
-
-/* Which lines each of some parts is asked about. */
-static void pick(struct sec_batch *batch, unsigned class, uint32_t among)
-{
-    const struct scan_part *parts = batch->run->plan->classes[class].parts;
-    for (unsigned next = batch->lines_of[class]; next > 0;) {
-        const unsigned i = next - 1;
-        const struct line *line = &batch->lines[i];
-        next = line->next;
-        for (uint32_t asks = line->asks & among; asks != 0; asks &= asks - 1) {
-            const unsigned part = (unsigned)__builtin_ctz(asks);
-            if (is_asked(line, &parts[part], part))
-                batch->picks_of[part][batch->picks[part]++] = (uint16_t)i;
-        }
-    }
-}
-
-static void scan_part(struct sec_batch *batch, unsigned class, unsigned index)
-{
-    const struct scan_part *part = &batch->run->plan->classes[class].parts[index];
-    unsigned used = 0, scans = 0;
-    batch->part = part;
-    batch->picked = batch->picks_of[index];
-    batch->pick_count = batch->picks[index];
-    batch->at = 0;
-    for (unsigned i = 0; i < batch->pick_count; i++) {
-        const struct line *line = &batch->lines[batch->picked[i]];
-        batch->run->work += line->text.len + WORK_LINE;
-        batch->values[line->value].work += line->text.len + WORK_LINE;
-        batch->starts[i] = used;
-        memcpy(batch->buffer + used, line->text.p, line->text.len);
-        used += (unsigned)line->text.len;
-        batch->buffer[used++] = '\n';
-    }
-    batch->starts[batch->pick_count] = used;
-    if (batch->pick_count == 0)
-        return;
-    if (part->literals && used / batch->pick_count < LONG_LINE)
-        scan(batch, part->wide, span_of(batch->buffer, used), on_text, batch);
-    else if (part->literals)
-        scan_each(batch);
-    else
-        scan_lines(batch, 0, batch->pick_count, &scans);
-}
-
-static enum sec_end scan_parts(struct sec_batch *batch, unsigned class, uint32_t asked)
-{
-    memset(batch->picks, 0, sizeof(batch->picks));
-    pick(batch, class, asked);
-    for (; asked != 0; asked &= asked - 1) {
-        scan_part(batch, class, (unsigned)__builtin_ctz(asked));
-        if (batch->memory)
-            return SEC_MEMORY;
-        if (batch->run->work > batch->run->budget)
-            return SEC_SPENT;
-    }
-    return SEC_DONE;
-}
-
-/* Texts are found before what they open. */
-static enum sec_end scan_all(struct sec_batch *batch, struct sec_run *run)
-{
-    enum sec_end end = SEC_DONE;
-    batch->run = run;
-    batch->memory = false;
-    for (unsigned class = 1; class < run->plan->class_count && end == SEC_DONE; class ++) {
-        const uint32_t asked = batch->asked[class], told = run->plan->classes[class].told;
-        if (asked == 0)
-            continue;
-        end = scan_parts(batch, class, asked & ~told);
-        if (end == SEC_DONE)
-            end = scan_parts(batch, class, asked & told);
-    }
-    return end;
 }
 
 /* ---- values ---------------------------------------------------------------------------------
@@ -615,7 +312,8 @@ enum sec_end sec_batch_add(struct sec_run *run, struct sec_value *value, unsigne
     size_t bound = sec_forms_bound(row, value->text.len);
     if (batch == NULL || bound > ROOM_MAX)
         return SEC_AWAY;
-    bool full = batch->value_count == VALUES_MAX || batch->line_count + FORMS_MAX > TEXTS_MAX ||
+    bool full = batch->value_count == BATCH_VALUES_MAX ||
+                batch->line_count + BATCH_FORMS_MAX > BATCH_TEXTS_MAX ||
                 batch->bytes > BATCH_BYTES || batch->used + bound > batch->room.size;
     if (full && batch->value_count > 0) {
         enum sec_end end = sec_batch_end(run);
@@ -648,7 +346,7 @@ enum sec_end sec_batch_end(struct sec_run *run)
     if (batch == NULL || !batch->begun)
         return SEC_DONE;
     if (batch->line_count > 0)
-        end = scan_all(batch, run);
+        end = sec_batch_scan(batch, run);
     for (unsigned i = 0; i < batch->value_count && end == SEC_DONE; i++) {
         const struct batch_value *of = &batch->values[i];
         if (of->kept != NULL)

@@ -127,8 +127,6 @@ static void answer_for_slots(const struct sec_plan *plan, const struct regex_loc
     }
 }
 
-/* Names of slots are known: nothing is left to ask of them at run time. Of other names most
- * lack the text without which the pattern has no match. */
 /* `^` and letters, digits, `_` or `-`. */
 static struct span prefix_of(struct span source)
 {
@@ -143,6 +141,8 @@ static struct span prefix_of(struct span source)
     return span_sub(source, 1, source.len);
 }
 
+/* Names of slots are known: nothing is left to ask of them at run time. Of other names most
+ * lack the text without which the pattern has no match. */
 static enum err prepare_keys(struct plan_builder *b)
 {
     struct sec_plan *plan = b->plan;

@@ -167,11 +167,10 @@ static enum sec_end ask_class(struct look *look, const struct scan_class *class,
 /* ---- checks ---------------------------------------------------------------------------------
  */
 
-/* An undecided one is a "yes": the rule asks again, and sees it. */
-static bool says_yes(struct look *look, const struct sec_operator *op, struct span text)
+bool sec_check_says_yes(struct sec_run *run, struct sec_local *local,
+                        const struct sec_operator *op, struct span text)
 {
-    struct sec_run *run = look->run;
-    struct regex_local *regex = &look->local->regex;
+    struct regex_local *regex = &local->regex;
     struct operator_match match = { .captured = { 0 } };
     struct operator_call call = {
         .prepared = op->prepared, .value = text, .argument = op->argument.source, .regex = regex
@@ -194,8 +193,8 @@ static enum sec_end ask_check(struct look *look, const struct plan_pattern *chec
         if (text != look->said_of) {
             if (must_give_way(look))
                 return SEC_PAUSE;
-            look->said =
-                says_yes(look, check->op, look->d != NULL ? look->d->texts[text] : look->whole);
+            struct span asked = look->d != NULL ? look->d->texts[text] : look->whole;
+            look->said = sec_check_says_yes(look->run, look->local, check->op, asked);
             look->said_of = text;
         }
         if (look->said && !note_find(look, find))

@@ -230,6 +230,11 @@ enum sec_end sec_look_through(struct sec_run *run, struct sec_value *value,
 /* A link's pattern was found in the value. False: out of memory. */
 MUST_USE bool sec_note_find(struct sec_run *run, struct sec_value *value, unsigned bit);
 
+/* look.c. Whether a check's operator says so of a text. An undecided one is a "yes": the rule
+ * asks again, and sees it. */
+bool sec_check_says_yes(struct sec_run *run, struct sec_local *local,
+                        const struct sec_operator *op, struct span text);
+
 /* look.c. The most bytes that all forms of a value can take: a form that grows multiplies. */
 size_t sec_forms_bound(const struct scan_class *class, size_t len);
 /* At least `size` bytes, else room for `wanted`; what stood there is gone. */
