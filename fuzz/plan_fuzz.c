@@ -5,26 +5,12 @@
  * The input is read as choices of a grammar, so that every input is a program that loads, or is
  * refused by the front end and nothing more.
  */
-#include <stdio.h>
-#include <stdlib.h>
+#include "fuzz/rules_fuzz.h"
 
-#include "conf/diag.h"
-#include "rules/engine/build.h"
-#include "tests/conformance/differ.h"
-
-enum { CEILING = 256 * 1024 * 1024, RULES_MAX = 10 };
+enum { RULES_MAX = 10 };
 
 /* ---- choices --------------------------------------------------------------------------------
  */
-
-struct choices {
-    const uint8_t *p, *end;
-};
-
-static unsigned below(struct choices *c, unsigned sides)
-{
-    return c->p < c->end ? *c->p++ % sides : 0;
-}
 
 static const char *pick(struct choices *c, const char *const *items, unsigned count)
 {
@@ -175,69 +161,18 @@ static void write_request(struct text *out, struct choices *c)
     text_lit(out, "\r\n\r\n");
 }
 
-/* ---- both -----------------------------------------------------------------------------------
- */
-
-static void compare(const struct sec_program *program, const struct sec_plan *plan,
-                    struct span request, struct arena *arena)
-{
-    static struct reference ref;
-    static struct sec_run run;
-    const struct transaction_peer peer = { .client = SPAN("192.0.2.9"),
-                                           .server = SPAN("192.0.2.1"),
-                                           .server_name = SPAN("h"),
-                                           .now = 1000000 };
-    struct transaction txn;
-    struct sec_local local;
-    struct wire wire;
-    INVARIANT(sec_local_attach(&local, plan) == OK);
-    wire_read(&wire, request, SPAN(""), arena);
-    transaction_init(&txn, arena, &peer);
-    ref = (struct reference){
-        .program = program, .mode = ENGINE_ON, .txn = &txn, .regex = &local.regex
-    };
-    reference_run(&ref, &wire);
-    if (plan_run(&run, plan, &local, &wire, &peer, ENGINE_ON, arena) && !ref.undecided) {
-        struct text said = text_growing(arena, 1024);
-        differ_compare(&said, &ref, &run);
-        if (said.len > 0) {
-            (void)fprintf(stderr, "%.*s\n%.*s\n", (int)request.len, request.p, (int)said.len,
-                          said.p);
-            abort();
-        }
-    }
-    sec_local_detach(&local);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct choices c = { data, data + size };
     struct arena arena;
-    struct diags diags;
-    struct sec_program *program = NULL;
-    struct sec_plan *plan = NULL;
-    arena_init(&arena, NULL, 0, NULL, CEILING);
-    diags_init(&diags, &arena);
+    arena_init(&arena, NULL, 0, NULL, RULES_ARENA_BYTES);
     struct text rules = text_growing(&arena, 4096), request = text_growing(&arena, 1024);
-    char buffer[512];
-    struct text why = text_fixed(buffer, sizeof(buffer));
     unsigned count = 1 + below(&c, RULES_MAX);
     write_request(&request, &c);
     for (unsigned id = 1; id <= count; id++)
         write_rule(&rules, &c, id);
     text_lit(&rules, "SecMarker M\n");
-    struct seclang_source source = { .path = SPAN("rules.conf"), .text = text_span(&rules) };
-    const struct seclang_options options = { .skip_unsupported = false };
-    if (!rules.overflow && !request.overflow &&
-        seclang_load(&program, &source, 1, &options, &arena, &diags) == OK) {
-        if (sec_plan_build(&plan, program, &arena, &why) == OK) {
-            if (getenv("SHOW") != NULL)
-                (void)fprintf(stderr, "%.*s", (int)rules.len, rules.p);
-            compare(program, plan, text_span(&request), &arena);
-            sec_plan_free(plan);
-        }
-        seclang_free(program);
-    }
+    fuzz_rules(&rules, &request, &arena);
     arena_reset(&arena);
     return 0;
 }
