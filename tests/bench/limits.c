@@ -728,7 +728,7 @@ static void bench_lease(void)
 
 /* ---- what instructions are counted of ---- */
 
-/* By name, for who counts (limits_count.sh). */
+/* By name, for who counts (limits.sh). */
 __attribute__((noipa)) static void counted_local(struct local *local, unsigned decisions)
 {
     for (uint32_t i = 0; i < decisions; i++) {
