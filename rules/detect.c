@@ -94,9 +94,9 @@ bool detect_xss(struct span value)
 
 void detect_prepare(void)
 {
-    sql_words_prepare();
+    sqli_prepare();
     xss_prepare();
-    has_own_lookup = sql_words.ready && state_fits();
+    has_own_lookup = sql_words_ready && state_fits();
 }
 
 bool compile_detect(const struct operator_source *source, const void **prepared)

@@ -19,6 +19,7 @@ bool xss_possible(struct span value);
 
 /* At load, before detect_*: makes what they need to be quick. */
 void detect_prepare(void);
-void xss_prepare(void); /* of it */
+void sqli_prepare(void); /* of it */
+void xss_prepare(void);  /* of it */
 
 #endif

@@ -1,9 +1,9 @@
 /*
- * Words with a meaning in SQL, as libinjection has them, in a filter that is asked in a few
+ * Words with a meaning in SQL, as libinjection has them, in a table that is asked in a few
  * nanoseconds: libinjection itself takes about a hundred for each word.
  *
  * The table is libinjection's own, of the very object that is linked, so it is never out of
- * date. Where it cannot be found or does not look as expected, there is no filter, and all is
+ * date. Where it cannot be found or does not look as expected, there is none, and all is
  * decided without.
  */
 #ifndef SALLYPORT_RULES_SQL_WORDS_H
@@ -11,36 +11,36 @@
 
 #include "gateway/base/span.h"
 
-enum { SQL_WORD_BITS = 1 << 16 };
+enum { SQL_WORD_BYTES = 32 }; /* none is longer */
 
-struct sql_words {
-    bool ready;
-    uint64_t bits[SQL_WORD_BITS / 64];
+/* An entry: a word, a phrase (words with a space or a dot between), an operator; or a
+ * fingerprint that libinjection fires on, "0" and types in upper case, itself of type F. */
+struct sql_entry {
+    const char *word;
+    char type;
 };
 
+/* libinjection's functions by the byte that a token begins with; they stand behind the table.
+ * Weak, as the table: absent where the object was built in another way. */
+extern void (*const char_parse_map[256])(void) __attribute__((weak));
+
 /* Set once, at load; asked by all processes that are forked later. */
-extern struct sql_words sql_words;
+extern bool sql_words_ready;
 void sql_words_prepare(void);
 
-/* Of a word, from its last byte to its first: so that the hash of each of its ends is on the
- * way. Begin with 0. */
-static inline uint32_t sql_word_hash(uint32_t hash, char c)
-{
-    uint32_t upper = (uint8_t)c & ((uint8_t)(c - 'a') < 26 ? ~0x20u : ~0u);
-    return (hash ^ upper) * 0x9e3779b1u;
-}
+/* Only when they are ready: this, too. */
+const struct sql_entry *sql_words_all(size_t *count);
 
-/*
- * The type of a word, phrase, operator or fingerprint in the table, '\0' where it has none:
- * what libinjection's own search answers, from a hash table. Only when `ready`.
- */
+struct sql_meaning {
+    char type;  /* '\0': no entry */
+    bool opens; /* a phrase may begin with it; without this, none does */
+};
+
+/* Of a word, phrase or operator; in either case of ASCII letters. */
+struct sql_meaning sql_word_find(struct span word);
+
+/* The type of any entry, fingerprints among them, or '\0': what libinjection's own search
+ * answers. */
 char sql_word_type(struct span word);
-
-/* False: the word is nothing to SQL but a name, and begins no phrase (`group by`). */
-static inline bool sql_word_known(uint32_t hash)
-{
-    uint32_t bit = hash >> 16;
-    return (sql_words.bits[bit / 64] >> bit % 64 & 1) != 0;
-}
 
 #endif

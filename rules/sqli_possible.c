@@ -1,165 +1,153 @@
 /*
  * What cannot be SQL injection, decided without libinjection and exactly as it would.
  *
- * libinjection reduces a value to a fingerprint, the types of up to five tokens, and fires on
- * those of a list. Folding, which joins and drops tokens before that, makes tokens fewer, and
- * makes of words and phrases only what its table says. So two things can be said of a value
- * that has nothing but words, numbers, white space and the punctuation below:
- *
- *  - Every fingerprint has something that only a word of the table can have become. Without
- *    such a word it does not fire. (With the filter of rules/sql_words.h.)
- *  - Every fingerprint has at least two tokens that only words and numbers become (items), and
- *    some that are no numbers; those of two items are a number or a variable with UNION behind
- *    it, and a number, an operator and a variable. So one word alone, and two without a number,
- *    are soon decided, whatever they mean to SQL.
- *
- * tests/unit/rules/detect_test.c asks libinjection for all fingerprints and sees that this
- * holds.
+ * libinjection reads a value in up to five ways: as it stands, and as what stands behind each
+ * of the quotes that it has; as ANSI SQL has it, and as MySQL where that reads another thing.
+ * It fires on none whose fingerprint it has not in its list. rules/sql_fold.h tells
+ * fingerprints; those of the list are left to libinjection, which looks at more than them.
  */
 #include "rules/detect.h"
+#include "rules/sql_fold.h"
 #include "rules/sql_words.h"
 
-char libinjection_sqli_lookup_word(void *state, int kind, const char *word, size_t len);
+#include <tmmintrin.h>
 
-enum byte_class {
-    OTHER, /* quotes, parentheses, comments and whatever else: no short cut */
-    LETTER,
-    DIGIT,
-    BLANK,
-    PUNCTUATION, /* operators, dot, comma, colon, question mark */
-    MORE,        /* for the filter alone: what may be an item, or bears on UNION */
-};
+static bool ready;
 
-static const uint8_t classes[256] = {
-    ['A' ... 'Z'] = LETTER, ['a' ... 'z'] = LETTER, ['_'] = LETTER,      ['0' ... '9'] = DIGIT,
-    [' '] = BLANK,          ['\t'] = BLANK,         ['\n'] = BLANK,      ['\r'] = BLANK,
-    ['+'] = PUNCTUATION,    ['-'] = PUNCTUATION,    ['*'] = PUNCTUATION, ['/'] = PUNCTUATION,
-    ['%'] = PUNCTUATION,    ['='] = PUNCTUATION,    ['<'] = PUNCTUATION, ['>'] = PUNCTUATION,
-    ['!'] = PUNCTUATION,    ['~'] = PUNCTUATION,    ['^'] = PUNCTUATION, [':'] = PUNCTUATION,
-    ['?'] = PUNCTUATION,    ['.'] = PUNCTUATION,    [','] = PUNCTUATION, ['&'] = MORE,
-    ['|'] = MORE,           [';'] = MORE,           ['['] = MORE,        [']'] = MORE,
-    [0x80 ... 0xff] = MORE,
-};
-
-static inline unsigned class_of(char c)
+void sqli_prepare(void)
 {
-    return classes[(uint8_t)c];
+    sql_words_prepare();
+    if (!ready)
+        ready = sql_words_ready && sql_fold_prepare();
 }
 
-static inline bool in_run(char c)
-{
-    return class_of(c) == LETTER || class_of(c) == DIGIT;
-}
-
-/* What a value is made of. */
-struct items {
-    unsigned words, numbers;
-    struct span last; /* of the words */
-    bool known;       /* one of the words may be in the table */
-    bool dotted;      /* a dot stands right behind a word: it may be taken for a part of it */
-    bool mixed;       /* a number with letters behind it, which is several tokens */
-    bool more;        /* a byte of that class */
-};
-
-/*
- * Whether the run [from, at) may give a word of the table. One that begins with a digit is
- * taken apart into numbers and a last word, which may begin with each of its letters.
+/* ---- what bytes a value has -----------------------------------------------------------------
  */
-static bool may_be_known(const char *from, const char *at, bool number)
+
+/* Sets of bytes: each is of those with one of some high halves and one of some low ones. */
+enum {
+    SINGLE = 0x01,  /* ' */
+    TWOFOLD = 0x02, /* " */
+    COMMENT = 0x04, /* / and * */
+    BRACE = 0x08,   /* { */
+    TICK = 0x10,    /* ` and @ */
+    REST = 0xe0,    /* what else may end words; and bytes like it that need not */
+};
+
+/* By each half of a byte the sets that it may be in: REST is 0x, 1x, 2x and ax as a whole; b to
+ * e of 3x, 5x and 7x; and 3a and 3f. */
+static inline __m128i marks_of_bytes(__m128i bytes)
 {
-    uint32_t hash = 0;
-    bool known = false;
-    while (at > from) {
-        hash = sql_word_hash(hash, *--at);
-        if (number && class_of(*at) == LETTER)
-            known |= sql_word_known(hash);
-    }
-    return known || (!number && sql_word_known(hash));
+    const __m128i by_high =
+        _mm_setr_epi8(0x20, 0x20, 0x27, (char)0xc0, 0x10, 0x40, 0x10, 0x48, /* 0 to 7 */
+                      0, 0, 0x20, 0, 0, 0, 0, 0);
+    const __m128i by_low =
+        _mm_setr_epi8(0x30, 0x20, 0x22, 0x20, 0x20, 0x20, 0x20, 0x21, /* 0 to 7 */
+                      0x20, 0x20, (char)0xa4, 0x68, 0x60, 0x60, 0x60, (char)0xa4);
+    const __m128i half = _mm_set1_epi8(0x0f);
+    __m128i low = _mm_and_si128(bytes, half);
+    __m128i high = _mm_and_si128(_mm_srli_epi16(bytes, 4), half);
+    return _mm_and_si128(_mm_shuffle_epi8(by_high, high), _mm_shuffle_epi8(by_low, low));
 }
 
-/* A run of letters and digits at `p`. */
-static const char *take_run(const char *p, const char *end, struct items *items)
+static inline __m128i load16(const char *p)
 {
-    const char *at = p;
-    bool number = class_of(*p) == DIGIT, letters = false;
-    for (; at < end && in_run(*at); at++)
-        letters |= class_of(*at) == LETTER;
-    if (letters)
-        items->known |= may_be_known(p, at, number);
-    if (number) {
-        items->numbers++;
-        items->mixed |= letters;
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+/* Of fewer than 16 bytes, but not of none; most of them twice. */
+static inline __m128i load_few(struct span value)
+{
+    const char *p = value.p, *end = p + value.len;
+    uint64_t first, last;
+    uint32_t begin, rest;
+    if (value.len >= sizeof(first)) {
+        memcpy(&first, p, sizeof(first));
+        memcpy(&last, end - sizeof(last), sizeof(last));
+        return _mm_set_epi64x((int64_t)last, (int64_t)first);
+    }
+    if (value.len < sizeof(begin)) {
+        begin = (uint8_t)p[0] * 0x10001u | (uint32_t)(uint8_t)p[value.len / 2] << 8 |
+                (uint32_t)(uint8_t)end[-1] << 24;
+        return _mm_set1_epi32((int32_t)begin);
+    }
+    memcpy(&begin, p, sizeof(begin));
+    memcpy(&rest, end - sizeof(rest), sizeof(rest));
+    return _mm_set1_epi64x((int64_t)((uint64_t)rest << 32 | begin));
+}
+
+/* Of a value that is not empty. */
+static unsigned marks_of(struct span value)
+{
+    __m128i all;
+    if (value.len < sizeof(all)) {
+        all = marks_of_bytes(load_few(value));
     } else {
-        items->words++;
-        items->last = span_range(p, at);
-        items->dotted |= at < end && *at == '.';
+        const char *p = value.p, *last = p + value.len - sizeof(all);
+        all = marks_of_bytes(load16(last));
+        for (; p < last; p += sizeof(all))
+            all = _mm_or_si128(all, marks_of_bytes(load16(p)));
     }
-    return at;
+    all = _mm_or_si128(all, _mm_srli_si128(all, 8));
+    uint64_t marks = (uint64_t)_mm_cvtsi128_si64(all);
+    marks |= marks >> 32;
+    marks |= marks >> 16;
+    return (unsigned)(marks | marks >> 8) & 0xff;
 }
 
-/* -- and /x are comments (x a star), && and || join conditions. */
-static inline bool is_telling_pair(const char *p)
+/* A comment between slashes, or what may be as bad. */
+static bool is_evil(struct span value, unsigned marks)
 {
-    return (p[0] == '-' && p[1] == '-') || (p[0] == '/' && p[1] == '*') ||
-           (p[0] == '&' && p[1] == '&') || (p[0] == '|' && p[1] == '|');
-}
-
-/* Most prose has such a byte soon: its words need not be looked at. */
-static bool has_other(struct span value)
-{
-    for (size_t i = 0; i < value.len; i++) {
-        if (class_of(value.p[i]) == OTHER)
+    const char *p = value.p, *end = span_end(value);
+    if ((marks & BRACE) != 0 && (marks & TICK) != 0 && memchr(p, '`', value.len) != NULL)
+        return true;
+    if ((marks & COMMENT) == 0)
+        return false;
+    while ((p = memchr(p, '*', (size_t)(end - p))) != NULL) {
+        if (p > value.p && p[-1] == '/')
             return true;
+        p++;
     }
     return false;
 }
 
-/* False: something stands there for which there is no short cut. */
-static bool take_items(struct span value, struct items *items)
+/* One word, or one number: tokens that are alone are no fingerprint. Of a value without marks,
+ * which is letters, digits and what else does not end words; DEL does not begin one. */
+static bool is_alone(struct span value)
 {
-    const char *p = value.p, *end = span_end(value);
-    if (has_other(value))
-        return false;
-    while (p < end) {
-        if (in_run(*p)) {
-            p = take_run(p, end, items);
-            if (items->known && items->words + items->numbers > 2)
-                return false;
-            continue;
-        }
-        if (end - p > 1 && is_telling_pair(p))
-            return false;
-        items->more |= class_of(*p) == MORE;
-        p++;
-    }
-    return true;
+    size_t digits = 0;
+    while (digits < value.len && value.p[digits] >= '0' && value.p[digits] <= '9')
+        digits++;
+    return digits == value.len || (digits == 0 && value.p[0] != 0x7f);
 }
 
-/* Its type in SQL: 0 where it has none. */
-static char sql_type(struct span word)
+/* ---- contexts -------------------------------------------------------------------------------
+ */
+
+/* As ANSI SQL, and as MySQL if that is another thing. */
+static bool is_possible(struct span value, char quote)
 {
-    enum { LOOKUP_WORD = 1 };
-    if (sql_words.ready)
-        return sql_word_type(word);
-    return libinjection_sqli_lookup_word(NULL, LOOKUP_WORD, word.p, word.len);
+    struct sql_folded folded;
+    if (sql_fold(value, (struct sql_context){ .quote = quote }, &folded))
+        return true;
+    return folded.again &&
+           sql_fold(value, (struct sql_context){ quote, .mysql = true }, &folded);
 }
 
 bool sqli_possible(struct span value)
 {
-    struct items items = { 0 };
-    bool taken = take_items(value, &items);
-    if (!taken)
-        return true;
-    if (sql_words.ready && !items.known)
+    struct sql_folded folded;
+    if (value.len == 0)
         return false;
-    if (items.mixed)
-        return items.words + items.numbers > 1 || !in_run(value.p[0]) ||
-               !in_run(value.p[value.len - 1]);
-    if (items.more)
+    if (!ready)
         return true;
-    if (items.words == 0 || items.words + items.numbers < 2)
+    unsigned marks = marks_of(value);
+    if (marks == 0 && is_alone(value))
         return false;
-    if (items.words == 1)
-        return items.dotted || sql_type(items.last) != 0;
-    return items.words > 2 || items.numbers > 0 || sql_type(items.last) == 'U';
+    if (is_evil(value, marks) || is_possible(value, '\0'))
+        return true;
+    if ((marks & SINGLE) != 0 && is_possible(value, '\''))
+        return true;
+    return (marks & TWOFOLD) != 0 &&
+           sql_fold(value, (struct sql_context){ '"', .mysql = true }, &folded);
 }

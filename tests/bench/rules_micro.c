@@ -11,7 +11,6 @@
 
 #include "rules/detect.h"
 #include "rules/operator/valid.h"
-#include "rules/sql_words.h"
 #include "rules/transform.h"
 #include "rules/words.h"
 
@@ -180,7 +179,7 @@ static void build_words(void)
 int main(void)
 {
     build_words();
-    sql_words_prepare();
+    detect_prepare();
     for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
         fill(&kinds[k]);
         printf("%s (%zu bytes): %.*s\n", kinds[k].name, values[0].len, (int)values[0].len,
