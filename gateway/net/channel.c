@@ -1,7 +1,7 @@
 /*
- * Channels: see channel.h. The cork and the wire buffer belong to the worker and are empty
- * between events; what the kernel does not take is copied to slabs, in order, and goes out when
- * EPOLLOUT says so.
+ * Channels: see channel.h. The wire buffer belongs to the worker and is empty between events;
+ * what the kernel does not take is copied to slabs, in order, and goes out when EPOLLOUT says
+ * so.
  */
 #include "gateway/net/channel.h"
 
@@ -13,11 +13,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "gateway/net/cork.h"
 #include "gateway/net/share.h"
 
-/* Above this many bytes a write goes to the kernel at once, beside the cork, instead of through
- * it. */
-enum { CORK_COPY_MAX = 16 * 1024 };
 /*
  * A record costs as much as many bytes, however small it is: a read full of the smallest would
  * take milliseconds. Much is read at once only after records that were large.
@@ -166,8 +164,10 @@ static void send_wire(struct channel *ch)
     worker->wire_len = 0;
 }
 
-static void send_plain(struct channel *ch, struct span first, struct span second)
+void channel_send(struct channel *ch, struct span first, struct span second)
 {
+    if (ch->failed || (first.len == 0 && second.len == 0))
+        return;
     if (ch->tls == NULL) {
         send_raw(ch, first, second);
         return;
@@ -176,69 +176,6 @@ static void send_plain(struct channel *ch, struct span first, struct span second
         (second.len > 0 && tls_write(ch->tls, second) != OK))
         give_up(ch);
     send_wire(ch);
-}
-
-void channel_flush(struct channel *ch)
-{
-    struct worker *worker = ch->worker;
-
-    if (worker->cork_owner != ch)
-        return;
-    worker->cork_owner = NULL;
-    size_t len = worker->cork_len;
-    worker->cork_len = 0;
-    if (len > 0 && !ch->failed)
-        send_plain(ch, span_of(worker->cork, len), span_of(NULL, 0));
-}
-
-void worker_flush(struct worker *worker)
-{
-    if (worker->cork_owner != NULL)
-        channel_flush(worker->cork_owner);
-}
-
-static void take_cork(struct channel *ch)
-{
-    if (ch->worker->cork_owner == ch)
-        return;
-    worker_flush(ch->worker);
-    ch->worker->cork_owner = ch;
-}
-
-char *channel_room(struct channel *ch, size_t size)
-{
-    INVARIANT(!ch->connecting);
-    if (size > CORK_BYTES)
-        return NULL;
-    take_cork(ch);
-    if (size > CORK_BYTES - ch->worker->cork_len) {
-        channel_flush(ch);
-        take_cork(ch);
-    }
-    return ch->worker->cork + ch->worker->cork_len;
-}
-
-void channel_wrote(struct channel *ch, size_t size)
-{
-    INVARIANT(ch->worker->cork_owner == ch && size <= CORK_BYTES - ch->worker->cork_len);
-    ch->worker->cork_len += size;
-}
-
-void channel_write(struct channel *ch, struct span bytes)
-{
-    if (bytes.len == 0 || ch->failed || ch->shut)
-        return;
-    if (bytes.len <= CORK_COPY_MAX) {
-        memcpy(channel_room(ch, bytes.len), bytes.p, bytes.len);
-        channel_wrote(ch, bytes.len);
-        return;
-    }
-    take_cork(ch);
-    struct worker *worker = ch->worker;
-    size_t len = worker->cork_len;
-    worker->cork_len = 0;
-    worker->cork_owner = NULL;
-    send_plain(ch, span_of(worker->cork, len), bytes);
 }
 
 uint64_t channel_delivered(const struct channel *ch)
@@ -558,8 +495,7 @@ enum err channel_move(struct channel *to, struct channel *from,
 
 void channel_close(struct channel *ch)
 {
-    if (ch->worker != NULL && ch->worker->cork_owner == ch)
-        channel_flush(ch);
+    channel_flush(ch);
     if (ch->watch.fd >= 0) {
         int fd = ch->watch.fd;
         loop_remove(&ch->worker->loop, &ch->watch);

@@ -1,10 +1,12 @@
 /*
  * A byte stream over one socket, plain or TLS: the only code that reads and writes connections.
  *
- * Reading goes into the worker's scratch. Writing is corked: what one event writes to a channel
- * is gathered in the worker's cork and goes out in one send when the event is over or another
- * channel writes; bytes that the kernel does not take wait in slabs, and EPOLLOUT is asked only
- * then. A plain request so costs one recv and one send on each side.
+ * Reading goes into the worker's scratch. Writing is corked: what the events of one turn of the
+ * loop write is gathered in the worker's cork and sent when they are over, each channel's bytes
+ * in one send; bytes that the kernel does not take wait in slabs, and EPOLLOUT is asked only
+ * then. A plain request so costs one recv and one send on each side, and who waits for it is
+ * woken when there is something to be done for others no more: to wake a process costs more
+ * than to send to one that is at work.
  */
 #ifndef SALLYPORT_CHANNEL_H
 #define SALLYPORT_CHANNEL_H
@@ -38,7 +40,8 @@ struct channel {
     struct tls *tls;         /* owned; NULL: plain */
     struct slab_pool *slabs; /* for what is unsent; changed only when nothing is */
     struct unsent *head, *tail;
-    size_t unsent;           /* bytes in the slabs */
+    size_t unsent;           /* bytes in the slabs; not what is corked */
+    unsigned corked;         /* pieces of the cork that are to go here */
     uint64_t sent, received; /* wire bytes */
     bool reading;            /* EPOLLIN is asked for */
     bool bulky;              /* TLS: what came last were large records */
@@ -86,9 +89,17 @@ void channel_write(struct channel *channel, struct span bytes);
  * too much. */
 char *channel_room(struct channel *channel, size_t size);
 void channel_wrote(struct channel *channel, size_t size);
-/* Sends what is corked. Called at the end of every event, timer and task that wrote. */
+/* Sends what is corked for this one, now: for who goes by what the kernel took. */
 void channel_flush(struct channel *channel);
-void worker_flush(struct worker *worker); /* whoever owns the cork */
+/*
+ * Called at the end of every event, timer and task that wrote. Sends what is corked, but for a
+ * worker that gathers: there the loop does it, and this only sees to it that nothing waits long
+ * for the turn to be over.
+ */
+enum { GATHER_NS = 300 * 1000 };
+void worker_flush(struct worker *worker);
+/* From now on what is written in one turn is sent together. */
+void worker_gather(struct worker *worker);
 /*
  * Wire bytes that the other side has acknowledged: what a slow reader really takes, while the
  * kernel's own buffer takes more. A system call: for deadlines only.

@@ -285,6 +285,12 @@ static void read_clock(struct loop *loop)
 
 /* ---- turns ---- */
 
+static void flush(struct loop *loop)
+{
+    if (loop->flush != NULL)
+        loop->flush(loop);
+}
+
 enum err loop_init(struct loop *loop)
 {
     memset(loop, 0, sizeof(*loop));
@@ -321,8 +327,10 @@ void loop_turn(struct loop *loop, int wait_ms)
     loop->turns++;
     if (count > 0)
         events_run(loop, count);
+    flush(loop);
     loop_advance(loop, clock_ms(&loop->clock));
     tasks_run(loop);
+    flush(loop);
 }
 
 void loop_run(struct loop *loop)

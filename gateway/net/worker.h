@@ -13,13 +13,20 @@
 
 enum {
     SCRATCH_BYTES = 128 * 1024, /* one read */
-    CORK_BYTES = 64 * 1024,     /* what one event writes to one connection, sent in one call */
+    CORK_BYTES = 64 * 1024,     /* what is gathered to be sent */
+    CORKED_MAX = 64,            /* ... in so many pieces */
     CIPHER_BYTES = 64 * 1024,   /* one read of TLS records */
     CLIENT_SHARES = 4096,       /* rows; clients that meet in one share it */
 };
 
 struct channel;
 struct encoder_pool;
+
+/* What one channel is to send, in the cork. */
+struct corked {
+    struct channel *channel; /* NULL: it has gone */
+    uint32_t from, to;
+};
 
 /* What one client has (gateway/net/share.h). */
 struct client_share {
@@ -56,7 +63,9 @@ struct worker {
     char *wire;    /* CORK_BYTES + room for record heads: records to send */
     char *record;  /* RECORD_BYTES_MAX (gateway/audit/ring.h): the record being written */
     size_t cork_len, wire_len;
-    struct channel *cork_owner; /* NULL: empty */
+    struct corked corked[CORKED_MAX]; /* in the order in which it was written */
+    unsigned corked_count;
+    uint64_t flushed_ns; /* when all was sent last */
 
     struct refusals refusals;      /* gateway/connection_log.h */
     size_t connections, streams;   /* alive now */

@@ -509,6 +509,7 @@ static enum err set_up(struct serving *serving)
     attach_shared(serving);
     random_bytes(&worker->held_key, sizeof(worker->held_key));
     TRY(loop_init(&worker->loop));
+    worker_gather(worker);
     TRY(open_signals(serving));
     TRY(open_commits(serving));
     TRY(open_memory(serving, &config->server.limits));

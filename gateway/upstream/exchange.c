@@ -142,7 +142,8 @@ static void try_failed(struct exchange *x, enum err err)
 
 /* ---- the request ---- */
 
-/* Sends what is at hand of the body, as long as the kernel takes it. */
+/* Sends what is at hand of the body, as long as the kernel takes it; its end may wait in the
+ * cork. */
 static void pump_body(struct exchange *x)
 {
     struct channel *channel = &x->conn->channel;
@@ -151,7 +152,8 @@ static void pump_body(struct exchange *x)
         struct span part = span_sub(x->body, x->body_at, SCRATCH_BYTES);
         channel_write(channel, part);
         x->body_at += part.len;
-        channel_flush(channel);
+        if (x->body_at < x->body.len)
+            channel_flush(channel);
     }
     if (x->streamed || x->finished || x->body_at < x->body.len)
         return;

@@ -166,6 +166,7 @@ void pool_keep(struct server_conn *conn)
     struct server_local *server = conn->server;
     struct worker *worker = server->upstream->worker;
 
+    channel_flush(&conn->channel); /* its answer may have come before the request's end went */
     if (worker->draining || conn->channel.failed || conn->channel.eof ||
         conn->channel.unsent > 0 || conn->epoch != server->epoch ||
         server->idle_count >= (size_t)server->upstream->conf->keepalive) {

@@ -24,6 +24,7 @@ static void open_worker(struct plane *plane)
     struct worker *worker = &plane->worker;
 
     INVARIANT(loop_init(&worker->loop) == OK);
+    worker_gather(worker);
     slab_pool_init(&worker->slabs, 16, 4096);
     uuid_source_init(&worker->uuids);
     worker->scratch = malloc(SCRATCH_BYTES);
@@ -165,7 +166,7 @@ void plane_close(struct plane *plane)
     sessions_cut(worker);
     INVARIANT(worker->sessions == NULL && worker->idle_first == NULL);
     INVARIANT(worker->connections == 0 && worker->streams == 0 && worker->held_bytes == 0);
-    INVARIANT(worker->cork_len == 0 || worker->cork_owner != NULL);
+    INVARIANT(worker->cork_len == 0 && worker->corked_count == 0);
     drop_servers(plane);
     INVARIANT(worker->loop.timers == 0);
     INVARIANT(worker->loop.queue.next == &worker->loop.queue);
