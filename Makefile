@@ -75,7 +75,7 @@ CHECKED := $(if $(filter release,$(VARIANT)),debug,$(VARIANT))
 
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -I. -MMD -MP -fPIE -fvisibility=hidden -mcx16 -msse4.2 $(WARNINGS) \
 	$(CFLAGS_$(VARIANT)) $(LIB_CFLAGS) $(CFLAGS)
-ALL_LDFLAGS = -pie -Wl,--as-needed $(LDFLAGS_$(VARIANT)) $(LDFLAGS)
+ALL_LDFLAGS = -pie -Wl,--as-needed -Wl,--build-id $(LDFLAGS_$(VARIANT)) $(LDFLAGS)
 
 # ---- building -------------------------------------------------------------------------------
 
@@ -316,6 +316,10 @@ bench-waf: ## CPU of requests that the Core Rule Set inspects, against plain ngi
 	@$(MAKE) --no-print-directory all VARIANT=release
 	@$(PYTHON) tests/bench/waf.py $(BUILD)/release/sallyport
 
+bench-start: ## milliseconds from the start to the first answer, with the Core Rule Set from the cache: OTHERS="programs" take turns with ours
+	@$(MAKE) --no-print-directory all VARIANT=release
+	@$(PYTHON) tests/bench/start.py --cold --reload $(BUILD)/release/sallyport $(OTHERS)
+
 bench-audit: ## CPU of one audit record in the worker and in the recorder
 	@$(MAKE) --no-print-directory $(BUILD)/release/audit-bench VARIANT=release
 	@$(BUILD)/release/audit-bench cost
@@ -439,5 +443,5 @@ conformance_targets := conformance conformance-reference conformance-modsecurity
 	conformance-compare differ differ-check
 .PHONY: $(conformance_targets) all run demo demo-binaries install deps clean test unit unit-binaries replay \
 	replay-binaries fuzz fuzz-binaries e2e test-idp language-tests bench bench-audit bench-geo bench-lists bench-lists-reload bench-bots bench-limits bench-limits-faults bench-auth \
-	bench-bulk bench-abuse bench-flood bench-search soak-audit e2e-explain geo-data incident rules-micro cover layers words format-check format \
+	bench-bulk bench-abuse bench-flood bench-search bench-start soak-audit e2e-explain geo-data incident rules-micro cover layers words format-check format \
 	docs-check lint lint-tidy help FORCE

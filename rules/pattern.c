@@ -168,8 +168,8 @@ static bool refused(hs_compile_error_t *error, struct text *why)
     return false;
 }
 
-bool pattern_read(struct span source, bool caseless, struct arena *arena,
-                  struct pattern_info *info, struct text *why)
+bool pattern_rewrite(struct span source, bool caseless, struct arena *arena,
+                     struct pattern_info *info, struct text *why)
 {
     if (source.len == 0 || source.len > PATTERN_BYTES_MAX ||
         memchr(source.p, '\0', source.len) != NULL) {
@@ -183,13 +183,18 @@ bool pattern_read(struct span source, bool caseless, struct arena *arena,
         .flags = HS_FLAG_DOTALL | HS_FLAG_SINGLEMATCH | (caseless ? HS_FLAG_CASELESS : 0),
         .at_start = tied_to_start(source),
     };
-    if (info->text == NULL)
-        return refused(NULL, why);
+    return info->text != NULL || refused(NULL, why);
+}
 
+bool pattern_ask(struct pattern_info *info, struct text *why, bool *memory)
+{
     hs_expr_info_t *said = NULL;
     hs_compile_error_t *error = NULL;
-    if (hs_expression_info(info->text, info->flags, &said, &error) != HS_SUCCESS)
+    if (hs_expression_info(info->text, info->flags, &said, &error) != HS_SUCCESS) {
+        *memory = error == NULL || strstr(error->message, "allocate") != NULL;
         return refused(error, why);
+    }
+    *memory = false;
     info->shortest = said->min_width;
     info->at_end = said->matches_only_at_eod != 0;
     free(said);
@@ -199,6 +204,14 @@ bool pattern_read(struct span source, bool caseless, struct arena *arena,
         return false;
     }
     return true;
+}
+
+bool pattern_read(struct span source, bool caseless, struct arena *arena,
+                  struct pattern_info *info, struct text *why)
+{
+    bool memory;
+    return pattern_rewrite(source, caseless, arena, info, why) &&
+           pattern_ask(info, why, &memory);
 }
 
 bool pattern_check(struct span source, struct arena *arena, struct text *why)

@@ -24,6 +24,11 @@ struct pattern_info {
  */
 MUST_USE bool pattern_read(struct span source, bool caseless, struct arena *arena,
                            struct pattern_info *info, struct text *why);
+/* Both halves of it: the text as Hyperscan gets it, its flags and `at_start`; and the rest,
+ * which takes Hyperscan as long as all else together. `*memory`: it had none. */
+MUST_USE bool pattern_rewrite(struct span source, bool caseless, struct arena *arena,
+                              struct pattern_info *info, struct text *why);
+MUST_USE bool pattern_ask(struct pattern_info *info, struct text *why, bool *memory);
 /*
  * The pattern `text`, as pattern_read made it, for values that stand in lines of a longer text:
  * it finds in a line, with HS_FLAG_MULTILINE, all that `text` finds in a value of its own, and

@@ -4,7 +4,7 @@
 #include <hs/hs.h>
 
 #include "rules/engine/database.h"
-#include "rules/engine/need.h"
+#include "rules/engine/facts.h"
 #include "rules/engine/run.h"
 
 /* ---- links ----------------------------------------------------------------------------------
@@ -154,7 +154,8 @@ static enum err prepare_keys(struct plan_builder *b)
         key->slots = arena_array(b->arena, uint64_t, (plan->slot_count + 63) / 64);
         if (source == NULL || key->slots == NULL)
             return ERR_MEMORY;
-        TRY(pattern_need(source, HS_FLAG_CASELESS | HS_FLAG_DOTALL, b->arena, &need));
+        TRY(facts_need(b->maker->facts, source, HS_FLAG_CASELESS | HS_FLAG_DOTALL, b->arena,
+                       &need));
         if (need.text_count == 1)
             key->text = need.texts[0];
         key->prefix = prefix_of(regex_source(key->regex));
@@ -381,18 +382,28 @@ enum err sec_plan_build(struct sec_plan **plan, const struct sec_program *progra
     return err;
 }
 
-static void free_part(const struct scan_part *part)
+/* Parts with the same patterns share a database (database.h). */
+static void free_database(struct sec_plan *plan, struct hs_database *db)
 {
-    if (part->wide != part->db)
-        hs_free_database(part->wide);
-    hs_free_database(part->db);
+    if (db == NULL)
+        return;
+    for (unsigned i = 1; i < plan->class_count; i++) {
+        for (unsigned j = 0; j < plan->classes[i].part_count; j++) {
+            struct scan_part *part = &plan->classes[i].parts[j];
+            part->db = part->db == db ? NULL : part->db;
+            part->wide = part->wide == db ? NULL : part->wide;
+        }
+    }
+    hs_free_database(db);
 }
 
 void sec_plan_free(struct sec_plan *plan)
 {
     for (unsigned i = 1; i < plan->class_count; i++) {
-        for (unsigned j = 0; j < plan->classes[i].part_count; j++)
-            free_part(&plan->classes[i].parts[j]);
+        for (unsigned j = 0; j < plan->classes[i].part_count; j++) {
+            free_database(plan, plan->classes[i].parts[j].db);
+            free_database(plan, plan->classes[i].parts[j].wide);
+        }
     }
     plan->class_count = 0;
 }

@@ -8,7 +8,7 @@
 #include "rules/engine/build.h"
 #include "rules/engine/clusters.h"
 #include "rules/engine/database.h"
-#include "rules/engine/need.h"
+#include "rules/engine/facts.h"
 
 enum {
     TEXTS_PER_CLASS_MAX = 64 * CLUSTER_TEXT_WORDS_MAX,
@@ -108,7 +108,8 @@ static enum err sort_patterns(struct sorting *s)
         const struct plan_pattern *pattern = &plan->patterns[i];
         if (pattern->op != NULL)
             continue;
-        TRY(pattern_need(pattern->text, pattern->flags, s->b->arena, &s->patterns[i].need));
+        TRY(facts_need(s->b->maker->facts, pattern->text, pattern->flags, s->b->arena,
+                       &s->patterns[i].need));
         sort_pattern(&s->patterns[i], mixed && pattern->own);
     }
     return OK;

@@ -11,7 +11,7 @@
 #include <hs/hs_compile.h>
 
 #include "rules/engine/database.h"
-#include "rules/engine/need.h"
+#include "rules/engine/facts.h"
 #include "rules/engine/split.h"
 #include "rules/pattern.h"
 #include "rules/words.h"
@@ -238,10 +238,8 @@ static enum err ask_round(struct plan_builder *b, const struct long_ones *round,
     struct span asked[LONG_MAX];
     unsigned count = 0;
     for (unsigned i = 0; i < round->count; i++) {
-        char buffer[256];
-        struct text why = text_fixed(buffer, sizeof(buffer));
         struct pattern_info info;
-        if (!pattern_read(round->sources[i], false, b->arena, &info, &why))
+        if (!facts_read(b->maker->facts, round->sources[i], false, b->arena, &info, NULL))
             continue;
         asked[count] = round->sources[i];
         fits[count++] = (struct database_fit){ .text = info.text, .flags = info.flags };
@@ -280,12 +278,10 @@ static enum err ask_about_long_ones(struct plan_builder *b)
 static enum err take_regex(struct plan_builder *b, struct span source, struct pieces *pieces,
                            bool *good)
 {
-    char buffer[256];
-    struct text why = text_fixed(buffer, sizeof(buffer));
     struct pattern_info info;
     struct span halves[2];
     *good = *good && pieces->count < PIECES_MAX;
-    bool fits = *good && pattern_read(source, false, b->arena, &info, &why);
+    bool fits = *good && facts_read(b->maker->facts, source, false, b->arena, &info, NULL);
     if (fits)
         TRY(compiles(b, &info, &fits));
     if (fits)
@@ -359,7 +355,8 @@ static enum err own_pieces(struct plan_builder *b, const struct own_rule *own,
     struct text why = text_fixed(buffer, sizeof(buffer));
     for (unsigned i = 0; i < own->pattern_count; i++) {
         struct pattern_info info;
-        if (!pattern_read(own->patterns[i], own->caseless, b->arena, &info, &why)) {
+        if (!facts_read(b->maker->facts, own->patterns[i], own->caseless, b->arena, &info,
+                        &why)) {
             text_lit(b->why, "rule \"");
             text_add(b->why, own->name);
             text_lit(b->why, "\": \"");
@@ -440,16 +437,16 @@ static enum err check_piece(struct plan_builder *b, const struct sec_operator *o
 }
 
 /* Where case means nothing to the pattern, lower case need not be made. */
-static unsigned form_for(struct sec_plan *plan, const struct sec_link *link,
+static unsigned form_for(struct plan_builder *b, const struct sec_link *link,
                          struct pattern_info *info)
 {
     unsigned form = link->form;
     if (link->check || link->rule->multi_match)
         return form;
-    form = plan_form_without_case(plan, form);
+    form = plan_form_without_case(b->plan, form);
     if (form == link->form)
         return form;
-    if (!pattern_is_blind_to_case(info->text, info->flags))
+    if (!facts_is_blind_to_case(b->maker->facts, info->text, info->flags))
         return link->form;
     info->flags |= HS_FLAG_CASELESS;
     return form;
@@ -475,7 +472,7 @@ static enum err plan_link(struct drafting *d, struct sec_link *link)
     b->plan->bit_count += bits;
     for (unsigned i = 0; i < pieces.count; i++) {
         struct pattern_draft *draft;
-        unsigned form = form_for(b->plan, link, &pieces.items[i]);
+        unsigned form = form_for(b, link, &pieces.items[i]);
         TRY(draft_for(d, &pieces.items[i], &draft));
         draft->own = draft->own && link->rule->own != NULL;
         if (link->check)

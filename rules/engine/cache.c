@@ -133,7 +133,7 @@ static bool read_all(int fd, void *into, size_t len)
     return true;
 }
 
-static const char *distrust(const struct stat *info)
+static const char *trouble_of(const struct stat *info)
 {
     if (!S_ISREG(info->st_mode))
         return "it is not a regular file";
@@ -149,15 +149,26 @@ static const char *distrust(const struct stat *info)
     return NULL;
 }
 
+static bool make_room(struct cache_room *room, size_t size)
+{
+    if (room->p != NULL && room->size >= size)
+        return true;
+    free(room->p);
+    room->p = malloc(size);
+    room->size = room->p != NULL ? size : 0;
+    return room->p != NULL;
+}
+
 /* Why not, or NULL and `*content` is good. */
-static const char *read_entry(int fd, const struct cache_name *name, struct span *content)
+static const char *read_entry(int fd, const struct cache_name *name, struct cache_room *room,
+                              struct span *content)
 {
     struct stat info;
     struct header header;
     uint8_t digest[DIGEST_BYTES];
     if (fstat(fd, &info) != 0)
         return strerrordesc_np(errno);
-    const char *why = distrust(&info);
+    const char *why = trouble_of(&info);
     if (why != NULL)
         return why;
     if (!read_all(fd, &header, sizeof(header)) ||
@@ -165,37 +176,54 @@ static const char *read_entry(int fd, const struct cache_name *name, struct span
         memcmp(header.name, name->bytes, sizeof(header.name)) != 0 ||
         header.len != (uint64_t)info.st_size - sizeof(header))
         return "its head is not as it was written";
-    char *p = malloc(header.len + 1);
-    if (p == NULL)
+    if (!make_room(room, header.len + 1))
         return "out of memory";
-    *content = span_of(p, header.len);
-    if (read_all(fd, p, header.len) && digest_of(&header, *content, digest) &&
+    *content = span_of(room->p, header.len);
+    if (read_all(fd, room->p, header.len) && digest_of(&header, *content, digest) &&
         memcmp(digest, header.digest, sizeof(digest)) == 0)
         return NULL;
-    free(p);
     return "its content is not as it was written";
 }
 
-struct span cache_get(struct cache *cache, const struct cache_name *name)
+struct span cache_read(const struct cache *cache, const struct cache_name *name,
+                       struct cache_room *room, const char **why)
 {
     struct span content = { 0 };
     char file[FILE_NAME_BYTES];
     file_name(file, name);
+    *why = NULL;
     /* O_NONBLOCK: nobody's pipe holds us up. */
     int fd =
         openat(cache->folder, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 && errno == ENOENT)
         return content;
-    const char *why = fd < 0 ? strerrordesc_np(errno) : read_entry(fd, name, &content);
-    if (why != NULL) {
-        log_warn("file of the cache is not used; it is made anew", F_TEXT("file", file),
-                 F_TEXT("why", why));
+    *why = fd < 0 ? strerrordesc_np(errno) : read_entry(fd, name, room, &content);
+    if (*why != NULL)
         content = (struct span){ 0 };
-    } else {
+    else
         (void)futimens(fd, NULL); /* who is used stays */
-    }
     if (fd >= 0)
         (void)close(fd);
+    return content;
+}
+
+void cache_distrust(const struct cache_name *name, const char *why)
+{
+    char file[FILE_NAME_BYTES];
+    file_name(file, name);
+    log_warn("file of the cache is not used; it is made anew", F_TEXT("file", file),
+             F_TEXT("why", why));
+}
+
+struct span cache_get(const struct cache *cache, const struct cache_name *name)
+{
+    struct cache_room room = { 0 };
+    const char *why;
+    struct span content = cache_read(cache, name, &room, &why);
+    if (why != NULL)
+        cache_distrust(name, why);
+    if (content.p == NULL)
+        free(room.p);
     return content;
 }
 

@@ -37,8 +37,20 @@ struct cache *cache_open(const char *folder, uint64_t limit, const char **why);
 /* What was used longest ago goes, until the rest is within `limit` and CACHE_FILES_MAX. */
 void cache_close(struct cache *cache);
 
-/* The entry, to be freed; `p` NULL: there is none that can be trusted. */
-struct span cache_get(struct cache *cache, const struct cache_name *name);
+/* What entries are read into, one after the other; `p` is to be freed at the end. */
+struct cache_room {
+    char *p;
+    size_t size;
+};
+
+/* The entry, in `room` until the next is read. `p` NULL: there is none, or none that can be
+ * trusted, and then `*why` says why not. From any thread that has a room of its own. */
+struct span cache_read(const struct cache *cache, const struct cache_name *name,
+                       struct cache_room *room, const char **why);
+/* Tells in the log what is wrong with an entry. */
+void cache_distrust(const struct cache_name *name, const char *why);
+/* Both; to be freed. */
+struct span cache_get(const struct cache *cache, const struct cache_name *name);
 /* From any thread. errno or 0: who cannot write it, goes without. */
 int cache_put(struct cache *cache, const struct cache_name *name, struct span content);
 

@@ -5,7 +5,9 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 
+#include "gateway/base/build.h"
 #include "gateway/base/log.h"
+#include "rules/engine/facts.h"
 #include "rules/engine/pool.h"
 
 enum { FIT_BYTES = CACHE_NAME_BYTES + 1 };
@@ -37,22 +39,22 @@ static void name_text(struct naming *naming, const char *text)
     name_bytes(naming, text, len);
 }
 
-/* Version of what the file means, of the library, and the processor. */
-static void name_begin(struct naming *naming, const char *what,
-                       const struct hs_platform_info *platform)
+struct database_cpu database_cpu(void)
 {
     struct hs_platform_info here = { 0 };
-    if (platform == NULL) {
-        (void)hs_populate_platform(&here);
-        platform = &here;
-    }
+    (void)hs_populate_platform(&here);
+    return (struct database_cpu){ .tune = here.tune, .features = here.cpu_features };
+}
+
+/* Version of what the file means, of the library, and the processor. */
+static void name_begin(struct naming *naming, const char *what, const struct database_cpu *cpu)
+{
     naming->context = EVP_MD_CTX_new();
     INVARIANT(naming->context != NULL &&
               EVP_DigestInit_ex(naming->context, EVP_sha256(), NULL) == 1);
-    uint64_t cpu[] = { platform->tune, platform->cpu_features };
     name_text(naming, what);
     name_text(naming, hs_version());
-    name_bytes(naming, cpu, sizeof(cpu));
+    name_bytes(naming, cpu, sizeof(*cpu));
 }
 
 static void name_end(struct naming *naming, struct cache_name *name)
@@ -61,12 +63,12 @@ static void name_end(struct naming *naming, struct cache_name *name)
     EVP_MD_CTX_free(naming->context);
 }
 
-void database_name(const struct database_job *job, const struct hs_platform_info *platform,
+void database_name(const struct database_job *job, const struct database_cpu *cpu,
                    struct cache_name *name)
 {
     struct naming naming;
     uint32_t head[] = { job->mode, job->count };
-    name_begin(&naming, "database 1", platform);
+    name_begin(&naming, "database 1", cpu);
     name_bytes(&naming, head, sizeof(head));
     for (unsigned i = 0; i < job->count; i++) {
         uint32_t numbers[] = { job->flags[i], job->ids[i] };
@@ -79,19 +81,16 @@ void database_name(const struct database_job *job, const struct hs_platform_info
 /* ---- one database ---------------------------------------------------------------------------
  */
 
-static bool find(struct database_maker *maker, struct database_job *job)
+/* In any thread. */
+static void find(const struct database_maker *maker, struct database_job *job,
+                 struct cache_room *room)
 {
-    struct span content = cache_get(maker->cache, &job->name);
-    if (content.p == NULL)
-        return false;
-    hs_error_t err = hs_deserialize_database(content.p, content.len, &job->db);
-    free((char *)content.p);
-    if (err == HS_SUCCESS)
-        return true;
+    struct span content = cache_read(maker->cache, &job->name, room, &job->distrust);
+    if (content.p == NULL ||
+        hs_deserialize_database(content.p, content.len, &job->db) == HS_SUCCESS)
+        return;
     job->db = NULL;
-    log_warn("Hyperscan does not take a database of the cache; it is made anew",
-             F_INT("reason", err));
-    return false;
+    job->distrust = "Hyperscan does not take it";
 }
 
 static void keep(struct database_maker *maker, struct database_job *job)
@@ -122,7 +121,8 @@ static void compile(struct database_maker *maker, struct database_job *job)
 
 void database_job_clear(struct database_job *job)
 {
-    hs_free_database(job->db);
+    if (job->twin == NULL)
+        hs_free_database(job->db);
     free(job->error);
     job->db = NULL;
     job->error = NULL;
@@ -135,6 +135,7 @@ struct batch {
     struct database_maker *maker;
     struct database_job **jobs;
     unsigned count;
+    unsigned next; /* by __atomic */
 };
 
 static void compile_one(void *context, unsigned index)
@@ -175,13 +176,82 @@ static void finish(struct database_maker *maker, const struct batch *batch)
     maker->compiled += batch->count;
 }
 
-static bool all_made(const struct database_job *jobs, unsigned count)
+/* By name; of the same name by place. */
+static int by_name(const void *a, const void *b)
+{
+    const struct database_job *x = *(struct database_job *const *)a;
+    const struct database_job *y = *(struct database_job *const *)b;
+    int order = memcmp(x->name.bytes, y->name.bytes, sizeof(x->name.bytes));
+    return order != 0 ? order : x < y ? -1 : x > y;
+}
+
+/* Names all of them, and of those with the same name lists but the first. */
+static void name_all(const struct database_maker *maker, struct database_job *jobs,
+                     unsigned count, struct batch *batch)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (jobs[i].db == NULL)
-            return false;
+        jobs[i].error_at = -1;
+        jobs[i].twin = NULL;
+        database_name(&jobs[i], &maker->cpu, &jobs[i].name);
+        batch->jobs[i] = &jobs[i];
     }
-    return true;
+    if (count > 0)
+        qsort(batch->jobs, count, sizeof(struct database_job *), by_name);
+    for (unsigned i = 0; i < count; i++) {
+        struct database_job *job = batch->jobs[i];
+        const struct database_job *last =
+            batch->count > 0 ? batch->jobs[batch->count - 1] : NULL;
+        if (last != NULL &&
+            memcmp(last->name.bytes, job->name.bytes, sizeof(job->name.bytes)) == 0)
+            job->twin = last;
+        else
+            batch->jobs[batch->count++] = job;
+    }
+}
+
+static void find_some(void *context, unsigned index)
+{
+    struct batch *batch = context;
+    struct cache_room room = { 0 };
+    (void)index;
+    for (;;) {
+        unsigned next = __atomic_fetch_add(&batch->next, 1, __ATOMIC_RELAXED);
+        if (next >= batch->count)
+            break;
+        find(batch->maker, batch->jobs[next], &room);
+    }
+    free(room.p);
+}
+
+/* What the cache has not is left in the batch. */
+static void find_all(struct batch *batch)
+{
+    struct database_maker *maker = batch->maker;
+    unsigned left = 0;
+    pool_run(
+        &(struct pool_work){
+            .task = find_some, .context = batch, .count = POOL_THREADS_MAX, .urgent = true },
+        maker->threads);
+    for (unsigned i = 0; i < batch->count; i++) {
+        struct database_job *job = batch->jobs[i];
+        if (job->distrust != NULL)
+            cache_distrust(&job->name, job->distrust);
+        if (job->db == NULL)
+            batch->jobs[left++] = job;
+    }
+    maker->found += batch->count - left;
+    batch->count = left;
+}
+
+static bool all_made(struct database_job *jobs, unsigned count)
+{
+    bool all = true;
+    for (unsigned i = 0; i < count; i++) {
+        if (jobs[i].twin != NULL)
+            jobs[i].db = jobs[i].twin->db;
+        all = all && jobs[i].db != NULL;
+    }
+    return all;
 }
 
 enum err databases_make(struct database_maker *maker, struct database_job *jobs, unsigned count)
@@ -190,15 +260,9 @@ enum err databases_make(struct database_maker *maker, struct database_job *jobs,
     batch.jobs = calloc(count + 1, sizeof(struct database_job *));
     if (batch.jobs == NULL)
         return ERR_MEMORY;
-    for (unsigned i = 0; i < count; i++) {
-        jobs[i].error_at = -1;
-        if (maker->cache != NULL)
-            database_name(&jobs[i], NULL, &jobs[i].name);
-        if (maker->cache != NULL && find(maker, &jobs[i]))
-            maker->found++;
-        else
-            batch.jobs[batch.count++] = &jobs[i];
-    }
+    name_all(maker, jobs, count, &batch);
+    if (maker->cache != NULL)
+        find_all(&batch);
     if (batch.count > 0)
         qsort(batch.jobs, batch.count, sizeof(struct database_job *), heavier);
     pool_run(
@@ -210,7 +274,8 @@ enum err databases_make(struct database_maker *maker, struct database_job *jobs,
     if (all_made(jobs, count))
         return OK;
     for (unsigned i = 0; i < count; i++) {
-        hs_free_database(jobs[i].db);
+        if (jobs[i].twin == NULL)
+            hs_free_database(jobs[i].db);
         jobs[i].db = NULL;
     }
     return ERR_CONFIG;
@@ -219,17 +284,18 @@ enum err databases_make(struct database_maker *maker, struct database_job *jobs,
 /* ---- what fits ------------------------------------------------------------------------------
  */
 
-static void fits_name(struct cache_name *name)
+static void fits_name(const struct database_maker *maker, struct cache_name *name)
 {
     struct naming naming;
-    name_begin(&naming, "fits 1", NULL);
+    name_begin(&naming, "fits 1", &maker->cpu);
     name_end(&naming, name);
 }
 
-static void fit_name(const struct database_fit *fit, struct cache_name *name)
+static void fit_name(const struct database_maker *maker, const struct database_fit *fit,
+                     struct cache_name *name)
 {
     struct naming naming;
-    name_begin(&naming, "fit 1", NULL);
+    name_begin(&naming, "fit 1", &maker->cpu);
     name_bytes(&naming, &fit->flags, sizeof(fit->flags));
     name_text(&naming, fit->text);
     name_end(&naming, name);
@@ -292,7 +358,7 @@ enum err database_fits(struct database_maker *maker, struct database_fit *fits, 
     if (batch.fits == NULL)
         return ERR_MEMORY;
     for (unsigned i = 0; i < count; i++) {
-        fit_name(&fits[i], &fits[i].name);
+        fit_name(maker, &fits[i], &fits[i].name);
         if (maker->fits == NULL || !known(maker->fits, &fits[i]))
             batch.fits[open++] = &fits[i];
     }
@@ -312,10 +378,10 @@ enum err database_fits(struct database_maker *maker, struct database_fit *fits, 
 /* ---- the maker ------------------------------------------------------------------------------
  */
 
-static void recall(struct database_maker *maker, struct fits *fits)
+static void recall_fits(const struct database_maker *maker, struct fits *fits)
 {
     struct cache_name name;
-    fits_name(&name);
+    fits_name(maker, &name);
     struct span content =
         maker->cache != NULL ? cache_get(maker->cache, &name) : (struct span){ 0 };
     size_t count = content.len / FIT_BYTES;
@@ -326,9 +392,9 @@ static void recall(struct database_maker *maker, struct fits *fits)
     free((char *)content.p);
 }
 
-void database_maker_open(struct database_maker *maker, struct cache *cache)
+static void open_fits(struct database_maker *maker)
 {
-    *maker = (struct database_maker){ .cache = cache, .fits = calloc(1, sizeof(struct fits)) };
+    maker->fits = calloc(1, sizeof(struct fits));
     if (maker->fits == NULL)
         return; /* nothing is remembered then */
     maker->fits->items = calloc(FITS_MAX, FIT_BYTES);
@@ -337,21 +403,72 @@ void database_maker_open(struct database_maker *maker, struct cache *cache)
         maker->fits = NULL;
         return;
     }
-    recall(maker, maker->fits);
+    recall_fits(maker, maker->fits);
+}
+
+static void close_fits(const struct database_maker *maker)
+{
+    struct fits *fits = maker->fits;
+    if (fits == NULL)
+        return;
+    if (fits->learnt && maker->cache != NULL) {
+        struct cache_name name;
+        fits_name(maker, &name);
+        (void)cache_put(maker->cache, &name,
+                        span_of((const char *)fits->items, fits->count * FIT_BYTES));
+    }
+    free(fits->items);
+    free(fits);
+}
+
+void database_facts_name(const struct database_cpu *cpu, struct span build,
+                         struct cache_name *name)
+{
+    struct naming naming;
+    uint64_t len = build.len;
+    name_begin(&naming, "facts 1", cpu);
+    name_bytes(&naming, &len, sizeof(len));
+    name_bytes(&naming, build.p, build.len);
+    name_end(&naming, name);
+}
+
+/* Without a name for this build nothing is kept: it could be taken for another's. */
+static void open_facts(struct database_maker *maker)
+{
+    struct cache_name name;
+    struct span build = build_id(), content = { 0 };
+    if (maker->cache != NULL && build.len > 0) {
+        database_facts_name(&maker->cpu, build, &name);
+        content = cache_get(maker->cache, &name);
+    }
+    maker->facts = facts_open(content);
+    free((char *)content.p);
+}
+
+static void close_facts(const struct database_maker *maker)
+{
+    struct cache_name name;
+    struct span build = build_id(), content = { 0 };
+    if (maker->facts != NULL && maker->cache != NULL && build.len > 0)
+        content = facts_content(maker->facts);
+    if (content.p != NULL) {
+        database_facts_name(&maker->cpu, build, &name);
+        (void)cache_put(maker->cache, &name, content);
+    }
+    facts_close(maker->facts);
+}
+
+void database_maker_open(struct database_maker *maker, struct cache *cache)
+{
+    *maker = (struct database_maker){ .cache = cache, .cpu = database_cpu() };
+    open_fits(maker);
+    open_facts(maker);
 }
 
 void database_maker_close(struct database_maker *maker)
 {
-    struct fits *fits = maker->fits;
-    if (fits != NULL && fits->learnt && maker->cache != NULL) {
-        struct cache_name name;
-        fits_name(&name);
-        (void)cache_put(maker->cache, &name,
-                        span_of((const char *)fits->items, fits->count * FIT_BYTES));
-    }
-    if (fits != NULL)
-        free(fits->items);
-    free(fits);
+    close_fits(maker);
+    close_facts(maker);
     cache_close(maker->cache);
     *maker = (struct database_maker){ 0 };
 }

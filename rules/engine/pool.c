@@ -32,9 +32,11 @@ static void run_tasks(struct pool *pool)
 
 static void *thread(void *context)
 {
+    struct pool *pool = context;
     /* Of this thread alone, as Linux has it. One that cannot be nice works all the same. */
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), POOL_NICE);
-    run_tasks(context);
+    if (!pool->work->urgent)
+        (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), POOL_NICE);
+    run_tasks(pool);
     return NULL;
 }
 
@@ -75,6 +77,8 @@ void pool_run(const struct pool_work *work, unsigned threads)
                          .mutex = PTHREAD_MUTEX_INITIALIZER,
                          .changed = PTHREAD_COND_INITIALIZER };
     pthread_t started[POOL_THREADS_MAX];
+    if (work->count == 0)
+        return;
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     if (threads == 0)
         threads = processors > 0 ? (unsigned)processors : 1;

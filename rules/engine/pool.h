@@ -14,6 +14,7 @@ struct pool_work {
     void (*finished)(void *context, unsigned done); /* in the caller's; may be NULL */
     void *context;
     unsigned count;
+    bool urgent; /* at the caller's priority: it is done soon */
 };
 
 /* `threads` 0: one for each processor. Tasks begin in the order of their index. */

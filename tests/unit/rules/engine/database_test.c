@@ -98,8 +98,9 @@ static void cold_then_warm(void **state)
 
 static void file_of(const struct database_job *job, char *path, size_t size)
 {
+    struct database_cpu cpu = database_cpu();
     struct cache_name name;
-    database_name(job, NULL, &name);
+    database_name(job, &cpu, &name);
     int at = snprintf(path, size, "%s/", folder);
     for (unsigned i = 0; i < CACHE_NAME_BYTES; i++)
         at += snprintf(path + at, size - (size_t)at, "%02x", name.bytes[i]);
@@ -123,23 +124,17 @@ static void damaged_is_made_anew(void **state)
 static void not_a_database(void **state)
 {
     (void)state;
+    struct database_cpu cpu = database_cpu();
     struct database_job jobs[JOBS];
     struct cache_name name;
     const char *why;
     fill(jobs);
-    database_name(&jobs[2], NULL, &name);
+    database_name(&jobs[2], &cpu, &name);
     struct cache *cache = cache_open(folder, 1 << 20, &why);
     assert_int_equal(cache_put(cache, &name, SPAN("no database")), 0);
     cache_close(cache);
     run(0, JOBS);
     run(JOBS, 0);
-}
-
-static void name_of(const struct database_job *job, const struct hs_platform_info *platform,
-                    struct cache_name *name)
-{
-    memset(name, 0, sizeof(*name));
-    database_name(job, platform, name);
 }
 
 static void names_differ(void **state)
@@ -148,35 +143,64 @@ static void names_differ(void **state)
     static const char *const joined[PATTERNS] = { "abcx", "[0-9]+y" };
     static const unsigned swapped[PATTERNS] = { 1, 0 };
     struct database_job jobs[JOBS];
-    struct hs_platform_info platform;
+    struct database_cpu cpu = database_cpu(), other = cpu;
     struct cache_name same, names[8];
     fill(jobs);
-    assert_int_equal(hs_populate_platform(&platform), HS_SUCCESS);
-    name_of(&jobs[0], NULL, &names[0]);
-    name_of(&jobs[0], &platform, &same);
+    database_name(&jobs[0], &cpu, &names[0]);
+    database_name(&jobs[0], &other, &same);
     assert_memory_equal(&same, &names[0], sizeof(same));
 
-    name_of(&jobs[1], NULL, &names[1]);
-    platform.cpu_features ^= HS_CPU_FEATURES_AVX2; /* another processor */
-    name_of(&jobs[0], &platform, &names[2]);
-    platform.cpu_features ^= HS_CPU_FEATURES_AVX2;
-    platform.tune++;
-    name_of(&jobs[0], &platform, &names[3]);
+    database_name(&jobs[1], &cpu, &names[1]);
+    other.features ^= HS_CPU_FEATURES_AVX2; /* another processor */
+    database_name(&jobs[0], &other, &names[2]);
+    other = cpu;
+    other.tune++;
+    database_name(&jobs[0], &other, &names[3]);
     struct database_job job = jobs[0];
     job.mode = HS_MODE_STREAM;
-    name_of(&job, NULL, &names[4]);
+    database_name(&job, &cpu, &names[4]);
     job = jobs[0];
     job.texts = joined;
-    name_of(&job, NULL, &names[5]);
+    database_name(&job, &cpu, &names[5]);
     job = jobs[0];
     job.ids = swapped;
-    name_of(&job, NULL, &names[6]);
+    database_name(&job, &cpu, &names[6]);
     job = jobs[0];
     job.flags = swapped;
-    name_of(&job, NULL, &names[7]);
+    database_name(&job, &cpu, &names[7]);
     for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
         for (unsigned j = 0; j < i; j++)
             assert_memory_not_equal(&names[i], &names[j], sizeof(names[i]));
+    }
+}
+
+/* Compiled once, found once, and still two jobs. */
+static void twins_share(void **state)
+{
+    (void)state;
+    enum { MANY = 40 };
+    for (unsigned round = 0; round < 2; round++) {
+        struct database_job jobs[MANY];
+        struct database_maker maker;
+        const char *why;
+        database_maker_open(&maker, cache_open(folder, 1 << 20, &why));
+        for (unsigned i = 0; i < MANY; i++)
+            jobs[i] = (struct database_job){ .texts = texts[i % JOBS],
+                                             .flags = flags,
+                                             .ids = ids,
+                                             .count = PATTERNS,
+                                             .mode = HS_MODE_BLOCK };
+        assert_int_equal(databases_make(&maker, jobs, MANY), OK);
+        assert_int_equal(maker.found, round == 0 ? 0 : JOBS);
+        assert_int_equal(maker.compiled, round == 0 ? JOBS : 0);
+        for (unsigned i = 0; i < MANY; i++) {
+            assert_ptr_equal(jobs[i].db, jobs[i % JOBS].db);
+            assert_int_equal(jobs[i].twin == NULL, i < JOBS);
+        }
+        assert_int_equal(found(&jobs[JOBS], SPAN("-abc-X12Y")), 3);
+        for (unsigned i = 0; i < MANY; i++)
+            database_job_clear(&jobs[i]);
+        database_maker_close(&maker);
     }
 }
 
@@ -185,6 +209,7 @@ static void other_processor(void **state)
 {
     (void)state;
     enum { PLATFORM_AT = 12 }; /* behind magic, version and length */
+    struct database_cpu cpu = database_cpu();
     struct database_job jobs[JOBS];
     hs_compile_error_t *error;
     hs_database_t *db;
@@ -201,7 +226,7 @@ static void other_processor(void **state)
     memset(bytes + PLATFORM_AT, 0x55, sizeof(uint64_t));
     assert_int_equal(hs_deserialize_database(bytes, len, &db), HS_DB_PLATFORM_ERROR);
 
-    database_name(&jobs[0], NULL, &name);
+    database_name(&jobs[0], &cpu, &name);
     struct cache *cache = cache_open(folder, 1 << 20, &why);
     assert_int_equal(cache_put(cache, &name, span_of(bytes, len)), 0);
     cache_close(cache);
@@ -300,7 +325,7 @@ static void fits_are_remembered(void **state)
 int main(void)
 {
     return RUN(IN_FOLDER(cold_then_warm), IN_FOLDER(damaged_is_made_anew),
-               IN_FOLDER(not_a_database), IN_FOLDER(names_differ), IN_FOLDER(other_processor),
-               IN_FOLDER(errors_are_told), IN_FOLDER(progress_is_told),
-               IN_FOLDER(fits_are_remembered));
+               IN_FOLDER(not_a_database), IN_FOLDER(names_differ), IN_FOLDER(twins_share),
+               IN_FOLDER(other_processor), IN_FOLDER(errors_are_told),
+               IN_FOLDER(progress_is_told), IN_FOLDER(fits_are_remembered));
 }
