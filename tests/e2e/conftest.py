@@ -90,7 +90,7 @@ def compiled_rules():
         fcntl.flock(lock, fcntl.LOCK_EX)
         file.write('{"version": 1, "sites": [{"host": "*", "upstream": "http://127.0.0.1:1"}]}')
         file.flush()
-        done = harness.command("check", "-c", file.name, timeout=600)
+        done = harness.command("check", "-c", file.name, timeout=600, env=harness.COMPILING)
         assert done.returncode == 0, done.stderr
 
 

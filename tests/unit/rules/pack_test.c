@@ -15,6 +15,7 @@ static int open_pack(void **state)
     size_t count = pack_count(pack_core);
     struct rule_source *rules = arena_array(&kit.load_arena, struct rule_source, count);
     assert_int_equal(pack_read(pack_core, rules, &kit.load_arena), OK);
+    kit.kept = true;
     if (own_kit_open(&kit, rules, count) != OK)
         fail_msg("%.*s", (int)kit.why.len, kit.why.p);
     return 0;

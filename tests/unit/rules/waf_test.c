@@ -21,13 +21,29 @@ static void begin_kit(void)
     kit.schema.scope = &scope;
 }
 
-static void open_with(const char *yaml)
+static void configure(const char *yaml)
 {
-    begin_kit();
     if (!kit_configure(&kit, yaml, NULL))
         fail_msg("%s: %s", yaml, kit_complaint(&kit));
     kit_attach(&kit);
     kit_begin(&kit);
+}
+
+static void open_with(const char *yaml)
+{
+    begin_kit();
+    configure(yaml);
+}
+
+/* What takes long to compile is shared with all other tests, where they have a cache. */
+static void share_cache(void)
+{
+    const char *folder = getenv("CACHE_DIRECTORY");
+    struct cache_conf shared = { .size = UINT64_MAX };
+    if (folder == NULL)
+        return;
+    shared.folder.text = span_text(folder);
+    kit.config.server.cache = shared;
 }
 
 static const struct waf_conf *opened(void)
@@ -469,7 +485,9 @@ static void memory_runs_out(void **state)
 static void the_pack(void **state)
 {
     (void)state;
-    open_with("{ruleset: core, rules: [{name: own, match: \"^friend$\", in: \"cookie:pass\", "
+    begin_kit();
+    share_cache();
+    configure("{ruleset: core, rules: [{name: own, match: \"^friend$\", in: \"cookie:pass\", "
               "do: allow}]}");
     static const char *const attacks[] = {
         "id=1+union+select+1,2",

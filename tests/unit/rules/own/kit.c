@@ -1,5 +1,8 @@
 #include "tests/unit/rules/own/kit.h"
 
+#include <stdlib.h>
+
+#include "rules/engine/database.h"
 #include "rules/own/values.h"
 
 enum { THRESHOLD = 5 };
@@ -36,6 +39,17 @@ struct texts own_kit_texts(struct own_kit *kit, const char *list)
     return texts;
 }
 
+static enum err build_plan(struct own_kit *kit)
+{
+    const char *folder = kit->kept ? getenv("CACHE_DIRECTORY") : NULL, *why;
+    struct database_maker maker;
+    database_maker_open(&maker, folder != NULL ? cache_open(folder, UINT64_MAX, &why) : NULL);
+    enum err err =
+        sec_plan_build_with(&maker, &kit->plan, kit->program, &kit->load_arena, &kit->why);
+    database_maker_close(&maker);
+    return err;
+}
+
 enum err own_kit_open(struct own_kit *kit, const struct rule_source *rules, size_t count)
 {
     static const struct seclang_options options;
@@ -51,7 +65,7 @@ enum err own_kit_open(struct own_kit *kit, const struct rule_source *rules, size
     assert_int_equal(seclang_load(&kit->program, NULL, 0, &options, arena, &kit->diags), OK);
     TRY(own_translate(kit->program, rules, count,
                       (struct own_threshold){ THRESHOLD, THRESHOLD }, arena, &kit->why));
-    TRY(sec_plan_build(&kit->plan, kit->program, arena, &kit->why));
+    TRY(build_plan(kit));
     assert_int_equal(sec_local_attach(&kit->local, kit->plan), OK);
     own_kit_begin(kit);
     return OK;

@@ -22,6 +22,7 @@ struct own_kit {
     bool undecided;
     char said[512];
     struct text why;
+    bool kept; /* takes long to compile: shared with all other tests, where they have a cache */
 };
 
 /* ERR_CONFIG: `why` says what is wrong, and there is nothing to close but the kit. */
