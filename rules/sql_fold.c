@@ -11,6 +11,7 @@
  */
 #include "rules/sql_fold.h"
 
+#include "rules/sql_list.h"
 #include "rules/sql_tokens.h"
 #include "rules/sql_words.h"
 
@@ -64,23 +65,9 @@ static bool is_arithmetic(const struct sql_token *token)
            strchr("*/-+%", *token->text) != NULL;
 }
 
-/* Names and variables that are functions with a parenthesis behind them. */
-static const struct span callable[] = {
-    SPAN_INIT("USER_ID"),      SPAN_INIT("USER_NAME"),      SPAN_INIT("DATABASE"),
-    SPAN_INIT("PASSWORD"),     SPAN_INIT("USER"),           SPAN_INIT("CURRENT_USER"),
-    SPAN_INIT("CURRENT_DATE"), SPAN_INIT("CURRENT_TIME"),   SPAN_INIT("CURRENT_TIMESTAMP"),
-    SPAN_INIT("LOCALTIME"),    SPAN_INIT("LOCALTIMESTAMP"),
-};
-
-static bool is_callable(const struct sql_token *token)
+static bool is_called(const struct sql_token *token)
 {
-    if (!token->known)
-        return false;
-    for (size_t i = 0; i < ARRAY_LEN(callable); i++) {
-        if (is_text(token, callable[i]))
-            return true;
-    }
-    return false;
+    return token->calls && sql_word_calls(span_of(token->text, token->len));
 }
 
 static bool has_underscore(const struct sql_token *token)
@@ -90,10 +77,6 @@ static bool has_underscore(const struct sql_token *token)
 
 /* ---- what no fingerprint begins with --------------------------------------------------------
  */
-
-/* For each type a set of what may stand behind it, in a fingerprint of the list; and behind
- * two. */
-static uint32_t second[SQL_TYPE_COUNT], third[SQL_TYPE_COUNT][SQL_TYPE_COUNT];
 
 /* For each type a set of types: no rule of three begins with the two. */
 static uint32_t no_third[SQL_TYPE_COUNT];
@@ -116,10 +99,16 @@ static const uint32_t has_third[SQL_TYPE_COUNT] = {
     [SQL_FUNCTION] = SET(OPEN),
 };
 
-/* Five tokens that are made fewer begin so; see fold_five. */
+/* Five tokens that are made fewer begin so, and the third of them by the second; see fold_five.
+ */
 static const uint32_t begins_five[SQL_TYPE_COUNT] = {
     [SQL_NUMBER] = SET(OPERATOR) | SET(COMMA) | SET(CLOSE),
     [SQL_NAME] = SET(OPERATOR) | SET(CLOSE),
+};
+static const uint32_t goes_on_five[SQL_TYPE_COUNT] = {
+    [SQL_OPERATOR] = SET(OPEN),
+    [SQL_COMMA] = SET(OPEN),
+    [SQL_CLOSE] = SET(COMMA) | SET(OPERATOR),
 };
 
 /* No rule changes it as the first of two or three, or drops it. */
@@ -134,29 +123,32 @@ static bool is_firm(const struct sql_token *token)
         return true;
     if (is_of(token, phrased))
         return !token->opens;
-    return is_of(token, SET(NAME) | SET(OPERATOR)) && !token->known && !token->opens;
+    if (token->type == SQL_OPERATOR) /* words are, too, of which LIKE may change */
+        return (unsigned)((*token->text | 0x20) - 'a') >= 26;
+    return token->type == SQL_NAME && !token->opens && !token->calls;
 }
 
-static bool is_told_by_two(const struct sql_token *tokens)
+/* Whether a fingerprint may begin as the tokens that are settled do: three of them or more. */
+static bool may_be_listed(const struct fold *fold)
 {
-    return (telling[tokens[0].type] >> tokens[1].type & 1) != 0 && is_firm(&tokens[1]);
+    const struct sql_token *t = fold->tokens;
+    unsigned a = t[0].type, b = t[1].type, c = t[2].type;
+    if ((begins_five[a] >> b & 1) != 0 && (goes_on_five[b] >> c & 1) != 0)
+        return true;
+    return sql_may_begin_with_three(a, b, c) &&
+           (fold->left < 2 || sql_may_begin_with_four(a, b, c, t[3].type));
 }
 
-static bool is_told_by_three(const struct sql_token *tokens)
-{
-    unsigned a = tokens[0].type, b = tokens[1].type, c = tokens[2].type;
-    return (third[a][b] >> c & 1) == 0 && (no_third[b] >> c & 1) != 0 &&
-           (begins_five[a] >> b & 1) == 0 && is_firm(&tokens[2]);
-}
-
-/* After the rules of two were tried in vain. */
+/* After the rules of two were tried in vain: whether the tokens up to these two stay what they
+ * are, and no fingerprint begins with them. */
 static inline bool is_told(const struct fold *fold)
 {
-    if (fold->loose)
-        return false;
-    return fold->left == 0   ? is_told_by_two(fold->tokens)
-           : fold->left == 1 ? is_told_by_three(fold->tokens)
-                             : false;
+    const struct sql_token *last = &fold->tokens[fold->left + 1];
+    if (fold->left == 0)
+        return (telling[fold->tokens[0].type] >> last->type & 1) != 0 && is_firm(last) &&
+               !fold->loose;
+    return (no_third[last[-1].type] >> last->type & 1) != 0 && is_firm(last) && !fold->loose &&
+           !may_be_listed(fold);
 }
 
 /* ---- rules of two ---------------------------------------------------------------------------
@@ -187,7 +179,8 @@ static bool join(struct fold *fold, struct sql_token *a, const struct sql_token 
     const uint32_t words = SET(KEYWORD) | SET(NAME) | SET(OPERATOR) | SET(UNION) |
                            SET(FUNCTION) | SET(EXPRESSION) | SET(BATCH) | SET(CAST);
     size_t len = (size_t)a->len + b->len + 1;
-    if (!a->opens || !is_of(a, words) || !is_of(b, words | SET(LOGIC)) || len > SQL_TOKEN_BYTES)
+    if (!a->opens || !b->closes || !is_of(a, words) || !is_of(b, words | SET(LOGIC)) ||
+        len > SQL_TOKEN_BYTES)
         return false;
     if (fold->phrase_count == PHRASES) {
         fold->reader.odd = true;
@@ -207,7 +200,7 @@ static bool join(struct fold *fold, struct sql_token *a, const struct sql_token 
         .len = (uint8_t)len,
         .type = (uint8_t)(letter - sql_letters),
         .opens = true,
-        .known = true,
+        .closes = true,
     };
     fold->loose |= fold->left > 1;
     return true;
@@ -232,7 +225,7 @@ static bool retype(struct fold *fold, struct sql_token *a, struct sql_token *b)
         fold->loose = true;
         return true;
     }
-    if (b->type == SQL_OPEN && is_of(a, SET(NAME) | SET(VARIABLE)) && is_callable(a)) {
+    if (b->type == SQL_OPEN && is_of(a, SET(NAME) | SET(VARIABLE)) && is_called(a)) {
         a->type = SQL_FUNCTION;
         fold->loose |= fold->left > 0;
         return true;
@@ -287,10 +280,30 @@ static bool fold_rest(struct fold *fold, struct sql_token *a, const struct sql_t
     return b->type == SQL_BRACE_END && drop_from_first(fold, 1);
 }
 
+/* For each type what has to be behind it for any of them but join. */
+static const uint32_t has_second[SQL_TYPE_COUNT] = {
+    [SQL_STRING] = SET(STRING),
+    [SQL_SEMICOLON] = SET(SEMICOLON) | SET(FUNCTION),
+    [SQL_OPERATOR] = SET(OPERATOR) | SET(CAST) | SET(OPEN),
+    [SQL_LOGIC] = SET(OPERATOR) | SET(CAST),
+    [SQL_OPEN] = SET(OPERATOR) | SET(OPEN),
+    [SQL_CLOSE] = SET(CLOSE),
+    [SQL_NAME] = SET(OPEN),
+    [SQL_VARIABLE] = SET(OPEN),
+    [SQL_KEYWORD] = ~UINT32_C(0),
+    [SQL_CAST] = ~UINT32_C(0),
+    [SQL_COLLATE] = SET(NAME),
+    [SQL_BACKSLASH] = ~UINT32_C(0),
+    [SQL_BRACE] = SET(NAME),
+};
+
 /* False: none of them holds. */
 static bool fold_two(struct fold *fold)
 {
     struct sql_token *a = &fold->tokens[fold->left], *b = a + 1;
+    if (((has_second[a->type] | SET(BRACE_END)) >> b->type & 1) == 0 &&
+        !(a->opens && b->closes))
+        return false;
     if (a->type == b->type && is_of(a, SET(STRING) | SET(SEMICOLON))) {
         fold->loose |= fold->left > 0;
         return drop(fold, 1);
@@ -393,11 +406,12 @@ static void fold_five(struct fold *fold)
     static const char shapes[][TOKENS + 1] = {
         "1o(1)", "1,(1)", "no(n)", "no(1)", "1),(1", "n)o(n",
     };
+    const struct sql_token *t = fold->tokens;
     char types[TOKENS];
-    if (fold->count < TOKENS)
+    if (fold->count < TOKENS || (begins_five[t[0].type] >> t[1].type & 1) == 0)
         return;
     for (size_t i = 0; i < TOKENS; i++)
-        types[i] = sql_letters[fold->tokens[i].type];
+        types[i] = sql_letters[t[i].type];
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
         if (memcmp(types, shapes[i], TOKENS) != 0)
             continue;
@@ -467,27 +481,8 @@ static void fold_all(struct fold *fold)
         fold->count = TOKENS;
 }
 
-/* ---- the list -------------------------------------------------------------------------------
+/* ---- what libinjection fires on -------------------------------------------------------------
  */
-
-/* In the list types are in upper case, behind a 0. */
-static char listed_letter(char letter)
-{
-    return (char)(letter >= 'a' && letter <= 'z' ? letter - 0x20 : letter);
-}
-
-static bool is_listed(const struct fold *fold)
-{
-    const struct sql_token *t = fold->tokens;
-    char entry[1 + TOKENS] = "0";
-    if (fold->count < 2 || (second[t[0].type] >> t[1].type & 1) == 0)
-        return false;
-    if (fold->count > 2 && (third[t[0].type][t[1].type] >> t[2].type & 1) == 0)
-        return false;
-    for (unsigned i = 0; i < fold->count; i++)
-        entry[1 + i] = listed_letter(sql_letters[t[i].type]);
-    return sql_word_type(span_of(entry, 1 + fold->count)) == 'F';
-}
 
 /* A value of few tokens, of which libinjection asks for more than its fingerprint. */
 static bool is_short(const struct fold *fold)
@@ -532,11 +527,7 @@ static void note(const struct fold *fold, struct sql_folded *folded)
 bool sql_fold(struct span value, struct sql_context context, struct sql_folded *folded)
 {
     UNCLEARED struct fold fold;
-    fold.reader = (struct sql_reader){
-        .p = value.p,
-        .end = span_end(value),
-        .mysql = context.mysql,
-    };
+    sql_reader_init(&fold.reader, value, context.mysql);
     fold.count = 1;
     fold.left = fold.phrase_count = 0;
     fold.more = true;
@@ -550,61 +541,19 @@ bool sql_fold(struct span value, struct sql_context context, struct sql_folded *
     note(&fold, folded);
     if (fold.never || fold.reader.odd)
         return !fold.never;
-    return is_listed(&fold) && (!is_short(&fold) || has_password(&fold, value));
-}
-
-/* ---- making ---------------------------------------------------------------------------------
- */
-
-/* A type in upper case may be more than one. */
-static uint32_t types_of(char letter)
-{
-    uint32_t set = 0;
-    for (unsigned type = 1; letter != '\0' && type < SQL_TYPE_COUNT; type++) {
-        if (listed_letter(sql_letters[type]) == letter)
-            set |= UINT32_C(1) << type;
-    }
-    return set;
-}
-
-static void add_beginning(const char *types)
-{
-    uint32_t begin = types_of(types[0]), next = types[0] != '\0' ? types_of(types[1]) : 0;
-    uint32_t behind = next != 0 ? types_of(types[2]) : 0;
-    for (unsigned a = 0; a < SQL_TYPE_COUNT; a++) {
-        if ((begin >> a & 1) == 0)
-            continue;
-        second[a] |= next;
-        for (unsigned b = 0; b < SQL_TYPE_COUNT; b++)
-            third[a][b] |= (next >> b & 1) != 0 ? behind : 0;
-    }
-}
-
-/* What is_firm takes for granted of words. */
-static bool are_known(void)
-{
-    if (!sql_word_find(SPAN("IN")).opens || sql_word_type(SPAN("LIKE")) != 'o')
-        return false;
-    for (size_t i = 0; i < ARRAY_LEN(callable); i++) {
-        if (sql_word_type(callable[i]) == '\0')
-            return false;
-    }
-    return true;
+    uint8_t types[TOKENS];
+    for (unsigned i = 0; i < fold.count; i++)
+        types[i] = fold.tokens[i].type;
+    return sql_is_listed(types, fold.count) && (!is_short(&fold) || has_password(&fold, value));
 }
 
 bool sql_fold_prepare(void)
 {
-    size_t count = 0;
-    const struct sql_entry *entries = sql_words_all(&count);
-    for (size_t i = 0; i < count; i++) {
-        if (entries[i].type == 'F')
-            add_beginning(entries[i].word + 1);
-        else if (types_of(listed_letter(entries[i].type)) == 0)
-            return false;
-    }
+    if (!sql_words_ready || !sql_list_prepare() || !sql_reader_fits())
+        return false;
     for (unsigned type = 0; type < SQL_TYPE_COUNT; type++) {
         no_third[type] = ~has_third[type];
-        telling[type] = ~(has_third[type] | begins_five[type] | second[type]);
+        telling[type] = ~(has_third[type] | begins_five[type] | sql_list.second[type]);
     }
-    return sql_words_ready && sql_reader_fits() && are_known();
+    return sql_word_find(SPAN("IN")).opens; /* as is_firm has it */
 }

@@ -9,8 +9,7 @@
 #define SALLYPORT_RULES_SQL_FOLD_H
 
 #include "gateway/base/span.h"
-
-enum { SQL_FINGERPRINT_MAX = 5 };
+#include "rules/sql_list.h"
 
 /* How a value is read: as it stands, or as what stands behind a quote. */
 struct sql_context {

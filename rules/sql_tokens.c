@@ -5,7 +5,9 @@
  * and one of the bytes that end words; the last byte of a value is an operator, whatever else
  * it would be with more behind it.
  */
-#include "rules/sql_tokens.h"
+#include "rules/sql_readers.h"
+
+#include <tmmintrin.h>
 
 #include "rules/sql_words.h"
 
@@ -49,7 +51,7 @@ enum kind {
     ENDS = 0x80,   /* a word */
 };
 
-static const uint8_t bytes[256] = {
+static const uint8_t meanings[256] = {
     [0x00] = BLANK | ENDS,
     [0x01 ... 0x08] = BLANK,
     ['\t' ... '\r'] = BLANK | ENDS,
@@ -103,42 +105,15 @@ static const uint8_t bytes[256] = {
 
 static inline unsigned byte_of(char c)
 {
-    return bytes[(uint8_t)c];
+    return meanings[(uint8_t)c];
 }
 
-/* ---- tokens ---------------------------------------------------------------------------------
+/* ---- bytes ----------------------------------------------------------------------------------
  */
-
-static void set(struct sql_token *token, enum sql_type type, const char *text, const char *end)
-{
-    size_t len = (size_t)(end - text);
-    *token = (struct sql_token){
-        .text = text,
-        .len = (uint8_t)(len < SQL_TOKEN_BYTES ? len : SQL_TOKEN_BYTES),
-        .type = (uint8_t)type,
-    };
-}
-
-/* One byte. */
-static const char *set_sign(struct sql_token *token, enum sql_type type, const char *p)
-{
-    set(token, type, p, p + 1);
-    return p + 1;
-}
-
-static inline bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
 
 static inline bool is_letter(char c)
 {
     return (unsigned)((c | 0x20) - 'a') < 26;
-}
-
-static inline bool is_white(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r') || c == '\0' || c == '\xa0';
 }
 
 /* What `p` begins is not read here. */
@@ -151,9 +126,71 @@ static const char *set_odd(struct sql_reader *reader)
 /* ---- words ----------------------------------------------------------------------------------
  */
 
-static const char *read_word(struct sql_reader *reader, const char *p, struct sql_token *token)
+/* Of a byte's two halves: the rows in which words end, or may be taken apart. */
+static inline __m128i stops_of(__m128i loaded)
 {
-    const char *at = p, *end = reader->end;
+    enum { CONTROL = 1, SIGN_ROW = 2, DIGIT_ROW = 4, FIRST = 8, BRACES = 16 };
+    enum { ALL = SIGN_ROW, LATE = ALL | DIGIT_ROW | BRACES };
+    const __m128i by_high = _mm_setr_epi8(CONTROL, 0, SIGN_ROW, DIGIT_ROW, FIRST, BRACES, FIRST,
+                                          BRACES, 0, 0, FIRST, 0, 0, 0, 0, 0);
+    const __m128i by_low =
+        _mm_setr_epi8(ALL | CONTROL | FIRST, ALL, ALL, ALL, 0 /* $ */, ALL, ALL, ALL, ALL,
+                      ALL | CONTROL, ALL | DIGIT_ROW | CONTROL, LATE | CONTROL, LATE | CONTROL,
+                      LATE | CONTROL, LATE, ALL | DIGIT_ROW);
+    const __m128i half = _mm_set1_epi8(0x0f);
+    __m128i low = _mm_and_si128(loaded, half);
+    __m128i high = _mm_and_si128(_mm_srli_epi16(loaded, 4), half);
+    return _mm_and_si128(_mm_shuffle_epi8(by_high, high), _mm_shuffle_epi8(by_low, low));
+}
+
+/* The bytes from `p` on, with zeros behind the value. */
+static inline __m128i load(const struct sql_reader *reader, const char *p)
+{
+    static const int8_t shifts[SQL_LOAD_BYTES * 2] = {
+        0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    };
+    if (p <= reader->last)
+        return _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)reader->last);
+    const int8_t *shift = shifts + (p - reader->last);
+    return _mm_shuffle_epi8(bytes, _mm_loadu_si128((const __m128i *)(const void *)shift));
+}
+
+/* The first `len` of them. */
+static inline __m128i begin_of(__m128i loaded, size_t len)
+{
+    static const int8_t masks[SQL_LOAD_BYTES * 2] = {
+        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    };
+    const int8_t *mask = masks + SQL_LOAD_BYTES - len;
+    return _mm_and_si128(loaded, _mm_loadu_si128((const __m128i *)(const void *)mask));
+}
+
+static void set_word(struct sql_token *token, const char *p, const char *end,
+                     struct sql_meaning meaning)
+{
+    sql_set(token, meaning.type != '\0' ? type_of[(uint8_t)meaning.type] : SQL_NAME, p, end);
+    token->opens = meaning.opens;
+    token->closes = meaning.closes;
+    token->calls = meaning.calls;
+}
+
+/* Of what begins at `p`, where `begin` is. */
+static struct sql_meaning find_part(__m128i begin, const char *p, const char *at)
+{
+    size_t len = (size_t)(at - p);
+    return len <= SQL_LOAD_BYTES ? sql_word_find_short(begin_of(begin, len), len)
+                                 : sql_word_find(span_of(p, len));
+}
+
+/* A word that is long, or in which something stands where it may be taken apart; before `at`
+ * there is nothing of it. */
+static const char *read_long(struct sql_reader *reader, const char *p, const char *at,
+                             struct sql_token *token)
+{
+    const char *end = reader->end;
+    __m128i begin = load(reader, p);
     for (; at < end; at++) {
         unsigned byte = byte_of(*at);
         if ((byte & (ENDS | SPLITS)) == 0)
@@ -162,21 +199,30 @@ static const char *read_word(struct sql_reader *reader, const char *p, struct sq
             break;
         if (at - p >= SQL_TOKEN_BYTES)
             continue;
-        struct sql_meaning part = sql_word_find(span_range(p, at));
+        struct sql_meaning part = find_part(begin, p, at);
         if (part.type == '\0' || part.type == 'n')
             continue;
-        set(token, type_of[(uint8_t)part.type], p, at);
-        token->opens = part.opens;
+        set_word(token, p, at, part);
         return at;
     }
-    set(token, SQL_NAME, p, at);
-    if (at - p > SQL_TOKEN_BYTES)
-        return at;
-    struct sql_meaning word = sql_word_find(span_range(p, at));
-    token->opens = word.opens;
-    token->known = word.type != '\0';
-    if (word.type != '\0')
-        token->type = type_of[(uint8_t)word.type];
+    struct sql_meaning meaning = { 0 };
+    if (at - p <= SQL_TOKEN_BYTES)
+        meaning = find_part(begin, p, at);
+    set_word(token, p, at, meaning);
+    return at;
+}
+
+static inline const char *read_word(struct sql_reader *reader, const char *p,
+                                    struct sql_token *token)
+{
+    __m128i bytes = load(reader, p);
+    __m128i others = _mm_cmpeq_epi8(stops_of(bytes), _mm_setzero_si128());
+    unsigned stops = ~(unsigned)_mm_movemask_epi8(others);
+    size_t len = (size_t)__builtin_ctz(stops);
+    const char *at = p + len;
+    if (len == SQL_LOAD_BYTES || (at < reader->end && (byte_of(*at) & SPLITS) != 0))
+        return read_long(reader, p, at, token);
+    set_word(token, p, at, sql_word_find_short(begin_of(bytes, len), len));
     return at;
 }
 
@@ -185,7 +231,7 @@ static const char *read_bracket(struct sql_reader *reader, const char *p,
 {
     const char *at = memchr(p, ']', (size_t)(reader->end - p));
     at = at != NULL ? at + 1 : reader->end;
-    set(token, SQL_NAME, p, at);
+    sql_set(token, SQL_NAME, p, at);
     return at;
 }
 
@@ -216,7 +262,7 @@ static const char *read_to_quote(struct sql_reader *reader, const char *p, char 
                                  struct sql_token *token)
 {
     const char *at = closing_quote(p, reader->end, quote);
-    set(token, SQL_STRING, p, at != NULL ? at : reader->end);
+    sql_set(token, SQL_STRING, p, at != NULL ? at : reader->end);
     return at != NULL ? at + 1 : reader->end;
 }
 
@@ -281,71 +327,8 @@ static const char *read_tick(struct sql_reader *reader, const char *p, struct sq
         return set_odd(reader);
     const char *at = read_string(reader, p, token);
     struct sql_meaning word = sql_word_find(span_of(token->text, token->len));
+    set_word(token, token->text, token->text + token->len, word);
     token->type = word.type == 'f' ? SQL_FUNCTION : SQL_NAME;
-    token->opens = word.opens;
-    token->known = true;
-    return at;
-}
-
-/* ---- numbers --------------------------------------------------------------------------------
- */
-
-static const char *skip_digits(const char *p, const char *end)
-{
-    while (p < end && is_digit(*p))
-        p++;
-    return p;
-}
-
-/* 0x1f, 0b01; the letter alone makes a name of it. NULL: it is another number. */
-static const char *read_based(struct sql_reader *reader, const char *p, struct sql_token *token)
-{
-    const char *at = p + 2, *end = reader->end;
-    if (end - p < 2 || p[0] != '0' || ((p[1] | 0x20) != 'x' && (p[1] | 0x20) != 'b'))
-        return NULL;
-    if ((p[1] | 0x20) == 'x')
-        while (at < end && (hex_value(*at) >= 0 || *at == '\0'))
-            at++;
-    else
-        while (at < end && (*at == '0' || *at == '1' || *at == '\0'))
-            at++;
-    set(token, at - p > 2 ? SQL_NUMBER : SQL_NAME, p, at);
-    return at;
-}
-
-/* The end of 1f, where f says that it is a float. */
-static const char *skip_suffix(const char *p, const char *end)
-{
-    if (p == end || ((*p | 0x20) != 'd' && (*p | 0x20) != 'f'))
-        return p;
-    bool alone = p + 1 == end || is_white(p[1]) || p[1] == ';' || (p[1] | 0x20) == 'u';
-    return alone ? p + 1 : p;
-}
-
-/* 1, 1.5, .5, 1e-3; without digits behind the e it is a name. A dot alone is one. */
-static const char *read_number(struct sql_reader *reader, const char *p,
-                               struct sql_token *token)
-{
-    const char *end = reader->end, *at = read_based(reader, p, token);
-    enum sql_type type = SQL_NUMBER;
-    if (at != NULL)
-        return at;
-    at = skip_digits(p, end);
-    if (at < end && *at == '.') {
-        at = skip_digits(at + 1, end);
-        if (at - p == 1)
-            return set_sign(token, SQL_DOT, p);
-    }
-    if (at < end && (*at | 0x20) == 'e') {
-        at++;
-        if (at < end && (*at == '+' || *at == '-'))
-            at++;
-        const char *exponent = at;
-        at = skip_digits(at, end);
-        type = at > exponent ? SQL_NUMBER : SQL_NAME;
-    }
-    at = skip_suffix(at, end);
-    set(token, type, p, at);
     return at;
 }
 
@@ -354,19 +337,19 @@ static const char *read_dollar(struct sql_reader *reader, const char *p,
                                struct sql_token *token)
 {
     const char *end = reader->end, *at = p + 1;
-    while (at < end && (is_digit(*at) || *at == '.' || *at == ',' || *at == '\0'))
+    while (at < end && (sql_is_digit(*at) || *at == '.' || *at == ',' || *at == '\0'))
         at++;
     if (at == p + 2 && p[1] == '.')
         return read_word(reader, p, token);
     if (at > p + 1) {
-        set(token, SQL_NUMBER, p, at);
+        sql_set(token, SQL_NUMBER, p, at);
         return at;
     }
     while (at < end && is_letter(*at))
         at++;
     if (at < end && (*at == '$' || *at == '\0')) /* $$it's$$, $a$it's$a$ */
         return set_odd(reader);
-    return set_sign(token, SQL_NAME, p);
+    return sql_set_sign(token, SQL_NAME, p);
 }
 
 /* ---- operators, comments and the rest -------------------------------------------------------
@@ -375,7 +358,7 @@ static const char *read_dollar(struct sql_reader *reader, const char *p,
 static const char *read_sign(struct sql_reader *reader, const char *p, struct sql_token *token)
 {
     (void)reader;
-    return set_sign(token, SQL_OPERATOR, p);
+    return sql_set_sign(token, SQL_OPERATOR, p);
 }
 
 static const char *read_signs(struct sql_reader *reader, const char *p, struct sql_token *token)
@@ -385,34 +368,34 @@ static const char *read_signs(struct sql_reader *reader, const char *p, struct s
         size_t len = left > 2 && p[0] == '<' && p[1] == '=' && p[2] == '>' ? 3 : 2;
         char type = len == 3 ? 'o' : sql_word_find(span_of(p, len)).type;
         if (type != '\0') {
-            set(token, type_of[(uint8_t)type], p, p + len);
+            sql_set(token, type_of[(uint8_t)type], p, p + len);
             return p + len;
         }
         if (*p == ':')
-            return set_sign(token, SQL_COLON, p);
+            return sql_set_sign(token, SQL_COLON, p);
     }
-    return set_sign(token, SQL_OPERATOR, p);
+    return sql_set_sign(token, SQL_OPERATOR, p);
 }
 
 static const char *read_punctuation(struct sql_reader *reader, const char *p,
                                     struct sql_token *token)
 {
     (void)reader;
-    return set_sign(token, type_of[(uint8_t)*p], p);
+    return sql_set_sign(token, type_of[(uint8_t)*p], p);
 }
 
 static const char *read_unknown(struct sql_reader *reader, const char *p,
                                 struct sql_token *token)
 {
     (void)reader;
-    return set_sign(token, SQL_OTHER, p);
+    return sql_set_sign(token, SQL_OTHER, p);
 }
 
 static const char *read_comment(struct sql_reader *reader, const char *p,
                                 struct sql_token *token)
 {
     const char *at = memchr(p, '\n', (size_t)(reader->end - p));
-    set(token, SQL_COMMENT, p, at != NULL ? at : reader->end);
+    sql_set(token, SQL_COMMENT, p, at != NULL ? at : reader->end);
     return at != NULL ? at + 1 : reader->end;
 }
 
@@ -421,18 +404,18 @@ static const char *read_hash(struct sql_reader *reader, const char *p, struct sq
     reader->again = true;
     if (reader->mysql)
         return read_comment(reader, p, token);
-    return set_sign(token, SQL_OPERATOR, p);
+    return sql_set_sign(token, SQL_OPERATOR, p);
 }
 
 static const char *read_dash(struct sql_reader *reader, const char *p, struct sql_token *token)
 {
     ptrdiff_t left = reader->end - p;
     if (left < 2 || p[1] != '-')
-        return set_sign(token, SQL_OPERATOR, p);
-    if (left == 2 || is_white(p[2]))
+        return sql_set_sign(token, SQL_OPERATOR, p);
+    if (left == 2 || sql_is_white(p[2]))
         return read_comment(reader, p, token);
     if (reader->mysql)
-        return set_sign(token, SQL_OPERATOR, p);
+        return sql_set_sign(token, SQL_OPERATOR, p);
     reader->again = true;
     return read_comment(reader, p, token);
 }
@@ -441,7 +424,7 @@ static const char *read_slash(struct sql_reader *reader, const char *p, struct s
 {
     if (reader->end - p > 1 && p[1] == '*')
         return set_odd(reader);
-    return set_sign(token, SQL_OPERATOR, p);
+    return sql_set_sign(token, SQL_OPERATOR, p);
 }
 
 /* \N is NULL. */
@@ -449,8 +432,8 @@ static const char *read_backslash(struct sql_reader *reader, const char *p,
                                   struct sql_token *token)
 {
     if (reader->end - p < 2 || p[1] != 'N')
-        return set_sign(token, SQL_BACKSLASH, p);
-    set(token, SQL_NUMBER, p, p + 2);
+        return sql_set_sign(token, SQL_BACKSLASH, p);
+    sql_set(token, SQL_NUMBER, p, p + 2);
     return p + 2;
 }
 
@@ -474,23 +457,21 @@ static const char *read_variable(struct sql_reader *reader, const char *p,
     const char *at = p;
     while (at < end && !ends_variable(*at))
         at++;
-    set(token, SQL_VARIABLE, p, at);
-    token->known = true;
+    sql_set(token, SQL_VARIABLE, p, at);
+    token->calls = true;
     return at;
 }
 
 /* ---- reading --------------------------------------------------------------------------------
  */
 
-typedef const char *read_fn(struct sql_reader *reader, const char *p, struct sql_token *token);
-
-static read_fn *const readers[KINDS] = {
+static sql_read_fn *const readers[KINDS] = {
     [WORD] = read_word,
     [SIGN] = read_sign,
     [SIGNS] = read_signs,
     [QUOTE] = read_string,
     [PUNCTUATION] = read_punctuation,
-    [NUMBER] = read_number,
+    [NUMBER] = sql_read_number,
     [DASH] = read_dash,
     [HASH] = read_hash,
     [SLASH] = read_slash,
@@ -506,6 +487,29 @@ static read_fn *const readers[KINDS] = {
     [QUOTING] = read_literal,
     [NATIONAL] = read_national,
 };
+
+void sql_reader_init(struct sql_reader *reader, struct span value, bool mysql)
+{
+    reader->p = value.p;
+    reader->count = 0;
+    reader->mysql = mysql;
+    reader->again = reader->odd = false;
+    if (value.len < SQL_LOAD_BYTES) {
+        memset(reader->room, 0, sizeof(reader->room));
+        memcpy(reader->room, value.p, value.len);
+        reader->p = reader->room;
+    }
+    reader->end = reader->p + value.len;
+    reader->last = value.len < SQL_LOAD_BYTES ? reader->end : reader->end - SQL_LOAD_BYTES;
+}
+
+/* Whether a letter at `p` may stand before a string: it does not in most words. */
+static inline bool may_be_prefix(const struct sql_reader *reader, const char *p)
+{
+    if (reader->end - p < 3)
+        return false;
+    return p[1] == '\'' || p[2] == '\'';
+}
 
 bool sql_read(struct sql_reader *reader, struct sql_token *token)
 {
@@ -529,7 +533,7 @@ bool sql_reader_fits(void)
     if (char_parse_map == NULL)
         return false;
     for (unsigned c = 0; c < 256; c++) {
-        unsigned kind = bytes[c] & KIND;
+        unsigned kind = meanings[c] & KIND;
         if (first[kind] == NULL)
             first[kind] = char_parse_map[c];
         if (first[kind] != char_parse_map[c] && kind != LITERAL)

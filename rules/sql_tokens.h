@@ -55,17 +55,23 @@ struct sql_token {
     const char *text; /* without quotes */
     uint8_t len;
     uint8_t type;
-    bool opens; /* a phrase may begin with it */
-    bool known; /* a name with a meaning, or what may have one */
+    bool opens, closes; /* a phrase may begin with it, and end */
+    bool calls;         /* it may be a function, with a parenthesis behind it */
 };
+
+enum { SQL_LOAD_BYTES = 16 }; /* are looked at in one go */
 
 struct sql_reader {
     const char *p, *end;
-    unsigned count; /* of the tokens, comments among them */
-    bool mysql;     /* # begins a comment, and -- before a word does not */
-    bool again;     /* there was such a thing: read as MySQL it is another */
-    bool odd;       /* there was something that is not read here */
+    const char *last;              /* where there are so many for the last time */
+    unsigned count;                /* of the tokens, comments among them */
+    bool mysql;                    /* # begins a comment, and -- before a word does not */
+    bool again;                    /* there was such a thing: read as MySQL it is another */
+    bool odd;                      /* there was something that is not read here */
+    char room[SQL_LOAD_BYTES * 2]; /* a copy of a value that is shorter, with zeros behind it */
 };
+
+void sql_reader_init(struct sql_reader *reader, struct span value, bool mysql);
 
 /* False: there are no more, or something is odd. */
 bool sql_read(struct sql_reader *reader, struct sql_token *token);

@@ -3,8 +3,6 @@
  */
 #include "rules/sql_words.h"
 
-#include <nmmintrin.h>
-
 enum {
     LOOKUP_WORD = 1,
     ENTRIES_MIN = 1000,
@@ -12,8 +10,7 @@ enum {
     ENTRIES_MAX = SLOTS / 2,
     WORD_SLOTS = 1 << 12,
     WORDS_MAX = WORD_SLOTS / 2,
-    FILTER_BITS = 1 << 15,
-    OPENING_BITS = 1 << 12,
+    PHRASE_BITS = 1 << 12,
 };
 
 extern const struct sql_entry sql_keywords[] __attribute__((weak));
@@ -23,16 +20,23 @@ bool sql_words_ready;
 
 /* Open addressing. */
 struct slot {
-    uint16_t index; /* into the table, and one more; 0: empty */
+    uint16_t index; /* of what the table is of, and one more; 0: empty */
     uint16_t tag;   /* the hash's other half: other words are hardly ever looked at */
 };
 
 static struct slot fingerprints[SLOTS], words[WORD_SLOTS];
-static size_t entry_count, word_count;
+static size_t entry_count;
 
-/* Hashes of words and of what phrases begin with: a word without its bit is neither. */
-static uint64_t filter[FILTER_BITS / 64];
-static uint64_t openings[OPENING_BITS / 64];
+/* Those that are no fingerprints, in upper case, with zeros behind them. */
+static union text {
+    char bytes[SQL_WORD_BYTES];
+    __m128i parts[SQL_WORD_BYTES / 16];
+} texts[WORDS_MAX];
+static struct sql_meaning meanings[WORDS_MAX];
+static size_t word_count;
+
+uint64_t sql_words_filter[SQL_FILTER_BITS / 64];
+static uint64_t openings[PHRASE_BITS / 64], endings[PHRASE_BITS / 64];
 
 const struct sql_entry *sql_words_all(size_t *count)
 {
@@ -43,43 +47,21 @@ const struct sql_entry *sql_words_all(size_t *count)
 /* ---- searching ------------------------------------------------------------------------------
  */
 
-static inline uint64_t load8(const char *p)
+/* Of no more than SQL_WORD_BYTES. */
+static union text upper_of(struct span word)
 {
-    uint64_t bytes;
-    memcpy(&bytes, p, sizeof(bytes));
-    return bytes;
+    union text text = { 0 };
+    if (word.len > 0)
+        memcpy(text.bytes, word.p, word.len);
+    text.parts[0] = sql_upper(text.parts[0]);
+    text.parts[1] = sql_upper(text.parts[1]);
+    return text;
 }
 
-static inline uint64_t load4(const char *p)
+static uint32_t hash_of(const union text *upper, size_t len)
 {
-    uint32_t bytes;
-    memcpy(&bytes, p, sizeof(bytes));
-    return bytes;
-}
-
-/* Of all bytes, some of them twice; of no more than SQL_WORD_BYTES. */
-static inline uint32_t hash_of(struct span word)
-{
-    const uint64_t folded = 0xdfdfdfdfdfdfdfdf; /* more than case goes */
-    const char *p = word.p, *end = p + word.len;
-    uint64_t first = 0, last = 0, hash = word.len;
-    if (word.len >= 8) {
-        first = load8(p);
-        last = load8(end - 8);
-    } else if (word.len >= 4) {
-        first = load4(p);
-        last = load4(end - 4);
-    } else if (word.len > 0) {
-        first = (uint8_t)p[0] | (uint64_t)(uint8_t)p[word.len / 2] << 8;
-        last = (uint8_t)end[-1];
-    }
-    hash = _mm_crc32_u64(hash, first & folded);
-    hash = _mm_crc32_u64(hash, last & folded);
-    if (word.len > 16) {
-        hash = _mm_crc32_u64(hash, load8(p + 8) & folded);
-        hash = _mm_crc32_u64(hash, load8(end - 16) & folded);
-    }
-    return (uint32_t)hash;
+    uint32_t hash = sql_word_hash(len, upper->parts[0]);
+    return len > sizeof(upper->parts[0]) ? sql_word_hash(hash, upper->parts[1]) : hash;
 }
 
 static inline bool has_bit(const uint64_t *bits, uint32_t bit)
@@ -92,61 +74,92 @@ static inline void set_bit(uint64_t *bits, uint32_t bit)
     bits[bit / 64] |= UINT64_C(1) << bit % 64;
 }
 
-static inline uint32_t filter_bit(uint32_t hash)
-{
-    return hash % FILTER_BITS;
-}
-
-static inline uint32_t opening_bit(uint32_t hash)
+static inline uint32_t phrase_bit(uint32_t hash)
 {
     return hash >> 20;
 }
 
-/* Case is of ASCII letters, and those of the table are in upper case. */
-static inline char upper(char c)
+static inline bool is_same(__m128i a, __m128i b)
 {
-    return (char)(c >= 'a' && c <= 'z' ? c - 0x20 : c);
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(a, b)) == 0xffff;
 }
 
-static bool is_entry(const char *entry, struct span word)
+static struct sql_meaning search(const union text *upper, uint32_t hash)
 {
-    for (size_t i = 0; i < word.len; i++) {
-        if (entry[i] == '\0' || entry[i] != upper(word.p[i]))
-            return false;
+    for (uint32_t at = hash % WORD_SLOTS; words[at].index != 0; at = (at + 1) % WORD_SLOTS) {
+        const union text *text = &texts[words[at].index - 1];
+        if (words[at].tag == (uint16_t)(hash >> 16) &&
+            is_same(text->parts[0], upper->parts[0]) &&
+            is_same(text->parts[1], upper->parts[1]))
+            return meanings[words[at].index - 1];
     }
-    return entry[word.len] == '\0';
+    return (struct sql_meaning){ 0 };
 }
 
-static char search(const struct slot *slots, uint32_t size, struct span word, uint32_t hash)
+static struct sql_meaning find(const union text *upper, size_t len, uint32_t hash)
 {
-    for (uint32_t at = hash % size; slots[at].index != 0; at = (at + 1) % size) {
-        const struct sql_entry *entry = &sql_keywords[slots[at].index - 1];
-        if (slots[at].tag == (uint16_t)(hash >> 16) && is_entry(entry->word, word))
-            return entry->type;
-    }
-    return '\0';
+    struct sql_meaning found = { 0 };
+    /* None has a NUL, which would look as what is behind a shorter one. */
+    if (len > 0 && upper->bytes[len - 1] != '\0')
+        found = search(upper, hash);
+    found.opens = has_bit(openings, phrase_bit(hash));
+    found.closes = has_bit(endings, phrase_bit(hash));
+    return found;
+}
+
+struct sql_meaning sql_word_search(__m128i upper, size_t len, uint32_t hash)
+{
+    const union text text = { .parts = { upper, _mm_setzero_si128() } };
+    return find(&text, len, hash);
 }
 
 struct sql_meaning sql_word_find(struct span word)
 {
     if (word.len > SQL_WORD_BYTES)
         return (struct sql_meaning){ 0 };
-    uint32_t hash = hash_of(word);
-    if (!has_bit(filter, filter_bit(hash)))
+    union text upper = upper_of(word);
+    uint32_t hash = hash_of(&upper, word.len);
+    if (!has_bit(sql_words_filter, hash % SQL_FILTER_BITS))
         return (struct sql_meaning){ 0 };
-    return (struct sql_meaning){
-        .type = search(words, WORD_SLOTS, word, hash),
-        .opens = has_bit(openings, opening_bit(hash)),
-    };
+    return find(&upper, word.len, hash);
+}
+
+static char find_fingerprint(struct span word)
+{
+    if (word.len > SQL_WORD_BYTES)
+        return '\0';
+    union text upper = upper_of(word);
+    uint32_t hash = hash_of(&upper, word.len);
+    for (uint32_t at = hash % SLOTS; fingerprints[at].index != 0; at = (at + 1) % SLOTS) {
+        const char *entry = sql_keywords[fingerprints[at].index - 1].word;
+        if (fingerprints[at].tag == (uint16_t)(hash >> 16) && strlen(entry) == word.len &&
+            memcmp(entry, upper.bytes, word.len) == 0)
+            return 'F';
+    }
+    return '\0';
 }
 
 char sql_word_type(struct span word)
 {
-    if (word.len == 0 || word.p[0] != '0')
-        return sql_word_find(word).type;
-    if (word.len > SQL_WORD_BYTES)
-        return '\0';
-    return search(fingerprints, SLOTS, word, hash_of(word));
+    bool listed = word.len > 0 && word.p[0] == '0';
+    return listed ? find_fingerprint(word) : sql_word_find(word).type;
+}
+
+/* Functions of Transact-SQL and MySQL that are as well the names of columns, and words of MySQL
+ * that are variables. */
+bool sql_word_calls(struct span word)
+{
+    static const struct span names[] = {
+        SPAN_INIT("USER"),         SPAN_INIT("USER_ID"),        SPAN_INIT("USER_NAME"),
+        SPAN_INIT("DATABASE"),     SPAN_INIT("PASSWORD"),       SPAN_INIT("CURRENT_USER"),
+        SPAN_INIT("CURRENT_DATE"), SPAN_INIT("CURRENT_TIME"),   SPAN_INIT("CURRENT_TIMESTAMP"),
+        SPAN_INIT("LOCALTIME"),    SPAN_INIT("LOCALTIMESTAMP"),
+    };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (span_equal_nocase(word, names[i]))
+            return true;
+    }
+    return false;
 }
 
 /* ---- making ---------------------------------------------------------------------------------
@@ -171,18 +184,30 @@ static void add(struct slot *slots, uint32_t size, uint32_t hash, size_t index)
     slots[at] = (struct slot){ (uint16_t)(index + 1), (uint16_t)(hash >> 16) };
 }
 
-/* What a phrase is put together from, a word at a time. False: it does not begin as words do.
- */
-static bool add_openings(struct span phrase)
+static void add_part(uint64_t *bits, struct span part)
 {
-    for (size_t i = 0; i < phrase.len; i++) {
+    union text upper = upper_of(part);
+    uint32_t hash = hash_of(&upper, part.len);
+    set_bit(sql_words_filter, hash % SQL_FILTER_BITS);
+    set_bit(bits, phrase_bit(hash));
+}
+
+static bool is_capital(char c)
+{
+    return c >= 'A' && c <= 'Z';
+}
+
+/* What a phrase may be put together from, two parts at a time. False: they do not begin as
+ * words do. */
+static bool add_parts(struct span phrase)
+{
+    for (size_t i = 0; i + 1 < phrase.len; i++) {
         if (phrase.p[i] != ' ')
             continue;
-        if (phrase.p[0] < 'A' || phrase.p[0] > 'Z')
+        if (!is_capital(phrase.p[0]) || !is_capital(phrase.p[i + 1]))
             return false;
-        uint32_t hash = hash_of(span_sub(phrase, 0, i));
-        set_bit(filter, filter_bit(hash));
-        set_bit(openings, opening_bit(hash));
+        add_part(openings, span_sub(phrase, 0, i));
+        add_part(endings, span_sub(phrase, i + 1, phrase.len));
     }
     return true;
 }
@@ -197,15 +222,17 @@ static bool take(size_t index)
         return false;
     if ((entry->type == 'F') != (word.p[0] == '0'))
         return false;
-    uint32_t hash = hash_of(word);
+    union text upper = upper_of(word);
+    uint32_t hash = hash_of(&upper, word.len);
     if (entry->type == 'F') {
         add(fingerprints, SLOTS, hash, index);
         return true;
     }
-    add(words, WORD_SLOTS, hash, index);
-    word_count++;
-    set_bit(filter, filter_bit(hash));
-    return add_openings(word);
+    texts[word_count] = upper;
+    meanings[word_count] = (struct sql_meaning){ entry->type, .calls = sql_word_calls(word) };
+    add(words, WORD_SLOTS, hash, word_count++);
+    set_bit(sql_words_filter, hash % SQL_FILTER_BITS);
+    return add_parts(word);
 }
 
 void sql_words_prepare(void)

@@ -5,11 +5,10 @@
  * comments, which begin with `<` and a letter, a NUL or one of `!/?%`; and on the value of an
  * attribute whose name it knows, which stands behind `=`. Without such a `<` it is enough to
  * look at what stands before each `=`: an attribute's name ends there, or at white space before
- * it, and it begins behind a byte that ends names or values, so it is an end of the run of
- * bytes before. Which of the run's bytes it begins with depends on the context; any of them may
- * be the one.
+ * it; and it begins behind a byte that ends names or values, or behind a quote.
  */
 #include "rules/detect.h"
+#include "rules/load.h"
 
 enum { NAMES_MIN = 8, NAMES_MAX = 64, NAME_MIN = 2, NAME_MAX = 24, EVENT_MIN = 5 };
 
@@ -59,29 +58,28 @@ static inline bool ends_names(char c)
     return is_white(c) || c == '/' || c == '>' || c == '=';
 }
 
-static bool ends_with_name(struct span run)
+/* Whether libinjection knows it: what begins with "on", "xmlns" or "xlink" is taken for known a
+ * little earlier. */
+static bool is_known(struct span name)
 {
-    if (!known.last[(uint8_t)span_end(run)[-1]])
+    if (name.len < NAME_MIN)
+        return false;
+    unsigned first = (uint8_t)name.p[0] | 0x20u, second = (uint8_t)name.p[1] | 0x20u;
+    if (name.len >= EVENT_MIN &&
+        ((first == 'o' && second == 'n') || (first == 'x' && (second == 'm' || second == 'l'))))
+        return true;
+    if (!known.last[(uint8_t)name.p[name.len - 1]])
         return false;
     for (size_t i = 0; i < known.count; i++) {
-        size_t len = known.names[i].len;
-        if (run.len >= len &&
-            span_equal_nocase(span_sub(run, run.len - len, len), known.names[i]))
+        if (span_equal_nocase(name, known.names[i]))
             return true;
     }
     return false;
 }
 
-/* "on", or the beginning of "xmlns" and "xlink", with as much behind it as they need. */
-static bool has_prefix(struct span run)
+static inline bool is_quote(char c)
 {
-    for (size_t i = 0; i + EVENT_MIN <= run.len; i++) {
-        unsigned first = (uint8_t)run.p[i] | 0x20u, second = (uint8_t)run.p[i + 1] | 0x20u;
-        if ((first == 'o' && second == 'n') ||
-            (first == 'x' && (second == 'm' || second == 'l')))
-            return true;
-    }
-    return false;
+    return c == '\'' || c == '"' || c == '`';
 }
 
 /* Whether what stands before the `=` at `at` may be an attribute that fires. */
@@ -90,10 +88,29 @@ static bool is_telling(const char *begin, const char *at)
     while (at > begin && is_white(at[-1]))
         at--;
     const char *from = at;
-    while (from > begin && !ends_names(from[-1]))
-        from--;
-    struct span run = span_range(from, at);
-    return run.len >= NAME_MIN && (ends_with_name(run) || has_prefix(run));
+    for (; from > begin && !ends_names(from[-1]); from--) {
+        if (is_quote(from[-1]) && is_known(span_range(from, at)))
+            return true;
+    }
+    return is_known(span_range(from, at));
+}
+
+/* Neither of these: most values have none. */
+static bool has_signs(struct span value)
+{
+    const __m128i open = _mm_set1_epi8('<'), equals = _mm_set1_epi8('=');
+    __m128i any = _mm_setzero_si128(), bytes;
+    for (size_t at = 0; at < value.len; at += sizeof(bytes)) {
+        if (value.len < sizeof(bytes))
+            bytes = load_few(value);
+        else if (value.len - at < sizeof(bytes))
+            bytes = load16(value.p + value.len - sizeof(bytes));
+        else
+            bytes = load16(value.p + at);
+        __m128i here = _mm_or_si128(_mm_cmpeq_epi8(bytes, open), _mm_cmpeq_epi8(bytes, equals));
+        any = _mm_or_si128(any, here);
+    }
+    return _mm_movemask_epi8(any) != 0;
 }
 
 /* `<` with something behind it that makes markup of it. */
@@ -111,7 +128,7 @@ static bool has_markup(struct span value)
 bool xss_possible(struct span value)
 {
     const char *p = value.p, *end = span_end(value);
-    if (value.len == 0)
+    if (!has_signs(value))
         return false;
     if (has_markup(value))
         return true;

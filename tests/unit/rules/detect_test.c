@@ -188,7 +188,10 @@ static void test_script(void **state)
     assert_false(xss_possible(SPAN("a=b <3 https://example.org/?page=1 4uZUghZtPsJ9WaAcOg==")));
     assert_true(xss_possible(SPAN("href\0=x")));
     assert_true(xss_possible(SPAN("\"onx42 =x")));
+    assert_true(xss_possible(SPAN("a `onx42=x")));
+    assert_true(xss_possible(SPAN("a/onx42=x")));
     assert_false(xss_possible(SPAN("onx4=x")));
+    assert_false(xss_possible(SPAN("cannon42=x Axml4Qb12g== styled=x href2=y")));
     assert_false(xss_possible(SPAN("it's (\"so\") > #1;")));
 }
 
