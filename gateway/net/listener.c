@@ -29,7 +29,8 @@ static uint16_t *bucket_of(struct peer_cap *cap, const struct addr *addr)
 void peer_cap_open(struct peer_cap *cap)
 {
     INVARIANT(cap->row < PEER_WORKERS);
-    if (cap->counts == NULL)
+    if (cap->counts == NULL ||
+        __atomic_exchange_n(&cap->counts->used[cap->row], 1, __ATOMIC_RELAXED) == 0)
         return;
     for (size_t i = 0; i < PEER_BUCKETS; i++)
         __atomic_store_n(&cap->counts->rows[i][cap->row], 0, __ATOMIC_RELAXED);

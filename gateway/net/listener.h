@@ -14,7 +14,7 @@
 #include "gateway/net/worker.h"
 
 enum { LISTENER_PAUSE_MS = 100, LISTENER_BATCH = 16, LISTENER_BATCH_SHORT = 4 };
-enum { PEER_BUCKETS = 1 << 15, PEER_WORKERS = 64 };
+enum { PEER_BUCKETS = 1 << 15, PEER_WORKERS = 64, PEERS_LAYOUT = 2 };
 
 /*
  * Shared memory; zeroed at birth. Row i is counter i of every bucket, and belongs to worker
@@ -23,12 +23,15 @@ enum { PEER_BUCKETS = 1 << 15, PEER_WORKERS = 64 };
  */
 struct peer_counts {
     uint16_t rows[PEER_BUCKETS][PEER_WORKERS];
+    /* By row: it has had an owner, who may have left counts. One that never had is not cleared:
+     * that would touch all of the memory at each start. */
+    uint8_t used[PEER_WORKERS];
 };
 
 struct peer_cap {
     struct peer_counts *counts; /* NULL: no cap per address */
     struct siphash_key key;     /* the same in all workers */
-    unsigned row;               /* this worker's; cleared at start by peer_cap_open */
+    unsigned row;               /* this worker's; cleared by peer_cap_open */
     unsigned per_address;       /* 0: no cap */
 };
 

@@ -88,7 +88,7 @@ static void load(struct home *home)
 {
     home->slots = need_memory(home, SPAN("slots"), SLOTS_LAYOUT, sizeof(struct slots));
     home->tickets = need_memory(home, SPAN("tickets"), 1, sizeof(struct ticket_keys));
-    home->peers = need_memory(home, SPAN("peers"), 1, sizeof(struct peer_counts));
+    home->peers = need_memory(home, SPAN("peers"), PEERS_LAYOUT, sizeof(struct peer_counts));
     ticket_keys_rotate(home->tickets, home->loop.clock.wall_us / 1000000u);
 
     struct load load = { .arena = &home->arena,

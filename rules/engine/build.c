@@ -7,6 +7,8 @@
 #include "rules/engine/facts.h"
 #include "rules/engine/run.h"
 
+enum { TAGS_KEPT = 64 };
+
 /* ---- links ----------------------------------------------------------------------------------
  */
 
@@ -223,12 +225,19 @@ static bool removes(const struct sec_step *step)
     return step->kind == STEP_CTL && step->ctl <= CTL_RULE_REMOVE_TARGET_BY_MSG;
 }
 
+/* Many steps name the same tag: what it removes is found once. */
+static bool same_tag(const struct sec_step *a, const struct sec_step *b)
+{
+    return (a->ctl == CTL_RULE_REMOVE_BY_TAG || a->ctl == CTL_RULE_REMOVE_TARGET_BY_TAG) &&
+           (b->ctl == CTL_RULE_REMOVE_BY_TAG || b->ctl == CTL_RULE_REMOVE_TARGET_BY_TAG) &&
+           a->regex != NULL && b->regex != NULL &&
+           span_equal(regex_source(a->regex), regex_source(b->regex));
+}
+
 static enum err find_affected(struct plan_builder *b, const struct regex_local *local,
                               struct plan_step *planned)
 {
     struct sec_plan *plan = b->plan;
-    if (!removes(planned->step))
-        return OK;
     uint64_t *set = arena_array(b->arena, uint64_t, plan->head_words);
     if (set == NULL)
         return ERR_MEMORY;
@@ -244,15 +253,38 @@ static enum err find_affected(struct plan_builder *b, const struct regex_local *
     return OK;
 }
 
+struct tags {
+    const struct plan_step *steps[TAGS_KEPT]; /* each with another tag */
+    unsigned count;
+};
+
+static enum err plan_removal(struct plan_builder *b, const struct regex_local *local,
+                             struct plan_step *planned, struct tags *tags)
+{
+    if (!removes(planned->step))
+        return OK;
+    for (unsigned i = 0; i < tags->count; i++) {
+        if (same_tag(tags->steps[i]->step, planned->step)) {
+            planned->affects = tags->steps[i]->affects;
+            return OK;
+        }
+    }
+    TRY(find_affected(b, local, planned));
+    if (same_tag(planned->step, planned->step) && tags->count < TAGS_KEPT)
+        tags->steps[tags->count++] = planned;
+    return OK;
+}
+
 static enum err plan_removals(struct plan_builder *b)
 {
     struct regex_local local;
+    struct tags tags = { .count = 0 };
     TRY(regex_attach(&local));
     enum err err = OK;
     for (unsigned i = 0; i < b->link_count && err == OK; i++) {
         struct plan_step *steps = (struct plan_step *)b->links[i]->steps;
         for (unsigned j = 0; j < b->links[i]->rule->step_count && err == OK; j++)
-            err = find_affected(b, &local, &steps[j]);
+            err = plan_removal(b, &local, &steps[j], &tags);
     }
     regex_detach(&local);
     return err;
@@ -405,5 +437,7 @@ void sec_plan_free(struct sec_plan *plan)
             free_database(plan, plan->classes[i].parts[j].wide);
         }
     }
+    hs_free_scratch(plan->scratch);
+    plan->scratch = NULL;
     plan->class_count = 0;
 }

@@ -498,7 +498,7 @@ enum err plan_parts(struct plan_builder *b)
         TRY(take_apart(&s, draft));
         TRY(add_jobs(b, jobs, draft));
     }
-    enum err err = databases_make(b->maker, jobs->items, jobs->count);
+    enum err err = databases_make(b->maker, jobs->items, jobs->count, &b->plan->scratch);
     if (err == ERR_CONFIG)
         explain(b, jobs->items, jobs->count);
     for (unsigned i = 0; i < jobs->count; i++) {

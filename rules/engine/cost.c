@@ -163,11 +163,14 @@ static enum err measure_patterns(struct measuring *m, struct plan_cost *cost)
     TRY(describe(m, cost, jobs));
     struct database_maker maker;
     database_maker_open(&maker, NULL); /* nobody wants these again */
-    enum err err = databases_make(&maker, jobs, cost->pattern_count);
+    hs_scratch_t *scratch = NULL;
+    enum err err = databases_make(&maker, jobs, cost->pattern_count, &scratch);
     database_maker_close(&maker);
+    if (err == OK) {
+        hs_free_scratch(m->scratch);
+        m->scratch = scratch;
+    }
     for (unsigned i = 0; i < cost->pattern_count; i++) {
-        if (err == OK && hs_alloc_scratch(jobs[i].db, &m->scratch) != HS_SUCCESS)
-            err = ERR_MEMORY;
         if (err == OK)
             cost->patterns[i].ps_per_byte =
                 measure(m, jobs[i].db, m->samples[COST_SAMPLES - 1]) / LONG_BYTES;

@@ -3,6 +3,7 @@
 
 #include <hs/hs.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "gateway/base/build.h"
@@ -81,14 +82,36 @@ void database_name(const struct database_job *job, const struct database_cpu *cp
 /* ---- one database ---------------------------------------------------------------------------
  */
 
-/* In any thread. */
-static void find(const struct database_maker *maker, struct database_job *job,
-                 struct cache_room *room)
+/* What threads do together. */
+struct batch {
+    struct database_maker *maker;
+    struct database_job **jobs;
+    unsigned count;
+    unsigned next; /* by __atomic */
+    pthread_mutex_t mutex;
+    struct hs_scratch *scratch; /* under it; */
+    bool memory;                /* there was none for it */
+};
+
+/* While the processor still has the database at hand. */
+static void make_scratch(struct batch *batch, const struct database_job *job)
 {
-    struct span content = cache_read(maker->cache, &job->name, room, &job->distrust);
-    if (content.p == NULL ||
-        hs_deserialize_database(content.p, content.len, &job->db) == HS_SUCCESS)
+    INVARIANT(pthread_mutex_lock(&batch->mutex) == 0);
+    if (hs_alloc_scratch(job->db, &batch->scratch) != HS_SUCCESS)
+        batch->memory = true;
+    INVARIANT(pthread_mutex_unlock(&batch->mutex) == 0);
+}
+
+/* In any thread. */
+static void find(struct batch *batch, struct database_job *job, struct cache_room *room)
+{
+    struct span content = cache_read(batch->maker->cache, &job->name, room, &job->distrust);
+    if (content.p == NULL)
         return;
+    if (hs_deserialize_database(content.p, content.len, &job->db) == HS_SUCCESS) {
+        make_scratch(batch, job);
+        return;
+    }
     job->db = NULL;
     job->distrust = "Hyperscan does not take it";
 }
@@ -103,13 +126,15 @@ static void keep(struct database_maker *maker, struct database_job *job)
 }
 
 /* In any thread: nothing of the maker is changed. */
-static void compile(struct database_maker *maker, struct database_job *job)
+static void compile(struct batch *batch, struct database_job *job)
 {
+    struct database_maker *maker = batch->maker;
     hs_compile_error_t *error = NULL;
     if (hs_compile_multi(job->texts, job->flags, job->ids, job->count, job->mode, NULL,
                          &job->db, &error) == HS_SUCCESS) {
         if (maker->cache != NULL)
             keep(maker, job);
+        make_scratch(batch, job);
         return;
     }
     job->db = NULL;
@@ -131,17 +156,10 @@ void database_job_clear(struct database_job *job)
 /* ---- many -----------------------------------------------------------------------------------
  */
 
-struct batch {
-    struct database_maker *maker;
-    struct database_job **jobs;
-    unsigned count;
-    unsigned next; /* by __atomic */
-};
-
 static void compile_one(void *context, unsigned index)
 {
     struct batch *batch = context;
-    compile(batch->maker, batch->jobs[index]);
+    compile(batch, batch->jobs[index]);
 }
 
 static void tell(void *context, unsigned done)
@@ -218,7 +236,7 @@ static void find_some(void *context, unsigned index)
         unsigned next = __atomic_fetch_add(&batch->next, 1, __ATOMIC_RELAXED);
         if (next >= batch->count)
             break;
-        find(batch->maker, batch->jobs[next], &room);
+        find(batch, batch->jobs[next], &room);
     }
     free(room.p);
 }
@@ -254,31 +272,41 @@ static bool all_made(struct database_job *jobs, unsigned count)
     return all;
 }
 
-enum err databases_make(struct database_maker *maker, struct database_job *jobs, unsigned count)
+static void run(struct batch *batch)
 {
-    struct batch batch = { .maker = maker };
+    struct database_maker *maker = batch->maker;
+    if (maker->cache != NULL)
+        find_all(batch);
+    if (batch->count > 0)
+        qsort(batch->jobs, batch->count, sizeof(struct database_job *), heavier);
+    pool_run(
+        &(struct pool_work){
+            .task = compile_one, .finished = tell, .context = batch, .count = batch->count },
+        maker->threads);
+    finish(maker, batch);
+}
+
+enum err databases_make(struct database_maker *maker, struct database_job *jobs, unsigned count,
+                        struct hs_scratch **scratch)
+{
+    struct batch batch = { .maker = maker, .mutex = PTHREAD_MUTEX_INITIALIZER };
     batch.jobs = calloc(count + 1, sizeof(struct database_job *));
     if (batch.jobs == NULL)
         return ERR_MEMORY;
     name_all(maker, jobs, count, &batch);
-    if (maker->cache != NULL)
-        find_all(&batch);
-    if (batch.count > 0)
-        qsort(batch.jobs, batch.count, sizeof(struct database_job *), heavier);
-    pool_run(
-        &(struct pool_work){
-            .task = compile_one, .finished = tell, .context = &batch, .count = batch.count },
-        maker->threads);
-    finish(maker, &batch);
+    run(&batch);
     free(batch.jobs);
-    if (all_made(jobs, count))
+    if (all_made(jobs, count) && !batch.memory) {
+        *scratch = batch.scratch;
         return OK;
+    }
     for (unsigned i = 0; i < count; i++) {
         if (jobs[i].twin == NULL)
             hs_free_database(jobs[i].db);
         jobs[i].db = NULL;
     }
-    return ERR_CONFIG;
+    hs_free_scratch(batch.scratch);
+    return batch.memory ? ERR_MEMORY : ERR_CONFIG;
 }
 
 /* ---- what fits ------------------------------------------------------------------------------

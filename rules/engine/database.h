@@ -15,7 +15,7 @@
 
 struct facts;
 struct hs_database;
-struct hs_platform_info;
+struct hs_scratch;
 
 enum {
     FITS_MAX = 8192, /* patterns of which it is remembered whether they can be compiled */
@@ -64,9 +64,11 @@ void database_maker_open(struct database_maker *maker, struct cache *cache);
 void database_maker_close(struct database_maker *maker);
 
 /* All of them, or ERR_CONFIG (a job has `error`) or ERR_MEMORY, and then none. Jobs whose
- * databases would be the same have but one. */
+ * databases would be the same have but one. `*scratch` fits all of them, and is the caller's to
+ * free. (To ask Hyperscan for it reads each database once more: that is done in the threads
+ * that have just read them.) */
 MUST_USE enum err databases_make(struct database_maker *maker, struct database_job *jobs,
-                                 unsigned count);
+                                 unsigned count, struct hs_scratch **scratch);
 void database_job_clear(struct database_job *job);
 
 /* Fills in `fits` of each. */

@@ -271,7 +271,8 @@ struct sec_plan {
     unsigned pattern_count;
     struct scan_class classes[PLAN_CLASSES_MAX];
     unsigned class_count;
-    uint64_t marks[256];               /* by byte */
+    struct hs_scratch *scratch; /* fits all databases: for copies; NULL: there are none */
+    uint64_t marks[256];        /* by byte */
     struct byte_set marked[MARKS_MAX]; /* what each mark stands for */
     unsigned mark_count;
     struct signs signs[256]; /* by byte */

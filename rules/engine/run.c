@@ -17,16 +17,8 @@ enum { WORK_ENTRY = 16 };
 enum err sec_local_attach(struct sec_local *local, const struct sec_plan *plan)
 {
     *local = (struct sec_local){ 0 };
-    for (unsigned i = 1; i < plan->class_count; i++) {
-        const struct scan_class *class = &plan->classes[i];
-        for (unsigned j = 0; j < class->part_count; j++) {
-            const struct scan_part *part = &class->parts[j];
-            if (hs_alloc_scratch(part->db, &local->scratch) != HS_SUCCESS ||
-                (part->wide != NULL &&
-                 hs_alloc_scratch(part->wide, &local->scratch) != HS_SUCCESS))
-                return ERR_MEMORY;
-        }
-    }
+    if (plan->scratch != NULL && hs_clone_scratch(plan->scratch, &local->scratch) != HS_SUCCESS)
+        return ERR_MEMORY;
     return regex_attach(&local->regex);
 }
 

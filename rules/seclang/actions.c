@@ -362,10 +362,11 @@ void actions_parse(struct parser *parser, const struct word *word, struct action
 {
     struct pair_reader reader = { parser, word, word->text, false };
     struct action_at at = { .word = word, .set = set };
+    struct word_mark mark = { .p = NULL };
     unsigned count = 0;
 
     while (pair_next(&reader, &at.pair) == PAIR_READ) {
-        at.place = word_place_of(word, at.pair.whole);
+        at.place = word_place_next(word, at.pair.whole, &mark);
         if (count++ == SECLANG_ACTIONS_MAX) {
             fault(parser, DIAG_SECLANG_LIMIT, at.place, "a rule has too many actions",
                   SPAN(""));

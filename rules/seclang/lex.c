@@ -69,7 +69,8 @@ static unsigned count_lines(const char *p, const char *end)
     return lines;
 }
 
-static struct place place_at(const struct word *word, const char *from, const char *to)
+static struct place place_on(const struct word *word, unsigned line, const char *from,
+                             const char *to)
 {
     struct span text = word->source->text;
     const char *start = from, *stop = from;
@@ -80,7 +81,7 @@ static struct place place_at(const struct word *word, const char *from, const ch
     size_t width = utf8_count(span_range(from, stop));
     return (struct place){
         .source = word->source,
-        .line = word->line + count_lines(word->raw.p, from),
+        .line = line,
         .column = (unsigned)utf8_count(span_range(start, from)) + 1,
         .width = width > 0 ? (unsigned)width : 1,
         .offset = (size_t)(from - text.p),
@@ -88,24 +89,47 @@ static struct place place_at(const struct word *word, const char *from, const ch
     };
 }
 
-struct place word_place(const struct word *word, size_t from, size_t len)
+static struct place place_at(const struct word *word, const char *from, const char *to)
 {
-    struct cursor c = { word->raw.p, span_end(word->raw) };
-    for (size_t i = 0; i < from && take(&c, word->quote) != CURSOR_END; i++)
+    return place_on(word, word->line + count_lines(word->raw.p, from), from, to);
+}
+
+/* `from` is not before the mark, which is then there. */
+static struct place place_from(const struct word *word, struct word_mark *mark, size_t from,
+                               size_t len)
+{
+    if (mark->p == NULL)
+        *mark = (struct word_mark){ .p = word->raw.p, .line = word->line };
+    struct cursor c = { mark->p, span_end(word->raw) };
+    for (size_t i = mark->at; i < from && take(&c, word->quote) != CURSOR_END; i++)
         continue;
     (void)peek(&c);
-    const char *start = c.p;
+    unsigned line = mark->line + count_lines(mark->p, c.p);
+    *mark = (struct word_mark){ .p = c.p, .at = from, .line = line };
     for (size_t i = 0; i < len && take(&c, word->quote) != CURSOR_END; i++)
         continue;
-    return place_at(word, start, c.p);
+    return place_on(word, line, mark->p, c.p);
+}
+
+struct place word_place(const struct word *word, size_t from, size_t len)
+{
+    struct word_mark mark = { .p = NULL };
+    return place_from(word, &mark, from, len);
+}
+
+struct place word_place_next(const struct word *word, struct span part, struct word_mark *mark)
+{
+    struct word_mark start = { .p = NULL };
+    uintptr_t at = (uintptr_t)part.p, base = (uintptr_t)word->text.p;
+    if (at < base || at - base > word->text.len || part.len > word->text.len - (at - base))
+        return word_place(word, 0, word->text.len);
+    return place_from(word, at - base < mark->at ? &start : mark, at - base, part.len);
 }
 
 struct place word_place_of(const struct word *word, struct span part)
 {
-    uintptr_t at = (uintptr_t)part.p, base = (uintptr_t)word->text.p;
-    if (at < base || at - base > word->text.len || part.len > word->text.len - (at - base))
-        return word_place(word, 0, word->text.len);
-    return word_place(word, at - base, part.len);
+    struct word_mark mark = { .p = NULL };
+    return word_place_next(word, part, &mark);
 }
 
 /* ---- words ---- */

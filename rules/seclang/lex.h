@@ -54,6 +54,13 @@ enum lexed lex_next(struct lexer *lexer, struct statement *statement);
 struct place word_place(const struct word *word, size_t from, size_t len);
 /* The same for a part of its text; a part that was copied out of it is the whole word. */
 struct place word_place_of(const struct word *word, struct span part);
+/* For many parts of one word, one behind the other: each is looked for from the last on. */
+struct word_mark {
+    const char *p; /* NULL: at the word's start */
+    size_t at;
+    unsigned line;
+};
+struct place word_place_next(const struct word *word, struct span part, struct word_mark *mark);
 
 /* ASCII white space, as isspace knows it. */
 bool lex_space(char c);

@@ -43,6 +43,8 @@ static void test_cap_over_rows(void **state)
                                cap_of(counts, PEER_WORKERS - 1, 5) };
     struct addr a = addr_of("192.0.2.1");
     struct addr b = addr_of("192.0.2.2");
+    for (size_t i = 0; i < 3; i++)
+        peer_cap_open(&caps[i]);
     for (size_t i = 0; i < 5; i++)
         assert_true(peer_cap_enter(&caps[i % 3], &a));
     for (size_t i = 0; i < 3; i++)

@@ -52,14 +52,13 @@ static int on_find(unsigned id, unsigned long long from, unsigned long long to, 
     return 0;
 }
 
+static hs_scratch_t *scratch; /* for all databases of a run */
+
 static unsigned found(const struct database_job *job, struct span text)
 {
-    hs_scratch_t *scratch = NULL;
     unsigned bits = 0;
-    assert_int_equal(hs_alloc_scratch(job->db, &scratch), HS_SUCCESS);
     assert_int_equal(hs_scan(job->db, text.p, (unsigned)text.len, 0, scratch, on_find, &bits),
                      HS_SUCCESS);
-    hs_free_scratch(scratch);
     return bits;
 }
 
@@ -71,6 +70,7 @@ static void check_answers(struct database_job *jobs)
     assert_int_equal(found(&jobs[2], SPAN("qqq")), 1);
     for (unsigned i = 0; i < JOBS; i++)
         database_job_clear(&jobs[i]);
+    hs_free_scratch(scratch);
 }
 
 static void run(unsigned want_found, unsigned want_compiled)
@@ -82,7 +82,7 @@ static void run(unsigned want_found, unsigned want_compiled)
     assert_non_null(cache);
     database_maker_open(&maker, cache);
     fill(jobs);
-    assert_int_equal(databases_make(&maker, jobs, JOBS), OK);
+    assert_int_equal(databases_make(&maker, jobs, JOBS, &scratch), OK);
     assert_int_equal(maker.found, want_found);
     assert_int_equal(maker.compiled, want_compiled);
     check_answers(jobs);
@@ -190,7 +190,7 @@ static void twins_share(void **state)
                                              .ids = ids,
                                              .count = PATTERNS,
                                              .mode = HS_MODE_BLOCK };
-        assert_int_equal(databases_make(&maker, jobs, MANY), OK);
+        assert_int_equal(databases_make(&maker, jobs, MANY, &scratch), OK);
         assert_int_equal(maker.found, round == 0 ? 0 : JOBS);
         assert_int_equal(maker.compiled, round == 0 ? JOBS : 0);
         for (unsigned i = 0; i < MANY; i++) {
@@ -200,6 +200,7 @@ static void twins_share(void **state)
         assert_int_equal(found(&jobs[JOBS], SPAN("-abc-X12Y")), 3);
         for (unsigned i = 0; i < MANY; i++)
             database_job_clear(&jobs[i]);
+        hs_free_scratch(scratch);
         database_maker_close(&maker);
     }
 }
@@ -244,7 +245,7 @@ static void errors_are_told(void **state)
     fill(jobs);
     jobs[1].texts = bad;
     database_maker_open(&maker, NULL);
-    assert_int_equal(databases_make(&maker, jobs, JOBS), ERR_CONFIG);
+    assert_int_equal(databases_make(&maker, jobs, JOBS, &scratch), ERR_CONFIG);
     for (unsigned i = 0; i < JOBS; i++)
         assert_null(jobs[i].db);
     assert_null(jobs[0].error);
@@ -277,7 +278,7 @@ static void progress_is_told(void **state)
         maker.owner = &told;
         maker.threads = threads;
         fill(jobs);
-        assert_int_equal(databases_make(&maker, jobs, JOBS), OK);
+        assert_int_equal(databases_make(&maker, jobs, JOBS, &scratch), OK);
         assert_int_equal(told.last, JOBS);
         assert_int_equal(told.all, JOBS);
         check_answers(jobs);
