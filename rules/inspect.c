@@ -9,6 +9,7 @@
 #include "gateway/chain/txn.h"
 #include "gateway/net/worker.h"
 #include "gateway/store/slots.h"
+#include "rules/engine/build.h"
 #include "rules/engine/store.h"
 #include "rules/own/target.h"
 #include "rules/own/values.h"
@@ -244,16 +245,14 @@ static void report_new(struct call *c, struct inspect_state *state)
 
 bool inspect_score(const struct inspect_state *state, enum score_kind kind, int64_t *score)
 {
-    static const struct span names[SCORE_KINDS][2] = {
-        [SCORE_INBOUND] = { SPAN_INIT("anomaly_score"),
-                            SPAN_INIT("blocking_inbound_anomaly_score") },
-        [SCORE_OUTBOUND] = { SPAN_INIT("outbound_anomaly_score"),
-                             SPAN_INIT("blocking_outbound_anomaly_score") },
+    static const enum plan_asked names[SCORE_KINDS][2] = {
+        [SCORE_INBOUND] = { ASKED_INBOUND, ASKED_BLOCKING_INBOUND },
+        [SCORE_OUTBOUND] = { ASKED_OUTBOUND, ASKED_BLOCKING_OUTBOUND },
     };
     bool any = false;
     *score = 0;
     for (unsigned i = 0; i < 2; i++) {
-        struct span text = sec_run_tx(&state->run, names[kind][i]);
+        struct span text = sec_run_tx(&state->run, plan_asked[names[kind][i]]);
         int64_t number = sec_number(text);
         any = any || text.p != NULL;
         *score = number > *score ? number : *score;
@@ -323,7 +322,7 @@ static bool scores_refuse(const struct inspect_state *state)
     const struct sec_run *run = &state->run;
     int64_t score,
         threshold = run->own.score > 0 ? run->plan->program->own->threshold.inbound : 0;
-    struct span said = sec_run_tx(run, SPAN("inbound_anomaly_score_threshold"));
+    struct span said = sec_run_tx(run, plan_asked[ASKED_THRESHOLD]);
     if (threshold == 0 || run->phase != SEC_REQUEST_BODY ||
         !inspect_score(state, SCORE_INBOUND, &score))
         return false;

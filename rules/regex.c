@@ -97,6 +97,11 @@ struct span regex_source(const struct sec_regex *regex)
     return span_of(regex->source, regex->len);
 }
 
+bool regex_takes_all(const struct sec_regex *regex)
+{
+    return regex->plain == PLAIN_ALL;
+}
+
 enum err regex_attach(struct regex_local *local)
 {
     enum { STACK_FIRST = 32 * 1024, STACK_MAX = 1024 * 1024 };

@@ -33,6 +33,9 @@ struct regex_local {
 MUST_USE enum err regex_attach(struct regex_local *local);
 void regex_detach(struct regex_local *local);
 
+/* Whether it matches all of any text. */
+bool regex_takes_all(const struct sec_regex *regex);
+
 enum regex_answer { REGEX_NO, REGEX_YES, REGEX_LIMIT };
 
 struct regex_captures {

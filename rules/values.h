@@ -25,6 +25,7 @@ struct sec_value {
     bool has_traits, scanned;
     bool goes_back, goes_on; /* it is a part of a longer text: not its beginning, not its end */
     uint32_t offset;         /* of that part */
+    uint16_t group;          /* of the plan's, once it was scanned */
     uint64_t key_asked,
         key_said;            /* by the plan's patterns for keys: asked once, and the answer */
     uint64_t *hits;          /* set of links of the plan whose pattern was found; NULL: none */

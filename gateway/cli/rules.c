@@ -27,6 +27,7 @@ const char *rule_state(const struct sec_plan *plan, const struct sec_rule *rule)
         [FATE_NEVER] = "never",
         [FATE_DONE] = "done",
         [FATE_SKIPPED] = "skipped",
+        [FATE_UNSEEN] = "unseen",
     };
     static const char *const matches[] = {
         [LINK_ALWAYS] = "always",

@@ -34,14 +34,14 @@ static void write_values(struct text *out, const struct sec_plan *plan, unsigned
     bool first = true;
     for (unsigned i = 0; i < plan->scanned_count; i++) {
         enum variable var = plan->scanned[i];
-        if (plan->class_of[var] != class)
+        if (plan_class_of(plan, var) != class)
             continue;
         text_format(out, "%s%s", first ? "" : " ", variable_rows[var].name);
         first = false;
     }
     for (unsigned i = 0; i < plan->named_count; i++) {
         const struct plan_named *named = &plan->named[i];
-        if (named->class != class)
+        if (plan->groups[named->group].class != class)
             continue;
         text_format(out, "%s%s:", first ? "" : " ", variable_rows[named->var].name);
         text_add(out, named->name);

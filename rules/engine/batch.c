@@ -178,7 +178,8 @@ static bool ask_check(struct sec_batch *batch, struct sec_run *run,
         if (text == NO_TEXT)
             continue; /* of a link of another class */
         uint64_t bit = UINT64_C(1) << text;
-        if ((asked & bit) == 0 && sec_check_says_yes(run, run->local, check->op, t->text[text]))
+        if ((asked & bit) == 0 &&
+            sec_check_says_yes(run, run->local, check->check, t->text[text]))
             said |= bit;
         asked |= bit;
         if ((said & bit) != 0 && !sec_note_find(run, of->value, check->finds[j].bit))
@@ -350,7 +351,7 @@ enum sec_end sec_batch_end(struct sec_run *run)
     for (unsigned i = 0; i < batch->value_count && end == SEC_DONE; i++) {
         const struct batch_value *of = &batch->values[i];
         if (of->kept != NULL)
-            sec_known_note(run, of->kept, of->class, of->value, of->work);
+            sec_known_note(run, of->kept, of->value, of->work);
     }
     sec_batch_drop(run->local);
     return end;

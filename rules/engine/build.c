@@ -76,10 +76,13 @@ static enum err make_link(struct plan_builder *b, const struct sec_rule *rule, u
                                        .slot = slot_set(b->plan, &rule->steps[i]) };
     *link = (struct sec_link){
         .rule = rule,
+        .op = &rule->op,
         .steps = steps,
+        .step_count = (uint16_t)rule->step_count,
         .ordinal = (uint16_t)ordinal,
         .slot = slot_looked_at(b->plan, rule),
         .bit = NO_BIT,
+        .feed_bit = NO_BIT,
         .match = (uint8_t)how(rule),
         .direct = (uint8_t)how(rule),
         .sees_made = sees_made(rule),
@@ -376,40 +379,48 @@ static enum err build(struct plan_builder *b)
     TRY(plan_removals(b));
     TRY(plan_targets(b));
     TRY(plan_fold(b));
+    TRY(plan_unseen(b));
     gather_links(b);
+    TRY(plan_begin(b));
+    TRY(plan_settle(b));
     TRY(plan_patterns(b));
     TRY(plan_classes(b));
     return plan_gates(b);
+}
+
+static enum err build_new(struct plan_builder *b, struct sec_plan **plan)
+{
+    b->plan = arena_new(b->arena, struct sec_plan);
+    if (b->plan == NULL)
+        return ERR_MEMORY;
+    b->plan->program = b->program;
+    b->plan->arena = b->arena;
+    enum err err = build(b);
+    if (err != OK) {
+        sec_plan_free(b->plan);
+        return err;
+    }
+    *plan = b->plan;
+    return OK;
 }
 
 enum err sec_plan_build_with(struct database_maker *maker, struct sec_plan **plan,
                              const struct sec_program *program, struct arena *arena,
                              struct text *why)
 {
-    struct plan_builder b = { .plan = arena_new(arena, struct sec_plan),
-                              .program = program,
-                              .maker = maker,
-                              .arena = arena,
-                              .why = why };
-    if (b.plan == NULL)
-        return ERR_MEMORY;
-    b.plan->program = program;
-    b.plan->arena = arena;
-    enum err err = build(&b);
-    if (err != OK) {
-        sec_plan_free(b.plan);
-        return err;
-    }
-    *plan = b.plan;
-    return OK;
+    struct plan_builder b = { .program = program, .maker = maker, .arena = arena, .why = why };
+    return build_new(&b, plan);
 }
 
 enum err sec_plan_build(struct sec_plan **plan, const struct sec_program *program,
                         struct arena *arena, struct text *why)
 {
     struct database_maker maker;
+    struct plan_builder b = {
+        .program = program, .maker = &maker, .arena = arena, .why = why, .all_seen = true
+    };
     database_maker_open(&maker, NULL);
-    enum err err = sec_plan_build_with(&maker, plan, program, arena, why);
+    enum err err = build_new(&b, plan);
     database_maker_close(&maker);
     return err;
 }

@@ -10,10 +10,23 @@ struct database_maker;
 struct sec_run;
 
 /* On ERR_CONFIG `why` says what does not fit. Memory is the arena's, but for the databases:
- * sec_plan_free. The program outlives the plan. */
+ * sec_plan_free. The program outlives the plan. All that rules set in TX is there afterwards.
+ */
 MUST_USE enum err sec_plan_build(struct sec_plan **plan, const struct sec_program *program,
                                  struct arena *arena, struct text *why);
-/* The same with databases from a cache. */
+
+/* What is asked for after a run, by sec_run_tx. */
+enum plan_asked {
+    ASKED_INBOUND,
+    ASKED_BLOCKING_INBOUND,
+    ASKED_OUTBOUND,
+    ASKED_BLOCKING_OUTBOUND,
+    ASKED_THRESHOLD,
+    PLAN_ASKED
+};
+extern const struct span plan_asked[PLAN_ASKED];
+/* The same with databases from a cache, and in TX may be no more than what rules look at, and
+ * plan_asked. */
 MUST_USE enum err sec_plan_build_with(struct database_maker *maker, struct sec_plan **plan,
                                       const struct sec_program *program, struct arena *arena,
                                       struct text *why);
@@ -32,6 +45,7 @@ struct plan_builder {
     struct pattern_draft *drafts; /* build_patterns.c */
     unsigned draft_count, draft_capacity;
     uint64_t *negated; /* set of bits of links that say "not" */
+    bool all_seen;     /* whatever rules set is asked for afterwards */
 };
 
 /* names.c */
@@ -46,6 +60,30 @@ MUST_USE enum err plan_link_forms(struct plan_builder *b, struct sec_link *link)
 unsigned plan_form_without_case(struct sec_plan *plan, unsigned form);
 /* fold.c: takes away what the configuration decides. */
 MUST_USE enum err plan_fold(struct plan_builder *b);
+/* Of those a phase has, `stays` says which; `index` has room for one more. */
+void plan_keep_entries(struct plan_phase *list, const bool *stays, uint32_t *index);
+/* Whether a step with that name may write the slot. */
+bool plan_may_name(const struct macro *name, struct span slot_name);
+/* seen.c: takes away what nobody could see. */
+MUST_USE enum err plan_unseen(struct plan_builder *b);
+/* quiet.c. 1: as things stand when a transaction begins the entry changes nothing, and anything
+ * else about it hangs on slots alone; 0: it may; -1: out of memory. */
+int plan_is_quiet(struct sec_run *run, const struct sec_entry *entry, unsigned at);
+/* What the last phase makes in each transaction stands there from the beginning. */
+MUST_USE enum err plan_begin(struct plan_builder *b);
+/* Whether its variables have slots. */
+bool plan_all_slots(const struct sec_plan *plan, const struct macro *macro);
+/* settle.c: what is the same in every transaction is written into the links; which of them only
+ * feed the next. */
+MUST_USE enum err plan_settle(struct plan_builder *b);
+/* What is asked of each value for a link that feeds the next. */
+void plan_feed_check(const struct plan_builder *b, const struct sec_link *link,
+                     struct plan_check *check);
+/* The first of the link's bits, however it came to it. */
+static inline uint16_t plan_bit_of(const struct sec_link *link)
+{
+    return link->feeds ? link->feed_bit : link->bit;
+}
 /* Whether a head looks at what an earlier chain matched last. */
 bool plan_looks_back(const struct plan_builder *b);
 /* 1: the link matches as things stand; 0: it does not; -1: out of memory. Nothing follows. */

@@ -64,6 +64,8 @@ struct group {
     unsigned class;
 };
 
+_Static_assert(GROUPS_MAX < UINT16_MAX, "a group's number, and group 0");
+
 struct grouping {
     struct plan_builder *b;
     struct group groups[GROUPS_MAX];
@@ -100,7 +102,7 @@ static bool names_field(const struct sec_target *target)
 /* The fields of a kind that a rule names. */
 static enum err find_fields(struct grouping *g, const struct sec_link *link, enum variable var)
 {
-    for (unsigned i = 0; link->bit != NO_BIT && i < link->rule->target_count; i++) {
+    for (unsigned i = 0; plan_bit_of(link) != NO_BIT && i < link->rule->target_count; i++) {
         const struct sec_target *target = &link->rule->targets[i];
         if (target->var == var && names_field(target) && !target->exclude && !target->count)
             TRY(add_group(g, var, target->key));
@@ -144,11 +146,11 @@ static void fill_group(struct grouping *g, struct group *group)
     for (unsigned i = 0; i < g->b->link_count; i++) {
         const struct sec_link *link = g->b->links[i];
         bool looked = false;
-        for (unsigned j = 0; link->bit != NO_BIT && j < link->rule->target_count; j++)
+        for (unsigned j = 0; plan_bit_of(link) != NO_BIT && j < link->rule->target_count; j++)
             looked = looked || looks_at(group, &link->rule->targets[j]);
         unsigned bits = !looked ? 0 : link->rule->multi_match ? link->path_count : 1;
         for (unsigned j = 0; j < bits; j++)
-            bit_add(group->bits, link->bit + j);
+            bit_add(group->bits, plan_bit_of(link) + j);
     }
 }
 
@@ -205,23 +207,26 @@ static enum err name_classes(struct grouping *g)
 {
     struct sec_plan *plan = g->b->plan;
     plan->named = arena_array(g->b->arena, struct plan_named, g->count);
-    if (plan->named == NULL)
+    plan->groups = arena_array(g->b->arena, struct plan_group, g->count + 1);
+    if (plan->named == NULL || plan->groups == NULL)
         return ERR_MEMORY;
     for (unsigned i = 0; i < g->count; i++) {
         const struct group *group = &g->groups[i];
+        uint16_t number = group->class != 0 ? (uint16_t)(i + 1) : 0;
+        if (number != 0)
+            plan->groups[number] =
+                (struct plan_group){ .bits = group->bits, .class = (uint8_t)group->class };
         if (group->name.p == NULL) {
-            plan->class_of[group->var] = (uint8_t)group->class;
+            plan->group_of[group->var] = number;
             continue;
         }
         plan->named[plan->named_count++] =
-            (struct plan_named){ .name = group->name,
-                                 .var = group->var,
-                                 .class = (uint8_t)group->class };
+            (struct plan_named){ .name = group->name, .var = group->var, .group = number };
         bit_add(plan->named_vars, group->var);
     }
     for (size_t i = 0; i < ARRAY_LEN(shown_as); i++) {
         enum variable var = shown_as[i].var;
-        if (plan->class_of[var] != 0 || bit_has(plan->named_vars, var))
+        if (plan->group_of[var] != 0 || bit_has(plan->named_vars, var))
             plan->scanned[plan->scanned_count++] = var;
     }
     return OK;
@@ -310,7 +315,7 @@ static unsigned gather_all(struct gathering *g, bool checks)
     unsigned before = g->count;
     for (unsigned i = 0; i < g->plan->pattern_count; i++) {
         const struct plan_pattern *pattern = &g->plan->patterns[i];
-        if ((pattern->op != NULL) != checks || !wanted(pattern, g->bits))
+        if ((pattern->check != NULL) != checks || !wanted(pattern, g->bits))
             continue;
         g->ids[g->count++] = i;
         for (unsigned j = 0; j < pattern->find_count; j++) {
@@ -415,5 +420,10 @@ enum err plan_classes(struct plan_builder *b)
         TRY(gather(b, &b->plan->classes[i], drafts[i].bits));
     for (unsigned i = 1; i < count; i++)
         TRY(classes_of_forms(b, &b->plan->classes[i], drafts[i].bits));
-    return plan_parts(b);
+    TRY(plan_parts(b));
+    for (unsigned i = 0; i <= g->count; i++) {
+        const struct scan_class *class = &b->plan->classes[b->plan->groups[i].class];
+        b->plan->groups[i].idle = class->part_count + class->check_count == 0;
+    }
+    return OK;
 }

@@ -111,7 +111,7 @@ static uint32_t named_row(struct gating *g, enum variable var, struct span name)
         g->named_capacity = capacity;
     }
     plan->named[plan->named_count] =
-        (struct plan_named){ .name = name, .var = var, .class = plan->class_of[var] };
+        (struct plan_named){ .name = name, .var = var, .group = plan->group_of[var] };
     bit_add(plan->named_vars, var);
     return plan->named_count++;
 }
@@ -146,7 +146,7 @@ static void wait_for_value(struct gating *g, const struct sec_target *target)
 static bool waits_for_a_find(const struct sec_link *link)
 {
     const struct sec_rule *rule = link->rule;
-    if (link->bit == NO_BIT || rule->op.negated)
+    if (link->bit == NO_BIT || (rule->op.negated && !link->check))
         return false;
     for (unsigned i = 0; i < rule->target_count; i++) {
         const struct sec_target *target = &rule->targets[i];
@@ -205,17 +205,6 @@ static enum worth waits_for_values(const struct sec_plan *plan, const struct sec
     return worth;
 }
 
-static bool all_slots(const struct sec_plan *plan, const struct macro *macro)
-{
-    for (unsigned i = 0; !macro->literal && i < macro->count; i++) {
-        const struct macro_part *part = &macro->parts[i];
-        if (part->variable &&
-            (part->var != VAR_TX || part->slot == 0 || part->slot > plan->slot_count))
-            return false;
-    }
-    return true;
-}
-
 /* Whatever changes what the target chooses, or how many, is an event. */
 static enum worth target_is_watched(const struct sec_plan *plan,
                                     const struct sec_target *target,
@@ -238,7 +227,7 @@ static enum worth waits_for_change(struct gating *g, const struct sec_link *link
 {
     const struct sec_rule *rule = link->rule;
     enum worth worth = rule->unconditional || rule->op.row->kind == OPERATOR_GEO ||
-                               !all_slots(g->b->plan, &rule->op.argument)
+                               !plan_all_slots(g->b->plan, &link->op->argument)
                            ? WORTH_NOTHING
                            : WORTH_MUCH;
     for (unsigned i = 0; i < rule->target_count && worth != WORTH_NOTHING; i++) {
@@ -261,6 +250,8 @@ static enum worth worth_of(struct gating *g, const struct sec_link *link)
     enum variable var = link->rule->targets[0].var;
     bool often =
         var == VAR_REQUEST_METHOD || var == VAR_REQUEST_PROTOCOL || var == VAR_RESPONSE_STATUS;
+    if (often && link->op->negated) /* a list of some of them */
+        return WORTH_LITTLE;
     return often ? WORTH_SOME : WORTH_MUCH;
 }
 
@@ -271,7 +262,7 @@ static enum worth worth_of(struct gating *g, const struct sec_link *link)
 static bool is_silent(const struct gating *g, const struct sec_link *link)
 {
     const struct sec_rule *rule = link->rule;
-    return !g->looks_back && rule->step_count == 0 && !rule->capture &&
+    return !g->looks_back && link->step_count == 0 && !rule->capture &&
            (rule->unconditional || rule->op.row->kind != OPERATOR_GEO);
 }
 
@@ -295,13 +286,11 @@ static const struct sec_link *sleeps_for(struct gating *g, const struct sec_link
     return best;
 }
 
-static void wait_for_find(struct gating *g, const struct sec_link *link)
+static void wait_for_bits(struct gating *g, unsigned bit, unsigned count)
 {
-    struct sec_plan *plan = g->b->plan;
-    unsigned bits = link->rule->multi_match ? link->path_count : 1;
-    for (unsigned j = 0; j < bits; j++) {
-        plan->entry_of_bit[link->bit + j] = g->sleeper.entry;
-        plan->phase_of_bit[link->bit + j] = g->sleeper.phase;
+    for (unsigned i = bit; i < bit + count; i++) {
+        g->b->plan->entry_of_bit[i] = g->sleeper.entry;
+        g->b->plan->phase_of_bit[i] = g->sleeper.phase;
     }
 }
 
@@ -328,7 +317,7 @@ static void put_to_sleep(struct gating *g, const struct sec_link *link)
 {
     const struct sec_rule *rule = link->rule;
     if (waits_for_a_find(link)) {
-        wait_for_find(g, link);
+        wait_for_bits(g, link->bit, link->rule->multi_match ? link->path_count : 1);
         return;
     }
     for (unsigned i = 0; i < rule->target_count; i++) {
@@ -341,17 +330,43 @@ static void put_to_sleep(struct gating *g, const struct sec_link *link)
         else
             wait_for_key(g, link->targets[i].key);
     }
-    wait_for_macro(g, &rule->op.argument);
+    wait_for_macro(g, &link->op->argument);
+}
+
+/* Until any variable changes that the entry has to do with. */
+static void wait_for_slots(struct gating *g, const struct sec_link *head)
+{
+    for (const struct sec_link *link = head; link != NULL; link = link->next) {
+        for (unsigned i = 0; i < link->rule->target_count; i++)
+            add_wait(g, WAIT_SLOT, link->targets[i].slot);
+        wait_for_macro(g, &link->op->argument);
+        for (unsigned i = 0; i < link->step_count; i++) {
+            add_wait(g, WAIT_SLOT, link->steps[i].slot);
+            wait_for_macro(g, &link->steps[i].step->value);
+        }
+    }
+}
+
+static bool is_quiet(struct gating *g, const struct sec_entry *entry, unsigned at)
+{
+    int quiet = g->looks_back ? 0 : plan_is_quiet(&g->run, entry, at);
+    g->memory = g->memory || quiet < 0;
+    return quiet == 1;
 }
 
 static void gate_phase(struct gating *g, unsigned phase)
 {
     struct plan_phase *list = &g->b->plan->phases[phase];
     for (unsigned i = 0; i < list->count; i++) {
+        const struct sec_entry *entry = &list->entries[i];
         g->sleeper = (struct plan_waiting){ i, (uint8_t)phase };
-        const struct sec_link *link = sleeps_for(g, list->entries[i].head);
-        if (link != NULL)
+        const struct sec_link *link = sleeps_for(g, entry->head);
+        if (entry->head->feeds)
+            wait_for_bits(g, entry->head->feed_bit, 1);
+        else if (link != NULL)
             put_to_sleep(g, link);
+        else if (is_quiet(g, entry, i))
+            wait_for_slots(g, entry->head);
         else
             bit_add(list->always, i);
     }
@@ -431,10 +446,6 @@ static void find_woken_by(struct sec_plan *plan)
         uint16_t *bucket = &plan->named_first[plan_name_bucket(named->name)];
         named->next = *bucket;
         *bucket = (uint16_t)(i + 1);
-    }
-    for (unsigned i = 0; i < plan->class_count; i++) {
-        if (plan->classes[i].part_count + plan->classes[i].check_count == 0)
-            bit_add(plan->idle_classes, i);
     }
 }
 

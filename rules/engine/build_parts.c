@@ -106,7 +106,7 @@ static enum err sort_patterns(struct sorting *s)
         return ERR_MEMORY;
     for (unsigned i = 0; i < plan->pattern_count; i++) {
         const struct plan_pattern *pattern = &plan->patterns[i];
-        if (pattern->op != NULL)
+        if (pattern->check != NULL)
             continue;
         TRY(facts_need(s->b->maker->facts, pattern->text, pattern->flags, s->b->arena,
                        &s->patterns[i].need));

@@ -99,7 +99,7 @@ struct find_link {
 struct pattern_draft {
     const char *text;
     unsigned flags;
-    const struct sec_operator *op;
+    const struct plan_check *check;
     uint32_t shortest;
     bool at_start, at_end, own;
     struct find_link *finds;
@@ -164,7 +164,7 @@ static enum err add_finds(struct plan_builder *b, struct pattern_draft *draft,
         struct find_link *find = arena_new(b->arena, struct find_link);
         if (find == NULL)
             return ERR_MEMORY;
-        find->find.bit = (uint16_t)(link->bit + i);
+        find->find.bit = (uint16_t)(plan_bit_of(link) + i);
         find->find.form = many ? link->path[i] : (uint16_t)form;
         find->next = draft->finds;
         draft->finds = find;
@@ -410,14 +410,13 @@ static bool takes_everything(const struct sec_operator *op)
 
 /*
  * A chain's first link whose operator depends on nothing but the value: it is asked once about
- * each different text, and the rule is looked at only where it said yes. One that says "not"
- * would be looked at for nearly every value.
+ * each different text, and the rule is looked at only where it matches.
  */
 static bool may_be_checked(const struct sec_link *link)
 {
     const struct sec_rule *rule = link->rule;
-    const struct sec_operator *op = &rule->op;
-    if (rule != rule->head || rule->unconditional || op->negated || !op->argument.literal ||
+    const struct sec_operator *op = link->op;
+    if (rule != rule->head || rule->unconditional || !op->argument.literal ||
         !any_scannable(rule))
         return false;
     return op->row->kind == OPERATOR_REGEX ? !takes_everything(op)
@@ -425,12 +424,14 @@ static bool may_be_checked(const struct sec_link *link)
 }
 
 /* The same operator with the same argument is one check for all links; of what was prepared
- * from a file, its path says too little. */
-static enum err check_piece(struct plan_builder *b, const struct sec_operator *op,
+ * from a file, its path says too little, and what a link feeds is its own. */
+static enum err check_piece(struct plan_builder *b, const struct plan_check *check,
                             struct pieces *pieces)
 {
+    const struct sec_operator *op = check->op;
     struct text name = text_growing(b->arena, op->argument.source.len + 64);
-    text_format(&name, "@%s %p ", op->row->name, op->prepared);
+    text_format(&name, "%s@%s %p %p ", op->negated ? "!" : "", op->row->name, op->prepared,
+                (const void *)check->feeds);
     text_add(&name, op->argument.source);
     struct pattern_info info = { .text = text_cstring(&name), .flags = CHECK_FLAG };
     return info.text == NULL ? ERR_MEMORY : add_piece(b, pieces, &info);
@@ -441,7 +442,7 @@ static unsigned form_for(struct plan_builder *b, const struct sec_link *link,
                          struct pattern_info *info)
 {
     unsigned form = link->form;
-    if (link->check || link->rule->multi_match)
+    if (link->check || link->feeds || link->rule->multi_match)
         return form;
     form = plan_form_without_case(b->plan, form);
     if (form == link->form)
@@ -452,14 +453,31 @@ static unsigned form_for(struct plan_builder *b, const struct sec_link *link,
     return form;
 }
 
+/* What is asked by an operator itself; NULL where it is not. */
+static enum err check_of(struct plan_builder *b, struct sec_link *link, struct pieces *pieces,
+                         struct plan_check **check)
+{
+    link->check = !link->feeds && pieces->count == 0 && may_be_checked(link);
+    if (!link->check && !link->feeds)
+        return OK;
+    *check = arena_new(b->arena, struct plan_check);
+    if (*check == NULL)
+        return ERR_MEMORY;
+    if (link->feeds)
+        plan_feed_check(b, link, *check);
+    else
+        (*check)->op = link->op;
+    return check_piece(b, *check, pieces);
+}
+
 static enum err plan_link(struct drafting *d, struct sec_link *link)
 {
     struct plan_builder *b = d->b;
     struct pieces pieces = { .count = 0 };
-    TRY(pieces_of(b, link->rule, &pieces));
-    link->check = pieces.count == 0 && may_be_checked(link);
-    if (link->check)
-        TRY(check_piece(b, &link->rule->op, &pieces));
+    struct plan_check *check = NULL;
+    if (!link->feeds)
+        TRY(pieces_of(b, link->rule, &pieces));
+    TRY(check_of(b, link, &pieces, &check));
     if (pieces.count == 0)
         return OK;
     unsigned bits = link->rule->multi_match ? link->path_count : 1;
@@ -467,16 +485,20 @@ static enum err plan_link(struct drafting *d, struct sec_link *link)
         text_format(b->why, "more than %d rules look for patterns", PLAN_BITS_MAX);
         return ERR_CONFIG;
     }
-    link->bit = (uint16_t)b->plan->bit_count;
-    link->match = LINK_SCANNED;
+    if (link->feeds) {
+        link->feed_bit = (uint16_t)b->plan->bit_count;
+    } else {
+        link->bit = (uint16_t)b->plan->bit_count;
+        link->match = LINK_SCANNED;
+    }
     b->plan->bit_count += bits;
     for (unsigned i = 0; i < pieces.count; i++) {
         struct pattern_draft *draft;
         unsigned form = form_for(b, link, &pieces.items[i]);
         TRY(draft_for(d, &pieces.items[i], &draft));
         draft->own = draft->own && link->rule->own != NULL;
-        if (link->check)
-            draft->op = &link->rule->op;
+        if (check != NULL)
+            draft->check = check;
         TRY(add_finds(b, draft, link, form));
     }
     return OK;
@@ -501,7 +523,7 @@ static enum err settle(struct plan_builder *b)
             finds[count++] = find->find;
         plan->patterns[i] = (struct plan_pattern){ .text = draft->text,
                                                    .flags = draft->flags,
-                                                   .op = draft->op,
+                                                   .check = draft->check,
                                                    .finds = finds,
                                                    .find_count = count,
                                                    .shortest = draft->shortest,
@@ -546,7 +568,7 @@ enum err plan_patterns(struct plan_builder *b)
     for (unsigned i = 0; i < b->link_count; i++) {
         const struct sec_link *link = b->links[i];
         unsigned bits = link->rule->multi_match ? link->path_count : 1;
-        bool says_not = link->bit != NO_BIT && link->rule->op.negated;
+        bool says_not = link->bit != NO_BIT && !link->check && link->op->negated;
         for (unsigned j = 0; says_not && j < bits; j++)
             bit_add(b->negated, link->bit + j);
     }

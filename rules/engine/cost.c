@@ -131,7 +131,7 @@ static enum err describe(const struct measuring *m, struct plan_cost *cost,
     for (unsigned i = 0; i < m->plan->pattern_count; i++) {
         const struct plan_pattern *pattern = &m->plan->patterns[i];
         struct pattern_need need;
-        if (pattern->op != NULL)
+        if (pattern->check != NULL)
             continue;
         TRY(pattern_need(pattern->text, pattern->flags, m->arena, &need));
         if (need.literal)

@@ -27,7 +27,8 @@ struct folding {
     /* From here on only the logging phase is sure to run, or, behind `allow` of a phase, only
      * later ones: what is written now need not have been written when they do. */
     bool interruptible, allowable;
-    bool *late; /* by slot: written since then */
+    bool *late;  /* by slot: written since then */
+    bool *lands; /* by entry of the phase: one before it may skip to it */
 };
 
 /* ---- what is known --------------------------------------------------------------------------
@@ -176,7 +177,7 @@ static void find_listed(struct folding *f, const struct sec_rule *rule)
 
 /* A name with macros in it may be any that begins as it does. A rule's id begins with a digit.
  */
-static bool may_be(const struct macro *name, struct span slot_name)
+bool plan_may_name(const struct macro *name, struct span slot_name)
 {
     if (name->literal)
         return span_equal_nocase(name->source, slot_name);
@@ -198,7 +199,7 @@ static void touch_step(struct folding *f, const struct plan_step *planned, bool 
     for (unsigned i = 0; planned->affects != NULL && i < f->b->plan->head_words; i++)
         f->maybe[i] |= planned->affects[i];
     for (unsigned i = 0; sets_tx(step) && i < f->b->plan->slot_count; i++) {
-        if (!may_be(&step->name, f->b->plan->slot_names[i]))
+        if (!plan_may_name(&step->name, f->b->plan->slot_names[i]))
             continue;
         f->touched[i] = true;
         f->known[i] = f->known[i] && certain;
@@ -235,31 +236,40 @@ int plan_ask(struct sec_run *run, const struct sec_link *link)
 {
     struct sec_link bare = *link;
     struct sec_rule rule = *link->rule, first = *link->rule->head;
-    rule.step_count = 0;
     rule.capture = false;
     rule.head = &first;
     first.log = first.audit_log = false;
     first.resolved = DISRUPT_PASS;
     first.severity = 0;
     bare.rule = &rule;
+    bare.step_count = 0;
     bare.next = NULL;
     return sec_match_link(run, &bare);
+}
+
+/* Whether its match has an effect of its own. */
+static bool has_effect(const struct sec_link *link)
+{
+    const struct sec_rule *rule = link->rule;
+    return rule->step_count > 0 || rule->capture ||
+           (!rule->unconditional && rule->op.row->kind == OPERATOR_GEO);
 }
 
 /* 1: every link is known and matches; 0: a known link does not, before anything else could
  * have had an effect; -1: it cannot be told. */
 static int known_answer(struct folding *f, const struct sec_link *head)
 {
+    bool known = true;
     for (const struct sec_link *link = head; link != NULL; link = link->next) {
-        if (!link_is_known(f, link))
-            return -1;
-        int matched = plan_ask(&f->run, link);
+        bool here = link_is_known(f, link);
+        int matched = here ? plan_ask(&f->run, link) : 1;
         if (matched <= 0)
             return matched;
-        if (link->next != NULL && (link->rule->step_count > 0 || link->rule->capture))
+        if (link->next != NULL && has_effect(link))
             return -1;
+        known = known && here;
     }
-    return 1;
+    return known ? 1 : -1;
 }
 
 static bool run_now(struct folding *f, const struct sec_link *head)
@@ -302,7 +312,21 @@ static bool all_only_set(const struct folding *f, const struct sec_link *head)
     return true;
 }
 
-static enum fate decide(struct folding *f, const struct sec_entry *entry, bool certain)
+/* Whoever comes by goes on behind what it skips, and nobody comes in between. */
+static bool only_leads_on(const struct folding *f, const struct sec_entry *entry, uint32_t at)
+{
+    const struct sec_link *head = entry->head;
+    if (!does_nothing(head) || !all_only_set(f, head) || bit_has(f->maybe, head->ordinal))
+        return false;
+    for (uint32_t i = at + 1; i < entry->skip_to; i++) {
+        if (f->lands[i])
+            return false;
+    }
+    return true;
+}
+
+static enum fate decide(struct folding *f, const struct sec_entry *entry, uint32_t at,
+                        bool certain)
 {
     const struct sec_link *head = entry->head;
     /* Of a request that the configuration's rules decide, no other rule sees anything. */
@@ -311,6 +335,8 @@ static enum fate decide(struct folding *f, const struct sec_entry *entry, bool c
     int answer = known_answer(f, head);
     if (answer == 0)
         return GOES_UNMATCHED;
+    if (answer == 1 && only_leads_on(f, entry, at))
+        return GOES_MATCHED;
     /* Should ctl:ruleEngine switch the rest off, nothing is left to see a difference. */
     certain = certain && !bit_has(f->maybe, head->ordinal);
     bool sets = answer == 1 && certain && all_only_set(f, head);
@@ -330,7 +356,7 @@ static enum fate decide(struct folding *f, const struct sec_entry *entry, bool c
  */
 
 /* New indexes of old entries, `count` behind the last. */
-static void renumber(struct plan_phase *list, const bool *stays, uint32_t *index)
+void plan_keep_entries(struct plan_phase *list, const bool *stays, uint32_t *index)
 {
     unsigned count = 0;
     for (unsigned i = 0; i < list->count; i++) {
@@ -360,7 +386,8 @@ static enum err fold_phase(struct folding *f, unsigned phase)
     bool *stays = arena_array(f->b->arena, bool, list->count);
     uint32_t *index = arena_array(f->b->arena, uint32_t, list->count + 1);
     uint32_t maybe_until = 0, skip_until = 0;
-    if (stays == NULL || index == NULL)
+    f->lands = arena_array(f->b->arena, bool, list->count + 1);
+    if (stays == NULL || index == NULL || f->lands == NULL)
         return ERR_MEMORY;
     f->run.phase = (enum sec_phase)phase;
     f->interruptible = f->interruptible || phase >= SEC_RESPONSE_HEADERS;
@@ -373,8 +400,9 @@ static enum err fold_phase(struct folding *f, unsigned phase)
             note_gone(f, entry, FATE_SKIPPED);
             continue;
         }
-        enum fate fate = decide(f, entry, i >= maybe_until);
+        enum fate fate = decide(f, entry, i, i >= maybe_until);
         stays[i] = fate == STAYS;
+        f->lands[stays[i] ? entry->skip_to : 0] = true;
         if (fate != STAYS)
             note_gone(f, entry, fate == GOES_MATCHED ? FATE_DONE : FATE_NEVER);
         if (fate == STAYS && entry->skip_to > maybe_until)
@@ -382,7 +410,7 @@ static enum err fold_phase(struct folding *f, unsigned phase)
         if (fate == GOES_MATCHED && entry->skip_to > i)
             skip_until = entry->skip_to;
     }
-    renumber(list, stays, index);
+    plan_keep_entries(list, stays, index);
     return OK;
 }
 

@@ -11,7 +11,6 @@
 enum {
     WORK_SCAN = 64, /* of one call of Hyperscan */
     WORK_FIND = 8,
-    WORK_CHECK = 64,
     DISTINCT_MAX = 255,
     MADE_MAX = 24,
     STEP_BYTES = 4,         /* a transformation takes so many in the time of one scanned */
@@ -84,8 +83,11 @@ static void bring_to_life(struct sec_run *run, unsigned bit)
         bit_add(run->live[run->plan->phase_of_bit[bit]], entry);
 }
 
+/* A class's links need not all look at the value. */
 bool sec_note_find(struct sec_run *run, struct sec_value *value, unsigned bit)
 {
+    if (!bit_has(run->plan->groups[value->group].bits, bit))
+        return true;
     if (value->hits == NULL)
         value->hits = arena_array(run->arena, uint64_t, run->plan->bit_words);
     if (value->hits == NULL)
@@ -167,21 +169,6 @@ static enum sec_end ask_class(struct look *look, const struct scan_class *class,
 /* ---- checks ---------------------------------------------------------------------------------
  */
 
-bool sec_check_says_yes(struct sec_run *run, struct sec_local *local,
-                        const struct sec_operator *op, struct span text)
-{
-    struct regex_local *regex = &local->regex;
-    struct operator_match match = { .captured = { 0 } };
-    struct operator_call call = {
-        .prepared = op->prepared, .value = text, .argument = op->argument.source, .regex = regex
-    };
-    run->counts.operator_calls++;
-    run->work += text.len + WORK_CHECK;
-    if (op->row->kind == OPERATOR_REGEX)
-        return regex_match(regex, op->regex, text, NULL) != REGEX_NO;
-    return op->row->eval != NULL && op->row->eval(&call, &match);
-}
-
 /* The check once for each different text that its links see. */
 static enum sec_end ask_check(struct look *look, const struct plan_pattern *check)
 {
@@ -194,7 +181,7 @@ static enum sec_end ask_check(struct look *look, const struct plan_pattern *chec
             if (must_give_way(look))
                 return SEC_PAUSE;
             struct span asked = look->d != NULL ? look->d->texts[text] : look->whole;
-            look->said = sec_check_says_yes(look->run, look->local, check->op, asked);
+            look->said = sec_check_says_yes(look->run, look->local, check->check, asked);
             look->said_of = text;
         }
         if (look->said && !note_find(look, find))
@@ -542,6 +529,7 @@ static bool away_begin(struct sec_run *run, const struct sec_value *value,
     away->value.text = span_of(away->text.p, len);
     away->value.goes_back = value->goes_back;
     away->value.goes_on = value->goes_on;
+    away->value.group = value->group;
     away->run.work = run->work;
     away->run.budget = run->budget;
     away->run.counts = run->counts;

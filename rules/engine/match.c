@@ -10,7 +10,7 @@ enum { WORK_VALUE = 4, WORK_OPERATOR = 64, WORK_REGEX = 512 };
 
 static bool is_global(const struct sec_link *link)
 {
-    return strcmp(link->rule->op.row->name, "rxGlobal") == 0;
+    return strcmp(link->op->row->name, "rxGlobal") == 0;
 }
 
 /* The groups of all matches, one behind the other; the first match's are there already. */
@@ -31,7 +31,7 @@ static void take_all(struct sec_run *run, const struct sec_regex *regex, struct 
 static void try_regex(struct sec_run *run, const struct sec_link *link, struct span text,
                       struct found *found)
 {
-    const struct sec_operator *op = &link->rule->op;
+    const struct sec_operator *op = link->op;
     const struct sec_regex *regex =
         op->regex != NULL ? op->regex : sec_pattern(run, &op->argument);
     run->counts.regex_calls++;
@@ -67,7 +67,7 @@ static bool look_up(struct sec_run *run, struct span address)
 static void try_operator(struct sec_run *run, const struct sec_link *link, struct span text,
                          struct found *found)
 {
-    const struct sec_operator *op = &link->rule->op;
+    const struct sec_operator *op = link->op;
     struct operator_match match = { .captured = { 0 } };
     struct operator_call call = {
         .prepared = op->prepared,
@@ -144,12 +144,14 @@ static void try_value(struct sec_run *run, const struct shown *shown, struct fou
         return;
     }
     bool hit = value->hits != NULL && bit_has(value->hits, link->bit + shown->step);
-    if (hit && link->check) {
-        try_directly(run, link, shown->text, found);
+    if (link->check) {
+        found->yes = link->op->negated;
+        if (hit)
+            try_directly(run, link, shown->text, found);
         return;
     }
     bool told = shown->link->next == NULL && (rule->head->log || rule->head->audit_log);
-    if (hit && !rule->op.negated && (rule->capture || told))
+    if (hit && !link->op->negated && (rule->capture || told))
         try_directly(run, link, shown->text, found);
     found->yes = hit;
 }
@@ -172,7 +174,7 @@ static int judge(struct sec_run *run, struct shown *shown)
     found.yes = found.located = false;
     found.captures.count = 0;
     try_value(run, shown, &found);
-    if (found.yes == shown->link->rule->op.negated)
+    if (found.yes == shown->link->op->negated)
         return 0;
     /* Links of a chain have no id and no tag of their own, and so keep their targets. */
     if (run->removed_targets != NULL && shown->link->rule == shown->link->rule->head &&
@@ -186,7 +188,7 @@ static int judge(struct sec_run *run, struct shown *shown)
 /* Whether a scanned value cannot match, so that its text is not even made. */
 static bool surely_not(const struct sec_link *link, const struct sec_value *value)
 {
-    if (link->bit == NO_BIT || !value->scanned || link->rule->op.negated)
+    if (link->bit == NO_BIT || !value->scanned || (link->op->negated && !link->check))
         return false;
     if (value->hits == NULL)
         return true;

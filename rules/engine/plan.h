@@ -29,6 +29,7 @@ enum {
     PLAN_BITS_MAX = 16384,
     PLAN_NAMES_MAX = 8192, /* of variables in TX and the like that rules spell out */
     PLAN_KEYS_MAX = 64,    /* different patterns for keys whose answers values remember */
+    PLAN_FEEDS_MAX = 16,   /* links that only make what the next one looks at */
     PLAN_NAMED_MAX = 4096, /* of plan->named; other names are no more than their variable */
     PLAN_NAME_BUCKETS = 64,
     PLAN_SLOT_BUCKETS = 1024,
@@ -65,8 +66,10 @@ struct link_target {
 
 struct sec_link {
     const struct sec_rule *rule;
-    struct sec_link *next; /* of the chain */
-    const struct plan_step *steps;
+    struct sec_link *next;         /* of the chain */
+    const struct sec_operator *op; /* the rule's, with what is the same in every transaction */
+    const struct plan_step *steps; /* those of the rule's that anybody can see */
+    uint16_t step_count;
     uint16_t ordinal; /* of the chain's head */
     uint16_t form;    /* what its operator sees */
     uint16_t bit;     /* NO_BIT: never scanned. multiMatch: one for each of `path` */
@@ -76,8 +79,12 @@ struct sec_link {
     uint16_t slot;  /* of the one variable in TX that it looks at; NO_SLOT otherwise */
     uint8_t match;  /* enum link_match */
     uint8_t direct; /* how values that were not scanned are matched */
-    bool check;     /* its bit is of a check */
+    bool check;     /* its bit is of a check: it says that the link matches, "not" and all */
     bool sees_made; /* several targets, and rules make what one of them looks at */
+    /* It always matches, and all that follows is what the next link looks at: seen.c. Then
+     * its chain is looked at where a value would make that one match, and has this bit. */
+    bool feeds;
+    uint16_t feed_bit; /* NO_BIT where there is none */
 };
 
 /* What one phase runs, in file order. */
@@ -108,11 +115,19 @@ struct plan_find {
     uint16_t bit, form;
 };
 
+/* What is asked about every value by an operator itself: whether a link matches. */
+struct plan_check {
+    const struct sec_operator *op;
+    /* Not NULL: the operator takes everything, and what the link's steps make of the text is
+     * asked about: whether the next link would match that, */
+    const struct sec_link *feeds;
+    uint64_t keys; /* or what other links look at by these patterns for names */
+};
+
 struct plan_pattern {
     const char *text;
     unsigned flags;
-    const struct sec_operator *op; /* not NULL: no pattern, but a check of every value, whose
-                                      answer is found by the operator itself */
+    const struct plan_check *check; /* not NULL: it is no pattern */
     const struct plan_find *finds;
     unsigned find_count;
     uint32_t shortest;     /* bytes that a match has at least */
@@ -227,13 +242,20 @@ struct scan_class {
     unsigned bounded_count;
 };
 
-/* A name of fields that is told from others: which class they are scanned in, what they wake.
- */
+/* A name of fields that is told from others: which group they are of, what they wake. */
 struct plan_named {
     struct span name;
     enum variable var;
     uint16_t next; /* of the same bucket, and one more */
+    uint16_t group;
+};
+
+/* Values that the same links look at. Groups share a class where these are nearly the same:
+ * what is found for other links means nothing then. In group 0 nothing is looked for. */
+struct plan_group {
+    const uint64_t *bits; /* of these links */
     uint8_t class;
+    bool idle; /* nor is there anything in its class */
 };
 
 /* A pattern for names, TX:/.../. */
@@ -259,6 +281,7 @@ struct plan_gone {
         FATE_NEVER,   /* a condition is known not to hold */
         FATE_DONE,    /* it always matches, and what it sets or skips is settled */
         FATE_SKIPPED, /* a rule before it always skips past it */
+        FATE_UNSEEN,  /* nobody could tell whether it matched */
     } fate;
 };
 
@@ -278,14 +301,14 @@ struct sec_plan {
     struct signs signs[256]; /* by byte */
     struct byte_set signed_for[SIGNS_MAX];
     unsigned sign_count;
-    uint8_t class_of[VAR_COUNT];
+    struct plan_group *groups;
+    uint16_t group_of[VAR_COUNT];
     enum variable scanned[VAR_COUNT]; /* variables that have a class */
     unsigned scanned_count;
     struct plan_named *named;
     unsigned named_count;
     uint16_t named_first[PLAN_NAME_BUCKETS];    /* of each bucket, and one more; 0: none */
     uint64_t named_vars[(VAR_COUNT + 63) / 64]; /* variables with names among them */
-    uint64_t idle_classes[(PLAN_CLASSES_MAX + 63) / 64]; /* in which nothing is looked for */
     unsigned bit_count, bit_words;
     unsigned head_count, head_words; /* of all phases */
     struct plan_gone *gone;
@@ -301,6 +324,11 @@ struct sec_plan {
     struct span *slot_shown; /* as the first action that sets it spells it */
     unsigned slot_count;
     const struct span *initial; /* values of the slots when a transaction begins */
+    /* Slots that nobody reads: they are not set. Nor need names be that begin so, nor captures
+     * be there in the end if there are such names. */
+    uint64_t *unseen;
+    struct span unseen_names[PLAN_FEEDS_MAX];
+    unsigned unseen_name_count;
     /* Entries that match nothing before an event: those of an event, one behind the other from
      * waiting_from[event] to waiting_from[event + 1]. Events: a slot is changed, by slot; and
      * plan_event_*. NULL while that is found out. */
@@ -311,6 +339,11 @@ struct sec_plan {
     struct arena *arena;
     unsigned users;
 };
+
+static inline unsigned plan_class_of(const struct sec_plan *plan, enum variable var)
+{
+    return plan->groups[plan->group_of[var]].class;
+}
 
 /* A value of plan->named[i] was seen; one of the variable; a name in TX that the key matches.
  */

@@ -230,10 +230,10 @@ enum sec_end sec_look_through(struct sec_run *run, struct sec_value *value,
 /* A link's pattern was found in the value. False: out of memory. */
 MUST_USE bool sec_note_find(struct sec_run *run, struct sec_value *value, unsigned bit);
 
-/* look.c. Whether a check's operator says so of a text. An undecided one is a "yes": the rule
- * asks again, and sees it. */
+/* check.c. Whether the link would match the text. An undecided one is a "yes": the rule asks
+ * again, and sees it. */
 bool sec_check_says_yes(struct sec_run *run, struct sec_local *local,
-                        const struct sec_operator *op, struct span text);
+                        const struct plan_check *check, struct span text);
 
 /* look.c. The most bytes that all forms of a value can take: a form that grows multiplies. */
 size_t sec_forms_bound(const struct scan_class *class, size_t len);
@@ -253,7 +253,7 @@ enum sec_end sec_batch_end(struct sec_run *run);
 void sec_batch_drop(struct sec_local *local);
 void sec_batch_free(struct sec_batch *batch);
 /* scan.c: what was found in the value, and how much work that was. */
-void sec_known_note(const struct sec_run *run, struct sec_known *entry, unsigned class,
+void sec_known_note(const struct sec_run *run, struct sec_known *entry,
                     const struct sec_value *value, uint64_t work);
 
 /* A long value that is under way, here or elsewhere, is given up. */

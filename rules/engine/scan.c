@@ -76,16 +76,17 @@ enum { KNOWN_ENTRIES = 1024, KNOWN_BYTES = 160, KNOWN_FINDS_MAX = 8 };
 
 struct sec_known {
     uint32_t work, traits;
-    uint8_t class, len; /* class 0: empty */
-    bool together;      /* work is counted otherwise then */
+    uint16_t group; /* 0: empty */
+    uint8_t len;
+    bool together; /* work is counted otherwise then */
     uint8_t find_count;
     uint16_t finds[KNOWN_FINDS_MAX]; /* bits of links */
     char text[KNOWN_BYTES];
 };
 
-static struct sec_known *known_entry(struct sec_local *local, unsigned class, struct span text)
+static struct sec_known *known_entry(struct sec_local *local, unsigned group, struct span text)
 {
-    uint64_t hash = (text.len + 1) * UINT64_C(0x9e3779b97f4a7c15) ^ class, word;
+    uint64_t hash = (text.len + 1) * UINT64_C(0x9e3779b97f4a7c15) ^ group, word;
     if (local->known == NULL)
         local->known = calloc(KNOWN_ENTRIES, sizeof(struct sec_known));
     if (local->known == NULL || text.len > KNOWN_BYTES || text.len == 0)
@@ -101,10 +102,10 @@ static struct sec_known *known_entry(struct sec_local *local, unsigned class, st
     return &local->known[hash >> 32 & (KNOWN_ENTRIES - 1)];
 }
 
-static bool is_known(const struct sec_run *run, const struct sec_known *entry, unsigned class,
+static bool is_known(const struct sec_run *run, const struct sec_known *entry,
                      const struct sec_value *value)
 {
-    return entry->class == class && entry->len == value->text.len &&
+    return entry->group == value->group && entry->len == value->text.len &&
            entry->together == run->together &&
            memcmp(entry->text, value->text.p, entry->len) == 0;
 }
@@ -122,7 +123,7 @@ static enum sec_end recall(struct sec_run *run, const struct sec_known *entry,
     return SEC_DONE;
 }
 
-void sec_known_note(const struct sec_run *run, struct sec_known *entry, unsigned class,
+void sec_known_note(const struct sec_run *run, struct sec_known *entry,
                     const struct sec_value *value, uint64_t work)
 {
     const struct sec_plan *plan = run->plan;
@@ -138,7 +139,7 @@ void sec_known_note(const struct sec_run *run, struct sec_known *entry, unsigned
     }
     if (work > UINT32_MAX)
         return;
-    entry->class = (uint8_t) class;
+    entry->group = value->group;
     entry->len = (uint8_t)value->text.len;
     entry->together = run->together;
     entry->work = (uint32_t)work;
@@ -207,8 +208,8 @@ static bool may_be_kept(enum variable var, const struct sec_value *value)
 static enum sec_end look_through(struct sec_run *run, struct sec_value *value, unsigned class,
                                  bool kept)
 {
-    struct sec_known *entry = kept ? known_entry(run->local, class, value->text) : NULL;
-    if (entry != NULL && is_known(run, entry, class, value))
+    struct sec_known *entry = kept ? known_entry(run->local, value->group, value->text) : NULL;
+    if (entry != NULL && is_known(run, entry, value))
         return recall(run, entry, value);
     enum sec_end end = SEC_AWAY;
     if (sec_batch_takes(run, value))
@@ -220,7 +221,7 @@ static enum sec_end look_through(struct sec_run *run, struct sec_value *value, u
     if (end == SEC_DONE)
         end = sec_look_through(run, value, &run->plan->classes[class]);
     if (entry != NULL && end == SEC_DONE)
-        sec_known_note(run, entry, class, value, run->work - before);
+        sec_known_note(run, entry, value, run->work - before);
     return end;
 }
 
@@ -239,15 +240,15 @@ static unsigned named_row(const struct sec_plan *plan, enum variable var, struct
 }
 
 /* Wakes what waits for such a value. Its class; 0: nothing is looked for. */
-static unsigned meet(struct sec_run *run, enum variable var, const struct sec_value *value)
+static unsigned meet(struct sec_run *run, enum variable var, struct sec_value *value)
 {
     const struct sec_plan *plan = run->plan;
-    unsigned class = plan->class_of[var], row = named_row(plan, var, value->key);
-    if (row != 0) {
-        class = plan->named[row - 1].class;
+    unsigned row = named_row(plan, var, value->key);
+    value->group = row != 0 ? plan->named[row - 1].group : plan->group_of[var];
+    if (row != 0)
         sec_wake(run, plan_event_named(plan, row - 1));
-    }
-    return bit_has(plan->idle_classes, class) ? 0 : class;
+    const struct plan_group *group = &plan->groups[value->group];
+    return group->idle ? 0 : group->class;
 }
 
 static enum sec_end scan_values(struct sec_run *run)

@@ -347,7 +347,7 @@ static bool do_step(struct sec_run *run, const struct plan_step *planned)
 
 bool sec_do_steps(struct sec_run *run, const struct sec_link *link)
 {
-    for (unsigned i = 0; i < link->rule->step_count; i++) {
+    for (unsigned i = 0; i < link->step_count; i++) {
         if (!do_step(run, &link->steps[i]))
             return false;
     }

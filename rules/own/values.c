@@ -22,11 +22,11 @@ static enum err add_cookies(struct sec_values *values, const struct request *req
 enum err own_values_head(struct sec_values *values, const struct sec_plan *plan,
                          const struct request *req, unsigned limit)
 {
-    if (plan->class_of[VAR_OWN_PATH] != 0)
+    if (plan_class_of(plan, VAR_OWN_PATH) != 0)
         TRY(sec_values_add(values, VAR_OWN_PATH, no_key, req->path));
-    if (plan->class_of[VAR_OWN_HOST] != 0)
+    if (plan_class_of(plan, VAR_OWN_HOST) != 0)
         TRY(sec_values_add(values, VAR_OWN_HOST, no_key, req->host));
-    return plan->class_of[VAR_OWN_COOKIES] != 0 ? add_cookies(values, req, limit) : OK;
+    return plan_class_of(plan, VAR_OWN_COOKIES) != 0 ? add_cookies(values, req, limit) : OK;
 }
 
 enum err own_values_trailers(struct sec_values *values, const struct request *req)

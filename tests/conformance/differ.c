@@ -12,6 +12,7 @@
 #include "conf/diag.h"
 #include "gateway/base/json.h"
 #include "rules/engine/build.h"
+#include "rules/engine/database.h"
 #include "tests/conformance/differ.h"
 #include "tests/conformance/generate.h"
 
@@ -83,8 +84,11 @@ static void load(struct differ *d, char **paths, int count)
         sources[i] = (struct seclang_source){ .path = span_text(paths[i]) };
     if (seclang_load(&d->program, sources, (size_t)count, &options, &d->rules, &diags) != OK)
         complain(&diags);
-    if (sec_plan_build(&d->plan, d->program, &d->rules, &why) != OK)
+    struct database_maker maker;
+    database_maker_open(&maker, NULL);
+    if (sec_plan_build_with(&maker, &d->plan, d->program, &d->rules, &why) != OK)
         die("plan", text_span(&why));
+    database_maker_close(&maker);
     if (sec_local_attach(&d->local, d->plan) != OK || regex_attach(&d->regex) != OK)
         die("memory", SPAN("none left"));
     material_of(&d->material, d->program);

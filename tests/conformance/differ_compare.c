@@ -71,13 +71,32 @@ static void compare_matches(struct text *out, const struct reference *ref,
     }
 }
 
+/* What nobody reads the plan need not make. */
+static bool is_seen(const struct sec_plan *plan, struct span lower_name)
+{
+    if (plan->unseen_name_count > 0 && lower_name.len == 1) /* a capture */
+        return false;
+    for (unsigned i = 0; i < plan->unseen_name_count; i++) {
+        if (span_starts_nocase(lower_name, plan->unseen_names[i]))
+            return false;
+    }
+    for (unsigned i = 0; i < plan->slot_count; i++) {
+        if (span_equal(plan->slot_names[i], lower_name))
+            return !bit_has(plan->unseen, i);
+    }
+    return true;
+}
+
 static void compare_variables(struct text *out, const struct reference *ref,
                               const struct sec_run *run)
 {
     unsigned shown = 0;
     for (unsigned i = 0; i < ref->tx.list.count && shown < 3; i++) {
         const struct pair *var = &ref->tx.list.items[i];
-        struct span other = sec_run_tx(run, sec_lower(run->arena, var->name));
+        struct span lower = sec_lower(run->arena, var->name);
+        struct span other = sec_run_tx(run, lower);
+        if (!is_seen(run->plan, lower))
+            continue;
         if (other.p != NULL && span_equal(other, var->value))
             continue;
         text_lit(out, "TX:");
@@ -92,7 +111,8 @@ static void compare_variables(struct text *out, const struct reference *ref,
     }
     for (unsigned i = 0; i < run->plan->slot_count && shown < 3; i++) {
         struct span name = run->plan->slot_names[i];
-        if (run->slots[i].p == NULL || vars_find(&ref->tx, name) != NULL)
+        if (run->slots[i].p == NULL || !is_seen(run->plan, name) ||
+            vars_find(&ref->tx, name) != NULL)
             continue;
         text_lit(out, "TX:");
         json_escape(out, name);

@@ -1,9 +1,23 @@
 /* A plan, values and a run, for tests of the engine. */
 #include "tests/unit/rules/engine/kit.h"
 
+#include "rules/engine/database.h"
+
 enum { CEILING = 256 * 1024 * 1024 };
 
-void bench_load(struct bench *bench, const char *rules)
+static enum err plan_for(struct bench *bench, bool lean, struct text *why)
+{
+    struct database_maker maker;
+    if (!lean)
+        return sec_plan_build(&bench->plan, bench->program, &bench->load_arena, why);
+    database_maker_open(&maker, NULL);
+    enum err err =
+        sec_plan_build_with(&maker, &bench->plan, bench->program, &bench->load_arena, why);
+    database_maker_close(&maker);
+    return err;
+}
+
+static void load(struct bench *bench, const char *rules, bool lean)
 {
     const struct seclang_options options = { .skip_unsupported = false };
     struct seclang_source source = { .path = SPAN("rules.conf"), .text = span_text(rules) };
@@ -17,9 +31,19 @@ void bench_load(struct bench *bench, const char *rules)
                      &bench->diags) != OK)
         fail_msg("%s\n%.*s", rules, (int)bench->diags.items[0].message.len,
                  bench->diags.items[0].message.p);
-    if (sec_plan_build(&bench->plan, bench->program, &bench->load_arena, &why) != OK)
+    if (plan_for(bench, lean, &why) != OK)
         fail_msg("%s\n%.*s", rules, (int)why.len, why.p);
     assert_int_equal(sec_local_attach(&bench->local, bench->plan), OK);
+}
+
+void bench_load(struct bench *bench, const char *rules)
+{
+    load(bench, rules, false);
+}
+
+void bench_load_lean(struct bench *bench, const char *rules)
+{
+    load(bench, rules, true);
 }
 
 void bench_unload(struct bench *bench)
@@ -84,29 +108,42 @@ static void add_span(struct text *text, const char *name, struct span s)
     text_add(text, s.p != NULL ? s : SPAN("(null)"));
 }
 
+static void add_matches(struct text *text, const struct sec_run *run)
+{
+    for (const struct sec_match *match = run->matches; match != NULL; match = match->next) {
+        text_format(text, "%llu phase %d at %u+%u", (unsigned long long)match->rule->id,
+                    (int)match->phase, match->offset, match->len);
+        add_span(text, "field", match->field);
+        add_span(text, "text", match->text);
+        add_span(text, "original", match->original);
+        add_span(text, "message", match->message);
+        add_span(text, "log_data", match->log_data);
+        text_char(text, '\n');
+    }
+    text_format(text, "severity %d intercepted %llu would %llu\n", run->highest_severity,
+                run->intercepted != NULL ? (unsigned long long)run->intercepted->id : 0ULL,
+                run->would_intercept != NULL ? (unsigned long long)run->would_intercept->id
+                                             : 0ULL);
+}
+
+struct span bench_matches(struct bench *bench, struct arena *arena)
+{
+    struct text text = text_growing(arena, 1024);
+    add_matches(&text, &bench->run);
+    assert_false(text.overflow);
+    return text_span(&text);
+}
+
 struct span bench_account(struct bench *bench, struct arena *arena)
 {
     const struct sec_run *run = &bench->run;
     struct text text = text_growing(arena, 1024);
-    for (const struct sec_match *match = run->matches; match != NULL; match = match->next) {
-        text_format(&text, "%llu phase %d at %u+%u", (unsigned long long)match->rule->id,
-                    (int)match->phase, match->offset, match->len);
-        add_span(&text, "field", match->field);
-        add_span(&text, "text", match->text);
-        add_span(&text, "original", match->original);
-        add_span(&text, "message", match->message);
-        add_span(&text, "log_data", match->log_data);
-        text_char(&text, '\n');
-    }
+    add_matches(&text, run);
     for (unsigned i = 0; i < run->plan->slot_count; i++) {
         text_add(&text, run->plan->slot_names[i]);
         add_span(&text, "", run->slots[i]);
         text_char(&text, '\n');
     }
-    text_format(&text, "severity %d intercepted %llu would %llu", run->highest_severity,
-                run->intercepted != NULL ? (unsigned long long)run->intercepted->id : 0ULL,
-                run->would_intercept != NULL ? (unsigned long long)run->would_intercept->id
-                                             : 0ULL);
     assert_false(text.overflow);
     return text_span(&text);
 }

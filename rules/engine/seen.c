@@ -1,0 +1,208 @@
+/*
+ * What nobody can see is not done: variables in TX that no rule reads are not set, collections
+ * that no rule looks into are not begun, and rules of which nothing is left go away. Of the
+ * Core Rule Set's setup little else is needed by those of its rules that stay.
+ *
+ * A step is seen if something reads what it writes: a target, a macro, or who asks after the
+ * run. What reads is something that stays; so this goes round until nothing more goes away.
+ */
+#include "rules/engine/build.h"
+#include "rules/engine/run.h"
+
+const struct span plan_asked[PLAN_ASKED] = {
+    [ASKED_INBOUND] = SPAN_INIT("anomaly_score"),
+    [ASKED_BLOCKING_INBOUND] = SPAN_INIT("blocking_inbound_anomaly_score"),
+    [ASKED_OUTBOUND] = SPAN_INIT("outbound_anomaly_score"),
+    [ASKED_BLOCKING_OUTBOUND] = SPAN_INIT("blocking_outbound_anomaly_score"),
+    [ASKED_THRESHOLD] = SPAN_INIT("inbound_anomaly_score_threshold"),
+};
+
+struct seeing {
+    struct plan_builder *b;
+    bool *slots; /* by slot: somebody reads it */
+    bool collections[COLLECTION_COUNT];
+    bool changed;
+};
+
+/* ---- what is read ---------------------------------------------------------------------------
+ */
+
+static void see_slot(struct seeing *s, unsigned slot)
+{
+    if (slot < s->b->plan->slot_count)
+        s->slots[slot] = true;
+}
+
+static void see_macro(struct seeing *s, const struct macro *macro)
+{
+    for (unsigned i = 0; i < macro->count; i++) {
+        const struct macro_part *part = &macro->parts[i];
+        enum sec_collection of = part->variable ? sec_collection_of(part->var) : COLLECTION_TX;
+        if (part->variable && of != COLLECTION_COUNT)
+            s->collections[of] = true;
+        if (part->variable && part->var == VAR_TX && part->slot != 0)
+            see_slot(s, part->slot - 1U); /* of a capture there is none */
+    }
+}
+
+static void see_target(struct seeing *s, const struct sec_target *target,
+                       const struct link_target *known)
+{
+    const struct sec_plan *plan = s->b->plan;
+    enum sec_collection of = sec_collection_of(target->var);
+    see_macro(s, &target->key_macro);
+    if (of != COLLECTION_COUNT)
+        s->collections[of] = true;
+    if (target->var != VAR_TX)
+        return;
+    if (known->slot != NO_SLOT) {
+        see_slot(s, known->slot);
+        return;
+    }
+    for (unsigned i = 0; i < plan->slot_count; i++)
+        s->slots[i] = s->slots[i] || known->key == PLAN_KEYS_MAX ||
+                      bit_has(plan->keys[known->key].slots, i);
+}
+
+static void see_link(struct seeing *s, const struct sec_link *link)
+{
+    const struct sec_rule *rule = link->rule;
+    for (unsigned i = 0; i < rule->target_count; i++)
+        see_target(s, &rule->targets[i], &link->targets[i]);
+    see_macro(s, &link->op->argument);
+    for (unsigned i = 0; i < link->step_count; i++) {
+        const struct sec_step *step = link->steps[i].step;
+        see_macro(s, &step->name);
+        see_macro(s, &step->value);
+        if (step->kind == STEP_SETVAR || step->kind == STEP_ADDVAR ||
+            step->kind == STEP_UNSETVAR || step->kind == STEP_EXPIREVAR ||
+            step->kind == STEP_DEPRECATEVAR)
+            s->collections[step->collection] = true;
+    }
+}
+
+static void see_head(struct seeing *s, const struct sec_rule *head)
+{
+    see_macro(s, &head->message);
+    see_macro(s, &head->log_data);
+    see_macro(s, &head->redirect);
+    for (unsigned i = 0; head->tag_macros != NULL && i < head->tag_count; i++)
+        see_macro(s, &head->tag_macros[i]);
+}
+
+static void see_all(struct seeing *s)
+{
+    const struct sec_plan *plan = s->b->plan;
+    memset(s->slots, 0, plan->slot_count * sizeof(*s->slots));
+    memset(s->collections, 0, sizeof(s->collections));
+    for (unsigned i = 0; i < PLAN_ASKED; i++)
+        see_slot(s, plan_slot_of(plan, plan_asked[i]));
+    for (unsigned phase = 1; phase < SEC_PHASES; phase++) {
+        const struct plan_phase *list = &plan->phases[phase];
+        for (unsigned i = 0; i < list->count; i++) {
+            see_head(s, list->entries[i].head->rule);
+            for (const struct sec_link *link = list->entries[i].head; link != NULL;
+                 link = link->next)
+                see_link(s, link);
+        }
+    }
+}
+
+/* ---- what goes away -------------------------------------------------------------------------
+ */
+
+/* Sessions and users have variables of their own, which tell that they are there. */
+static bool step_is_seen(const struct seeing *s, const struct plan_step *planned)
+{
+    const struct sec_step *step = planned->step;
+    switch (step->kind) {
+    case STEP_SETVAR:
+    case STEP_ADDVAR:
+    case STEP_UNSETVAR:
+        return planned->slot == NO_SLOT || s->slots[planned->slot];
+    case STEP_INITCOL:
+        return s->collections[step->collection] || step->collection == COLLECTION_SESSION ||
+               step->collection == COLLECTION_USER;
+    default:
+        return true;
+    }
+}
+
+/* The steps of a link are the builder's to change. */
+static void drop_steps(struct seeing *s, struct sec_link *link)
+{
+    struct plan_step *steps = (struct plan_step *)link->steps;
+    uint16_t count = 0;
+    for (unsigned i = 0; i < link->step_count; i++) {
+        if (step_is_seen(s, &steps[i]))
+            steps[count++] = steps[i];
+    }
+    s->changed = s->changed || count != link->step_count;
+    link->step_count = count;
+}
+
+static bool link_is_seen(const struct sec_link *link)
+{
+    const struct sec_rule *rule = link->rule;
+    return link->step_count > 0 || rule->capture ||
+           (!rule->unconditional && link->op->row->kind == OPERATOR_GEO);
+}
+
+/* Whether anything follows when it matches. */
+static bool entry_is_seen(const struct sec_entry *entry, unsigned at)
+{
+    const struct sec_rule *head = entry->head->rule;
+    if (head->own != NULL || head->log || head->audit_log || head->severity > 0 ||
+        head->resolved != DISRUPT_PASS || entry->skip_to > at + 1)
+        return true;
+    for (const struct sec_link *link = entry->head; link != NULL; link = link->next) {
+        if (link_is_seen(link))
+            return true;
+    }
+    return false;
+}
+
+static enum err drop_entries(struct seeing *s, unsigned phase)
+{
+    struct sec_plan *plan = s->b->plan;
+    struct plan_phase *list = &plan->phases[phase];
+    bool *stays = arena_array(s->b->arena, bool, list->count);
+    uint32_t *index = arena_array(s->b->arena, uint32_t, list->count + 1);
+    if (stays == NULL || index == NULL)
+        return ERR_MEMORY;
+    unsigned before = list->count;
+    for (unsigned i = 0; i < list->count; i++) {
+        const struct sec_entry *entry = &list->entries[i];
+        for (struct sec_link *link = entry->head; link != NULL; link = link->next)
+            drop_steps(s, link);
+        stays[i] = entry_is_seen(entry, i);
+        if (!stays[i])
+            plan->gone[plan->gone_count++] =
+                (struct plan_gone){ entry->head->rule, FATE_UNSEEN };
+    }
+    plan_keep_entries(list, stays, index);
+    s->changed = s->changed || list->count != before;
+    return OK;
+}
+
+enum err plan_unseen(struct plan_builder *b)
+{
+    struct sec_plan *plan = b->plan;
+    struct seeing s = { .b = b, .slots = arena_array(b->arena, bool, plan->slot_count) };
+    plan->unseen = arena_array(b->arena, uint64_t, (plan->slot_count + 63) / 64);
+    if (s.slots == NULL || plan->unseen == NULL)
+        return ERR_MEMORY;
+    if (b->all_seen || plan->gone == NULL || plan_looks_back(b))
+        return OK;
+    do {
+        s.changed = false;
+        see_all(&s);
+        for (unsigned phase = 1; phase < SEC_PHASES; phase++)
+            TRY(drop_entries(&s, phase));
+    } while (s.changed);
+    for (unsigned i = 0; i < plan->slot_count; i++) {
+        if (!s.slots[i])
+            bit_add(plan->unseen, i);
+    }
+    return OK;
+}
