@@ -367,6 +367,18 @@ static struct verdict decided(struct call *c, struct inspect_state *state)
     return pass();
 }
 
+/*
+ * Who sends less is let through where it was the content that spent the counted work; where it
+ * was the rules, or a pattern met a limit of its own, nothing that the client could do helps.
+ */
+static enum reason spent_by(const struct call *c, const struct sec_run *run)
+{
+    bool large = c->body.len > run->budget / INSPECT_LOOKS_MAX;
+    bool request = run->phase <= SEC_REQUEST_BODY;
+    return run->work > run->budget && request && large ? REASON_BODY_BUDGET
+                                                       : REASON_STAGE_FAILED;
+}
+
 enum sec_end inspect_go_on(struct call *c, struct inspect_state *state, uint64_t slice,
                            struct verdict *verdict)
 {
@@ -382,12 +394,13 @@ enum sec_end inspect_go_on(struct call *c, struct inspect_state *state, uint64_t
         state->first++;
     }
     report_new(c, state);
+    state->failed = end != SEC_DONE;
     if (end == SEC_DONE)
         *verdict = decided(c, state);
     else if (state->over_limit)
         *verdict = fail(REASON_ARGUMENT_LIMIT);
     else
-        *verdict = fail(end == SEC_SPENT ? REASON_STAGE_FAILED : REASON_MEMORY);
+        *verdict = fail(end == SEC_SPENT ? spent_by(c, &state->run) : REASON_MEMORY);
     return SEC_DONE;
 }
 

@@ -16,6 +16,12 @@
 #include "gateway/http/body.h"
 #include "rules/engine/run.h"
 
+enum {
+    /* A byte of a body: the Core Rule Set at its highest level comes to half of that with the
+     * worst of texts. Content that spends the budget otherwise is too large for it. */
+    INSPECT_LOOKS_MAX = 512,
+};
+
 struct inspect_conf {
     const struct sec_plan *plan;
     bool seclang;                  /* there are SecLang rules */
@@ -34,6 +40,7 @@ struct inspect_state {
     bool begun, refused; /* refused: the objection has been said */
     bool seclang, wants_second;
     bool body_read, second_read, body_judged;
+    bool failed;                 /* means did not suffice, and that has been said */
     bool over_limit;             /* the body has more values than are looked at */
     struct span tags_sent;       /* upstream is told */
     enum sec_phase first, last;  /* phases to run now */

@@ -196,7 +196,9 @@ judge_answer(struct call *c, enum err (*begin_phase)(struct call *, struct inspe
 {
     const struct waf_conf *conf = c->conf;
     struct waf_state *state = c->state;
-    if (!conf->response || !state->rules.begun)
+    /* To a request that it could not check, the answer is the gateway's own. */
+    bool own = state->rules.failed && c->txn->decided != ACTION_PASS;
+    if (!conf->response || !state->rules.begun || own)
         return pass();
     return begin(c, begin_phase(c, &state->rules), c->body.len);
 }

@@ -1,6 +1,8 @@
 """The OWASP Core Rule Set, as Debian has it, found by itself: one gateway with everything on."""
 import itertools
 import json
+import random
+import string
 
 import pytest
 
@@ -130,6 +132,12 @@ def test_what_has_no_type_is_looked_at_whole_or_refused(gateway, origin):
     assert origin.count == 1
     assert ask(gateway, "POST", "/", b"[" + b"1," * 10_000 + b"1]", None).status == 400
     assert [r["event"].get("reason") for r in gateway.new_records(3)] == ["body-malformed", None, "argument-limit"]
+
+
+def test_a_body_is_too_large_to_be_looked_at(gateway):
+    text = "".join(random.Random(1).choices(string.printable, k=400000))  # looks like everything
+    assert ask(gateway, "POST", "/", json.dumps({"a": text}).encode(), "application/json").status == 413
+    assert [r["event"]["reason"] for r in gateway.new_records(1)] == ["body-budget"]
 
 
 def test_detection_lets_through_and_says_what_it_saw(gateway, origin):

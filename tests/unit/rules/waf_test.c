@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "gateway/chain/scope.h"
+#include "rules/inspect.h"
 #include "rules/own/rule.h"
 #include "tests/unit/check.h"
 #include "tests/unit/stage_kit.h"
@@ -442,7 +443,34 @@ static void budget_of_bytes(void **state)
     repeat(&body, "xxxxxxxxxxxxxxxx", 512 / 16);
     post("text/plain", "");
     kit.body = text_span(&body);
-    assert_string_equal(ask(PHASE_REQUEST_BODY), "stage-failed");
+    assert_string_equal(ask(PHASE_REQUEST_BODY), "body-budget");
+    kit_close(&kit);
+}
+
+/* Nearly all of it is spent for the head: by how large the body is, the body is to blame. */
+static void the_large_one_is_to_blame(void **state)
+{
+    (void)state;
+    enum { BUDGET = 64 * 1024, SMALL = BUDGET / INSPECT_LOOKS_MAX };
+    static const struct {
+        size_t len;
+        const char *reason;
+    } rows[] = { { 1, "pass" }, { SMALL, "stage-failed" }, { SMALL + 1, "body-budget" } };
+    open_with("{ruleset: none, budget: {bytes: 64KiB}, rules: [{name: a, match: evil, "
+              "in: [args, body], transform: none}]}");
+    struct text query = text_growing(&kit.config_arena, BUDGET);
+    text_lit(&query, "a=");
+    repeat(&query, "elvielvielvielvi", (BUDGET - 256) / 16);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        kit_begin(&kit);
+        kit.req.query = text_span(&query);
+        kit.req.has_query = true;
+        kit.req.body = BODY_CHUNKED;
+        kit_field(&kit, "Content-Type", "text/plain");
+        assert_string_equal(ask(PHASE_REQUEST_HEAD), "pass");
+        kit.body = span_sub(text_span(&query), 0, rows[i].len);
+        assert_string_equal(ask(PHASE_REQUEST_BODY), rows[i].reason);
+    }
     kit_close(&kit);
 }
 
@@ -522,6 +550,6 @@ int main(void)
                TEST(a_status_of_its_own), TEST(tags_are_ours_alone),
                TEST(forms_and_other_bodies), TEST(head_and_body_together),
                TEST(what_is_allowed_stays_so), TEST(detecting_says_it_once),
-               TEST(budget_of_values), TEST(budget_of_bytes), TEST(long_bodies_take_turns),
-               TEST(memory_runs_out), TEST(the_pack));
+               TEST(budget_of_values), TEST(budget_of_bytes), TEST(the_large_one_is_to_blame),
+               TEST(long_bodies_take_turns), TEST(memory_runs_out), TEST(the_pack));
 }
