@@ -25,10 +25,10 @@ struct field_row { /* an item of `set` and `add` */
     struct span value;
 };
 
+/* As the answer to one scheme gets them. */
 struct ready {
-    struct span name, value;
-    enum edit_kind kind;
-    bool https_only;
+    struct ready_edit *items;
+    size_t count;
 };
 
 struct headers_conf {
@@ -37,42 +37,35 @@ struct headers_conf {
     struct texts remove;
     struct span csp;
 
-    struct ready *edits;
-    size_t count;
+    struct ready plain, https;
 };
 
 static const struct preset_row {
     unsigned in;
-    struct ready edit;
+    struct span name, value;
+    enum edit_kind kind;
+    bool https_only;
 } preset_rows[] = {
-    { IN_STRICT,
-      { SPAN_INIT("Strict-Transport-Security"),
-        SPAN_INIT("max-age=31536000; includeSubDomains"), EDIT_DEFAULT, true } },
-    { IN_BASIC | IN_STRICT,
-      { SPAN_INIT("X-Content-Type-Options"), SPAN_INIT("nosniff"), EDIT_SET, false } },
-    { IN_STRICT, { SPAN_INIT("X-Frame-Options"), SPAN_INIT("DENY"), EDIT_DEFAULT, false } },
-    { IN_BASIC,
-      { SPAN_INIT("X-Frame-Options"), SPAN_INIT("SAMEORIGIN"), EDIT_DEFAULT, false } },
-    { IN_BASIC | IN_STRICT,
-      { SPAN_INIT("Referrer-Policy"), SPAN_INIT("strict-origin-when-cross-origin"),
-        EDIT_DEFAULT, false } },
-    { IN_STRICT,
-      { SPAN_INIT("Permissions-Policy"),
-        SPAN_INIT("accelerometer=(), camera=(), geolocation=(), gyroscope=(), magnetometer=(), "
-                  "microphone=(), payment=(), usb=()"),
-        EDIT_DEFAULT, false } },
-    { IN_STRICT,
-      { SPAN_INIT("Cross-Origin-Opener-Policy"), SPAN_INIT("same-origin"), EDIT_DEFAULT,
-        false } },
-    { IN_STRICT,
-      { SPAN_INIT("Content-Security-Policy"), SPAN_INIT("frame-ancestors 'none'"), EDIT_DEFAULT,
-        false } },
-    { IN_BASIC | IN_STRICT, { SPAN_INIT("Server"), SPAN_INIT(""), EDIT_DROP, false } },
-    { IN_BASIC | IN_STRICT, { SPAN_INIT("X-Powered-By"), SPAN_INIT(""), EDIT_DROP, false } },
-    { IN_BASIC | IN_STRICT,
-      { SPAN_INIT("X-AspNet-Version"), SPAN_INIT(""), EDIT_DROP, false } },
-    { IN_BASIC | IN_STRICT,
-      { SPAN_INIT("X-AspNetMvc-Version"), SPAN_INIT(""), EDIT_DROP, false } },
+    { IN_STRICT, SPAN_INIT("Strict-Transport-Security"),
+      SPAN_INIT("max-age=31536000; includeSubDomains"), EDIT_DEFAULT, true },
+    { IN_BASIC | IN_STRICT, SPAN_INIT("X-Content-Type-Options"), SPAN_INIT("nosniff"), EDIT_SET,
+      false },
+    { IN_STRICT, SPAN_INIT("X-Frame-Options"), SPAN_INIT("DENY"), EDIT_DEFAULT, false },
+    { IN_BASIC, SPAN_INIT("X-Frame-Options"), SPAN_INIT("SAMEORIGIN"), EDIT_DEFAULT, false },
+    { IN_BASIC | IN_STRICT, SPAN_INIT("Referrer-Policy"),
+      SPAN_INIT("strict-origin-when-cross-origin"), EDIT_DEFAULT, false },
+    { IN_STRICT, SPAN_INIT("Permissions-Policy"),
+      SPAN_INIT("accelerometer=(), camera=(), geolocation=(), gyroscope=(), magnetometer=(), "
+                "microphone=(), payment=(), usb=()"),
+      EDIT_DEFAULT, false },
+    { IN_STRICT, SPAN_INIT("Cross-Origin-Opener-Policy"), SPAN_INIT("same-origin"),
+      EDIT_DEFAULT, false },
+    { IN_STRICT, SPAN_INIT("Content-Security-Policy"), SPAN_INIT("frame-ancestors 'none'"),
+      EDIT_DEFAULT, false },
+    { IN_BASIC | IN_STRICT, SPAN_INIT("Server"), SPAN_INIT(""), EDIT_DROP, false },
+    { IN_BASIC | IN_STRICT, SPAN_INIT("X-Powered-By"), SPAN_INIT(""), EDIT_DROP, false },
+    { IN_BASIC | IN_STRICT, SPAN_INIT("X-AspNet-Version"), SPAN_INIT(""), EDIT_DROP, false },
+    { IN_BASIC | IN_STRICT, SPAN_INIT("X-AspNetMvc-Version"), SPAN_INIT(""), EDIT_DROP, false },
 };
 
 static const struct choice preset_choices[] = {
@@ -149,12 +142,13 @@ static bool value_valid(struct span value)
 static bool prepare(struct headers_conf *conf, struct setup *setup, enum edit_kind kind,
                     struct span name, struct span value)
 {
+    struct ready_edit *edit = &conf->plain.items[conf->plain.count];
     if (!name_valid(name)) {
         complain(setup->complaint, SEVERITY_ERROR, "\"%.*s\" is no field that can be changed",
                  (int)name.len, name.p);
         return false;
     }
-    if (!value_valid(value)) {
+    if (!value_valid(value) || !edit_make(edit, kind, name, value)) {
         complain(
             setup->complaint, SEVERITY_ERROR,
             "the value of %.*s has a control character, white space around it, or more than "
@@ -162,14 +156,15 @@ static bool prepare(struct headers_conf *conf, struct setup *setup, enum edit_ki
             (int)name.len, name.p);
         return false;
     }
-    conf->edits[conf->count++] = (struct ready){ name, value, kind, false };
+    conf->https.items[conf->https.count++] = *edit;
+    conf->plain.count++;
     return true;
 }
 
 static bool named(const struct headers_conf *conf, size_t count, struct span name)
 {
     for (size_t i = 0; i < count; i++)
-        if (span_equal_nocase(conf->edits[i].name, name))
+        if (span_equal_nocase(conf->plain.items[i].field.name, name))
             return true;
     return false;
 }
@@ -184,13 +179,29 @@ static bool prepare_rows(struct headers_conf *conf, struct setup *setup, enum ed
     return good;
 }
 
+/* `by_name`: so many stand there by name, and go before the preset's word. */
+static void prepare_preset(struct headers_conf *conf, size_t by_name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(preset_rows); i++) {
+        const struct preset_row *row = &preset_rows[i];
+        struct ready_edit edit;
+        if ((row->in >> conf->preset & 1) == 0 || named(conf, by_name, row->name))
+            continue;
+        INVARIANT(edit_make(&edit, row->kind, row->name, row->value));
+        conf->https.items[conf->https.count++] = edit;
+        if (!row->https_only)
+            conf->plain.items[conf->plain.count++] = edit;
+    }
+}
+
 static enum err open_headers(void *base, struct setup *setup)
 {
     struct headers_conf *conf = base;
-    size_t most = conf->set.count + conf->add.count + conf->remove.count + 1;
-    conf->count = 0;
-    conf->edits = arena_array(setup->arena, struct ready, most + ARRAY_LEN(preset_rows));
-    if (conf->edits == NULL) {
+    size_t most =
+        conf->set.count + conf->add.count + conf->remove.count + 1 + ARRAY_LEN(preset_rows);
+    conf->plain = (struct ready){ arena_array(setup->arena, struct ready_edit, most), 0 };
+    conf->https = (struct ready){ arena_array(setup->arena, struct ready_edit, most), 0 };
+    if (conf->plain.items == NULL || conf->https.items == NULL) {
         complain(setup->complaint, SEVERITY_ERROR, "out of memory");
         return ERR_CONFIG;
     }
@@ -201,13 +212,9 @@ static enum err open_headers(void *base, struct setup *setup)
     good &= prepare_rows(conf, setup, EDIT_SET, &conf->set);
     if (conf->csp.len > 0)
         good &= prepare(conf, setup, EDIT_SET, SPAN("Content-Security-Policy"), conf->csp);
-    size_t by_name = conf->count; /* an added field stands beside the preset's */
+    size_t by_name = conf->plain.count; /* an added field stands beside the preset's */
     good &= prepare_rows(conf, setup, EDIT_ADD, &conf->add);
-
-    for (size_t i = 0; i < ARRAY_LEN(preset_rows); i++)
-        if ((preset_rows[i].in >> conf->preset & 1) != 0 &&
-            !named(conf, by_name, preset_rows[i].edit.name))
-            conf->edits[conf->count++] = preset_rows[i].edit;
+    prepare_preset(conf, by_name);
     return good ? OK : ERR_CONFIG;
 }
 
@@ -225,13 +232,9 @@ static struct verdict headers_response(struct call *c)
 {
     const struct headers_conf *conf = c->conf;
     bool https = c->req != NULL && span_equal(c->req->scheme, SPAN("https"));
-    for (size_t i = 0; i < conf->count; i++) {
-        const struct ready *edit = &conf->edits[i];
-        if (edit->https_only && !https)
-            continue;
-        if (!edit_field(c->txn, EDIT_RESPONSE, edit->kind, edit->name, edit->value))
-            return fail(REASON_MEMORY);
-    }
+    const struct ready *ready = https ? &conf->https : &conf->plain;
+    if (!edits_propose(c->txn, EDIT_RESPONSE, ready->items, ready->count))
+        return fail(REASON_MEMORY);
     return pass();
 }
 

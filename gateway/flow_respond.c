@@ -180,7 +180,7 @@ static enum err add_date(struct flow *flow)
         return OK;
     clock_write_http(&out, flow->txn.clock->wall_us);
     struct span date = arena_copy(flow->txn.arena, text_span(&out));
-    return fields_add(&rsp->fields, flow->txn.arena, SPAN("Date"), date);
+    return fields_add_known(&rsp->fields, flow->txn.arena, FIELD_DATE, date);
 }
 
 static void release(struct flow *flow);

@@ -4,6 +4,8 @@
  */
 #include "gateway/base/uuid.h"
 
+#include "gateway/base/text.h"
+
 enum { ORDER_MAX = 255 };
 
 /* A clock set back by less than this does not disturb the order; by more, ids follow it. */
@@ -27,22 +29,29 @@ static void advance(struct uuid_source *source, uint64_t wall_us)
     source->order = 0;
 }
 
+static void put_bytes(unsigned char *out, uint64_t value)
+{
+    value = __builtin_bswap64(value);
+    memcpy(out, &value, sizeof(value));
+}
+
 void uuid_write(struct uuid_source *source, uint64_t wall_us, char out[UUID_TEXT_BYTES])
 {
-    static const char digits[] = "0123456789abcdef";
+    unsigned char bytes[16];
+    char digits[32];
+    struct text hex = text_fixed(digits, sizeof(digits));
 
     advance(source, wall_us);
     source->counter++;
     uint64_t random = siphash(&source->seed, &source->counter, sizeof(source->counter));
+    put_bytes(bytes, source->stamp >> 12 << 16 | 7u << 12 | (source->stamp & 0xfff));
+    put_bytes(bytes + 8, (uint64_t)2 << 62 | (uint64_t)source->order << 54 | random >> 10);
+    text_hex(&hex, bytes, sizeof(bytes));
 
-    uint64_t halves[2] = {
-        source->stamp >> 12 << 16 | 7u << 12 | (source->stamp & 0xfff),
-        (uint64_t)2 << 62 | (uint64_t)source->order << 54 | random >> 10,
-    };
-    char *p = out;
-    for (unsigned i = 0; i < 32; i++) {
-        if (i == 8 || i == 12 || i == 16 || i == 20)
-            *p++ = '-';
-        *p++ = digits[halves[i / 16] >> (60 - 4 * (i % 16)) & 15];
-    }
+    static const struct {
+        unsigned char to, from, len;
+    } groups[] = { { 0, 0, 8 }, { 9, 8, 4 }, { 14, 12, 4 }, { 19, 16, 4 }, { 24, 20, 12 } };
+    memset(out, '-', UUID_TEXT_BYTES);
+    for (size_t i = 0; i < ARRAY_LEN(groups); i++)
+        memcpy(out + groups[i].to, digits + groups[i].from, groups[i].len);
 }

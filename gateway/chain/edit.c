@@ -2,34 +2,51 @@
 #include "gateway/chain/edit.h"
 
 #include "gateway/chain/txn.h"
-#include "gateway/http/chars.h"
 
-static bool name_allowed(struct span name)
+bool edit_make(struct ready_edit *ready, enum edit_kind kind, struct span name,
+               struct span value)
 {
-    if (!span_all(name, CHAR_TOKEN))
+    ready->kind = kind;
+    /* A line end in the value would be a response split. */
+    if (field_make(&ready->field, name, value) != OK || ready->field.value.len != value.len)
         return false;
     /* What ends a message, or where it goes, has one author: the writer. */
-    enum field_id id = field_id_of(name);
-    return (field_flags(id) & FIELD_HOP) == 0 && id != FIELD_CONTENT_LENGTH && id != FIELD_HOST;
+    unsigned id = ready->field.id;
+    return (field_flags((enum field_id)id) & FIELD_HOP) == 0 && id != FIELD_CONTENT_LENGTH &&
+           id != FIELD_HOST;
 }
 
-/* A line end here would be a response split. */
-static bool value_allowed(struct span value)
+static void propose(struct txn *txn, struct edit *edit)
 {
-    return value.len == 0 || (span_all(value, CHAR_VALUE) && span_trim(value).len == value.len);
+    edit->next = NULL;
+    *txn->edits_tail = edit;
+    txn->edits_tail = &edit->next;
+}
+
+bool edits_propose(struct txn *txn, enum edit_side side, const struct ready_edit *items,
+                   size_t count)
+{
+    struct edit *edit = arena_alloc(txn->arena, sizeof(*edit));
+    if (edit == NULL)
+        return false;
+    edit->side = side;
+    edit->items = items;
+    edit->count = count;
+    propose(txn, edit);
+    return true;
 }
 
 bool edit_field(struct txn *txn, enum edit_side side, enum edit_kind kind, struct span name,
                 struct span value)
 {
-    if (!name_allowed(name) || !value_allowed(value))
+    struct ready_edit one;
+    if (!edit_make(&one, kind, name, value))
         return false;
     struct edit *edit = arena_alloc(txn->arena, sizeof(*edit));
     if (edit == NULL)
         return false;
-    *edit = (struct edit){ .side = side, .kind = kind, .name = name, .value = value };
-    *txn->edits_tail = edit;
-    txn->edits_tail = &edit->next;
+    *edit = (struct edit){ .side = side, .items = &edit->one, .count = 1, .one = one };
+    propose(txn, edit);
     return true;
 }
 
@@ -114,32 +131,30 @@ void own_cookies_refuse(struct fields *fields)
     }
 }
 
-static void drop(struct fields *fields, enum edit_side side, struct span name)
+static void drop(struct fields *fields, enum edit_side side, const struct field *field)
 {
-    if (side == EDIT_REQUEST) {
-        fields_drop_alias(fields, name);
-        return;
-    }
-    for (unsigned i = 0; i < fields->count; i++)
-        if (span_equal_nocase(fields->items[i].name, name))
-            fields->items[i].dropped = true;
+    if (side == EDIT_REQUEST)
+        fields_drop_alias(fields, field->name);
+    else
+        fields_drop_like(fields, field);
 }
 
-static enum err apply(const struct edit *edit, struct fields *fields, struct arena *arena)
+static enum err apply(const struct ready_edit *edit, enum edit_side side, struct fields *fields,
+                      struct arena *arena)
 {
     switch (edit->kind) {
     case EDIT_DROP:
-        drop(fields, edit->side, edit->name);
+        drop(fields, side, &edit->field);
         return OK;
     case EDIT_SET:
-        drop(fields, edit->side, edit->name);
-        return fields_add(fields, arena, edit->name, edit->value);
+        drop(fields, side, &edit->field);
+        return fields_put(fields, arena, &edit->field);
     case EDIT_ADD:
-        return fields_add(fields, arena, edit->name, edit->value);
+        return fields_put(fields, arena, &edit->field);
     case EDIT_DEFAULT:
-        if (fields_find(fields, edit->name) != NULL)
+        if (fields_like(fields, &edit->field) != NULL)
             return OK;
-        return fields_add(fields, arena, edit->name, edit->value);
+        return fields_put(fields, arena, &edit->field);
     }
     return ERR_UNKNOWN;
 }
@@ -147,8 +162,8 @@ static enum err apply(const struct edit *edit, struct fields *fields, struct are
 enum err edits_apply(struct txn *txn, enum edit_side side, struct fields *fields)
 {
     for (const struct edit *edit = txn->edits; edit != NULL; edit = edit->next)
-        if (edit->side == side)
-            TRY(apply(edit, fields, txn->arena));
+        for (size_t i = 0; edit->side == side && i < edit->count; i++)
+            TRY(apply(&edit->items[i], side, fields, txn->arena));
     return OK;
 }
 
@@ -157,6 +172,6 @@ void edits_guard_trailers(const struct txn *txn, enum edit_side side, struct fie
     if (trailers->count == 0)
         return;
     for (const struct edit *edit = txn->edits; edit != NULL; edit = edit->next)
-        if (edit->side == side)
-            drop(trailers, side, edit->name);
+        for (size_t i = 0; edit->side == side && i < edit->count; i++)
+            drop(trailers, side, &edit->items[i].field);
 }

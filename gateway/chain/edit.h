@@ -10,21 +10,34 @@
 #define SALLYPORT_EDIT_H
 
 #include "gateway/chain/stage.h"
+#include "gateway/http/fields.h"
 
 enum edit_side { EDIT_REQUEST, EDIT_RESPONSE };
 enum edit_kind { EDIT_SET, EDIT_ADD, EDIT_DROP, EDIT_DEFAULT }; /* DEFAULT: set when absent */
 
-struct edit {
-    enum edit_side side;
+struct ready_edit {
     enum edit_kind kind;
-    struct span name, value;
+    struct field field; /* made: nothing of it is checked again */
+};
+
+struct edit {
     struct edit *next;
+    enum edit_side side;
+    const struct ready_edit *items; /* of a configuration, or `one` */
+    size_t count;
+    struct ready_edit one;
 };
 
 /*
- * False when the arena is exhausted, when name or value have bytes that a field may not have,
- * or when the field is framing or routing, which only the writer sets: fail then.
+ * For the same edits of many messages, made at load. False when name or value have bytes that a
+ * field may not have, or when the field is framing or routing, which only the writer sets.
  */
+MUST_USE bool edit_make(struct ready_edit *ready, enum edit_kind kind, struct span name,
+                        struct span value);
+/* Proposes them, in order; they outlive the transaction. False when the arena is exhausted. */
+MUST_USE bool edits_propose(struct txn *txn, enum edit_side side,
+                            const struct ready_edit *items, size_t count);
+/* The same for one that is made now, false for either reason: fail then. */
 MUST_USE bool edit_field(struct txn *txn, enum edit_side side, enum edit_kind kind,
                          struct span name, struct span value);
 /* A field that the gateway lends to upstream: every alias that the client sent is dropped
@@ -32,7 +45,6 @@ MUST_USE bool edit_field(struct txn *txn, enum edit_side side, enum edit_kind ki
 MUST_USE bool edit_lend_field(struct txn *txn, struct span name, struct span value);
 /* At load: `name` is the gateway's on that site, or on all. False when memory ran out. */
 MUST_USE bool lend_field(struct setup *setup, struct span name);
-struct fields;
 /* What the client sent under such a name, aliases too. In head and trailers of a request. */
 void lent_fields_drop(const struct txn *txn, struct fields *fields);
 /*

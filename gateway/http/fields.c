@@ -40,36 +40,71 @@ enum err fields_grow(struct fields *fields, struct arena *arena)
     return OK;
 }
 
-enum err fields_add(struct fields *fields, struct arena *arena, struct span name,
-                    struct span value)
+static bool value_good(struct span value)
+{
+    return value.len == 0 || scan_value(value.p, span_end(value)) == span_end(value);
+}
+
+enum err field_make(struct field *field, struct span name, struct span value)
 {
     bool odd = false;
     struct span trimmed = span_trim(value);
 
-    if (name.len == 0 || scan_name(name.p, span_end(name), &odd) != span_end(name))
+    if (name.len == 0 || scan_name(name.p, span_end(name), &odd) != span_end(name) ||
+        !value_good(trimmed))
         return ERR_SYNTAX;
-    if (trimmed.len != 0 && scan_value(trimmed.p, span_end(trimmed)) != span_end(trimmed))
-        return ERR_SYNTAX;
-    if (fields->count == fields->capacity)
-        TRY(fields_grow(fields, arena));
     enum field_id id = field_id_of_token(name, false);
-    fields->items[fields->count++] =
-        (struct field){ .name = name, .value = trimmed, .id = (uint8_t)id, .odd = odd };
-    uint64_t bit = id != FIELD_OTHER ? UINT64_C(1) << id : 0;
-    fields->repeated |= fields->present & bit;
-    fields->present |= bit;
-    fields->odd |= odd;
+    *field = (struct field){ .name = name, .value = trimmed, .id = (uint8_t)id, .odd = odd };
     return OK;
 }
 
-static const struct field *find_from(const struct fields *fields, unsigned from,
-                                     enum field_id id, struct span name)
+enum err fields_put(struct fields *fields, struct arena *arena, const struct field *made)
 {
+    if (fields->count == fields->capacity)
+        TRY(fields_grow(fields, arena));
+    fields->items[fields->count++] = *made;
+    uint64_t bit = made->id != FIELD_OTHER ? UINT64_C(1) << made->id : 0;
+    fields->repeated |= fields->present & bit;
+    fields->present |= bit;
+    fields->odd |= made->odd;
+    return OK;
+}
+
+enum err fields_add(struct fields *fields, struct arena *arena, struct span name,
+                    struct span value)
+{
+    struct field made;
+
+    TRY(field_make(&made, name, value));
+    return fields_put(fields, arena, &made);
+}
+
+enum err fields_add_known(struct fields *fields, struct arena *arena, enum field_id id,
+                          struct span value)
+{
+    struct field made = { .name = field_name(id),
+                          .value = span_trim(value),
+                          .id = (uint8_t)id };
+
+    INVARIANT(id != FIELD_OTHER);
+    return value_good(made.value) ? fields_put(fields, arena, &made) : ERR_SYNTAX;
+}
+
+/* Known names are told apart by their ids, others letter by letter. */
+static inline bool is_like(const struct field *field, unsigned id, struct span name)
+{
+    return field->id == id && (id != FIELD_OTHER || (field->name.len == name.len &&
+                                                     span_equal_nocase(field->name, name)));
+}
+
+static const struct field *find_from(const struct fields *fields, unsigned from, unsigned id,
+                                     struct span name)
+{
+    if (id != FIELD_OTHER && !field_in(fields->present, id))
+        return NULL;
     for (unsigned i = from; i < fields->count; i++) {
         const struct field *field = &fields->items[i];
-        if (field->id != id || field->dropped)
-            continue;
-        if (id != FIELD_OTHER || span_equal_nocase(field->name, name))
+        if (!field->dropped && is_like(field, id, name))
             return field;
     }
     return NULL;
@@ -87,6 +122,11 @@ const struct field *fields_find(const struct fields *fields, struct span name)
     return find_from(fields, 0, field_id_of(name), name);
 }
 
+const struct field *fields_like(const struct fields *fields, const struct field *made)
+{
+    return find_from(fields, 0, made->id, made->name);
+}
+
 struct span fields_value(const struct fields *fields, enum field_id id)
 {
     const struct field *field = fields_get(fields, id);
@@ -98,7 +138,7 @@ const struct field *fields_next(const struct fields *fields, const struct field 
     if (field->id != FIELD_OTHER && !field_in(fields->repeated, field->id))
         return NULL;
     unsigned from = (unsigned)(field - fields->items) + 1;
-    return find_from(fields, from, (enum field_id)field->id, field->name);
+    return find_from(fields, from, field->id, field->name);
 }
 
 void fields_drop(struct fields *fields, enum field_id id)
@@ -107,6 +147,17 @@ void fields_drop(struct fields *fields, enum field_id id)
         return;
     for (unsigned i = 0; i < fields->count; i++)
         if (fields->items[i].id == id)
+            fields->items[i].dropped = true;
+}
+
+void fields_drop_like(struct fields *fields, const struct field *made)
+{
+    if (made->id != FIELD_OTHER) {
+        fields_drop(fields, (enum field_id)made->id);
+        return;
+    }
+    for (unsigned i = 0; i < fields->count; i++)
+        if (is_like(&fields->items[i], FIELD_OTHER, made->name))
             fields->items[i].dropped = true;
 }
 

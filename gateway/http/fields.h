@@ -59,6 +59,19 @@ const struct field *fields_next(const struct fields *fields, const struct field 
  */
 MUST_USE enum err fields_add(struct fields *fields, struct arena *arena, struct span name,
                              struct span value);
+/* The same for a name that is known. */
+MUST_USE enum err fields_add_known(struct fields *fields, struct arena *arena, enum field_id id,
+                                   struct span value);
+/*
+ * For what goes into many messages: checked and looked up once, as fields_add does, then put
+ * into each as it is.
+ */
+MUST_USE enum err field_make(struct field *field, struct span name, struct span value);
+MUST_USE enum err fields_put(struct fields *fields, struct arena *arena,
+                             const struct field *made);
+/* First field of that name that is not dropped; NULL when there is none. */
+const struct field *fields_like(const struct fields *fields, const struct field *made);
+void fields_drop_like(struct fields *fields, const struct field *made); /* all of its name */
 void fields_drop(struct fields *fields, enum field_id id);
 /*
  * Drops every field whose name equals `name` when case is folded and `_` and `.` count as `-`:

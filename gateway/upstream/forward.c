@@ -58,15 +58,15 @@ enum err forward_prepare(struct request *req, struct arena *arena,
 
     struct span client = addr_text(&facts->client, arena), host;
     TRY(host_text(req, arena, &host));
-    TRY(fields_add(fields, arena, SPAN("X-Forwarded-For"),
-                   forwarded_for(facts, client, arena)));
-    TRY(fields_add(fields, arena, SPAN("X-Forwarded-Proto"), req->scheme));
-    TRY(fields_add(fields, arena, SPAN("X-Forwarded-Host"), host));
-    TRY(fields_add(fields, arena, SPAN("X-Real-IP"), client));
-    TRY(fields_add(fields, arena, SPAN("X-Request-Id"), facts->id));
+    TRY(fields_add_known(fields, arena, FIELD_X_FORWARDED_FOR,
+                         forwarded_for(facts, client, arena)));
+    TRY(fields_add_known(fields, arena, FIELD_X_FORWARDED_PROTO, req->scheme));
+    TRY(fields_add_known(fields, arena, FIELD_X_FORWARDED_HOST, host));
+    TRY(fields_add_known(fields, arena, FIELD_X_REAL_IP, client));
+    TRY(fields_add_known(fields, arena, FIELD_X_REQUEST_ID, facts->id));
     /* RFC 9110 section 7.6.3: the version of the message that came. */
     struct span via = req->http2        ? SPAN("2 sallyport")
                       : req->minor == 0 ? SPAN("1.0 sallyport")
                                         : SPAN("1.1 sallyport");
-    return fields_add(fields, arena, SPAN("Via"), via);
+    return fields_add_known(fields, arena, FIELD_VIA, via);
 }

@@ -91,6 +91,30 @@ static void test_kinds_in_order(void **state)
                         "x_user=root;X.USER=root;ACCEPT=b;Accept=c;Server=e;");
 }
 
+static void test_ready_ones_go_between_the_others(void **state)
+{
+    (void)state;
+    struct fields fields = sent();
+    struct ready_edit ready[3];
+    assert_true(edit_make(&ready[0], EDIT_DROP, SPAN("x-user"), SPAN("")));
+    assert_true(edit_make(&ready[1], EDIT_SET, SPAN("X-Frame"), SPAN("DENY")));
+    assert_true(edit_make(&ready[2], EDIT_DEFAULT, SPAN("Server"), SPAN("none")));
+    assert_false(edit_make(&ready[2], EDIT_SET, SPAN("Host"), SPAN("a")));
+    assert_false(edit_make(&ready[2], EDIT_SET, SPAN("X-A"), SPAN("b ")));
+    assert_true(edit_make(&ready[2], EDIT_DEFAULT, SPAN("Server"), SPAN("none")));
+    assert_true(edit_field(&txn, EDIT_RESPONSE, EDIT_ADD, SPAN("X-Frame"), SPAN("first")));
+    assert_true(edits_propose(&txn, EDIT_RESPONSE, ready, ARRAY_LEN(ready)));
+    assert_true(edits_propose(&txn, EDIT_REQUEST, ready, 1));
+    assert_true(edits_propose(&txn, EDIT_RESPONSE, ready, 0));
+    assert_true(edit_field(&txn, EDIT_RESPONSE, EDIT_ADD, SPAN("X-Frame"), SPAN("last")));
+    assert_int_equal(edits_apply(&txn, EDIT_RESPONSE, &fields), OK);
+    assert_string_equal(
+        listing(&fields),
+        "x_user=root;X.USER=root;Accept=a;X-Frame=DENY;Server=none;X-Frame=last;");
+    edits_guard_trailers(&txn, EDIT_REQUEST, &fields); /* every alias */
+    assert_string_equal(listing(&fields), "Accept=a;X-Frame=DENY;Server=none;X-Frame=last;");
+}
+
 static void test_what_may_not_be_proposed(void **state)
 {
     (void)state;
@@ -126,6 +150,7 @@ static void test_out_of_memory_says_so(void **state)
     (void)state;
     arena_init(&arena, NULL, 0, NULL, 0);
     assert_false(edit_field(&txn, EDIT_RESPONSE, EDIT_SET, SPAN("X-A"), SPAN("b")));
+    assert_false(edits_propose(&txn, EDIT_RESPONSE, NULL, 0));
     assert_null(txn.edits);
 }
 
@@ -171,6 +196,7 @@ int main(void)
         BENCH_TEST(test_trailers_do_not_undo_edits),
         BENCH_TEST(test_lent_names_are_ours_on_the_whole_site),
         BENCH_TEST(test_kinds_in_order),
+        BENCH_TEST(test_ready_ones_go_between_the_others),
         BENCH_TEST(test_what_may_not_be_proposed),
         BENCH_TEST(test_out_of_memory_says_so),
         BENCH_TEST(test_own_cookies_stay_here),

@@ -71,6 +71,51 @@ static void parse(struct fields *fields, struct span section)
     assert_http(section_parse(fields, exact(section), 100, fresh_arena()), HTTP_OK);
 }
 
+/* What was made once goes into any message as if it had been added there. */
+static void test_made_once(void **state)
+{
+    static const struct {
+        struct span name, value;
+    } bad[] = { { SPAN_INIT("X-A"), SPAN_INIT("a\r\nb: c") },
+                { SPAN_INIT("X-A"), SPAN_INIT("a\x7f") },
+                { SPAN_INIT("X A"), SPAN_INIT("a") },
+                { SPAN_INIT(""), SPAN_INIT("a") } };
+    struct arena *arena = fresh_arena();
+    struct fields fields;
+    struct field host, own, odd;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(field_make(&own, bad[i].name, bad[i].value), ERR_SYNTAX);
+    assert_int_equal(field_make(&host, SPAN("HOST"), SPAN(" a ")), OK);
+    assert_int_equal(field_make(&own, SPAN("X-Own"), SPAN("b")), OK);
+    assert_int_equal(field_make(&odd, SPAN("X_Own"), SPAN("c")), OK);
+    assert_int_equal(fields_init(&fields, arena, 1), OK);
+    assert_null(fields_like(&fields, &host));
+    assert_null(fields_like(&fields, &own));
+    assert_int_equal(fields_put(&fields, arena, &host), OK);
+    assert_int_equal(fields_put(&fields, arena, &own), OK);
+    assert_false(fields.odd);
+    assert_int_equal(fields_put(&fields, arena, &odd), OK);
+    assert_true(fields.odd && fields_have(&fields, FIELD_HOST) && fields.repeated == 0);
+    assert_int_equal(fields_add(&fields, arena, SPAN("x-OWN"), SPAN("d")), OK);
+    assert_int_equal(fields_add_known(&fields, arena, FIELD_HOST, SPAN("e\t")), OK);
+    assert_int_equal(fields_add_known(&fields, arena, FIELD_VIA, SPAN("a\nb: c")), ERR_SYNTAX);
+    assert_int_equal(fields.repeated, FIELD_BIT(HOST));
+    assert_text(fields.items[4].name, "Host");
+    assert_text(fields.items[4].value, "e");
+    assert_int_equal(fields.count, 5);
+
+    assert_ptr_equal(fields_like(&fields, &host), &fields.items[0]);
+    assert_ptr_equal(fields_like(&fields, &own), &fields.items[1]);
+    fields_drop_like(&fields, &own); /* in any case, and no alias */
+    assert_null(fields_like(&fields, &own));
+    assert_true(fields.items[1].dropped && fields.items[3].dropped && !fields.items[2].dropped);
+    fields_drop_like(&fields, &host);
+    assert_true(fields.items[0].dropped && fields.items[4].dropped);
+    assert_null(fields_like(&fields, &host));
+}
+
 static void test_alias(void **state)
 {
     struct fields fields;
@@ -181,7 +226,8 @@ static void test_methods_and_errors(void **state)
 
 int main(void)
 {
-    return finish(RUN(TEST(test_every_name), TEST(test_add), TEST(test_alias), TEST(test_ours),
-                      TEST(test_hop_by_hop), TEST(test_drop_and_find), TEST(test_lists),
+    return finish(RUN(TEST(test_every_name), TEST(test_add), TEST(test_made_once),
+                      TEST(test_alias), TEST(test_ours), TEST(test_hop_by_hop),
+                      TEST(test_drop_and_find), TEST(test_lists),
                       TEST(test_methods_and_errors)));
 }
