@@ -31,7 +31,7 @@ static bool passed_unchecked(const struct flow *flow)
         if (!txn->trail[i].enforced)
             return true;
     }
-    return flow->body_unseen || flow->response_unseen;
+    return flow->body_unseen || txn->body_unread || flow->response_unseen;
 }
 
 bool flow_is_among(const struct flow *flow, uint32_t bits)
@@ -164,7 +164,7 @@ static void fill_outcome(struct record *record, const struct flow *flow)
     record->request_bytes = flow->stream->body_bytes;
     record->response_bytes = flow->local ? flow->answer_body.len : flow->stream->sent_bytes;
     record->cut = flow->cut;
-    record->body_unseen = flow->body_unseen;
+    record->body_unseen = flow->body_unseen || txn->body_unread;
     record->response_unseen = flow->response_unseen;
     if (flow->forwarded_ns == 0)
         return;

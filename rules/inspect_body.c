@@ -82,8 +82,10 @@ enum err inspect_begin_body(struct call *c, const struct inspect_conf *conf,
     state->wants_second =
         state->seclang && run->own.ask != NULL && run->plan->program->own->wants_body;
     state->limits = limits;
-    if (run->body_access_off)
+    if (run->body_access_off) {
+        c->txn->body_unread |= !state->wants_second && c->body.len > 0;
         return state->wants_second ? open_second(c, state) : OK;
+    }
     state->body = body_open(&c->req->fields, c->body,
                             state->seclang ? processor_for(c, processor) : PROCESSOR_AUTO,
                             &limits, run->arena);
@@ -161,6 +163,21 @@ static struct span error_of(struct arena *arena, const struct body *body)
     return text.overflow ? SPAN("error") : text_span(&text);
 }
 
+/* Shown as a whole where nothing else shows it. */
+static bool is_whole(const struct sec_run *run, const struct body *body)
+{
+    bool unread = body->processor == PROCESSOR_NONE || body->guess;
+    return body->processor == PROCESSOR_URLENCODED || (run->force_body_variable && unread);
+}
+
+/* Rules let its media type through, and no processor reads that: they were shown none of it. */
+static bool is_unread(const struct inspect_state *state)
+{
+    const struct body *body = state->body;
+    return state->seclang && !state->wants_second && body->processor == PROCESSOR_NONE &&
+           body->text.len > 0 && !is_whole(&state->run, body);
+}
+
 static enum err add_all(struct sec_run *run, const struct body *body)
 {
     struct sec_values *values = &run->values;
@@ -174,10 +191,7 @@ static enum err add_all(struct sec_run *run, const struct body *body)
     values->body.urlencoded_error = form && (body->findings & BODY_FOUND_ESCAPES) != 0;
     if (body->processor == PROCESSOR_MULTIPART)
         values->body.multipart = multipart_flags(&body->multipart);
-    /* As a whole where nothing else shows it. */
-    bool unread = body->processor == PROCESSOR_NONE || body->guess;
-    bool whole = form || (run->force_body_variable && unread);
-    if (whole && body->text.len > 0)
+    if (is_whole(run, body) && body->text.len > 0)
         TRY(sec_values_add(values, VAR_REQUEST_BODY, none, body->text));
     return OK;
 }
@@ -224,6 +238,7 @@ enum sec_end inspect_read_body(struct call *c, struct inspect_state *state, uint
             return SEC_PAUSE;
         state->body_read = true;
         enum err err = add_all(&state->run, state->body);
+        c->txn->body_unread |= is_unread(state);
         state->over_limit = state->seclang && state->body->guess_cut;
         if (err == OK)
             err = state->over_limit ? ERR_LIMIT : show_own(c, state);

@@ -76,6 +76,7 @@ struct txn {
     struct geo *geo;                 /* NULL: nobody has asked yet; see txn_geo */
     bool undecided; /* an expression met a limit: its answer is not to be relied upon (scope.h)
                      */
+    bool body_unread; /* a stage wanted the body, and has no way to read what it is */
 
     struct finding *findings; /* FINDINGS_MAX, made on first use */
     unsigned finding_count, findings_dropped;

@@ -28,6 +28,7 @@ static const struct {
     { "no-site", "add this Host to a site" },
     { "no-route", "add a route for this path, or an upstream" },
     { "body-limit", "raise `server.limits.body`, or the body limit of the stage" },
+    { "body-budget", "raise `waf.budget.bytes`, or exclude what need not be looked at" },
     { "http", "the request itself is not acceptable HTTP: the client has to change" },
 };
 
@@ -221,6 +222,8 @@ static void print_human(const json_t *record, const struct config *config)
     print_stages(ours, config != NULL
                            ? route_named(config, text_at(ours, "site"), text_at(ours, "route"))
                            : NULL);
+    if (json_is_true(json_object_get(ours, "body_unseen")))
+        (void)printf("  not looked at: the body, or part of it\n");
     if (!is_refused(record)) {
         (void)printf("PASS%s\n", strcmp(text_at(ours, "action"), "reply") == 0
                                      ? ": answered by the gateway itself"

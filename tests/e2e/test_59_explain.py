@@ -138,3 +138,32 @@ def test_reaches_nobody(gateway):
         done = command("explain", "-c", folder + "/other.json", "http://x/", cwd=folder)
         assert done.returncode == 0 and "PASS" in done.stdout
         assert other.connections == 0
+
+
+UNSEEN = """
+SecRule REQUEST_URI "@beginsWith /off" "id:1,phase:1,pass,nolog,t:none,ctl:requestBodyAccess=Off"
+SecRule REQUEST_URI "@beginsWith /force" "id:2,phase:1,pass,nolog,t:none,ctl:forceRequestBodyVariable=On"
+SecRule ARGS|REQUEST_BODY "@contains evil" "id:3,phase:2,deny,status:403,log,t:none"
+"""
+FORM = "application/x-www-form-urlencoded"
+
+
+def test_a_body_that_no_processor_reads_is_told_of(origin):
+    """With the configuration's own rules for bodies it is read."""
+    rows = [("/", FORM, b"a=b", 200, False), ("/", "application/x-odd", b"evil", 200, True),
+            ("/", "application/x-odd", b"", 200, False), ("/off", FORM, b"a=evil", 200, True),
+            ("/force", "application/x-odd", b"good", 200, False), ("/force", "application/x-odd", b"evil", 403, False),
+            ("/own", "application/x-odd", b"good", 200, False), ("/own", "application/x-odd", b"wicked", 403, False)]
+    waf = {"mode": "block", "ruleset": "none", "seclang": {"after": ["a.conf"]}}
+    own = {"waf": {"rules": [{"name": "own", "match": "wicked", "in": ["body"]}]}}
+    with Sallyport(plain(origin, waf=waf, routes=[{"path": "/own", **own}]), files={"a.conf": UNSEEN}) as gateway:
+        for path, kind, body, status, unseen in rows:
+            raw = (f"POST {path} HTTP/1.1\r\nHost: shop.test\r\nContent-Type: {kind}\r\n"
+                   f"Content-Length: {len(body)}\r\n\r\n").encode() + body
+            with gateway.client() as client:
+                assert client.send(raw).answer("POST").status == status, (path, kind, body)
+            file = gateway.write("request", raw)
+            told = json.loads(explain(gateway, file, "-o", "json").stdout)
+            for record in (gateway.new_records(1)[0], told):
+                assert record["sallyport"].get("body_unseen", False) is unseen, (path, kind, body)
+            assert ("not looked at: the body" in explain(gateway, file).stdout) is unseen
