@@ -20,6 +20,7 @@ struct load {
     const uint8_t *boot_key;
     const void *ticket_keys;  /* struct ticket_keys in shared memory, or NULL */
     struct yaml_watch *watch; /* filled in by load_file; may be NULL */
+    bool outline;             /* as struct setup has it */
 };
 
 /* NULL when there is an error in load->diags. Warnings do not stop it. */

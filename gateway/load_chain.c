@@ -103,6 +103,7 @@ static bool open_slot(struct site_load *sl, const struct stage_type *type,
         .shared_owner = sl->load->shared_owner,
         .progress = sl->load->progress,
         .boot_key = config->boot_key,
+        .outline = sl->load->outline,
     };
     unsigned errors = sl->load->diags->errors;
     if (type->open != NULL && type->open(conf, &setup) != OK &&

@@ -145,7 +145,7 @@ enum err waf_open(void *opened, struct setup *setup)
     struct waf_conf *conf = opened;
     conf->set = NULL;
     /* What is wrong in the file has been said; a plan of half of it would only repeat that. */
-    if (setup->complaint->schema->diags->errors != 0)
+    if (setup->outline || setup->complaint->schema->diags->errors != 0)
         return OK;
     struct ruleset_conf asked = set_conf(conf), wanted = ruleset_found(&asked);
     if (ruleset_conf_empty(&wanted))

@@ -114,6 +114,8 @@ struct setup {
     /* Secret of this boot, the same in all workers and generations: for keyed hashes. 32 bytes.
      */
     const uint8_t *boot_key;
+    /* Nobody will be served: for who asks about the rest, what is slow to make is left out. */
+    bool outline;
 };
 
 struct stage_type {

@@ -40,7 +40,7 @@ static int find_log(struct audit_command *command)
     if (config == NULL)
         return usage_error("`audit` needs -c FILE or --file PATH, to find the log");
     struct loaded loaded;
-    loaded_open(&loaded, config);
+    loaded_outline(&loaded, config);
     int code = EXIT_GOOD;
     if (loaded.config == NULL) {
         loaded_print(&loaded, STDERR_FILENO, false);

@@ -26,7 +26,7 @@ static int find_socket(const struct arguments *arguments, struct sockaddr_un *na
     if (given == NULL && path == NULL)
         return usage_error("needs -c FILE or --control PATH, to find the gateway");
     if (given == NULL) {
-        loaded_open(&loaded, path);
+        loaded_outline(&loaded, path);
         if (loaded.config == NULL) {
             loaded_print(&loaded, STDERR_FILENO, false);
             loaded_close(&loaded);

@@ -467,7 +467,7 @@ int verb_ip(const struct arguments *arguments)
         return usage_error("ip why ADDRESS -c FILE");
     if (!addr_parse(span_text(arguments->operands[1]), &known.addr))
         return usage_error("\"%s\" is not an address", arguments->operands[1]);
-    loaded_open(&loaded, path);
+    loaded_outline(&loaded, path);
     arena_init(&arena, NULL, 0, NULL, SEARCH_BYTES_MAX);
     known.config = loaded.config;
     known.arena = &arena;

@@ -87,7 +87,7 @@ static int list(const struct arguments *arguments, bool json)
     struct loaded loaded = { .config = NULL };
     if (arguments->values[FLAG_CONFIG] == NULL)
         return usage_error("needs -c FILE");
-    loaded_open(&loaded, arguments->values[FLAG_CONFIG]);
+    loaded_outline(&loaded, arguments->values[FLAG_CONFIG]);
     int code = EXIT_BAD;
     if (loaded.config != NULL) {
         struct text out = text_growing(&loaded.arena, OUTPUT_BYTES);

@@ -318,7 +318,7 @@ int limits_simulate(const struct arguments *arguments, bool json)
     struct loaded loaded;
     if (arguments->values[FLAG_CONFIG] == NULL)
         return usage_error("needs -c FILE");
-    loaded_open(&loaded, arguments->values[FLAG_CONFIG]);
+    loaded_outline(&loaded, arguments->values[FLAG_CONFIG]);
     int code = EXIT_BAD;
     if (loaded.config == NULL)
         loaded_print(&loaded, STDERR_FILENO, json);

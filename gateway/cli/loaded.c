@@ -9,13 +9,23 @@
 
 #define LOADED_BYTES_MAX ((size_t)16 << 30)
 
-void loaded_open(struct loaded *loaded, const char *path)
+static void open_as(struct loaded *loaded, const char *path, bool outline)
 {
     *loaded = (struct loaded){ .config = NULL };
     arena_init(&loaded->arena, NULL, 0, NULL, LOADED_BYTES_MAX);
     diags_init(&loaded->diags, &loaded->arena);
-    struct load load = { .arena = &loaded->arena, .diags = &loaded->diags };
+    struct load load = { .arena = &loaded->arena, .diags = &loaded->diags, .outline = outline };
     loaded->config = load_file(&load, path);
+}
+
+void loaded_open(struct loaded *loaded, const char *path)
+{
+    open_as(loaded, path, false);
+}
+
+void loaded_outline(struct loaded *loaded, const char *path)
+{
+    open_as(loaded, path, true);
 }
 
 void loaded_close(struct loaded *loaded)
@@ -56,7 +66,7 @@ int named_path(const struct arguments *arguments, const struct named_file *named
     if (given != NULL) {
         text_add(&text, span_text(given));
     } else {
-        loaded_open(&loaded, config);
+        loaded_outline(&loaded, config);
         if (loaded.config == NULL) {
             loaded_print(&loaded, STDERR_FILENO, false);
             code = EXIT_BAD;

@@ -13,6 +13,8 @@ struct loaded {
 };
 
 void loaded_open(struct loaded *loaded, const char *path);
+/* Without rules, which may take half a minute to compile: for all that does not ask them. */
+void loaded_outline(struct loaded *loaded, const char *path);
 void loaded_close(struct loaded *loaded);
 /* What is wrong, to the descriptor. */
 void loaded_print(struct loaded *loaded, int fd, bool json);

@@ -55,7 +55,7 @@ static int read_limit(const struct arguments *arguments, struct asked *asked)
     const char *name = arguments->operands[1];
     if (arguments->values[FLAG_CONFIG] == NULL)
         return usage_error("needs -c FILE: it says how the limit counts");
-    loaded_open(&asked->loaded, arguments->values[FLAG_CONFIG]);
+    loaded_outline(&asked->loaded, arguments->values[FLAG_CONFIG]);
     if (asked->loaded.config == NULL) {
         loaded_print(&asked->loaded, STDERR_FILENO, false);
         return EXIT_BAD;

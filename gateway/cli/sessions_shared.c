@@ -38,7 +38,7 @@ static int open_shared(struct shared *shared, const struct arguments *arguments)
     if (path == NULL)
         return usage_error("sessions are shared with other nodes: -c FILE is needed to reach "
                            "the store");
-    loaded_open(&shared->loaded, path);
+    loaded_outline(&shared->loaded, path);
     const struct config *config = shared->loaded.config;
     if (config == NULL) {
         loaded_print(&shared->loaded, STDERR_FILENO, false);

@@ -223,7 +223,7 @@ int verb_top(const struct arguments *arguments)
         return usage_error("--count takes a number");
     /* The configuration is read once, and not at each look. */
     if (asked.values[FLAG_CONTROL] == NULL && asked.values[FLAG_CONFIG] != NULL) {
-        loaded_open(&loaded, asked.values[FLAG_CONFIG]);
+        loaded_outline(&loaded, asked.values[FLAG_CONFIG]);
         if (loaded.config == NULL) {
             loaded_print(&loaded, STDERR_FILENO, false);
             return EXIT_BAD;

@@ -107,6 +107,13 @@ def test_check_fills_it(origin, cache):
         assert not compiled(gateway)
 
 
+def test_who_asks_no_rules_compiles_none(origin, cache):
+    with Sallyport(config(origin, "core"), {"CACHE_DIRECTORY": cache}, start=False) as gateway:
+        for words in ("users list", "keys list", "sessions list", "top --count 1", "status", "limits list"):
+            command(*words.split(), "-c", gateway.config_path, env=gateway.environment, timeout=60)
+            assert not entries(cache), words
+
+
 def test_cold_reload_stalls_nobody(origin, cache):
     """The old generation answers while the new one compiles."""
     with Sallyport(plain(origin), {"CACHE_DIRECTORY": cache}) as gateway, Load(gateway, threads=2, pause=0.005) as load:
