@@ -529,14 +529,14 @@ bool sql_read(struct sql_reader *reader, struct sql_token *token)
 
 bool sql_reader_fits(void)
 {
-    void (*first[KINDS])(void) = { NULL };
+    unsigned first[KINDS] = { 0 }; /* byte of each kind, and one more */
     if (char_parse_map == NULL)
         return false;
     for (unsigned c = 0; c < 256; c++) {
         unsigned kind = meanings[c] & KIND;
-        if (first[kind] == NULL)
-            first[kind] = char_parse_map[c];
-        if (first[kind] != char_parse_map[c] && kind != LITERAL)
+        if (first[kind] == 0)
+            first[kind] = c + 1;
+        if (char_parse_map[first[kind] - 1] != char_parse_map[c] && kind != LITERAL)
             return false;
     }
     return true;
