@@ -424,19 +424,25 @@ static void fold_five(struct fold *fold)
 }
 
 /* Until there are `wanted` tokens to try rules on; false: there are not. */
-static bool read_tokens(struct fold *fold, unsigned wanted)
+static bool read_more(struct fold *fold, unsigned wanted)
 {
     while (fold->more && fold->count <= TOKENS && fold->count - fold->left < wanted) {
-        fold->more = sql_read(&fold->reader, &fold->tokens[fold->count]);
+        struct sql_token *token = &fold->tokens[fold->count];
+        fold->more = sql_read(&fold->reader, token);
         if (!fold->more)
             break;
+        bool comment = token->type == SQL_COMMENT;
         fold->comment.type = SQL_NONE;
-        if (fold->tokens[fold->count].type == SQL_COMMENT)
-            fold->comment = fold->tokens[fold->count];
-        else
-            fold->count++;
+        if (comment)
+            fold->comment = *token;
+        fold->count += !comment;
     }
     return fold->count - fold->left >= wanted;
+}
+
+static inline bool read_tokens(struct fold *fold, unsigned wanted)
+{
+    return fold->count - fold->left >= wanted || read_more(fold, wanted);
 }
 
 /* What values begin with that counts for nothing; false: there is nothing else. */

@@ -7,6 +7,8 @@
  * look at what stands before each `=`: an attribute's name ends there, or at white space before
  * it; and it begins behind a byte that ends names or values, or behind a quote.
  */
+#include <tmmintrin.h>
+
 #include "rules/detect.h"
 #include "rules/load.h"
 
@@ -82,44 +84,77 @@ static inline bool is_quote(char c)
     return c == '\'' || c == '"' || c == '`';
 }
 
+/* Of 16 bytes, those that end names or values, and quotes: by the two halves of a byte. */
+static inline unsigned stops_of(__m128i bytes)
+{
+    enum { R0 = 1, R2 = 2, R3 = 4, R6 = 8 }; /* rows: what begins with that half */
+    const __m128i by_high = _mm_setr_epi8(R0, 0, R2, R3, 0, 0, R6, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    const __m128i by_low =
+        _mm_setr_epi8(R0 | R2 | R6, 0, R2, 0, 0, 0, 0, R2, 0, R0, R0, R0, R0, R0 | R3, R3, R2);
+    const __m128i half = _mm_set1_epi8(0x0f);
+    __m128i low = _mm_and_si128(bytes, half);
+    __m128i high = _mm_and_si128(_mm_srli_epi16(bytes, 4), half);
+    __m128i stops =
+        _mm_and_si128(_mm_shuffle_epi8(by_high, high), _mm_shuffle_epi8(by_low, low));
+    stops = _mm_cmpeq_epi8(stops, _mm_setzero_si128());
+    return ~(unsigned)_mm_movemask_epi8(stops) & 0xffff;
+}
+
+/* Where the run of bytes before `at` begins, or the first of them behind a quote. */
+static const char *begin_of_name(const char *begin, const char *at)
+{
+    while (at - begin >= (ptrdiff_t)sizeof(__m128i)) {
+        const char *block = at - sizeof(__m128i);
+        unsigned stops = stops_of(load16(block));
+        if (stops != 0)
+            return block + (32 - __builtin_clz(stops));
+        at = block;
+    }
+    while (at > begin && !ends_names(at[-1]) && !is_quote(at[-1]))
+        at--;
+    return at;
+}
+
 /* Whether what stands before the `=` at `at` may be an attribute that fires. */
 static bool is_telling(const char *begin, const char *at)
 {
     while (at > begin && is_white(at[-1]))
         at--;
-    const char *from = at;
-    for (; from > begin && !ends_names(from[-1]); from--) {
-        if (is_quote(from[-1]) && is_known(span_range(from, at)))
+    for (const char *from = at;; from--) {
+        from = begin_of_name(begin, from);
+        if (is_known(span_range(from, at)))
             return true;
+        if (from == begin || !is_quote(from[-1]))
+            return false;
     }
-    return is_known(span_range(from, at));
 }
 
-/* Neither of these: most values have none. */
-static bool has_signs(struct span value)
+/* `<` with what is behind it is markup. */
+static bool is_markup(const char *p, const char *end)
 {
-    const __m128i open = _mm_set1_epi8('<'), equals = _mm_set1_epi8('=');
-    __m128i any = _mm_setzero_si128(), bytes;
-    for (size_t at = 0; at < value.len; at += sizeof(bytes)) {
-        if (value.len < sizeof(bytes))
-            bytes = load_few(value);
-        else if (value.len - at < sizeof(bytes))
-            bytes = load16(value.p + value.len - sizeof(bytes));
-        else
-            bytes = load16(value.p + at);
-        __m128i here = _mm_or_si128(_mm_cmpeq_epi8(bytes, open), _mm_cmpeq_epi8(bytes, equals));
-        any = _mm_or_si128(any, here);
-    }
-    return _mm_movemask_epi8(any) != 0;
+    return p + 1 < end && (((uint8_t)p[1] | 0x20u) - 'a' < 26 || p[1] == '!' || p[1] == '/' ||
+                           p[1] == '?' || p[1] == '%' || p[1] == '\0');
 }
 
-/* `<` with something behind it that makes markup of it. */
-static bool has_markup(struct span value)
+/* A `<` or `=` that may be a part of what fires. */
+static bool is_possible(struct span value, const char *p)
 {
-    const char *p = value.p, *end = span_end(value);
-    for (; p < end && (p = memchr(p, '<', (size_t)(end - p))) != NULL; p++) {
-        if (p + 1 < end && (((uint8_t)p[1] | 0x20u) - 'a' < 26 || p[1] == '!' || p[1] == '/' ||
-                            p[1] == '?' || p[1] == '%' || p[1] == '\0'))
+    if (*p == '<')
+        return is_markup(p, span_end(value));
+    return !known.ready || is_telling(value.p, p);
+}
+
+static inline unsigned signs_of(__m128i bytes)
+{
+    __m128i open = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('<'));
+    __m128i equals = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('='));
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(open, equals));
+}
+
+static bool is_block_possible(struct span value, const char *block)
+{
+    for (unsigned signs = signs_of(load16(block)); signs != 0; signs &= signs - 1) {
+        if (is_possible(value, block + __builtin_ctz(signs)))
             return true;
     }
     return false;
@@ -128,13 +163,18 @@ static bool has_markup(struct span value)
 bool xss_possible(struct span value)
 {
     const char *p = value.p, *end = span_end(value);
-    if (!has_signs(value))
+    if (value.len < sizeof(__m128i)) {
+        if (value.len == 0 || signs_of(load_few(value)) == 0)
+            return false;
+        for (; p < end; p++) {
+            if ((*p == '<' || *p == '=') && is_possible(value, p))
+                return true;
+        }
         return false;
-    if (has_markup(value))
-        return true;
-    for (; p < end && (p = memchr(p, '=', (size_t)(end - p))) != NULL; p++) {
-        if (!known.ready || is_telling(value.p, p))
+    }
+    for (const char *last = end - sizeof(__m128i); p < last; p += sizeof(__m128i)) {
+        if (is_block_possible(value, p))
             return true;
     }
-    return false;
+    return is_block_possible(value, end - sizeof(__m128i));
 }
