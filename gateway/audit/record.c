@@ -1,8 +1,7 @@
 /*
  * The audit line. Written by appending only: every member ends with a comma, and the end of an
  * object or array takes the last one back. Each value has a cap of its own, so that all but the
- * matches fit whatever comes in; matches are written as long as there is room, and the rest is
- * counted.
+ * matches (record_matches.c) fit whatever comes in.
  */
 #include "gateway/audit/record.h"
 
@@ -21,17 +20,6 @@ enum {
     FORWARDED_MAX = 1024,
     USER_MAX = 256,
     DN_MAX = 512, /* a certificate's subject or issuer */
-    LOGDATA_MAX = 512,
-    TAG_MAX = 64,
-    TAGS_MAX = 16, /* of one match */
-    TRANSFORMATIONS_MAX = 16,
-    NAME_MAX_BYTES = LINE_NAME_MAX,
-    FIELD_MAX = 256,
-    MESSAGE_MAX = 512,
-    SAMPLE_MAX = 6 * SAMPLE_BYTES_MAX,
-    MATCH_MAX = 2 * NAME_MAX_BYTES + FIELD_MAX + MESSAGE_MAX + SAMPLE_MAX + LOGDATA_MAX +
-                (TAGS_MAX + TRANSFORMATIONS_MAX) * (TAG_MAX + 4) + 256,
-    TAIL_MAX = 1024, /* what follows the matches */
 };
 
 /* ---- parts ---- */
@@ -154,7 +142,7 @@ static void put_place(struct line *line, const struct record *record)
     }
     if (record->city.len > 0) {
         MEMBER(out, "city_name");
-        line_text(line, "client.geo.city_name", record->city, FIELD_MAX);
+        line_text(line, "client.geo.city_name", record->city, LINE_FIELD_MAX);
     }
     line_end(out, '}');
 }
@@ -168,7 +156,7 @@ static void put_network(struct line *line, const struct record *record)
     if (record->as_org.len > 0) {
         OBJECT(out, "organization");
         MEMBER(out, "name");
-        line_text(line, "client.as.organization.name", record->as_org, FIELD_MAX);
+        line_text(line, "client.as.organization.name", record->as_org, LINE_FIELD_MAX);
         line_end(out, '}');
     }
     line_end(out, '}');
@@ -272,7 +260,7 @@ static void put_client(struct line *line, const struct record *record)
     if (record->finding_count > 0) {
         OBJECT(out, "rule");
         MEMBER(out, "id");
-        line_text(line, "rule.id", record->findings[0].rule, NAME_MAX_BYTES);
+        line_text(line, "rule.id", record->findings[0].rule, LINE_NAME_MAX);
         line_end(out, '}');
     }
 }
@@ -307,131 +295,6 @@ static void put_stages(struct text *out, const struct record *record)
     line_end(out, ']');
 }
 
-static void put_tags(struct line *line, const struct finding *finding)
-{
-    struct text *out = line->out;
-    unsigned count = finding->tag_count < TAGS_MAX ? finding->tag_count : TAGS_MAX;
-    if (count < finding->tag_count)
-        line_note_cut(line, "matches.tags");
-    if (count == 0)
-        return;
-    text_lit(out, "\"tags\":[");
-    for (unsigned i = 0; i < count; i++)
-        line_text(line, "matches.tags", finding->tags[i], TAG_MAX);
-    line_end(out, ']');
-}
-
-static void put_transformations(struct line *line, const struct finding *finding)
-{
-    struct text *out = line->out;
-    unsigned count = finding->transformation_count;
-    if (count > TRANSFORMATIONS_MAX) {
-        count = TRANSFORMATIONS_MAX;
-        line_note_cut(line, "matches.transformations");
-    }
-    if (count == 0)
-        return;
-    text_lit(out, "\"transformations\":[");
-    for (unsigned i = 0; i < count; i++)
-        line_text(line, "matches.transformations", finding->transformations[i], TAG_MAX);
-    line_end(out, ']');
-}
-
-static void put_match(struct line *line, const struct record *record,
-                      const struct finding *finding)
-{
-    struct text *out = line->out;
-    bool hidden = redaction_hides(line->redaction, record, finding);
-
-    text_lit(out, "{\"rule\":");
-    line_text(line, "matches.rule", finding->rule, NAME_MAX_BYTES);
-    if (finding->message.len > 0) {
-        MEMBER(out, "msg");
-        line_text(line, "matches.msg", finding->message, MESSAGE_MAX);
-    }
-    if (finding->severity != NULL) {
-        MEMBER(out, "severity");
-        line_name(out, finding->severity);
-    }
-    put_tags(line, finding);
-    MEMBER(out, "field");
-    line_text(line, "matches.field", finding->field, FIELD_MAX);
-    if (hidden) {
-        MEMBER(out, "sample");
-        text_char(out, '"');
-        redaction_pseudonym(out, line->redaction, finding->sample);
-        text_lit(out, "\",");
-    } else if (finding->sample.len > 0) {
-        MEMBER(out, "sample");
-        text_char(out, '"');
-        struct span shown = line_cut(finding->sample, SAMPLE_BYTES_MAX);
-        (void)line_escape(out, shown, SAMPLE_MAX);
-        text_lit(out, "\",");
-        if (shown.len < finding->sample.len) {
-            MEMBER(out, "sample_bytes");
-            line_uint(out, finding->sample.len);
-        }
-    }
-    MEMBER(out, "offset");
-    line_uint(out, finding->offset);
-    put_transformations(line, finding);
-    if (finding->score != 0) {
-        MEMBER(out, "score");
-        text_int(out, finding->score);
-        text_char(out, ',');
-    }
-    if (finding->logdata.len > 0) {
-        MEMBER(out, "logdata");
-        text_char(out, '"');
-        if (hidden || redaction_hides_logdata(line->redaction, finding))
-            redaction_pseudonym(out, line->redaction, finding->logdata);
-        else if (!line_escape(out, finding->logdata, LOGDATA_MAX))
-            line_note_cut(line, "matches.logdata");
-        text_lit(out, "\",");
-    }
-    line_end(out, '}');
-}
-
-static void put_scores(struct text *out, const struct scores *scores)
-{
-    static const char *const names[SCORE_KINDS] = {
-        [SCORE_INBOUND] = "\"inbound\":", [SCORE_OUTBOUND] = "\"outbound\":"
-    };
-    OBJECT(out, "score");
-    for (unsigned kind = 0; kind < SCORE_KINDS; kind++) {
-        if (!scores->set[kind])
-            continue;
-        text_add(out, span_text(names[kind]));
-        text_int(out, scores->value[kind]);
-        text_char(out, ',');
-    }
-    line_end(out, '}');
-}
-
-static void put_matches(struct line *line, const struct record *record)
-{
-    struct text *out = line->out;
-    size_t count = record->finding_count < FINDINGS_MAX ? record->finding_count : FINDINGS_MAX;
-    size_t dropped = record->findings_dropped, i = 0;
-
-    if (count > 0) {
-        text_lit(out, "\"matches\":[");
-        for (; i < count; i++) {
-            if (out->len - line->start + MATCH_MAX + TAIL_MAX > RECORD_BYTES_MAX)
-                break;
-            put_match(line, record, &record->findings[i]);
-        }
-        dropped += count - i;
-        line_end(out, ']');
-    }
-    if (dropped > 0) {
-        MEMBER(out, "matches_dropped");
-        line_uint(out, dropped);
-    }
-    if (record->scores.set[SCORE_INBOUND] || record->scores.set[SCORE_OUTBOUND])
-        put_scores(out, &record->scores);
-}
-
 static void put_limit(struct line *line, const struct record *record)
 {
     struct text *out = line->out;
@@ -440,7 +303,7 @@ static void put_limit(struct line *line, const struct record *record)
     OBJECT(out, "limit");
     if (record->limit.len > 0) {
         MEMBER(out, "name");
-        line_text(line, "sallyport.limit.name", record->limit, NAME_MAX_BYTES);
+        line_text(line, "sallyport.limit.name", record->limit, LINE_NAME_MAX);
         text_lit(out, "\"remaining\":");
         line_uint(out, record->limit_left);
     }
@@ -450,7 +313,7 @@ static void put_limit(struct line *line, const struct record *record)
     }
     if (record->limit_shadow.len > 0) {
         MEMBER(out, "shadow");
-        line_text(line, "sallyport.limit.shadow", record->limit_shadow, NAME_MAX_BYTES);
+        line_text(line, "sallyport.limit.shadow", record->limit_shadow, LINE_NAME_MAX);
     }
     line_end(out, '}');
 }
@@ -463,7 +326,7 @@ static void put_upstream(struct line *line, const struct record *record)
     OBJECT(out, "upstream");
     if (record->upstream.len > 0) {
         MEMBER(out, "address");
-        line_text(line, "sallyport.upstream.address", record->upstream, NAME_MAX_BYTES);
+        line_text(line, "sallyport.upstream.address", record->upstream, LINE_NAME_MAX);
     }
     if (record->upstream_status != 0) {
         MEMBER(out, "status");
@@ -500,7 +363,7 @@ static void put_list_hit(struct line *line, const struct list_hit *hit)
     struct text *out = line->out;
     text_char(out, '{');
     MEMBER(out, "list");
-    line_text(line, "sallyport.lists.list", hit->list, NAME_MAX_BYTES);
+    line_text(line, "sallyport.lists.list", hit->list, LINE_NAME_MAX);
     if (hit->what.prefix.addr.family != ADDR_NONE) {
         text_lit(out, "\"prefix\":\"");
         cidr_write(out, &hit->what.prefix);
@@ -547,7 +410,7 @@ static void put_ours(struct line *line, const struct record *record)
     }
     if (record->list.len > 0) {
         MEMBER(out, "list");
-        line_text(line, "sallyport.list", record->list, NAME_MAX_BYTES);
+        line_text(line, "sallyport.list", record->list, LINE_NAME_MAX);
     }
     put_lists(line, record);
     put_upstream(line, record);
@@ -577,16 +440,16 @@ static void put_ours(struct line *line, const struct record *record)
     line_end(out, '}');
     if (record->config_hash.len > 0) {
         MEMBER(out, "config");
-        line_text(line, "sallyport.config", record->config_hash, NAME_MAX_BYTES);
+        line_text(line, "sallyport.config", record->config_hash, LINE_NAME_MAX);
     }
     if (record->node.len > 0) {
         MEMBER(out, "node");
-        line_text(line, "sallyport.node", record->node, NAME_MAX_BYTES);
+        line_text(line, "sallyport.node", record->node, LINE_NAME_MAX);
     }
     put_stages(out, record);
     put_limit(line, record);
     record_put_bots(line, record->bots);
-    put_matches(line, record);
+    record_put_matches(line, record);
     if (line->cut_count > 0) {
         text_lit(out, "\"truncated\":[");
         for (unsigned i = 0; i < line->cut_count; i++)

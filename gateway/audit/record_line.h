@@ -7,7 +7,8 @@
 
 #include "gateway/audit/record.h"
 
-enum { LINE_NAME_MAX = 256 }; /* bytes of a name of the configuration */
+/* Caps in bytes of output: a name of the configuration; one of a field, or of a place. */
+enum { LINE_NAME_MAX = 256, LINE_FIELD_MAX = 256 };
 
 struct line {
     struct text *out;
@@ -32,5 +33,8 @@ void line_text(struct line *line, const char *name, struct span value, size_t ma
 void line_name(struct text *out, const char *name);
 void line_addr(struct text *out, const struct addr *addr);
 void line_pairs(struct line *line, const char *name, struct span value, size_t max);
+
+/* record_matches.c. */
+void record_put_matches(struct line *line, const struct record *record);
 
 #endif

@@ -7,13 +7,33 @@
 
 /* ---- terms ---- */
 
-static const struct {
+enum term_kind {
+    TERM_KEY, /* what each record is found by: the value as it stands there */
+    TERM_CLIENT,
+    TERM_STATUS,
+    TERM_PATH,
+    TERM_SINCE,
+    TERM_UNTIL,
+    TERM_LIMIT,
+};
+
+static const struct term {
     struct span name;
-    enum block_key key;
-} key_terms[] = {
-    { SPAN_INIT("id"), KEY_ID },         { SPAN_INIT("user"), KEY_USER },
-    { SPAN_INIT("rule"), KEY_RULE },     { SPAN_INIT("reason"), KEY_REASON },
-    { SPAN_INIT("action"), KEY_ACTION }, { SPAN_INIT("host"), KEY_HOST },
+    enum term_kind kind;
+    enum block_key key; /* of TERM_KEY */
+} terms[] = {
+    { SPAN_INIT("ip"), TERM_CLIENT, 0 },
+    { SPAN_INIT("id"), TERM_KEY, KEY_ID },
+    { SPAN_INIT("user"), TERM_KEY, KEY_USER },
+    { SPAN_INIT("rule"), TERM_KEY, KEY_RULE },
+    { SPAN_INIT("reason"), TERM_KEY, KEY_REASON },
+    { SPAN_INIT("action"), TERM_KEY, KEY_ACTION },
+    { SPAN_INIT("status"), TERM_STATUS, 0 },
+    { SPAN_INIT("host"), TERM_KEY, KEY_HOST },
+    { SPAN_INIT("path"), TERM_PATH, 0 },
+    { SPAN_INIT("since"), TERM_SINCE, 0 },
+    { SPAN_INIT("until"), TERM_UNTIL, 0 },
+    { SPAN_INIT("limit"), TERM_LIMIT, 0 },
 };
 
 /* 90s 30m 2h 7d: so long before `now`; or a time. */
@@ -78,20 +98,19 @@ static const char *status_term(struct query *query, struct span value)
     return NULL;
 }
 
-/* Of two of a kind one would be left out, and evidence would seem to answer both. */
-static bool given_before(struct query *query, struct span name)
+static const char *time_term(struct span value, uint64_t now_us, uint64_t *us)
 {
-    static const struct span names[] = {
-        SPAN_INIT("ip"),     SPAN_INIT("id"),     SPAN_INIT("user"),  SPAN_INIT("rule"),
-        SPAN_INIT("reason"), SPAN_INIT("action"), SPAN_INIT("host"),  SPAN_INIT("status"),
-        SPAN_INIT("path"),   SPAN_INIT("since"),  SPAN_INIT("until"), SPAN_INIT("limit"),
-    };
-    unsigned i = 0;
-    while (i < ARRAY_LEN(names) && !span_equal(name, names[i]))
-        i++;
-    bool before = i < ARRAY_LEN(names) && (query->given >> i & 1) != 0;
-    query->given |= 1u << i;
-    return before;
+    return parse_when(value, now_us, us)
+               ? NULL
+               : "a time is 90s, 30m, 2h, 7d (ago), or 2027-01-14T09:12:41Z";
+}
+
+static const struct term *term_named(struct span name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(terms); i++)
+        if (span_equal(name, terms[i].name))
+            return &terms[i];
+    return NULL;
 }
 
 const char *query_term(struct query *query, struct span term, uint64_t now_us,
@@ -100,31 +119,34 @@ const char *query_term(struct query *query, struct span term, uint64_t now_us,
     struct span value = term, name;
     if (!span_cut(&value, '=', &name) || value.p == NULL || value.len == 0)
         return "a term is name=value";
-    if (given_before(query, name))
+    const struct term *row = term_named(name);
+    if (row == NULL)
+        return "terms are ip, id, user, rule, reason, action, status, host, path, since, "
+               "until, limit";
+    /* Of two of a kind one would be left out, and evidence would seem to answer both. */
+    unsigned bit = 1u << (row - terms);
+    if ((query->given & bit) != 0)
         return "no term can be given twice";
-    for (size_t i = 0; i < ARRAY_LEN(key_terms); i++)
-        if (span_equal(name, key_terms[i].name)) {
-            query->values[key_terms[i].key] = escaped(value, arena);
-            return NULL;
-        }
-    if (span_equal(name, SPAN("ip")))
+    query->given |= bit;
+    switch (row->kind) {
+    case TERM_KEY:
+        query->values[row->key] = escaped(value, arena);
+        return NULL;
+    case TERM_CLIENT:
         return client_term(query, value, arena);
-    if (span_equal(name, SPAN("status")))
+    case TERM_STATUS:
         return status_term(query, value);
-    if (span_equal(name, SPAN("path"))) {
+    case TERM_PATH:
         query->path = escaped(value, arena);
         return NULL;
-    }
-    if (span_equal(name, SPAN("limit")))
+    case TERM_SINCE:
+        return time_term(value, now_us, &query->since_us);
+    case TERM_UNTIL:
+        return time_term(value, now_us, &query->until_us);
+    case TERM_LIMIT:
         return span_uint(value, &query->limit) ? NULL : "limit= takes a number";
-    if (span_equal(name, SPAN("since")) || span_equal(name, SPAN("until"))) {
-        uint64_t *us = name.p[0] == 's' ? &query->since_us : &query->until_us;
-        return parse_when(value, now_us, us)
-                   ? NULL
-                   : "a time is 90s, 30m, 2h, 7d (ago), or 2027-01-14T09:12:41Z";
     }
-    return "terms are ip, id, user, rule, reason, action, status, host, path, since, until, "
-           "limit";
+    return NULL;
 }
 
 /* ---- matching ---- */
