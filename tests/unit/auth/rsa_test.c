@@ -37,13 +37,29 @@ static const struct {
     size_t len;
 } mds[RSA_HASHES] = { { EVP_sha256, 32 }, { EVP_sha384, 48 }, { EVP_sha512, 64 } };
 
-static EVP_PKEY_CTX *evp_of(EVP_PKEY *pkey, enum rsa_hash hash)
+/* `init`: EVP_PKEY_sign_init or EVP_PKEY_verify_init. */
+static EVP_PKEY_CTX *evp_of(EVP_PKEY *pkey, enum rsa_hash hash, int (*init)(EVP_PKEY_CTX *))
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
-    assert_int_equal(EVP_PKEY_verify_init(ctx), 1);
+    assert_int_equal(init(ctx), 1);
     assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING), 1);
     assert_int_equal(EVP_PKEY_CTX_set_signature_md(ctx, mds[hash].md()), 1);
     return ctx;
+}
+
+static EVP_PKEY *key_of(unsigned bits, unsigned exponent)
+{
+    EVP_PKEY *pkey = NULL;
+    BIGNUM *e = BN_new();
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    assert_int_equal(BN_set_word(e, exponent), 1);
+    assert_int_equal(EVP_PKEY_keygen_init(ctx), 1);
+    assert_int_equal(EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, (int)bits), 1);
+    assert_int_equal(EVP_PKEY_CTX_set1_rsa_keygen_pubexp(ctx, e), 1);
+    assert_int_equal(EVP_PKEY_generate(ctx, &pkey), 1);
+    EVP_PKEY_CTX_free(ctx);
+    BN_free(e);
+    return pkey;
 }
 
 static int make_pairs(void **state)
@@ -52,8 +68,7 @@ static int make_pairs(void **state)
     work = BN_CTX_new();
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
         struct pair *pair = &pairs[i];
-        pair->pkey = EVP_RSA_gen(sizes[i]);
-        assert_non_null(pair->pkey);
+        pair->pkey = key_of(sizes[i], 65537);
         assert_int_equal(EVP_PKEY_get_bn_param(pair->pkey, OSSL_PKEY_PARAM_RSA_N, &pair->n), 1);
         assert_int_equal(EVP_PKEY_get_bn_param(pair->pkey, OSSL_PKEY_PARAM_RSA_D, &pair->d), 1);
         pair->bytes = (size_t)BN_num_bytes(pair->n);
@@ -64,7 +79,7 @@ static int make_pairs(void **state)
                              way == 1 && rsa52_available());
         }
         for (unsigned hash = 0; hash < RSA_HASHES; hash++)
-            pair->evp[hash] = evp_of(pair->pkey, hash);
+            pair->evp[hash] = evp_of(pair->pkey, hash, EVP_PKEY_verify_init);
     }
     return 0;
 }
@@ -110,10 +125,7 @@ static void sign(const struct pair *pair, enum rsa_hash hash, const uint8_t *has
                  uint8_t *signature)
 {
     size_t len = pair->bytes;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pair->pkey, NULL);
-    assert_int_equal(EVP_PKEY_sign_init(ctx), 1);
-    assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING), 1);
-    assert_int_equal(EVP_PKEY_CTX_set_signature_md(ctx, mds[hash].md()), 1);
+    EVP_PKEY_CTX *ctx = evp_of(pair->pkey, hash, EVP_PKEY_sign_init);
     assert_int_equal(EVP_PKEY_sign(ctx, signature, &len, hashed, mds[hash].len), 1);
     assert_int_equal(len, pair->bytes);
     EVP_PKEY_CTX_free(ctx);
@@ -137,6 +149,7 @@ static void test_good(void **state)
 /* ---- blocks ---- */
 
 #define SHA256_OID "\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01"
+#define SHA256_INFO "\x30\x31\x30\x0d" SHA256_OID "\x05\x00\x04\x20"
 
 /* `before` the digest and `behind` it; the padding has `pad` bytes, or what is left (0). */
 static const struct forged {
@@ -146,16 +159,12 @@ static const struct forged {
     size_t pad;
     bool right;
 } forged[] = {
-    { "as it must be", SPAN_INIT("\x30\x31\x30\x0d" SHA256_OID "\x05\x00\x04\x20"),
-      SPAN_INIT(""), 0, 1, 0xff, 0, 0, true },
-    { "garbage behind, short padding (CVE-2006-4339)",
-      SPAN_INIT("\x30\x31\x30\x0d" SHA256_OID "\x05\x00\x04\x20"), SPAN_INIT("garbage"), 0, 1,
-      0xff, 0, 8, false },
-    { "garbage behind, full padding",
-      SPAN_INIT("\x30\x31\x30\x0d" SHA256_OID "\x05\x00\x04\x20"), SPAN_INIT("\x00\x00"), 0, 1,
-      0xff, 0, 0, false },
-    { "no padding", SPAN_INIT("\x30\x31\x30\x0d" SHA256_OID "\x05\x00\x04\x20"), SPAN_INIT(""),
-      0, 1, 0xff, 0, 1, false },
+    { "as it must be", SPAN_INIT(SHA256_INFO), SPAN_INIT(""), 0, 1, 0xff, 0, 0, true },
+    { "garbage behind, short padding (CVE-2006-4339)", SPAN_INIT(SHA256_INFO),
+      SPAN_INIT("garbage"), 0, 1, 0xff, 0, 8, false },
+    { "garbage behind, full padding", SPAN_INIT(SHA256_INFO), SPAN_INIT("\x00\x00"), 0, 1, 0xff,
+      0, 0, false },
+    { "no padding", SPAN_INIT(SHA256_INFO), SPAN_INIT(""), 0, 1, 0xff, 0, 1, false },
     { "no parameters", SPAN_INIT("\x30\x2f\x30\x0b" SHA256_OID "\x04\x20"), SPAN_INIT(""), 0, 1,
       0xff, 0, 0, false },
     { "garbage for parameters", SPAN_INIT("\x30\x35\x30\x11" SHA256_OID "\x04\x04junk\x04\x20"),
@@ -167,16 +176,14 @@ static const struct forged {
       SPAN_INIT("\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x20"),
       SPAN_INIT(""), 0, 1, 0xff, 0, 0, false },
     { "no name at all", SPAN_INIT(""), SPAN_INIT(""), 0, 1, 0xff, 0, 0, false },
-    { "padding of another byte", SPAN_INIT("\x30\x31\x30\x0d" SHA256_OID "\x05\x00\x04\x20"),
-      SPAN_INIT(""), 0, 1, 0xfe, 0, 0, false },
-    { "the type for secrets", SPAN_INIT("\x30\x31\x30\x0d" SHA256_OID "\x05\x00\x04\x20"),
-      SPAN_INIT(""), 0, 2, 0xff, 0, 0, false },
-    { "the type without padding", SPAN_INIT("\x30\x31\x30\x0d" SHA256_OID "\x05\x00\x04\x20"),
-      SPAN_INIT(""), 0, 0, 0x00, 0, 0, false },
-    { "a first byte", SPAN_INIT("\x30\x31\x30\x0d" SHA256_OID "\x05\x00\x04\x20"),
-      SPAN_INIT(""), 1, 1, 0xff, 0, 0, false },
-    { "no end of the padding", SPAN_INIT("\x30\x31\x30\x0d" SHA256_OID "\x05\x00\x04\x20"),
-      SPAN_INIT(""), 0, 1, 0xff, 0xff, 0, false },
+    { "padding of another byte", SPAN_INIT(SHA256_INFO), SPAN_INIT(""), 0, 1, 0xfe, 0, 0,
+      false },
+    { "the type for secrets", SPAN_INIT(SHA256_INFO), SPAN_INIT(""), 0, 2, 0xff, 0, 0, false },
+    { "the type without padding", SPAN_INIT(SHA256_INFO), SPAN_INIT(""), 0, 0, 0x00, 0, 0,
+      false },
+    { "a first byte", SPAN_INIT(SHA256_INFO), SPAN_INIT(""), 1, 1, 0xff, 0, 0, false },
+    { "no end of the padding", SPAN_INIT(SHA256_INFO), SPAN_INIT(""), 0, 1, 0xff, 0xff, 0,
+      false },
 };
 
 /* Behind what it holds, a block is filled with what an attacker is free to choose. */
@@ -328,21 +335,6 @@ static void test_as_evp(void **state)
 }
 
 /* ---- which keys ---- */
-
-static EVP_PKEY *key_of(unsigned bits, unsigned exponent)
-{
-    EVP_PKEY *pkey = NULL;
-    BIGNUM *e = BN_new();
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
-    assert_int_equal(BN_set_word(e, exponent), 1);
-    assert_int_equal(EVP_PKEY_keygen_init(ctx), 1);
-    assert_int_equal(EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, (int)bits), 1);
-    assert_int_equal(EVP_PKEY_CTX_set1_rsa_keygen_pubexp(ctx, e), 1);
-    assert_int_equal(EVP_PKEY_generate(ctx, &pkey), 1);
-    EVP_PKEY_CTX_free(ctx);
-    BN_free(e);
-    return pkey;
-}
 
 static void test_keys(void **state)
 {

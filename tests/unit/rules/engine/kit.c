@@ -102,6 +102,13 @@ struct span bench_ids(struct bench *bench)
     return text.len > 0 ? text_span(&text) : SPAN("");
 }
 
+struct span bench_ask(struct bench *bench, const char *values)
+{
+    bench_begin(bench, values);
+    assert_int_equal(bench_run(bench, UINT64_MAX), SEC_DONE);
+    return bench_ids(bench);
+}
+
 static void add_span(struct text *text, const char *name, struct span s)
 {
     text_format(text, " %s=", name);

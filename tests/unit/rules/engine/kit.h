@@ -32,6 +32,8 @@ enum sec_end bench_run(struct bench *bench, uint64_t slice);
 
 /* "1 2 2": ids of the matches in their order. */
 struct span bench_ids(struct bench *bench);
+/* Those of a transaction over `values`, all of it in one slice. */
+struct span bench_ask(struct bench *bench, const char *values);
 /* Everything about the matches: for comparing two runs. */
 struct span bench_matches(struct bench *bench, struct arena *arena);
 /* And all of TX. */
