@@ -519,7 +519,8 @@ bool sql_read(struct sql_reader *reader, struct sql_token *token)
     if (p == end)
         return false;
     unsigned kind = byte_of(*p) & KIND;
-    reader->p = kind == WORD ? read_word(reader, p, token) : readers[kind](reader, p, token);
+    bool word = kind == WORD || (kind >= LITERAL && !may_be_prefix(reader, p));
+    reader->p = word ? read_word(reader, p, token) : readers[kind](reader, p, token);
     reader->count++;
     return !reader->odd;
 }
