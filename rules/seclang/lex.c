@@ -51,6 +51,29 @@ static int take(struct cursor *c, char quote)
     return first;
 }
 
+/* How many bytes stand from here on, `most` at most, that are what they say: no escape, no
+ * continuation. */
+static size_t plain_run(const struct cursor *c, size_t most)
+{
+    size_t left = (size_t)(c->end - c->p);
+    size_t len = left < most ? left : most;
+    const char *found = len > 0 ? memchr(c->p, '\\', len) : NULL;
+    return found != NULL ? (size_t)(found - c->p) : len;
+}
+
+/* Takes `count` characters, or those that are left. */
+static void pass(struct cursor *c, char quote, size_t count)
+{
+    while (count > 0) {
+        size_t run = plain_run(c, count);
+        c->p += run;
+        count -= run;
+        if (count > 0 && take(c, quote) == CURSOR_END)
+            return;
+        count -= count > 0;
+    }
+}
+
 static void skip_space(struct cursor *c)
 {
     for (int ch; (ch = peek(c)) != CURSOR_END && lex_space((char)ch);)
@@ -101,13 +124,11 @@ static struct place place_from(const struct word *word, struct word_mark *mark, 
     if (mark->p == NULL)
         *mark = (struct word_mark){ .p = word->raw.p, .line = word->line };
     struct cursor c = { mark->p, span_end(word->raw) };
-    for (size_t i = mark->at; i < from && take(&c, word->quote) != CURSOR_END; i++)
-        continue;
+    pass(&c, word->quote, from > mark->at ? from - mark->at : 0);
     (void)peek(&c);
     unsigned line = mark->line + count_lines(mark->p, c.p);
     *mark = (struct word_mark){ .p = c.p, .at = from, .line = line };
-    for (size_t i = 0; i < len && take(&c, word->quote) != CURSOR_END; i++)
-        continue;
+    pass(&c, word->quote, len);
     return place_on(word, line, mark->p, c.p);
 }
 
@@ -152,9 +173,16 @@ static bool unescape(struct lexer *lexer, struct word *word)
         return false;
     word->text = span_of(to, 0);
     struct cursor c = { word->raw.p, span_end(word->raw) };
-    for (int ch; (ch = take(&c, word->quote)) != CURSOR_END;)
+    for (;;) {
+        size_t run = plain_run(&c, word->raw.len);
+        memcpy(to + word->text.len, c.p, run);
+        word->text.len += run;
+        c.p += run;
+        int ch = take(&c, word->quote);
+        if (ch == CURSOR_END)
+            return true;
         to[word->text.len++] = (char)ch;
-    return true;
+    }
 }
 
 /* The bytes of the word at the cursor, which is not white space. */
@@ -171,6 +199,8 @@ static bool find_word(struct lexer *lexer, struct cursor *c, struct word *word)
         if (ends)
             break;
         (void)take(c, word->quote);
+        while (word->quote != '\0' && c->p < c->end && *c->p != word->quote && *c->p != '\\')
+            c->p++;
     }
     word->raw.len = (size_t)(c->p - word->raw.p);
     if (word->quote == '\0')
