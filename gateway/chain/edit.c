@@ -77,8 +77,9 @@ void lent_fields_drop(const struct txn *txn, struct fields *fields)
 
 static bool is_own(struct span cookie)
 {
-    return span_starts_nocase(span_trim(cookie), SPAN(OWN_COOKIES)) ||
-           span_starts_nocase(span_trim(cookie), SPAN(OWN_PLAIN_COOKIES));
+    struct span pair = span_trim(cookie);
+    return span_starts_nocase(pair, SPAN(OWN_COOKIES)) ||
+           span_starts_nocase(pair, SPAN(OWN_PLAIN_COOKIES));
 }
 
 static bool has_own(struct span cookies)
@@ -139,31 +140,74 @@ static void drop(struct fields *fields, enum edit_side side, const struct field 
         fields_drop_like(fields, field);
 }
 
-static enum err apply(const struct ready_edit *edit, enum edit_side side, struct fields *fields,
-                      struct arena *arena)
+/* Fields that are edited, and the lengths modulo 64 of their names that are not known. */
+struct edited {
+    struct fields *fields;
+    struct arena *arena;
+    enum edit_side side;
+    uint64_t lengths;
+};
+
+static uint64_t length_bit(const struct field *field)
 {
+    return field->id == FIELD_OTHER ? UINT64_C(1) << field->name.len % 64 : 0;
+}
+
+static uint64_t lengths_of(const struct fields *fields)
+{
+    uint64_t lengths = 0;
+    for (unsigned i = 0; i < fields->count; i++)
+        lengths |= length_bit(&fields->items[i]);
+    return lengths;
+}
+
+/* False: no field there has that name. Most edits of answers are of fields that are not there.
+ */
+static bool may_stand(const struct edited *edited, const struct field *field)
+{
+    return field->id != FIELD_OTHER ? fields_have(edited->fields, (enum field_id)field->id)
+                                    : (edited->lengths & length_bit(field)) != 0;
+}
+
+static void take_away(const struct edited *edited, const struct field *field)
+{
+    if (edited->side == EDIT_REQUEST || may_stand(edited, field))
+        drop(edited->fields, edited->side, field);
+}
+
+static enum err add(struct edited *edited, const struct field *field)
+{
+    edited->lengths |= length_bit(field);
+    return fields_put(edited->fields, edited->arena, field);
+}
+
+static enum err apply(const struct ready_edit *edit, struct edited *edited)
+{
+    const struct field *field = &edit->field;
     switch (edit->kind) {
     case EDIT_DROP:
-        drop(fields, side, &edit->field);
+        take_away(edited, field);
         return OK;
     case EDIT_SET:
-        drop(fields, side, &edit->field);
-        return fields_put(fields, arena, &edit->field);
+        take_away(edited, field);
+        return add(edited, field);
     case EDIT_ADD:
-        return fields_put(fields, arena, &edit->field);
+        return add(edited, field);
     case EDIT_DEFAULT:
-        if (fields_like(fields, &edit->field) != NULL)
+        if (may_stand(edited, field) && fields_like(edited->fields, field) != NULL)
             return OK;
-        return fields_put(fields, arena, &edit->field);
+        return add(edited, field);
     }
     return ERR_UNKNOWN;
 }
 
 enum err edits_apply(struct txn *txn, enum edit_side side, struct fields *fields)
 {
+    struct edited edited = { .fields = fields, .arena = txn->arena, .side = side };
+    edited.lengths = txn->edits != NULL ? lengths_of(fields) : 0;
     for (const struct edit *edit = txn->edits; edit != NULL; edit = edit->next)
         for (size_t i = 0; edit->side == side && i < edit->count; i++)
-            TRY(apply(&edit->items[i], side, fields, txn->arena));
+            TRY(apply(&edit->items[i], &edited));
     return OK;
 }
 

@@ -115,6 +115,33 @@ static void test_ready_ones_go_between_the_others(void **state)
     assert_string_equal(listing(&fields), "Accept=a;X-Frame=DENY;Server=none;X-Frame=last;");
 }
 
+/* Names that are as long as others modulo 64, and such as an edit before has brought. */
+static void test_names_are_found_whatever_their_length(void **state)
+{
+    (void)state;
+    static const char name[] =
+        "x-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    for (size_t len = 1; len < sizeof(name); len++) {
+        struct span named = span_of(name, len);
+        struct fields fields;
+        txn.edits = NULL;
+        txn.edits_tail = &txn.edits;
+        assert_int_equal(fields_init(&fields, &arena, 1), OK);
+        assert_int_equal(fields_add(&fields, &arena, named, SPAN("theirs")), OK);
+        assert_true(edit_field(&txn, EDIT_RESPONSE, EDIT_DEFAULT, named, SPAN("1")));
+        assert_true(edit_field(&txn, EDIT_RESPONSE, EDIT_SET, named, SPAN("2")));
+        assert_true(edit_field(&txn, EDIT_RESPONSE, EDIT_DROP, named, SPAN("")));
+        assert_true(edit_field(&txn, EDIT_RESPONSE, EDIT_ADD, named, SPAN("3")));
+        assert_true(edit_field(&txn, EDIT_RESPONSE, EDIT_DEFAULT, named, SPAN("4")));
+        assert_int_equal(edits_apply(&txn, EDIT_RESPONSE, &fields), OK);
+        assert_int_equal(fields.count, 3);
+        assert_true(fields.items[0].dropped && fields.items[1].dropped);
+        assert_false(fields.items[2].dropped);
+        assert_true(span_equal(fields.items[2].value, SPAN("3")));
+    }
+}
+
 static void test_what_may_not_be_proposed(void **state)
 {
     (void)state;
@@ -197,6 +224,7 @@ int main(void)
         BENCH_TEST(test_lent_names_are_ours_on_the_whole_site),
         BENCH_TEST(test_kinds_in_order),
         BENCH_TEST(test_ready_ones_go_between_the_others),
+        BENCH_TEST(test_names_are_found_whatever_their_length),
         BENCH_TEST(test_what_may_not_be_proposed),
         BENCH_TEST(test_out_of_memory_says_so),
         BENCH_TEST(test_own_cookies_stay_here),
