@@ -41,58 +41,64 @@ static bool list_grow(struct sec_list *list, struct arena *arena)
     return true;
 }
 
-static inline enum err list_push(struct sec_list *list, struct arena *arena,
-                                 struct sec_value *value)
+static inline bool list_push(struct sec_list *list, struct arena *arena,
+                             struct sec_value *value)
 {
-    if (list->count == list->capacity && !list_grow(list, arena))
-        return ERR_MEMORY;
+    if (__builtin_expect(list->count == list->capacity, 0) && !list_grow(list, arena))
+        return false;
     list->items[list->count++] = value;
-    return OK;
+    return true;
 }
 
-static struct sec_value *value_new(struct sec_values *values, struct span key, struct span text)
+static inline void value_is(struct sec_value *value, struct span key, struct span text)
 {
-    struct sec_value *value = arena_new(values->arena, struct sec_value);
-    if (value != NULL) {
-        value->key = key;
-        value->text = text;
-        values->count++;
-    }
-    return value;
+    memset(value, 0, sizeof(*value));
+    value->key = key;
+    value->text = text;
 }
 
-static enum err push_both(struct sec_values *values, struct sec_value *value,
-                          enum variable first, enum variable second)
-{
-    if (value == NULL)
-        return ERR_MEMORY;
-    TRY(list_push(&values->lists[first], values->arena, value));
-    if (second == VAR_COUNT)
-        return OK;
-    return list_push(&values->lists[second], values->arena, value);
-}
-
+/* A value, and where fields, cookies and arguments have names, the name behind it. */
 enum err sec_values_add(struct sec_values *values, enum variable var, struct span key,
                         struct span text)
 {
+    const struct shown *shown = &shown_rows[var];
+    struct sec_list *lists = values->lists;
+    struct arena *arena = values->arena;
+    unsigned count = shown->is ? 2 : 1;
     if (values->count >= SEC_VALUES_MAX)
         return ERR_LIMIT;
-    const struct shown *shown = &shown_rows[var];
-    TRY(push_both(values, value_new(values, key, text), var,
-                  shown->is ? shown->also : VAR_COUNT));
-    if (!shown->is)
-        return OK;
-    if (shown->also == VAR_ARGS)
-        values->args_size += key.len + text.len;
-    return push_both(values, value_new(values, key, key), shown->names, shown->names_also);
+    struct sec_value *value = arena_alloc(arena, count * sizeof(*value));
+    if (value == NULL)
+        return ERR_MEMORY;
+    value_is(value, key, text);
+    values->count += count;
+    bool good = list_push(&lists[var], arena, value);
+    if (shown->is) {
+        struct sec_value *name = value + 1;
+        value_is(name, key, key);
+        good = good && list_push(&lists[shown->names], arena, name);
+        if (shown->also != VAR_COUNT) {
+            values->args_size += key.len + text.len;
+            good = good && list_push(&lists[shown->also], arena, value) &&
+                   list_push(&lists[shown->names_also], arena, name);
+        }
+    }
+    return good ? OK : ERR_MEMORY;
 }
 
 enum err sec_values_add_name(struct sec_values *values, struct span name)
 {
     if (values->count >= SEC_VALUES_MAX)
         return ERR_LIMIT;
-    return push_both(values, value_new(values, name, name), VAR_ARGS_NAMES,
-                     VAR_ARGS_POST_NAMES);
+    struct sec_value *value = arena_alloc(values->arena, sizeof(*value));
+    if (value == NULL)
+        return ERR_MEMORY;
+    value_is(value, name, name);
+    values->count++;
+    return list_push(&values->lists[VAR_ARGS_NAMES], values->arena, value) &&
+                   list_push(&values->lists[VAR_ARGS_POST_NAMES], values->arena, value)
+               ? OK
+               : ERR_MEMORY;
 }
 
 /* ---- the head -------------------------------------------------------------------------------
@@ -324,7 +330,7 @@ const struct sec_list *sec_values_list(struct sec_values *values, enum variable 
     if (list == NULL || value == NULL)
         return NULL;
     value->text = text;
-    if (list_push(list, values->arena, value) != OK)
+    if (!list_push(list, values->arena, value))
         return NULL;
     if (var == VAR_REMOTE_ADDR)
         values->client = list;

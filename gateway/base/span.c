@@ -15,14 +15,30 @@ struct span span_sub(struct span s, size_t from, size_t len)
     return span_of(from == 0 ? s.p : s.p + from, len);
 }
 
-bool span_equal_nocase(struct span a, struct span b)
+static inline bool bytes_equal_nocase(const char *a, const char *b, size_t len)
 {
-    if (a.len != b.len)
-        return false;
-    for (size_t i = 0; i < a.len; i++)
-        if (a.p[i] != b.p[i] && ascii_lower(a.p[i]) != ascii_lower(b.p[i]))
+    for (size_t i = 0; i < len; i++)
+        if (a[i] != b[i] && ascii_lower(a[i]) != ascii_lower(b[i]))
             return false;
     return true;
+}
+
+/* Eight bytes at a time: those of other letters differ in more than the bit of case. */
+bool span_equal_nocase(struct span a, struct span b)
+{
+    const uint64_t but_case = UINT64_C(0xdfdfdfdfdfdfdfdf);
+    uint64_t x, y;
+    size_t i = 0;
+    if (a.len != b.len)
+        return false;
+    for (; i + sizeof(x) <= a.len; i += sizeof(x)) {
+        memcpy(&x, a.p + i, sizeof(x));
+        memcpy(&y, b.p + i, sizeof(y));
+        if (x != y &&
+            (((x ^ y) & but_case) != 0 || !bytes_equal_nocase(a.p + i, b.p + i, sizeof(x))))
+            return false;
+    }
+    return i == a.len || bytes_equal_nocase(a.p + i, b.p + i, a.len - i);
 }
 
 bool span_starts(struct span s, struct span prefix)

@@ -381,7 +381,6 @@ static enum err build(struct plan_builder *b)
     TRY(plan_fold(b));
     TRY(plan_unseen(b));
     gather_links(b);
-    TRY(plan_begin(b));
     TRY(plan_settle(b));
     TRY(plan_patterns(b));
     TRY(plan_classes(b));

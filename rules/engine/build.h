@@ -69,10 +69,11 @@ MUST_USE enum err plan_unseen(struct plan_builder *b);
 /* quiet.c. 1: as things stand when a transaction begins the entry changes nothing, and anything
  * else about it hangs on slots alone; 0: it may; -1: out of memory. */
 int plan_is_quiet(struct sec_run *run, const struct sec_entry *entry, unsigned at);
-/* What the last phase makes in each transaction stands there from the beginning. */
-MUST_USE enum err plan_begin(struct plan_builder *b);
 /* Whether its variables have slots. */
 bool plan_all_slots(const struct sec_plan *plan, const struct macro *macro);
+/* Whether the target may choose that variable in TX. */
+bool plan_sees_slot(const struct sec_plan *plan, const struct sec_target *target,
+                    const struct link_target *known, unsigned slot);
 /* settle.c: what is the same in every transaction is written into the links; which of them only
  * feed the next. */
 MUST_USE enum err plan_settle(struct plan_builder *b);
@@ -112,6 +113,10 @@ MUST_USE enum err plan_batch_job(struct plan_builder *b, const struct scan_part 
                                  bool *possible, bool *own);
 /* Whether values of `var` are ever scanned. */
 bool plan_scannable(enum variable var);
+/* kept.c: which values' finds may be remembered; and the fields among them, one by one: p NULL
+ * behind the last. */
+void plan_keep_values(struct sec_plan *plan);
+struct span plan_kept_field(unsigned i);
 /* build_classes.c: which values are scanned with which patterns. */
 MUST_USE enum err plan_classes(struct plan_builder *b);
 /* One of the variables whose values run->scan sees that stands for values of `var`, from the

@@ -239,6 +239,20 @@ static enum worth waits_for_change(struct gating *g, const struct sec_link *link
     return matched == 0 ? worth : WORTH_NOTHING;
 }
 
+/* A percent sign, say. */
+static bool is_one_byte(const struct sec_plan *plan, const struct sec_link *link)
+{
+    for (unsigned i = 0; i < plan->pattern_count; i++) {
+        const struct plan_pattern *pattern = &plan->patterns[i];
+        for (unsigned j = 0; j < pattern->find_count; j++) {
+            if (pattern->finds[j].bit == link->bit && pattern->check == NULL &&
+                pattern->shortest <= 1)
+                return true;
+        }
+    }
+    return false;
+}
+
 static enum worth worth_of(struct gating *g, const struct sec_link *link)
 {
     const struct sec_plan *plan = g->b->plan;
@@ -252,17 +266,23 @@ static enum worth worth_of(struct gating *g, const struct sec_link *link)
         var == VAR_REQUEST_METHOD || var == VAR_REQUEST_PROTOCOL || var == VAR_RESPONSE_STATUS;
     if (often && link->op->negated) /* a list of some of them */
         return WORTH_LITTLE;
-    return often ? WORTH_SOME : WORTH_MUCH;
+    return often || is_one_byte(plan, link) ? WORTH_SOME : WORTH_MUCH;
 }
 
 /* ---- entries --------------------------------------------------------------------------------
  */
 
+/* What does not match leaves nothing behind. */
+static bool captures(const struct sec_link *link)
+{
+    return link->rule->capture && !link->rule->unconditional && !link->op->negated;
+}
+
 /* Nobody can tell whether it was asked. */
 static bool is_silent(const struct gating *g, const struct sec_link *link)
 {
     const struct sec_rule *rule = link->rule;
-    return !g->looks_back && link->step_count == 0 && !rule->capture &&
+    return !g->looks_back && link->step_count == 0 && !captures(link) &&
            (rule->unconditional || rule->op.row->kind != OPERATOR_GEO);
 }
 
@@ -452,6 +472,17 @@ static void find_woken_by(struct sec_plan *plan)
 /* ---- all ------------------------------------------------------------------------------------
  */
 
+/* Fields that are told from others only because what is found in them is remembered. */
+static void name_kept_fields(struct gating *g)
+{
+    static const enum variable vars[] = { VAR_REQUEST_HEADERS, VAR_RESPONSE_HEADERS };
+    for (size_t i = 0; i < ARRAY_LEN(vars); i++) {
+        bool scanned = g->b->plan->group_of[vars[i]] != 0;
+        for (unsigned j = 0; scanned && plan_kept_field(j).p != NULL; j++)
+            (void)named_row(g, vars[i], plan_kept_field(j));
+    }
+}
+
 static enum err gate_all(struct gating *g)
 {
     struct sec_plan *plan = g->b->plan;
@@ -459,6 +490,8 @@ static enum err gate_all(struct gating *g)
     g->named_capacity = plan->named_count;
     for (unsigned phase = 1; phase < SEC_PHASES; phase++)
         gate_phase(g, phase);
+    name_kept_fields(g);
+    plan_keep_values(plan);
     if (g->memory)
         return ERR_MEMORY;
     TRY(sort_waits(g));

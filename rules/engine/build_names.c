@@ -134,11 +134,13 @@ enum err plan_names(struct plan_builder *b)
     plan->slot_shown = names.shown;
     plan->slot_count = names.count;
     plan->slot_next = arena_array(b->arena, uint16_t, names.count);
-    if (plan->slot_next == NULL)
+    plan->slot_order = arena_array(b->arena, uint32_t, names.count);
+    if (plan->slot_next == NULL || plan->slot_order == NULL)
         return ERR_MEMORY;
     memset(plan->slot_first, 0xff, sizeof(plan->slot_first)); /* NO_SLOT */
     for (unsigned i = 0; i < names.count; i++) {
         uint16_t *first = &plan->slot_first[plan_slot_bucket(names.items[i])];
+        plan->slot_order[i] = i;
         plan->slot_next[i] = *first;
         *first = (uint16_t)i;
     }

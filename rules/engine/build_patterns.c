@@ -409,15 +409,16 @@ static bool takes_everything(const struct sec_operator *op)
 }
 
 /*
- * A chain's first link whose operator depends on nothing but the value: it is asked once about
- * each different text, and the rule is looked at only where it matches.
+ * A link whose operator depends on nothing but the value: it is asked once about each different
+ * text, and the rule is looked at only where it matches. Behind the chain's first only what is
+ * asked quickly: it often would not be come to.
  */
 static bool may_be_checked(const struct sec_link *link)
 {
     const struct sec_rule *rule = link->rule;
     const struct sec_operator *op = link->op;
-    if (rule != rule->head || rule->unconditional || !op->argument.literal ||
-        !any_scannable(rule))
+    if (rule->unconditional || !op->argument.literal || !any_scannable(rule) ||
+        (rule != rule->head && (op->row->kind != OPERATOR_EVAL || op->row->compile != NULL)))
         return false;
     return op->row->kind == OPERATOR_REGEX ? !takes_everything(op)
                                            : op->row->kind == OPERATOR_EVAL;

@@ -383,23 +383,29 @@ static int judge_list(struct sec_run *run, const struct sec_link *link, unsigned
     return matched;
 }
 
-/* The one variable in TX that the link looks at: when it is not set there is no value that
- * could match. */
-static int judge_slot(struct sec_run *run, const struct sec_link *link)
+/* A value that nobody else shows; p NULL: it is not there, and nothing could match. */
+static int judge_own(struct sec_run *run, const struct sec_link *link, struct span key,
+                     struct span text)
 {
-    struct span text = run->slots[link->slot];
-    if (run->spent || is_decided(run))
+    struct sec_value value = { .key = key, .text = text };
+    struct shown shown = { .link = link, .var = link->rule->targets[0].var, .value = &value };
+    if (text.p == NULL || run->spent || is_decided(run))
         return 0;
-    if (link->rule->targets[0].count)
-        return judge_number(run, link, &link->rule->targets[0], text.p != NULL);
-    if (text.p == NULL)
-        return 0;
-    struct sec_value value = { .key = run->plan->slot_shown[link->slot], .text = text };
-    struct shown shown = { .link = link, .var = VAR_TX, .value = &value };
     int matched = judge_value(run, &shown);
     if (run->work > run->budget)
         run->spent = true;
     return matched;
+}
+
+/* The one variable in TX that the link looks at. */
+static int judge_slot(struct sec_run *run, const struct sec_link *link)
+{
+    struct span text = run->slots[link->slot];
+    if (!link->rule->targets[0].count)
+        return judge_own(run, link, run->plan->slot_shown[link->slot], text);
+    if (run->spent || is_decided(run))
+        return 0;
+    return judge_number(run, link, &link->rule->targets[0], text.p != NULL);
 }
 
 /* SecAction always matches, as if it had looked at the client's address. */
@@ -453,6 +459,11 @@ int sec_match_link(struct sec_run *run, const struct sec_link *link)
         return always(run, link);
     if (link->slot != NO_SLOT)
         return judge_slot(run, link);
+    if (rule->target_count == 1 && rule->targets[0].var == VAR_REQBODY_PROCESSOR &&
+        rule->targets[0].key_kind == KEY_NONE && !rule->targets[0].count &&
+        !rule->targets[0].exclude)
+        return judge_own(run, link, (struct span){ 0 },
+                         sec_lookup(run, VAR_REQBODY_PROCESSOR, (struct span){ 0 }));
     const struct source *sources = fetch_all(run, link, &good);
     if (!good)
         return -1;

@@ -248,6 +248,7 @@ struct plan_named {
     enum variable var;
     uint16_t next; /* of the same bucket, and one more */
     uint16_t group;
+    bool kept; /* what is found in such a value may be remembered */
 };
 
 /* Values that the same links look at. Groups share a class where these are nearly the same:
@@ -309,6 +310,7 @@ struct sec_plan {
     unsigned named_count;
     uint16_t named_first[PLAN_NAME_BUCKETS];    /* of each bucket, and one more; 0: none */
     uint64_t named_vars[(VAR_COUNT + 63) / 64]; /* variables with names among them */
+    uint64_t kept_vars[(VAR_COUNT + 63) / 64];  /* `kept`, of any name that is not named */
     unsigned bit_count, bit_words;
     unsigned head_count, head_words; /* of all phases */
     struct plan_gone *gone;
@@ -323,6 +325,7 @@ struct sec_plan {
     struct span *slot_names;                            /* lower case */
     struct span *slot_shown; /* as the first action that sets it spells it */
     unsigned slot_count;
+    uint32_t *slot_order;       /* of creation when a transaction begins: 0, 1, 2 and so on */
     const struct span *initial; /* values of the slots when a transaction begins */
     /* Slots that nobody reads: they are not set. Nor need names be that begin so, nor captures
      * be there in the end if there are such names. */

@@ -53,13 +53,14 @@ enum err sec_run_init(struct sec_run *run, const struct sec_plan *plan, struct s
     run->matched_tail = &run->matched;
     sec_values_init(&run->values, arena);
     run->slots = arena_alloc(arena, plan->slot_count * sizeof(*run->slots));
-    run->slot_order = arena_array(arena, uint32_t, plan->slot_count);
-    if (run->slots == NULL || run->slot_order == NULL)
+    run->slot_order = arena_alloc(arena, plan->slot_count * sizeof(*run->slot_order));
+    run->passed = arena_array(arena, uint32_t, plan->scanned_count);
+    if (run->slots == NULL || run->slot_order == NULL || run->passed == NULL)
         return ERR_MEMORY;
     if (plan->slot_count > 0)
         memcpy(run->slots, plan->initial, plan->slot_count * sizeof(*run->slots));
-    for (unsigned i = 0; i < plan->slot_count; i++)
-        run->slot_order[i] = i;
+    if (plan->slot_count > 0)
+        memcpy(run->slot_order, plan->slot_order, plan->slot_count * sizeof(*run->slot_order));
     run->order = plan->slot_count;
     for (unsigned phase = 1; phase < SEC_PHASES; phase++) {
         const struct plan_phase *list = &plan->phases[phase];
@@ -151,9 +152,9 @@ static bool are_many(const struct sec_run *run)
 static void begin(struct sec_run *run, enum sec_phase phase)
 {
     run->phase = phase;
-    run->scanning = true;
+    run->scanning = run->values.count > run->values_seen;
     run->together = are_many(run);
-    run->at_var = run->at_value = run->at_entry = 0;
+    run->at_var = run->at_entry = 0;
     sec_look_end(run);
     run->allow_phase = false;
     if (phase >= SEC_RESPONSE_HEADERS)

@@ -192,12 +192,13 @@ struct sec_run {
 
     enum sec_phase phase; /* where it stands */
     bool scanning;
-    unsigned at_var, at_value; /* scanning */
-    unsigned values_seen;      /* when a phase scanned last */
-    bool together;             /* short values are scanned in batches */
-    struct sec_turns *turns;   /* a long value that is under way; NULL: there is none */
-    struct sec_away *offered;  /* by the caller: for a long value, elsewhere. NULL: none is */
-    struct sec_away *away;     /* what was offered and is in use */
+    unsigned at_var;          /* scanning */
+    uint32_t *passed;         /* values of plan->scanned[i] that were */
+    unsigned values_seen;     /* when a phase scanned last */
+    bool together;            /* short values are scanned in batches */
+    struct sec_turns *turns;  /* a long value that is under way; NULL: there is none */
+    struct sec_away *offered; /* by the caller: for a long value, elsewhere. NULL: none is */
+    struct sec_away *away;    /* what was offered and is in use */
     unsigned at_entry;
 };
 

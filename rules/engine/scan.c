@@ -149,61 +149,6 @@ void sec_known_note(const struct sec_run *run, struct sec_known *entry,
     memcpy(entry->text, value->text.p, value->text.len);
 }
 
-/* What may be kept beyond the transaction: never what could be a secret, as values of
- * arguments, cookies and most fields could. */
-static bool may_be_kept(enum variable var, const struct sec_value *value)
-{
-    /* Those that end with a hyphen begin others. */
-    static const struct span fields[] = {
-        SPAN_INIT("accept"),
-        SPAN_INIT("accept-charset"),
-        SPAN_INIT("accept-encoding"),
-        SPAN_INIT("accept-language"),
-        SPAN_INIT("accept-ranges"),
-        SPAN_INIT("cache-control"),
-        SPAN_INIT("connection"),
-        SPAN_INIT("content-encoding"),
-        SPAN_INIT("content-length"),
-        SPAN_INIT("content-type"),
-        SPAN_INIT("dnt"),
-        SPAN_INIT("host"),
-        SPAN_INIT("origin"),
-        SPAN_INIT("pragma"),
-        SPAN_INIT("priority"),
-        SPAN_INIT("sec-ch-"),
-        SPAN_INIT("sec-fetch-"),
-        SPAN_INIT("server"),
-        SPAN_INIT("te"),
-        SPAN_INIT("upgrade-insecure-requests"),
-        SPAN_INIT("user-agent"),
-        SPAN_INIT("vary"),
-    };
-    switch ((int)var) {
-    case VAR_ARGS_GET_NAMES:
-    case VAR_ARGS_POST_NAMES:
-    case VAR_REQUEST_COOKIES_NAMES:
-    case VAR_REQUEST_HEADERS_NAMES:
-    case VAR_RESPONSE_HEADERS_NAMES:
-    case VAR_REQUEST_METHOD:
-    case VAR_REQUEST_PROTOCOL:
-    case VAR_RESPONSE_STATUS:
-        return true;
-    case VAR_REQUEST_HEADERS:
-    case VAR_RESPONSE_HEADERS:
-        break;
-    default:
-        return false;
-    }
-    char first = value->key.len > 0 ? ascii_lower(value->key.p[0]) : '\0';
-    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
-        bool begins = fields[i].p[fields[i].len - 1] == '-';
-        if (fields[i].p[0] == first && (begins || fields[i].len == value->key.len) &&
-            span_starts_nocase(value->key, fields[i]))
-            return true;
-    }
-    return false;
-}
-
 /* Short values wait for others; a long one waits for none. */
 static enum sec_end look_through(struct sec_run *run, struct sec_value *value, unsigned class,
                                  bool kept)
@@ -239,13 +184,17 @@ static unsigned named_row(const struct sec_plan *plan, enum variable var, struct
     return row;
 }
 
-/* Wakes what waits for such a value. Its class; 0: nothing is looked for. */
-static unsigned meet(struct sec_run *run, enum variable var, struct sec_value *value)
+/* Wakes what waits for such a value. Its class; 0: nothing is looked for. `*kept`: what is
+ * found in it may be remembered. */
+static unsigned meet(struct sec_run *run, enum variable var, struct sec_value *value,
+                     bool *kept)
 {
     const struct sec_plan *plan = run->plan;
     unsigned row = named_row(plan, var, value->key);
-    value->group = row != 0 ? plan->named[row - 1].group : plan->group_of[var];
-    if (row != 0)
+    const struct plan_named *named = row != 0 ? &plan->named[row - 1] : NULL;
+    value->group = named != NULL ? named->group : plan->group_of[var];
+    *kept = named != NULL ? named->kept : bit_has(plan->kept_vars, var);
+    if (named != NULL)
         sec_wake(run, plan_event_named(plan, row - 1));
     const struct plan_group *group = &plan->groups[value->group];
     return group->idle ? 0 : group->class;
@@ -254,25 +203,27 @@ static unsigned meet(struct sec_run *run, enum variable var, struct sec_value *v
 static enum sec_end scan_values(struct sec_run *run)
 {
     const struct sec_plan *plan = run->plan;
-    for (; run->at_var < plan->scanned_count; run->at_var++, run->at_value = 0) {
+    for (; run->at_var < plan->scanned_count; run->at_var++) {
         enum variable var = plan->scanned[run->at_var];
         const struct sec_list *list = &run->values.lists[var];
-        if (run->at_value < list->count && bit_has(plan->waking_vars, var))
+        uint32_t *passed = &run->passed[run->at_var];
+        if (*passed < list->count && bit_has(plan->waking_vars, var))
             sec_wake(run, plan_event_var(plan, var));
-        while (run->at_value < list->count) {
-            struct sec_value *value = list->items[run->at_value];
+        while (*passed < list->count) {
+            struct sec_value *value = list->items[*passed];
             if (run->work > run->budget)
                 return SEC_SPENT;
             if (run->work > run->slice_end)
                 return SEC_PAUSE;
-            unsigned class = value->scanned ? 0 : meet(run, var, value);
+            bool kept = false;
+            unsigned class = value->scanned ? 0 : meet(run, var, value, &kept);
             enum sec_end end = SEC_DONE;
             if (class != 0)
-                end = look_through(run, value, class, may_be_kept(var, value));
+                end = look_through(run, value, class, kept);
             if (end != SEC_DONE)
                 return end;
             value->scanned = true;
-            run->at_value++;
+            ++*passed;
         }
     }
     return SEC_DONE;

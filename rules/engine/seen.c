@@ -45,6 +45,17 @@ static void see_macro(struct seeing *s, const struct macro *macro)
     }
 }
 
+bool plan_sees_slot(const struct sec_plan *plan, const struct sec_target *target,
+                    const struct link_target *known, unsigned slot)
+{
+    if (target->var != VAR_TX || target->key_kind == KEY_NONE)
+        return target->var == VAR_TX;
+    if (target->key_kind == KEY_REGEX)
+        return known->key == PLAN_KEYS_MAX || bit_has(plan->keys[known->key].slots, slot);
+    bool named = target->key_macro.literal || target->key_macro.count == 0;
+    return named ? known->slot == slot : true;
+}
+
 static void see_target(struct seeing *s, const struct sec_target *target,
                        const struct link_target *known)
 {
@@ -53,15 +64,8 @@ static void see_target(struct seeing *s, const struct sec_target *target,
     see_macro(s, &target->key_macro);
     if (of != COLLECTION_COUNT)
         s->collections[of] = true;
-    if (target->var != VAR_TX)
-        return;
-    if (known->slot != NO_SLOT) {
-        see_slot(s, known->slot);
-        return;
-    }
-    for (unsigned i = 0; i < plan->slot_count; i++)
-        s->slots[i] = s->slots[i] || known->key == PLAN_KEYS_MAX ||
-                      bit_has(plan->keys[known->key].slots, i);
+    for (unsigned i = 0; target->var == VAR_TX && i < plan->slot_count; i++)
+        s->slots[i] = s->slots[i] || plan_sees_slot(plan, target, known, i);
 }
 
 static void see_link(struct seeing *s, const struct sec_link *link)
@@ -111,6 +115,21 @@ static void see_all(struct seeing *s)
 /* ---- what goes away -------------------------------------------------------------------------
  */
 
+/* The record, limits and logs are the gateway's own. */
+static bool ctl_is_heard(enum sec_ctl ctl)
+{
+    static const enum sec_ctl idle[] = {
+        CTL_AUDIT_ENGINE,     CTL_AUDIT_LOG_PARTS,    CTL_RESPONSE_BODY_ACCESS,
+        CTL_DEBUG_LOG_LEVEL,  CTL_REQUEST_BODY_LIMIT, CTL_RESPONSE_BODY_LIMIT,
+        CTL_HASH_ENFORCEMENT, CTL_HASH_ENGINE,        CTL_PARSE_XML_INTO_ARGS,
+    };
+    for (size_t i = 0; i < ARRAY_LEN(idle); i++) {
+        if (ctl == idle[i])
+            return false;
+    }
+    return true;
+}
+
 /* Sessions and users have variables of their own, which tell that they are there. */
 static bool step_is_seen(const struct seeing *s, const struct plan_step *planned)
 {
@@ -120,6 +139,8 @@ static bool step_is_seen(const struct seeing *s, const struct plan_step *planned
     case STEP_ADDVAR:
     case STEP_UNSETVAR:
         return planned->slot == NO_SLOT || s->slots[planned->slot];
+    case STEP_CTL:
+        return ctl_is_heard(step->ctl);
     case STEP_INITCOL:
         return s->collections[step->collection] || step->collection == COLLECTION_SESSION ||
                step->collection == COLLECTION_USER;

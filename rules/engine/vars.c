@@ -40,16 +40,14 @@ struct span sec_lower(struct arena *arena, struct span s)
 
 enum sec_collection sec_collection_of(enum variable var)
 {
-    static const enum variable of[COLLECTION_COUNT] = {
-        [COLLECTION_TX] = VAR_TX,         [COLLECTION_IP] = VAR_IP,
-        [COLLECTION_GLOBAL] = VAR_GLOBAL, [COLLECTION_SESSION] = VAR_SESSION,
-        [COLLECTION_USER] = VAR_USER,     [COLLECTION_RESOURCE] = VAR_RESOURCE,
-        [COLLECTION_ENV] = VAR_ENV,
+    static const uint8_t numbers[VAR_COUNT] = {
+        /* and one more */
+        [VAR_TX] = COLLECTION_TX + 1,         [VAR_IP] = COLLECTION_IP + 1,
+        [VAR_GLOBAL] = COLLECTION_GLOBAL + 1, [VAR_SESSION] = COLLECTION_SESSION + 1,
+        [VAR_USER] = COLLECTION_USER + 1,     [VAR_RESOURCE] = COLLECTION_RESOURCE + 1,
+        [VAR_ENV] = COLLECTION_ENV + 1,
     };
-    unsigned i = 0;
-    while (i < COLLECTION_COUNT && of[i] != var)
-        i++;
-    return (enum sec_collection)i;
+    return numbers[var] != 0 ? (enum sec_collection)(numbers[var] - 1) : COLLECTION_COUNT;
 }
 
 struct sec_variable *sec_variable_find(const struct sec_run *run,
