@@ -343,7 +343,7 @@ bench-search: ## searches in a log of GB=10 gigabytes, which needs 12 on the dis
 	@$(MAKE) --no-print-directory all $(BUILD)/release/audit-bench VARIANT=release
 	@$(PYTHON) tests/bench/search_big.py $(BUILD)/release $(or $(GB),10)
 
-bench-limits: ## what a decision of a limit costs, alone and through a redis-server of its own, against the bars: T=local, exact or lease; T=count: in instructions
+bench-limits: ## what a decision of a limit costs, alone and through a redis-server of its own, against the bars: T=local, exact or lease; T=cluster: through a Redis Cluster; T=count: in instructions
 	@$(MAKE) --no-print-directory deps LIST="run test"
 	@$(MAKE) --no-print-directory $(BUILD)/release/bench-limits VARIANT=release
 	@tests/bench/shield.sh tests/bench/limits.sh $(BUILD)/release/bench-limits $(T)

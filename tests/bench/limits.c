@@ -2,7 +2,7 @@
  * What a decision of a limit costs: alone in shared memory, and shared through a real Redis;
  * and whether that keeps to the bars.
  *
- *     make bench-limits            starts a redis-server of its own
+ *     make bench-limits            starts a redis-server of its own; T=cluster: three masters
  *
  * Measured is the whole stage function, key and hash included. Local: over many clients, in
  * CPU time. Shared: decisions offered at a rate, or as many as N in flight can be. An offered
@@ -127,7 +127,22 @@ static double stolen(void)
 
 /* ---- calm ---- */
 
-static const char *redis_pid;
+/* Of redis-server; of a Cluster's, with a comma between. */
+static const char *redis_pids;
+
+static struct spent spent_by_redis(void)
+{
+    struct span rest = span_text(redis_pids), pid;
+    struct spent sum = { 0 };
+    while (span_cut(&rest, ',', &pid)) {
+        char name[24];
+        (void)snprintf(name, sizeof(name), "%.*s", (int)pid.len, pid.p);
+        struct spent spent = spent_by(name);
+        sum.ran += spent.ran;
+        sum.waited += spent.waited;
+    }
+    return sum;
+}
 
 /* What stood where at some moment, and which part of the time since then went elsewhere. */
 struct peace {
@@ -142,14 +157,14 @@ struct trouble {
 
 static struct peace peace_begin(void)
 {
-    return (struct peace){ clock_mono_ns(), spent_by("self"), spent_by(redis_pid), stolen() };
+    return (struct peace){ clock_mono_ns(), spent_by("self"), spent_by_redis(), stolen() };
 }
 
 static struct trouble peace_end(const struct peace *from)
 {
     double us = (double)(clock_mono_ns() - from->from_ns) / 1e3;
     return (struct trouble){ (spent_by("self").waited - from->worker.waited) / us,
-                             (spent_by(redis_pid).waited - from->redis.waited) / us,
+                             (spent_by_redis().waited - from->redis.waited) / us,
                              (stolen() - from->stolen) / us };
 }
 
@@ -505,7 +520,7 @@ static struct round begin(void)
 static struct result result_of(const struct round *round)
 {
     double us = (double)(clock_mono_ns() - round->peace.from_ns) / 1e3;
-    double cpu = cpu_us() - round->cpu, redis = spent_by(redis_pid).ran;
+    double cpu = cpu_us() - round->cpu, redis = spent_by_redis().ran;
     struct trouble trouble = peace_end(&round->peace);
     size_t calls = exact_calls(worker->exact) - round->calls;
     double n = sample_count > 0 ? (double)sample_count : 1;
@@ -645,19 +660,21 @@ static struct result judged(double rate, unsigned *calm)
 }
 
 /* Twice what the limits of many keys let through, where calls are full and held back. */
-static void bench_accuracy(void)
+static void bench_accuracy(double offered)
 {
-    const double rate = 50, burst = 20;
+    const double rate = (unsigned)(offered / 2100), burst = 20;
     keys = 1000;
     open_limit(&shared, (uint64_t)rate, 1000, (uint64_t)burst);
     shared.limit.exact = true;
-    struct result result = run_open(105000, 2, false);
+    struct result result = run_open(offered, 2, false);
     double each = burst + rate * (double)sample_count / result.per_s;
     print_result("exact, over limits", &result);
     printf("    %zu passed, %.0f are allowed\n", passed, each * keys);
     bar("never more than burst + rate * T + 1 of each key",
         (double)passed <= (each + 1) * keys);
-    bar("and 99 % of it", (double)passed >= 0.99 * (each - 1) * keys && failed + missed == 0);
+    bar_in_calm("and 99 % of it",
+                (double)passed >= 0.99 * (each - 1) * keys && failed + missed == 0,
+                is_calm(result.trouble));
     close_limit(&shared);
 }
 
@@ -683,6 +700,35 @@ static void bench_exact(void)
         print_result(what, &result);
     }
     close_limit(&shared);
+}
+
+/* ---- a Cluster ---- */
+
+/*
+ * A call is for one node, so that calls are smaller there, and held back for each by itself.
+ * All nodes share one CPU here: the figures tell of the calls and of the worker, and how many
+ * decisions a Cluster could make they do not.
+ */
+static void bench_cluster(void)
+{
+    static const double rates[] = { 1000, 10000, 30000, 60000 };
+    keys = 10000;
+    open_limit(&shared, 1000000, 1000, BURST);
+    shared.limit.exact = true;
+    (void)run_open(1000, 0.5, false);
+    for (unsigned i = 0; i < ARRAY_LEN(rates); i++) {
+        char what[32];
+        (void)snprintf(what, sizeof(what), "cluster, %.0f/s offered", rates[i]);
+        (void)run_open(rates[i], 0.3, false);
+        struct result result = run_open(rates[i], 1, false);
+        print_result(what, &result);
+        bar_in_calm("each is decided by its node", failed + missed == 0,
+                    is_calm(result.trouble));
+    }
+    struct result result = run_closed(256, 1);
+    print_result("cluster, 256 at once", &result);
+    close_limit(&shared);
+    bench_accuracy(30000);
 }
 
 /* ---- leases ---- */
@@ -797,14 +843,32 @@ static void make_askers(void)
     }
 }
 
-static void connect_to(const char *path)
+/* A path: a server's unix socket. Else ports, of nodes of a Cluster. */
+static void address(struct store *store, const char *where)
+{
+    struct redis_server *server = &store->server;
+    struct span rest = span_text(where), item;
+    uint64_t port;
+    if (where[0] == '/') {
+        server->path = rest;
+        server->addrs[server->addr_count++].family = ADDR_UNIX;
+        return;
+    }
+    store->kind = STORE_CLUSTER;
+    while (server->addr_count < REDIS_ADDRESSES_MAX && span_cut(&rest, ',', &item)) {
+        struct addr *addr = &server->addrs[server->addr_count++];
+        if (!addr_parse(SPAN("127.0.0.1"), addr) || !span_uint(item, &port) || port > 65535)
+            exit(1);
+        addr->port = (uint16_t)port;
+    }
+}
+
+static void connect_to(const char *where)
 {
     static struct store store;
     store = (struct store){ .prefix = SPAN("bench"), .nodes = 1 };
-    store.server = (struct redis_server){ .addrs = { { .family = ADDR_UNIX } },
-                                          .addr_count = 1,
-                                          .path = span_text(path),
-                                          .timeout_ms = 1000 };
+    store.server.timeout_ms = 1000;
+    address(&store, where);
     config.store = &store;
     worker = calloc(1, sizeof(*worker));
     int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -825,16 +889,16 @@ static void connect_to(const char *path)
     for (unsigned i = 0; i < 1000 && !exact_usable(worker->exact, 0); i++)
         loop_turn(&worker->loop, 10);
     if (!exact_usable(worker->exact, 0)) {
-        (void)fprintf(stderr, "no Redis at %s\n", path);
+        (void)fprintf(stderr, "no Redis at %s\n", where);
         exit(1);
     }
 }
 
-/* bench-limits [SOCKET PID-OF-REDIS [local|exact|lease]] */
+/* bench-limits [SOCKET|PORT,... PID-OF-REDIS,... [local|exact|lease|count|cluster]] */
 int main(int argc, char **argv)
 {
     const char *only = argc > 3 ? argv[3] : "";
-    redis_pid = argc > 2 ? argv[2] : "self";
+    redis_pids = argc > 2 ? argv[2] : "self";
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     if (only[0] == '\0' || strcmp(only, "local") == 0) {
         bench_local(1000, 0);
@@ -852,9 +916,13 @@ int main(int argc, char **argv)
         count_exact();
         return 0;
     }
+    if (strcmp(only, "cluster") == 0) {
+        bench_cluster();
+        return outcome();
+    }
     if (strcmp(only, "lease") != 0) {
         bench_exact();
-        bench_accuracy();
+        bench_accuracy(105000);
     }
     if (strcmp(only, "exact") != 0)
         bench_lease();

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# tests/bench/limits.sh BINARY [local|exact|lease|count]: decisions of limits, with a redis-server of its own on a unix socket. The
-# worker has the first CPU and Redis the last one. Under a shield (shield.sh) Redis goes before all else: it rests between calls,
+# tests/bench/limits.sh BINARY [local|exact|lease|count|cluster]: decisions of limits, with a redis-server of its own on a unix socket, or
+# a Cluster. The worker has the first CPU and Redis the last one. Under a shield (shield.sh) Redis goes before all else: it rests between calls,
 # and would have to wait for its turn after each.
 set -eu
 
@@ -16,6 +16,9 @@ count() {
     done
 }
 
+if [ "${2:-}" = cluster ]; then
+    exec "${PYTHON:-/usr/bin/python3}" "$(dirname "$0")/limits_cluster.py" "$1"
+fi
 last=$(($(nproc) - 1))
 folder=$(mktemp -d -t sallyport-bench.XXXXXX)
 first=()
