@@ -176,12 +176,15 @@ static void set_word(struct sql_token *token, const char *p, const char *end,
     token->calls = meaning.calls;
 }
 
-/* Of what begins at `p`, where `begin` is. */
-static struct sql_meaning find_part(__m128i begin, const char *p, const char *at)
+/* Of the `len` bytes at `p`. */
+static inline struct sql_meaning find(const struct sql_reader *reader, const char *p,
+                                      size_t len)
 {
-    size_t len = (size_t)(at - p);
-    return len <= SQL_LOAD_BYTES ? sql_word_find_short(begin_of(begin, len), len)
-                                 : sql_word_find(span_of(p, len));
+    __m128i begin = load(reader, p);
+    if (len <= SQL_LOAD_BYTES)
+        return sql_word_find_short(begin_of(begin, len), len);
+    size_t rest = len - SQL_LOAD_BYTES;
+    return sql_word_find_long(begin, begin_of(load(reader, p + SQL_LOAD_BYTES), rest), len);
 }
 
 /* A word that is long, or in which something stands where it may be taken apart; before `at`
@@ -190,7 +193,6 @@ static const char *read_long(struct sql_reader *reader, const char *p, const cha
                              struct sql_token *token)
 {
     const char *end = reader->end;
-    __m128i begin = load(reader, p);
     for (; at < end; at++) {
         unsigned byte = byte_of(*at);
         if ((byte & (ENDS | SPLITS)) == 0)
@@ -199,7 +201,7 @@ static const char *read_long(struct sql_reader *reader, const char *p, const cha
             break;
         if (at - p >= SQL_TOKEN_BYTES)
             continue;
-        struct sql_meaning part = find_part(begin, p, at);
+        struct sql_meaning part = find(reader, p, (size_t)(at - p));
         if (part.type == '\0' || part.type == 'n')
             continue;
         set_word(token, p, at, part);
@@ -207,7 +209,7 @@ static const char *read_long(struct sql_reader *reader, const char *p, const cha
     }
     struct sql_meaning meaning = { 0 };
     if (at - p <= SQL_TOKEN_BYTES)
-        meaning = find_part(begin, p, at);
+        meaning = find(reader, p, (size_t)(at - p));
     set_word(token, p, at, meaning);
     return at;
 }
@@ -366,7 +368,7 @@ static const char *read_signs(struct sql_reader *reader, const char *p, struct s
     ptrdiff_t left = reader->end - p;
     if (left > 1) {
         size_t len = left > 2 && p[0] == '<' && p[1] == '=' && p[2] == '>' ? 3 : 2;
-        char type = len == 3 ? 'o' : sql_word_find(span_of(p, len)).type;
+        char type = len == 3 ? 'o' : find(reader, p, len).type;
         if (type != '\0') {
             sql_set(token, type_of[(uint8_t)type], p, p + len);
             return p + len;

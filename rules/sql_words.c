@@ -107,9 +107,9 @@ static struct sql_meaning find(const union text *upper, size_t len, uint32_t has
     return found;
 }
 
-struct sql_meaning sql_word_search(__m128i upper, size_t len, uint32_t hash)
+struct sql_meaning sql_word_search(__m128i upper, __m128i rest, size_t len, uint32_t hash)
 {
-    const union text text = { .parts = { upper, _mm_setzero_si128() } };
+    const union text text = { .parts = { upper, rest } };
     return find(&text, len, hash);
 }
 
@@ -119,7 +119,7 @@ struct sql_meaning sql_word_find(struct span word)
         return (struct sql_meaning){ 0 };
     union text upper = upper_of(word);
     uint32_t hash = hash_of(&upper, word.len);
-    if (!has_bit(sql_words_filter, hash % SQL_FILTER_BITS))
+    if (!sql_word_may_be(hash))
         return (struct sql_meaning){ 0 };
     return find(&upper, word.len, hash);
 }

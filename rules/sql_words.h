@@ -48,7 +48,7 @@ struct sql_meaning sql_word_find(struct span word);
 
 /* Hashes of words and of what phrases begin with: a word without its bit is neither. */
 extern uint64_t sql_words_filter[SQL_FILTER_BITS / 64];
-struct sql_meaning sql_word_search(__m128i upper, size_t len, uint32_t hash);
+struct sql_meaning sql_word_search(__m128i upper, __m128i rest, size_t len, uint32_t hash);
 
 /* In upper case; other bytes than ASCII letters stay. */
 static inline __m128i sql_upper(__m128i bytes)
@@ -64,14 +64,30 @@ static inline uint32_t sql_word_hash(uint64_t hash, __m128i upper)
     return (uint32_t)_mm_crc32_u64(hash, (uint64_t)_mm_extract_epi64(upper, 1));
 }
 
+static inline bool sql_word_may_be(uint32_t hash)
+{
+    uint32_t bit = hash % SQL_FILTER_BITS;
+    return (sql_words_filter[bit / 64] >> bit % 64 & 1) != 0;
+}
+
 /* The same of a word of 16 bytes at most, with zeros behind it. */
 static inline struct sql_meaning sql_word_find_short(__m128i word, size_t len)
 {
     __m128i upper = sql_upper(word);
-    uint32_t hash = sql_word_hash(len, upper), bit = hash % SQL_FILTER_BITS;
-    if ((sql_words_filter[bit / 64] >> bit % 64 & 1) == 0)
+    uint32_t hash = sql_word_hash(len, upper);
+    if (!sql_word_may_be(hash))
         return (struct sql_meaning){ 0 };
-    return sql_word_search(upper, len, hash);
+    return sql_word_search(upper, _mm_setzero_si128(), len, hash);
+}
+
+/* And of a longer one, of SQL_WORD_BYTES at most. */
+static inline struct sql_meaning sql_word_find_long(__m128i first, __m128i rest, size_t len)
+{
+    __m128i upper = sql_upper(first), upper_rest = sql_upper(rest);
+    uint32_t hash = sql_word_hash(sql_word_hash(len, upper), upper_rest);
+    if (!sql_word_may_be(hash))
+        return (struct sql_meaning){ 0 };
+    return sql_word_search(upper, upper_rest, len, hash);
 }
 
 /* The type of any entry, fingerprints among them, or '\0': what libinjection's own search
