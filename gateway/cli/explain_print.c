@@ -16,6 +16,8 @@ static const struct {
 } advice_rows[] = {
     { "rule", "if it is a false positive, exclude the rule here, as below (`tune` proves that "
               "it opens nothing else), or set `mode: detect` on this route's waf" },
+    { "rule with a name", "change that rule, put one with `do: allow` before it, or set "
+                          "`mode: detect` on this route's waf" },
     { "rate-limit", "raise the limit that is named above, or exempt the client with `unless`" },
     { "address-denied", "take the address off the list, or put it on `allow`" },
     { "address-not-allowed", "add the address to `allow`" },
@@ -104,9 +106,16 @@ static void print_matches(const json_t *ours)
         if (json_integer_value(json_object_get(match, "score")) != 0)
             (void)printf(" %+lld",
                          (long long)json_integer_value(json_object_get(match, "score")));
-        (void)printf("  %s at %lld  ", text_at(match, "field"),
-                     (long long)json_integer_value(json_object_get(match, "offset")));
+        if (*text_at(match, "field") != '\0')
+            (void)printf("  %s at %lld", text_at(match, "field"),
+                         (long long)json_integer_value(json_object_get(match, "offset")));
+        if (*text_at(match, "msg") != '\0')
+            (void)printf("  ");
         print_clean(text_at(match, "msg"), 100);
+        if (shown == 0) { /* a condition matches no text */
+            (void)putchar('\n');
+            continue;
+        }
         (void)printf("\n          ");
         print_clean(sample, shown);
         (void)printf("\n          ");
@@ -183,8 +192,26 @@ static void print_exclusions(const json_t *record, struct arena *arena)
     }
 }
 
-static void print_advice(const char *reason)
+/* Whether one of the rules has a number: those with names cannot be excluded. */
+static bool can_exclude(const json_t *record)
 {
+    const json_t *match;
+    uint64_t rule;
+    size_t i;
+    json_array_foreach(json_object_get(json_object_get(record, "sallyport"), "matches"), i,
+                       match)
+    {
+        if (span_uint(span_text(text_at(match, "rule")), &rule))
+            return true;
+    }
+    return false;
+}
+
+static void print_advice(const json_t *record)
+{
+    const char *reason = text_at(json_object_get(record, "sallyport"), "reason");
+    if (strcmp(reason, "rule") == 0 && !can_exclude(record))
+        reason = "rule with a name";
     for (size_t i = 0; i < ARRAY_LEN(advice_rows); i++)
         if (strcmp(advice_rows[i].reason, reason) == 0)
             (void)printf("To let it through: %s.\n", advice_rows[i].advice);
@@ -235,7 +262,7 @@ static void print_human(const json_t *record, const struct config *config)
     if (*text_at(ours, "detail") != '\0')
         (void)printf(" (%s)", text_at(ours, "detail"));
     (void)putchar('\n');
-    print_advice(reason);
+    print_advice(record);
     if (strcmp(reason, "rule") == 0) {
         struct arena arena;
         arena_init(&arena, NULL, 0, NULL, (size_t)1 << 20);

@@ -28,11 +28,27 @@ static void pad(struct text *out, size_t from, size_t width)
     } while (out->len - from < width);
 }
 
+/* Numbers have six digits; names, of the configuration or of the pack, are as long as they are.
+ */
+static size_t called_width(const struct sec_program *program)
+{
+    size_t width = 12;
+    for (unsigned i = 0; i < program->rule_count; i++) {
+        char room[24];
+        size_t len = rule_called(program->rules[i], room).len;
+        width = len + 2 > width ? len + 2 : width;
+    }
+    return width;
+}
+
 static void list_human(struct text *out, const struct ruleset *set)
 {
     const struct sec_program *program = set->program;
     unsigned asked = 0, heads = 0;
-    text_lit(out, "id          phase  level  state     severity   message\n");
+    size_t width = called_width(program), began = out->len;
+    text_lit(out, "id");
+    pad(out, began, width);
+    text_lit(out, "phase  level  state     severity   message\n");
     for (unsigned i = 0; i < program->rule_count; i++) {
         const struct sec_rule *rule = program->rules[i];
         size_t from = out->len;
@@ -42,15 +58,15 @@ static void list_human(struct text *out, const struct ruleset *set)
         asked += rule_link(set->plan, rule) != NULL;
         char room[24];
         text_add(out, rule_called(rule, room));
-        pad(out, from, 12);
+        pad(out, from, width);
         text_uint(out, (uint64_t)rule->phase);
-        pad(out, from, 19);
+        pad(out, from, width + 7);
         text_add(out, paranoia_of(rule));
-        pad(out, from, 26);
+        pad(out, from, width + 14);
         text_add(out, span_text(rule_state(set->plan, rule)));
-        pad(out, from, 36);
+        pad(out, from, width + 24);
         text_add(out, span_text(severity_of(rule)));
-        pad(out, from, 47);
+        pad(out, from, width + 35);
         text_add(out, rule->message.source);
         text_char(out, '\n');
     }

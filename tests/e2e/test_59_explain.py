@@ -64,7 +64,7 @@ def test_tells_why(gateway):
     lines = text.splitlines()
     under = next(i for i, line in enumerate(lines) if line.strip() and set(line.strip()) == {"^"})
     assert lines[under - 1].strip() == "evil" and len(lines[under].strip()) == 4
-    assert "sallyport.yaml:" in text and "To let it through" in text
+    assert "sallyport.yaml:" in text and "To let it through: change that rule" in text  # it cannot be excluded
     assert "PASS" in explain(gateway, "http://shop.test/", code=0).stdout
 
 
