@@ -381,6 +381,8 @@ static void gate_phase(struct gating *g, unsigned phase)
         const struct sec_entry *entry = &list->entries[i];
         g->sleeper = (struct plan_waiting){ i, (uint8_t)phase };
         const struct sec_link *link = sleeps_for(g, entry->head);
+        if (entry->head->deferred)
+            continue;
         if (entry->head->feeds)
             wait_for_bits(g, entry->head->feed_bit, 1);
         else if (link != NULL)

@@ -27,10 +27,11 @@ enum {
     PLAN_FORMS_MAX = 255,
     PLAN_CLASSES_MAX = 255, /* 0: never scanned */
     PLAN_BITS_MAX = 16384,
-    PLAN_NAMES_MAX = 8192, /* of variables in TX and the like that rules spell out */
-    PLAN_KEYS_MAX = 64,    /* different patterns for keys whose answers values remember */
-    PLAN_FEEDS_MAX = 16,   /* links that only make what the next one looks at */
-    PLAN_NAMED_MAX = 4096, /* of plan->named; other names are no more than their variable */
+    PLAN_NAMES_MAX = 8192,  /* of variables in TX and the like that rules spell out */
+    PLAN_KEYS_MAX = 64,     /* different patterns for keys whose answers values remember */
+    PLAN_DEFERRED_MAX = 16, /* entries that run when somebody asks for what they make */
+    PLAN_FEEDS_MAX = 16,    /* links that only make what the next one looks at */
+    PLAN_NAMED_MAX = 4096,  /* of plan->named; other names are no more than their variable */
     PLAN_NAME_BUCKETS = 64,
     PLAN_SLOT_BUCKETS = 1024,
     NO_BIT = UINT16_MAX,
@@ -84,6 +85,7 @@ struct sec_link {
     /* It always matches, and all that follows is what the next link looks at: seen.c. Then
      * its chain is looked at where a value would make that one match, and has this bit. */
     bool feeds;
+    bool deferred;     /* of plan->deferred: its entry is never looked at */
     uint16_t feed_bit; /* NO_BIT where there is none */
 };
 
@@ -315,6 +317,9 @@ struct sec_plan {
     unsigned head_count, head_words; /* of all phases */
     struct plan_gone *gone;
     unsigned gone_count;
+    /* What only begins collections: done when a rule turns to one of them (run.c). */
+    const struct sec_link *deferred[PLAN_DEFERRED_MAX];
+    unsigned deferred_count;
     struct plan_key keys[PLAN_KEYS_MAX];
     unsigned key_count;
     /* Which entry a bit brings to life, by phase: entry index, or UINT32_MAX. */

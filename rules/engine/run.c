@@ -49,6 +49,7 @@ enum err sec_run_init(struct sec_run *run, const struct sec_plan *plan, struct s
     run->engine = run->ceiling = ENGINE_ON;
     run->highest_severity = 255;
     run->budget = UINT64_MAX;
+    run->deferred = plan->deferred_count > 0;
     run->matches_tail = &run->matches;
     run->matched_tail = &run->matched;
     sec_values_init(&run->values, arena);
@@ -99,6 +100,29 @@ static int run_chain(struct sec_run *run, const struct sec_link *head)
     }
     forget_matched(run);
     return matched;
+}
+
+/* As if it had been run in its place: what it looks at is still the same (seen.c), and of what
+ * goes on now it changes nothing. */
+void sec_run_deferred(struct sec_run *run)
+{
+    const struct sec_rule *running = run->running;
+    struct sec_removal *removed_targets = run->removed_targets;
+    struct sec_matched *matched = run->matched, **tail = run->matched_tail,
+                       *last = run->last_matched;
+    run->deferred = false;
+    run->removed_targets = NULL;
+    run->matched = NULL;
+    run->matched_tail = &run->matched;
+    for (unsigned i = 0; i < run->plan->deferred_count && !run->spent; i++) {
+        if (run_chain(run, run->plan->deferred[i]) < 0)
+            run->spent = true;
+    }
+    run->running = running;
+    run->removed_targets = removed_targets;
+    run->matched = matched;
+    run->matched_tail = matched != NULL ? tail : &run->matched;
+    run->last_matched = last;
 }
 
 static bool over(const struct sec_run *run)

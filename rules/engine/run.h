@@ -175,6 +175,7 @@ struct sec_run {
     struct span body_processor; /* by ctl */
     bool allow_phase, allow_request, allow_all;
     const struct sec_rule *running; /* head of the chain at work: RULE.id and so on */
+    bool deferred;                  /* plan->deferred is still to be run */
 
     const struct sec_rule *intercepted;     /* ENGINE_ON: the chain that interrupted */
     const struct sec_rule *would_intercept; /* ENGINE_DETECT: the first that would have */
@@ -282,6 +283,13 @@ void sec_captures_set(struct sec_run *run, const struct regex_captures *captures
 /* The values of a variable that rules make, as a list; NULL: out of memory. */
 const struct sec_list *sec_made_list(struct sec_run *run, const struct sec_target *target,
                                      const struct link_target *known);
+/* run.c: what was deferred is done now: before anything is asked of a collection, or set. */
+void sec_run_deferred(struct sec_run *run);
+static inline void sec_turn_to(struct sec_run *run, enum sec_collection collection)
+{
+    if (run->deferred && collection != COLLECTION_TX && collection != COLLECTION_ENV)
+        sec_run_deferred(run);
+}
 /* The text of %{var.key}; p NULL: there is none. */
 struct span sec_lookup(struct sec_run *run, enum variable var, struct span key);
 /* p NULL: out of memory. */

@@ -94,7 +94,8 @@ static void see_head(struct seeing *s, const struct sec_rule *head)
         see_macro(s, &head->tag_macros[i]);
 }
 
-static void see_all(struct seeing *s)
+/* By all but the first `but` entries. */
+static void see_all(struct seeing *s, unsigned but)
 {
     const struct sec_plan *plan = s->b->plan;
     memset(s->slots, 0, plan->slot_count * sizeof(*s->slots));
@@ -103,7 +104,7 @@ static void see_all(struct seeing *s)
         see_slot(s, plan_slot_of(plan, plan_asked[i]));
     for (unsigned phase = 1; phase < SEC_PHASES; phase++) {
         const struct plan_phase *list = &plan->phases[phase];
-        for (unsigned i = 0; i < list->count; i++) {
+        for (unsigned i = phase == SEC_REQUEST_HEADERS ? but : 0; i < list->count; i++) {
             see_head(s, list->entries[i].head->rule);
             for (const struct sec_link *link = list->entries[i].head; link != NULL;
                  link = link->next)
@@ -206,6 +207,129 @@ static enum err drop_entries(struct seeing *s, unsigned phase)
     return OK;
 }
 
+/* ---- what can wait --------------------------------------------------------------------------
+ */
+
+/*
+ * The first entries of all may do no more than begin collections, under keys made of what a
+ * request's head has. They are run when a rule turns to a collection, which most requests do
+ * not come to: then all is as it was, since nothing was run before them, and nothing else
+ * writes what they read, or reads what they write.
+ */
+
+/* Text, the client's address, what has matched, and variables in TX, about which later. */
+static bool lasts(const struct macro *macro)
+{
+    for (unsigned i = 0; !macro->literal && i < macro->count; i++) {
+        const struct macro_part *part = &macro->parts[i];
+        bool slot = part->var == VAR_TX && part->slot != 0 && part->slot < PLAN_CAPTURES_FROM;
+        if (part->variable && !slot && part->var != VAR_MATCHED_VAR &&
+            part->var != VAR_REMOTE_ADDR)
+            return false;
+    }
+    return true;
+}
+
+static bool step_can_wait(const struct plan_step *planned)
+{
+    const struct sec_step *step = planned->step;
+    bool begins = step->kind == STEP_INITCOL && step->collection != COLLECTION_SESSION &&
+                  step->collection != COLLECTION_USER;
+    return (begins || (step->kind == STEP_SETVAR && planned->slot != NO_SLOT)) &&
+           lasts(&step->value);
+}
+
+static bool can_wait(const struct sec_entry *entry, unsigned at)
+{
+    const struct sec_link *link = entry->head;
+    const struct sec_rule *head = link->rule;
+    if (head->own != NULL || link->next != NULL || head->log || head->audit_log ||
+        head->severity > 0 || head->resolved != DISRUPT_PASS || entry->skip_to > at + 1 ||
+        head->capture || head->multi_match)
+        return false;
+    for (unsigned i = 0; i < head->target_count; i++) {
+        if (head->targets[i].var != VAR_REQUEST_HEADERS)
+            return false;
+    }
+    for (unsigned i = 0; i < link->step_count; i++) {
+        if (!step_can_wait(&link->steps[i]))
+            return false;
+    }
+    return head->unconditional ||
+           (link->op->row->kind != OPERATOR_GEO && link->op->argument.literal);
+}
+
+static bool writes(const struct sec_plan *plan, const struct sec_link *head, unsigned slot)
+{
+    for (const struct sec_link *link = head; link != NULL; link = link->next) {
+        for (unsigned i = 0; i < link->step_count; i++) {
+            const struct sec_step *step = link->steps[i].step;
+            if (step->collection == COLLECTION_TX && step->kind != STEP_CTL &&
+                plan_may_name(&step->name, plan->slot_names[slot]))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* By any but the first `but` entries. */
+static bool is_written(const struct sec_plan *plan, unsigned slot, unsigned but)
+{
+    for (unsigned phase = 1; phase < SEC_PHASES; phase++) {
+        const struct plan_phase *list = &plan->phases[phase];
+        for (unsigned i = phase == SEC_REQUEST_HEADERS ? but : 0; i < list->count; i++) {
+            if (writes(plan, list->entries[i].head, slot))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Whether what the step reads and writes is theirs alone. */
+static bool is_theirs(const struct seeing *s, const struct plan_step *planned, unsigned count)
+{
+    const struct macro *value = &planned->step->value;
+    for (unsigned i = 0; !value->literal && i < value->count; i++) {
+        if (value->parts[i].variable && value->parts[i].var == VAR_TX &&
+            is_written(s->b->plan, value->parts[i].slot - 1U, count))
+            return false;
+    }
+    return planned->slot == NO_SLOT ||
+           (!s->slots[planned->slot] && !is_written(s->b->plan, planned->slot, count));
+}
+
+/* How many of the first `count` entries; fewer, where others have to do with the next. */
+static unsigned all_theirs(struct seeing *s, const struct plan_phase *list, unsigned count)
+{
+    see_all(s, count);
+    for (unsigned i = 0; i < count; i++) {
+        const struct sec_link *link = list->entries[i].head;
+        for (unsigned j = 0; j < link->step_count; j++) {
+            if (!is_theirs(s, &link->steps[j], count))
+                return i;
+        }
+    }
+    return count;
+}
+
+static void defer(struct seeing *s)
+{
+    struct sec_plan *plan = s->b->plan;
+    const struct plan_phase *list = &plan->phases[SEC_REQUEST_HEADERS];
+    unsigned count = 0, before;
+    while (count < list->count && count < PLAN_DEFERRED_MAX &&
+           can_wait(&list->entries[count], count))
+        count++;
+    do {
+        before = count;
+        count = all_theirs(s, list, count);
+    } while (count < before);
+    for (unsigned i = 0; i < count; i++) {
+        list->entries[i].head->deferred = true;
+        plan->deferred[plan->deferred_count++] = list->entries[i].head;
+    }
+}
+
 enum err plan_unseen(struct plan_builder *b)
 {
     struct sec_plan *plan = b->plan;
@@ -217,10 +341,11 @@ enum err plan_unseen(struct plan_builder *b)
         return OK;
     do {
         s.changed = false;
-        see_all(&s);
+        see_all(&s, 0);
         for (unsigned phase = 1; phase < SEC_PHASES; phase++)
             TRY(drop_entries(&s, phase));
     } while (s.changed);
+    defer(&s); /* who sees what they write is not counted then */
     for (unsigned i = 0; i < plan->slot_count; i++) {
         if (!s.slots[i])
             bit_add(plan->unseen, i);

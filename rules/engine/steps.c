@@ -50,8 +50,9 @@ static struct span name_of(struct sec_run *run, const struct sec_step *step)
 }
 
 /* In a collection that no initcol named nothing can be set. */
-static bool has_begun(const struct sec_run *run, enum sec_collection collection)
+static bool has_begun(struct sec_run *run, enum sec_collection collection)
 {
+    sec_turn_to(run, collection);
     return collection == COLLECTION_TX || collection == COLLECTION_ENV ||
            run->collection_key[collection].p != NULL;
 }

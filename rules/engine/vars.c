@@ -391,6 +391,8 @@ const struct sec_list *sec_made_list(struct sec_run *run, const struct sec_targe
     enum sec_collection collection = sec_collection_of(target->var);
     if (list == NULL)
         return NULL;
+    if (collection != COLLECTION_COUNT)
+        sec_turn_to(run, collection);
     if (known->key < PLAN_KEYS_MAX)
         made.key = &run->plan->keys[known->key];
     if (known->slot != NO_SLOT)
@@ -496,6 +498,7 @@ struct span sec_lookup(struct sec_run *run, enum variable var, struct span key)
     enum sec_collection collection = sec_collection_of(var);
     if (collection != COLLECTION_COUNT) {
         struct span lower = sec_lower(run->arena, key);
+        sec_turn_to(run, collection);
         return lower.p == NULL ? lower : sec_collection_get(run, collection, lower);
     }
     if (var >= VAR_TIME && var <= VAR_TIME_YEAR)

@@ -14,7 +14,10 @@ static const char *one_of(struct dice *dice, const char *const *items, unsigned 
 static void write_condition(struct text *out, struct dice *dice)
 {
     unsigned name = dice_below(dice, 4), number = dice_below(dice, 3);
-    switch (dice_below(dice, 9)) {
+    switch (dice_below(dice, 10)) {
+    case 6:
+        text_format(out, "SecRule IP:v%u \"@ge %u\"", name % 2, number);
+        return;
     case 5:
         text_format(out, "SecRule ARGS \"%s@%s %%{tx.v%u}\"",
                     dice_below(dice, 2) == 0 ? "!" : "", ONE_OF(dice, "within", "ge", "streq"),
@@ -45,7 +48,13 @@ static void write_condition(struct text *out, struct dice *dice)
 static void write_step(struct text *out, struct dice *dice)
 {
     unsigned name = dice_below(dice, 4), number = dice_below(dice, 3);
-    switch (dice_below(dice, 16)) {
+    switch (dice_below(dice, 18)) {
+    case 9:
+        text_format(out, ",setvar:ip.v%u=+1", name % 2);
+        return;
+    case 10:
+        text_format(out, ",setvar:tx.v%u=%%{ip.v%u}", name, name % 2);
+        return;
     case 0:
         text_format(out, ",setvar:!tx.v%u", name);
         return;
@@ -137,6 +146,12 @@ static void write_rule(struct text *out, struct dice *dice, unsigned id, unsigne
 void program_write(struct text *out, struct dice *dice)
 {
     enum { RULES = PROGRAM_RULES, MARKERS = 3 };
+    if (dice_below(dice, 2) == 0)
+        text_format(out,
+                    "SecRule REQUEST_HEADERS:a \"@rx ^.*$\" \"id:90,phase:1,nolog,pass,t:none,"
+                    "setvar:tx.key=%%{MATCHED_VAR}\"\n"
+                    "SecAction \"id:91,phase:1,nolog,pass,initcol:ip=%%{%s}_%%{tx.key}\"\n",
+                    ONE_OF(dice, "REMOTE_ADDR", "tx.v1"));
     for (unsigned i = 0; i < RULES; i++) {
         write_rule(out, dice, i + 1, i / (RULES / MARKERS));
         if ((i + 1) % (RULES / MARKERS) == 0)

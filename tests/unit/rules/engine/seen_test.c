@@ -56,12 +56,23 @@ static const struct row {
       "2",
       "1",
       { { "ARGS_GET:a=1", "2", 1 } } },
-    { "one that some rule writes to",
-      "SecAction \"id:1" SET ",initcol:ip=%{REMOTE_ADDR},initcol:global=g\"\n"
-      "SecRule ARGS:a \"@rx .\" \"id:2" SET ",setvar:ip.a=1\"",
-      "1 2",
+    { "one that some rule writes to is begun when it does",
+      "SecRule REQUEST_HEADERS:a \"@rx .\" \"id:1" SET ",setvar:tx.key=%{MATCHED_VAR}\"\n"
+      "SecAction \"id:2" SET ",initcol:ip=k%{tx.key},initcol:global=g\"\n"
+      "SecRule ARGS:a \"@rx .\" \"id:3" SET
+      ",setvar:ip.a=%{ip.key},setvar:tx.b=%{ip.a}%{MATCHED_VAR}\"\n"
+      "SecRule TX:b \"@rx .\" \"id:4" LOG ",logdata:'%{tx.b}'\"",
+      "1 2 3 4",
       "",
-      { { "ARGS_GET:b=1", "", 2 } } },
+      { { "ARGS_GET:b=1\nREQUEST_HEADERS:a=2", "", 1 },
+        { "ARGS_GET:a=1\nREQUEST_HEADERS:a=2", "4", 2 } } },
+    { "what comes before, or has a say in its key, comes before",
+      "SecRule ARGS:a \"@rx .\" \"id:1" SET ",setvar:ip.a=1\"\n"
+      "SecAction \"id:2" SET ",initcol:ip=k\"\n"
+      "SecRule IP:a \"@eq 1\" \"id:3" LOG "\"\nSecRule &IP:key \"@eq 1\" \"id:4" LOG "\"",
+      "1 2 3 4",
+      "",
+      { { "ARGS_GET:a=1", "4", 4 } } },
     { "a rule that skips over nothing that is left",
       "SecRule ARGS:a \"@rx .\" \"id:1" SET ",skipAfter:M\"\n"
       "SecRule ARGS:a \"@rx .\" \"id:2" SET ",setvar:tx.a=1\"\nSecMarker M\n"
@@ -241,6 +252,7 @@ static void nobody_can_tell(void **state)
         "ARGS_GET:v1=2\nARGS_GET:x=a",
         "ARGS_POST:a=3\nARGS_GET:f_=0",
         "ARGS_GET:a=b\nARGS_POST:v0=1\nARGS_GET:1=x",
+        "ARGS_GET:a=b\nREQUEST_HEADERS:a=k",
     };
     static struct bench lean, full;
     struct arena arena;
