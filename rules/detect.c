@@ -8,6 +8,7 @@
 
 #include "rules/operator/rows.h"
 #include "rules/sql_words.h"
+#include "rules/transform.h"
 
 typedef char lookup_fn(void *state, int kind, const char *word, size_t len);
 
@@ -114,6 +115,12 @@ bool eval_detect_sqli(const struct operator_call *call, struct operator_match *m
     (void)matched_all(match, call);
     match->captured = span_text(match->room);
     return true;
+}
+
+uint32_t detect_xss_wants(const void *prepared)
+{
+    (void)prepared;
+    return TRAIT_MARKUP;
 }
 
 bool eval_detect_xss(const struct operator_call *call, struct operator_match *match)

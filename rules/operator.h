@@ -54,6 +54,9 @@ struct operator_row {
     bool (*compile)(const struct operator_source *source, const void **prepared);
     bool (*eval)(const struct operator_call *call, struct operator_match *match);
     void (*release)(const void *prepared); /* NULL: all of it is the arena's */
+    /* It says no of every value that has none of these traits (rules/transform.h). NULL: of
+     * none can that be said. */
+    uint32_t (*wants)(const void *prepared);
     const char *refusal;
 };
 

@@ -50,31 +50,55 @@ static struct signs signs_of(const struct sec_plan *plan, struct span text)
     return have;
 }
 
-static unsigned nibble(const uint64_t words[2], unsigned i)
+/* All fours of 128 bits, a byte each. */
+static void to_fours(const uint64_t words[2], uint8_t fours[NIBBLES])
 {
-    return (unsigned)(words[i / 16] >> i % 16 * 4) & (NIBBLE_VALUES - 1);
+    __m128i all, low, mask = _mm_set1_epi8(NIBBLE_VALUES - 1);
+    all = _mm_loadu_si128((const __m128i *)(const void *)words);
+    low = _mm_and_si128(all, mask);
+    __m128i high = _mm_and_si128(_mm_srli_epi16(all, 4), mask);
+    _mm_storeu_si128((__m128i *)(void *)fours, _mm_unpacklo_epi8(low, high));
+    _mm_storeu_si128((__m128i *)(void *)(fours + 16), _mm_unpackhi_epi8(low, high));
 }
 
 static void meet(const struct scan_class *class, struct met *met)
 {
     __m128i lacks = _mm_setzero_si128();
+    uint8_t fours[NIBBLES];
     met->wanted = class->wants[0];
     met->conditions = class->all;
     if (class->condition_count == 1)
         return;
+    to_fours(met->have.words, fours);
     for (unsigned i = 0; i < class->lacking_count; i++) {
         const struct lacking *lacking = &class->lacking[i];
-        const void *row = &lacking->by_value[nibble(met->have.words, lacking->nibble)];
+        const void *row = &lacking->by_value[fours[lacking->nibble]];
         lacks = _mm_or_si128(lacks, _mm_loadu_si128(row));
     }
     const void *all = &class->all;
     __m128i hold = _mm_andnot_si128(lacks, _mm_loadu_si128(all));
     _mm_storeu_si128((__m128i *)(void *)&met->conditions, hold);
+    to_fours(met->conditions.words, fours);
     for (unsigned i = 0; i < (class->condition_count + 3) / 4; i++) {
-        const struct wanted *wanted = &class->wanting[i][nibble(met->conditions.words, i)];
+        const struct wanted *wanted = &class->wanting[i][fours[i]];
         met->wanted.asks |= wanted->asks;
         met->wanted.opens |= wanted->opens;
     }
+}
+
+static void meet_again(struct sec_batch *batch, const struct sec_plan *plan, unsigned class,
+                       struct met *met)
+{
+    const uint64_t *have = met->have.words;
+    uint64_t hash = (have[0] ^ class) * UINT64_C(0xff51afd7ed558ccd) ^
+                    (have[1] + class) * UINT64_C(0xc4ceb9fe1a85ec53);
+    struct kept_met *kept = &batch->kept_met[hash >> 40 & (BATCH_MET - 1)];
+    if (kept->class != class || kept->met.have.words[0] != have[0] ||
+        kept->met.have.words[1] != have[1]) {
+        meet(&plan->classes[class], met);
+        *kept = (struct kept_met){ *met, class };
+    }
+    *met = kept->met;
 }
 
 /* ---- forms ----------------------------------------------------------------------------------
@@ -94,7 +118,7 @@ static unsigned index_of(struct sec_batch *batch, const struct sec_plan *plan, u
     t->text[t->count] = text;
     t->traits[t->count] = traits_of(text);
     t->met[t->count].have = signs_of(plan, text);
-    meet(&plan->classes[class], &t->met[t->count]);
+    meet_again(batch, plan, class, &t->met[t->count]);
     return t->count++;
 }
 
@@ -175,8 +199,8 @@ static bool ask_check(struct sec_batch *batch, struct sec_run *run,
     uint64_t asked = 0, said = 0;
     for (unsigned j = 0; j < check->find_count; j++) {
         unsigned text = of->index_of[check->finds[j].form];
-        if (text == NO_TEXT)
-            continue; /* of a link of another class */
+        if (text == NO_TEXT || (t->traits[text] & check->check->traits) == 0)
+            continue; /* NO_TEXT: of a link of another class */
         uint64_t bit = UINT64_C(1) << text;
         if ((asked & bit) == 0 &&
             sec_check_says_yes(run, run->local, check->check, t->text[text]))

@@ -12,6 +12,7 @@ enum {
     BATCH_TEXTS_MAX = 2048,
     BATCH_FORMS_MAX = 64, /* different texts of one value; with more it is looked through */
     BATCH_MADE_MAX = 24,
+    BATCH_MET = 128, /* answers kept; a power of two */
 };
 
 /* Which conditions hold of a text with some signs, and what then may find something in it. */
@@ -19,6 +20,12 @@ struct met {
     struct signs have;
     struct conditions conditions;
     struct wanted wanted;
+};
+
+/* What is met with some signs is so in every text that has them, and few differ in them. */
+struct kept_met {
+    struct met met;
+    unsigned class; /* 0: none */
 };
 
 /* A text to be scanned for one class. */
@@ -62,6 +69,7 @@ struct sec_batch {
     struct sec_room room;
     size_t used;
     struct forms texts; /* of the value at hand */
+    struct kept_met kept_met[BATCH_MET];
     uint8_t indexes[BATCH_VALUES_MAX][PLAN_FORMS_MAX];
     /* of one scan */
     struct sec_run *run;

@@ -23,6 +23,7 @@
  * case, a backslash becomes a slash, and a space comes of white space, NUL, a comma, a
  * semicolon or a comment, which has a star.
  */
+#define DIGITS (UINT64_C(0x3ff) << '0')
 static void close_set(struct byte_set *set)
 {
     static const char to_space[] = "\t\n\v\f\r,;*\xa0";
@@ -34,6 +35,8 @@ static void close_set(struct byte_set *set)
             byte_set_add(set, upper);
         }
     }
+    if ((set->words[0] & DIGITS) != 0)
+        set->words[0] |= DIGITS;
     if (byte_set_has(set, '/'))
         byte_set_add(set, '\\');
     if (!byte_set_has(set, ' '))

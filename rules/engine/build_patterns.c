@@ -438,6 +438,11 @@ static enum err check_piece(struct plan_builder *b, const struct plan_check *che
     return info.text == NULL ? ERR_MEMORY : add_piece(b, pieces, &info);
 }
 
+static uint32_t traits_wanted(const struct sec_operator *op)
+{
+    return op != NULL && op->row->wants != NULL ? op->row->wants(op->prepared) : TRAIT_ANY;
+}
+
 /* Where case means nothing to the pattern, lower case need not be made. */
 static unsigned form_for(struct plan_builder *b, const struct sec_link *link,
                          struct pattern_info *info)
@@ -468,6 +473,7 @@ static enum err check_of(struct plan_builder *b, struct sec_link *link, struct p
         plan_feed_check(b, link, *check);
     else
         (*check)->op = link->op;
+    (*check)->traits = link->feeds ? TRAIT_ANY : traits_wanted(link->op);
     return check_piece(b, *check, pieces);
 }
 

@@ -123,7 +123,8 @@ struct plan_check {
     /* Not NULL: the operator takes everything, and what the link's steps make of the text is
      * asked about: whether the next link would match that, */
     const struct sec_link *feeds;
-    uint64_t keys; /* or what other links look at by these patterns for names */
+    uint64_t keys;   /* or what other links look at by these patterns for names */
+    uint32_t traits; /* it says no of texts that have none of these */
 };
 
 struct plan_pattern {

@@ -7,6 +7,7 @@
 #include "rules/operator.h"
 
 typedef bool operator_compile_fn(const struct operator_source *source, const void **prepared);
+typedef uint32_t operator_wants_fn(const void *prepared);
 typedef bool operator_eval_fn(const struct operator_call *call, struct operator_match *match);
 
 /* What matched, where the operator captures nothing. */
@@ -42,6 +43,7 @@ operator_eval_fn eval_ip_match;
 /* valid.c */
 operator_compile_fn compile_byte_range;
 operator_eval_fn eval_byte_range, eval_url_encoding, eval_utf8_encoding;
+operator_wants_fn byte_range_wants, url_encoding_wants, utf8_encoding_wants;
 /* digits.c */
 operator_compile_fn compile_digits;
 operator_eval_fn eval_verify_cc, eval_verify_cpf, eval_verify_ssn, eval_verify_svnr;
@@ -49,5 +51,6 @@ void release_digits(const void *prepared);
 /* rules/detect.c */
 operator_compile_fn compile_detect;
 operator_eval_fn eval_detect_sqli, eval_detect_xss;
+operator_wants_fn detect_xss_wants;
 
 #endif

@@ -5,6 +5,7 @@
 #include "rules/operator/valid.h"
 
 #include "rules/operator/rows.h"
+#include "rules/transform.h"
 
 /* ---- validateByteRange ----------------------------------------------------------------------
  */
@@ -64,6 +65,11 @@ static bool is_all_but_nul(const struct byte_set *set)
     return memcmp(set, &all, sizeof(all)) == 0;
 }
 
+uint32_t byte_range_wants(const void *prepared)
+{
+    return is_all_but_nul(prepared) ? TRAIT_NUL : TRAIT_ANY;
+}
+
 bool eval_byte_range(const struct operator_call *call, struct operator_match *match)
 {
     const struct byte_set *set = call->prepared;
@@ -79,6 +85,12 @@ bool eval_byte_range(const struct operator_call *call, struct operator_match *ma
 
 /* ---- validateUrlEncoding --------------------------------------------------------------------
  */
+
+uint32_t url_encoding_wants(const void *prepared)
+{
+    (void)prepared;
+    return TRAIT_ESCAPE;
+}
 
 bool eval_url_encoding(const struct operator_call *call, struct operator_match *match)
 {
@@ -156,6 +168,12 @@ size_t utf8_valid_len(struct span s)
         }
     }
     return s.len;
+}
+
+uint32_t utf8_encoding_wants(const void *prepared)
+{
+    (void)prepared;
+    return TRAIT_HIGH;
 }
 
 bool eval_utf8_encoding(const struct operator_call *call, struct operator_match *match)
