@@ -23,6 +23,16 @@ enum {
     STEP_BYTES = 4,
 };
 
+static __m128i load(const void *words)
+{
+    return _mm_loadu_si128((const __m128i *)words);
+}
+
+static void store(void *words, __m128i from)
+{
+    _mm_storeu_si128((__m128i *)words, from);
+}
+
 static bool any(const struct conditions *a, const struct conditions *b)
 {
     return ((a->words[0] & b->words[0]) | (a->words[1] & b->words[1])) != 0;
@@ -36,54 +46,49 @@ static struct signs signs_of(const struct sec_plan *plan, struct span text)
     __m128i even = _mm_setzero_si128(), odd = even;
     size_t i = 0;
     for (; i + 2 <= text.len; i += 2) {
-        const void *first = &plan->signs[(uint8_t)text.p[i]];
-        const void *second = &plan->signs[(uint8_t)text.p[i + 1]];
-        even = _mm_or_si128(even, _mm_loadu_si128(first));
-        odd = _mm_or_si128(odd, _mm_loadu_si128(second));
+        even = _mm_or_si128(even, load(&plan->signs[(uint8_t)text.p[i]]));
+        odd = _mm_or_si128(odd, load(&plan->signs[(uint8_t)text.p[i + 1]]));
     }
-    if (i < text.len) {
-        const void *last = &plan->signs[(uint8_t)text.p[i]];
-        odd = _mm_or_si128(odd, _mm_loadu_si128(last));
-    }
+    if (i < text.len)
+        odd = _mm_or_si128(odd, load(&plan->signs[(uint8_t)text.p[i]]));
     struct signs have;
-    _mm_storeu_si128((__m128i *)(void *)&have, _mm_or_si128(even, odd));
+    store(&have, _mm_or_si128(even, odd));
     return have;
 }
 
 /* All fours of 128 bits, a byte each. */
-static void to_fours(const uint64_t words[2], uint8_t fours[NIBBLES])
+static void to_fours(__m128i bits, uint8_t fours[NIBBLES])
 {
-    __m128i all, low, mask = _mm_set1_epi8(NIBBLE_VALUES - 1);
-    all = _mm_loadu_si128((const __m128i *)(const void *)words);
-    low = _mm_and_si128(all, mask);
-    __m128i high = _mm_and_si128(_mm_srli_epi16(all, 4), mask);
-    _mm_storeu_si128((__m128i *)(void *)fours, _mm_unpacklo_epi8(low, high));
-    _mm_storeu_si128((__m128i *)(void *)(fours + 16), _mm_unpackhi_epi8(low, high));
+    const __m128i mask = _mm_set1_epi8(NIBBLE_VALUES - 1);
+    __m128i low = _mm_and_si128(bits, mask);
+    __m128i high = _mm_and_si128(_mm_srli_epi16(bits, 4), mask);
+    store(fours, _mm_unpacklo_epi8(low, high));
+    store(fours + NIBBLES / 2, _mm_unpackhi_epi8(low, high));
 }
 
 static void meet(const struct scan_class *class, struct met *met)
 {
-    __m128i lacks = _mm_setzero_si128();
+    __m128i lacks = _mm_setzero_si128(), ways = load(&class->wants[0].ways);
     uint8_t fours[NIBBLES];
     met->wanted = class->wants[0];
     met->conditions = class->all;
     if (class->condition_count == 1)
         return;
-    to_fours(met->have.words, fours);
+    to_fours(load(&met->have), fours);
     for (unsigned i = 0; i < class->lacking_count; i++) {
         const struct lacking *lacking = &class->lacking[i];
-        const void *row = &lacking->by_value[fours[lacking->nibble]];
-        lacks = _mm_or_si128(lacks, _mm_loadu_si128(row));
+        lacks = _mm_or_si128(lacks, load(&lacking->by_value[fours[lacking->nibble]]));
     }
-    const void *all = &class->all;
-    __m128i hold = _mm_andnot_si128(lacks, _mm_loadu_si128(all));
-    _mm_storeu_si128((__m128i *)(void *)&met->conditions, hold);
-    to_fours(met->conditions.words, fours);
+    __m128i hold = _mm_andnot_si128(lacks, load(&class->all));
+    store(&met->conditions, hold);
+    to_fours(hold, fours);
     for (unsigned i = 0; i < (class->condition_count + 3) / 4; i++) {
         const struct wanted *wanted = &class->wanting[i][fours[i]];
         met->wanted.asks |= wanted->asks;
         met->wanted.opens |= wanted->opens;
+        ways = _mm_or_si128(ways, load(&wanted->ways));
     }
+    store(&met->wanted.ways, ways);
 }
 
 static void meet_again(struct sec_batch *batch, const struct sec_plan *plan, unsigned class,
@@ -226,7 +231,8 @@ static bool ask_checks(struct sec_batch *batch, struct sec_run *run,
  */
 
 /* False: there is no room. */
-static bool add_line(struct sec_batch *batch, unsigned class, unsigned text, uint32_t asks)
+static bool add_line(struct sec_batch *batch, const struct scan_class *row, unsigned class,
+                     unsigned text, uint32_t asks)
 {
     size_t len = batch->texts.text[text].len + 1;
     if (asks == 0)
@@ -240,7 +246,8 @@ static bool add_line(struct sec_batch *batch, unsigned class, unsigned text, uin
         .class = (uint8_t) class,
         .index = (uint8_t)text,
         .asks = asks,
-        .have = batch->texts.met[text].have,
+        .may = batch->texts.met[text].wanted.ways,
+        .found = { row->unlisted[0], row->unlisted[1] },
     };
     batch->lines_of[class] = (uint16_t)++batch->line_count;
     batch->asked[class] |= asks;
@@ -252,11 +259,18 @@ static bool add_line(struct sec_batch *batch, unsigned class, unsigned text, uin
 static bool add_text(struct sec_batch *batch, const struct scan_class *class, unsigned number,
                      unsigned text, uint32_t parts)
 {
-    const struct wanted *wanted = &batch->texts.met[text].wanted;
+    struct wanted *wanted = &batch->texts.met[text].wanted;
+    const struct span of = batch->texts.text[text];
     uint32_t asks = wanted->asks & parts;
+    if (class->starts != NULL && of.len > 0) {
+        const struct ways *starts = &class->starts[(uint8_t)of.p[0]];
+        store(&wanted->ways, _mm_and_si128(load(&wanted->ways), load(starts)));
+    }
+    if ((wanted->ways.words[0] | wanted->ways.words[1]) == 0)
+        asks &= ~class->told;
     if ((asks & class->told) != 0)
         asks |= wanted->opens;
-    return add_line(batch, number, text, asks);
+    return add_line(batch, class, number, text, asks);
 }
 
 /* Of each text those parts are asked that look at a form which it is. */

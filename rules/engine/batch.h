@@ -33,8 +33,9 @@ struct line {
     struct span text;
     uint16_t value, next; /* of the class */
     uint8_t class, index; /* index: which of the value's texts it is */
-    uint32_t asks, open;
-    struct signs have;
+    uint32_t asks;
+    struct ways may;              /* be open */
+    struct ways found[WAY_LISTS]; /* as far as texts go */
 };
 
 struct batch_value {

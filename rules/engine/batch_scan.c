@@ -49,6 +49,14 @@ static void find(struct sec_batch *batch, const struct line *line,
     }
 }
 
+static void open_ways(struct line *line, const struct opening *opening)
+{
+    for (unsigned i = 0; i < WAY_LISTS; i++) {
+        line->found[i].words[0] |= opening->by[i].words[0];
+        line->found[i].words[1] |= opening->by[i].words[1];
+    }
+}
+
 /* A plain text is found where it stands; one with a line's end in it, in two lines, is not. */
 static int on_text(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
                    void *context)
@@ -59,7 +67,7 @@ static int on_text(unsigned id, unsigned long long from, unsigned long long to, 
     unsigned at = line_at(batch, to);
     struct line *line = &batch->lines[batch->picked[at]];
     if ((index & PART_OPENS) != 0) {
-        line->open |= index & ~PART_OPENS;
+        open_ways(line, &batch->part->openings[id]);
         return 0;
     }
     const struct plan_pattern *pattern = &batch->run->plan->patterns[index];
@@ -89,7 +97,7 @@ static int on_find(unsigned id, unsigned long long from, unsigned long long to, 
     uint32_t index = batch->part->ids[id];
     (void)from, (void)to, (void)flags;
     if ((index & PART_OPENS) != 0)
-        batch->alone->open |= index & ~PART_OPENS;
+        open_ways(batch->alone, &batch->part->openings[id]);
     else
         find(batch, batch->alone, &batch->run->plan->patterns[index]);
     return batch->memory;
@@ -143,13 +151,15 @@ static void scan_lines(struct sec_batch *batch, unsigned from, unsigned to, unsi
     scan_lines(batch, hit + 1, to, scans);
 }
 
-static bool is_asked(const struct line *line, const struct scan_part *part, unsigned index)
+static bool is_asked(const struct line *line, const struct scan_part *part)
 {
+    uint64_t open = 0;
     if (line->text.len < part->shortest)
         return false;
-    return !part->needs_text || (line->open >> index & 1) != 0 || part->unless_any ||
-           ((line->have.words[0] & part->unless_signs.words[0]) |
-            (line->have.words[1] & part->unless_signs.words[1])) != 0;
+    for (unsigned i = 0; i < 2; i++)
+        open |= line->may.words[i] & line->found[0].words[i] & line->found[1].words[i] &
+                part->ways.words[i];
+    return !part->needs_text || open != 0;
 }
 
 /* Which lines each of some parts is asked about. */
@@ -162,7 +172,7 @@ static void pick(struct sec_batch *batch, unsigned class, uint32_t among)
         next = line->next;
         for (uint32_t asks = line->asks & among; asks != 0; asks &= asks - 1) {
             const unsigned part = (unsigned)__builtin_ctz(asks);
-            if (is_asked(line, &parts[part], part))
+            if (is_asked(line, &parts[part]))
                 batch->picks_of[part][batch->picks[part]++] = (uint16_t)i;
         }
     }

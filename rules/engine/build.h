@@ -96,16 +96,19 @@ MUST_USE enum err plan_patterns(struct plan_builder *b);
 /* build_parts.c: which of a class's patterns are in which database; all databases. */
 MUST_USE enum err plan_parts(struct plan_builder *b);
 /* build_batch.c: what a batch knows of a class: a pattern of a part, or a text
- * that opens others (`pattern` NULL), and of what a match needs one byte each. */
+ * that opens others (`pattern` NULL), and of what a match needs one byte each. Answers the
+ * number of that condition. */
 MUST_USE enum err plan_batch_begin(struct plan_builder *b, struct scan_class *class);
-void plan_batch_add(struct plan_builder *b, struct scan_class *class, unsigned part,
-                    const struct plan_pattern *pattern, const struct byte_set *sets,
-                    unsigned set_count);
+unsigned plan_batch_add(struct plan_builder *b, struct scan_class *class, unsigned part,
+                        const struct plan_pattern *pattern, const struct byte_set *sets,
+                        unsigned set_count);
+/* build_ways.c: a way of a part that needs a text, under the condition of that number. */
+struct need_way;
+MUST_USE enum err plan_way_add(struct plan_builder *b, struct scan_class *class,
+                               struct scan_part *part, unsigned condition,
+                               const struct need_way *way, unsigned *number);
 /* When all were added. */
 MUST_USE enum err plan_batch_end(struct plan_builder *b, struct scan_class *class);
-/* What stands for a part's `unless`. */
-void plan_batch_unless(struct plan_builder *b, struct scan_part *part,
-                       const struct byte_set *unless);
 /* The same database for lines. `*own`: it is another one. False: there can be none. */
 struct database_job;
 MUST_USE enum err plan_batch_job(struct plan_builder *b, const struct scan_part *part,

@@ -23,7 +23,6 @@
  * case, a backslash becomes a slash, and a space comes of white space, NUL, a comma, a
  * semicolon or a comment, which has a star.
  */
-#define DIGITS (UINT64_C(0x3ff) << '0')
 static void close_set(struct byte_set *set)
 {
     static const char to_space[] = "\t\n\v\f\r,;*\xa0";
@@ -35,8 +34,6 @@ static void close_set(struct byte_set *set)
             byte_set_add(set, upper);
         }
     }
-    if ((set->words[0] & DIGITS) != 0)
-        set->words[0] |= DIGITS;
     if (byte_set_has(set, '/'))
         byte_set_add(set, '\\');
     if (!byte_set_has(set, ' '))
@@ -45,13 +42,22 @@ static void close_set(struct byte_set *set)
         byte_set_add(set, (uint8_t)to_space[i]);
 }
 
+/* Who has one digit has others, too: such a set tells little, and makes texts differ in their
+ * signs that differ in nothing else. */
+static bool is_mostly_digits(const struct byte_set *set)
+{
+    struct byte_set digits = { { set->words[0] & UINT64_C(0x3ff) << '0' } };
+    return 2 * byte_set_share(&digits) > byte_set_share(set);
+}
+
 /* False: there is none for the set. */
 static bool sign_of(struct sec_plan *plan, const struct byte_set *of, unsigned *sign)
 {
     struct byte_set set = *of;
     close_set(&set);
-    if (byte_set_share(&set) > NEED_SET_SHARE_MAX &&
-        memcmp(&set, &need_letters, sizeof(set)) != 0)
+    if ((byte_set_share(&set) > NEED_SET_SHARE_MAX &&
+         memcmp(&set, &need_letters, sizeof(set)) != 0) ||
+        is_mostly_digits(&set))
         return false;
     for (*sign = 0; *sign < plan->sign_count; (*sign)++) {
         if (memcmp(&plan->signed_for[*sign], &set, sizeof(set)) == 0)
@@ -118,6 +124,8 @@ static enum err tabulate(struct plan_builder *b, struct scan_class *class)
                 continue;
             wanted->asks |= class->wants[condition].asks;
             wanted->opens |= class->wants[condition].opens;
+            wanted->ways.words[0] |= class->wants[condition].ways.words[0];
+            wanted->ways.words[1] |= class->wants[condition].ways.words[1];
         }
         const uint64_t *needs = class->needs[condition].words;
         for (unsigned sign = bit_next(needs, 0, SIGNS_MAX); sign < SIGNS_MAX;
@@ -239,15 +247,15 @@ enum err plan_batch_begin(struct plan_builder *b, struct scan_class *class)
     return OK;
 }
 
-void plan_batch_add(struct plan_builder *b, struct scan_class *class, unsigned part,
-                    const struct plan_pattern *pattern, const struct byte_set *sets,
-                    unsigned set_count)
+unsigned plan_batch_add(struct plan_builder *b, struct scan_class *class, unsigned part,
+                        const struct plan_pattern *pattern, const struct byte_set *sets,
+                        unsigned set_count)
 {
     unsigned condition = condition_of(b->plan, class, sets, set_count);
     struct class_form *form = NULL;
     if (pattern == NULL) {
         class->wants[condition].opens |= UINT32_C(1) << part;
-        return;
+        return condition;
     }
     class->wants[condition].asks |= UINT32_C(1) << part;
     for (unsigned i = 0; i < pattern->find_count; i++) {
@@ -258,6 +266,7 @@ void plan_batch_add(struct plan_builder *b, struct scan_class *class, unsigned p
         class->parts_of[pattern->finds[i].form] |= UINT32_C(1) << part;
         class->parts[part].alone |= bit_has(b->negated, pattern->finds[i].bit);
     }
+    return condition;
 }
 
 enum err plan_batch_end(struct plan_builder *b, struct scan_class *class)
@@ -268,28 +277,6 @@ enum err plan_batch_end(struct plan_builder *b, struct scan_class *class)
         class->told |= class->parts[i].needs_text ? UINT32_C(1) << i : 0;
     TRY(find_plain(b, class));
     return tabulate(b, class);
-}
-
-void plan_batch_unless(struct plan_builder *b, struct scan_part *part,
-                       const struct byte_set *unless)
-{
-    struct byte_set one, left = *unless;
-    unsigned sign;
-    if (sign_of(b->plan, &left, &sign)) {
-        bit_add(part->unless_signs.words, sign);
-        return;
-    }
-    /* Byte by byte: together they are too common for a sign. */
-    for (unsigned c = 0; c < 256 && !part->unless_any; c++) {
-        one = (struct byte_set){ { 0 } };
-        byte_set_add(&one, (uint8_t)c);
-        if (!byte_set_has(unless, (uint8_t)c))
-            continue;
-        if (sign_of(b->plan, &one, &sign))
-            bit_add(part->unless_signs.words, sign);
-        else
-            part->unless_any = true;
-    }
 }
 
 /* ---- databases ------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ enum {
 /* What is known of a pattern of the plan. */
 struct sorted {
     struct pattern_need need;
+    struct pattern_ways ways;
     struct byte_set gate;
     enum cluster_kind kind;
     const struct span *texts;
@@ -37,6 +38,7 @@ struct draft {
     struct span *texts;
     struct byte_set *text_gates;
     uint32_t *opens;
+    struct opening *openings;
     unsigned text_count, text_max;
     struct table known; /* text -> index + 1 */
     uint64_t *telling;
@@ -66,6 +68,9 @@ static bool needs_line_end(const struct pattern_need *need)
 static void sort_pattern(struct sorted *s, bool apart)
 {
     const struct pattern_need *need = &s->need;
+    bool listed = false;
+    for (unsigned i = 0; i < s->ways.count; i++)
+        listed |= s->ways.items[i].list_count > 0;
     s->gate = need->bytes;
     s->kind = CLUSTER_UNTOLD;
     if (need->never && byte_set_share(&need->relied) < byte_set_share(&s->gate))
@@ -76,11 +81,13 @@ static void sort_pattern(struct sorted *s, bool apart)
         s->kind = CLUSTER_LITERALS;
     } else if (needs_line_end(need)) {
         s->kind = CLUSTER_LINE_ENDS;
-    } else if (need->text_count > 0) {
+    } else if (!listed) { /* that it needs a text would not keep it from being asked */
+        s->kind = CLUSTER_UNTOLD;
+    } else if (need->text_count > 0 && need->text_count <= NEED_TOLD_MAX) {
         s->kind = CLUSTER_TOLD;
         s->texts = need->texts;
         s->text_count = need->text_count;
-    } else if (need->plain_count > 0 && !need->never) {
+    } else if (need->plain_count > 0 && need->plain_count <= NEED_TOLD_MAX && !need->never) {
         s->kind = CLUSTER_PLAIN_TOLD;
         s->texts = need->plain_texts;
         s->text_count = need->plain_count;
@@ -110,6 +117,9 @@ static enum err sort_patterns(struct sorting *s)
             continue;
         TRY(facts_need(s->b->maker->facts, pattern->text, pattern->flags, s->b->arena,
                        &s->patterns[i].need));
+        if (!s->patterns[i].need.literal)
+            TRY(facts_ways(s->b->maker->facts, pattern->text, pattern->flags, s->b->arena,
+                           &s->patterns[i].ways));
         sort_pattern(&s->patterns[i], mixed && pattern->own);
     }
     return OK;
@@ -150,6 +160,31 @@ static unsigned text_index(const struct draft *draft, struct span text)
     return (unsigned)((uintptr_t)table_get(&draft->known, text) - 1);
 }
 
+/* What it needs by all of its ways is more, and most of that the same texts. */
+static unsigned texts_at_most(const struct sorted *sorted)
+{
+    unsigned sum = sorted->text_count;
+    for (unsigned i = 0; i < sorted->ways.count && sorted->text_count > 0; i++) {
+        for (unsigned j = 0; j < sorted->ways.items[i].list_count; j++)
+            sum += sorted->ways.items[i].lists[j].count;
+    }
+    return sum;
+}
+
+static enum err add_texts_of(struct draft *draft, const struct sorted *sorted)
+{
+    for (unsigned i = 0; i < sorted->text_count; i++)
+        TRY(add_text(draft, sorted->texts[i]));
+    for (unsigned i = 0; i < sorted->ways.count && sorted->text_count > 0; i++) {
+        for (unsigned j = 0; j < sorted->ways.items[i].list_count; j++) {
+            const struct need_list *list = &sorted->ways.items[i].lists[j];
+            for (unsigned k = 0; k < list->count; k++)
+                TRY(add_text(draft, list->texts[k]));
+        }
+    }
+    return OK;
+}
+
 /* A pattern whose texts have no room left goes without. */
 static enum err gather_texts(const struct sorting *s, struct draft *draft)
 {
@@ -157,29 +192,28 @@ static enum err gather_texts(const struct sorting *s, struct draft *draft)
     struct arena *arena = s->b->arena;
     for (unsigned i = 0; i < class->id_count; i++) {
         struct sorted *sorted = &s->patterns[class->ids[i]];
-        if (draft->text_max + sorted->text_count > TEXTS_PER_CLASS_MAX) {
+        if (draft->text_max + texts_at_most(sorted) > TEXTS_PER_CLASS_MAX) {
             sorted->kind = CLUSTER_UNTOLD;
             sorted->text_count = 0;
         }
-        draft->text_max += sorted->text_count;
+        draft->text_max += texts_at_most(sorted);
     }
     draft->set.words = (draft->text_max + 63) / 64;
     draft->texts = arena_array(arena, struct span, draft->text_max);
     draft->text_gates = arena_array(arena, struct byte_set, draft->text_max);
     draft->opens = arena_array(arena, uint32_t, draft->text_max);
+    draft->openings = arena_array(arena, struct opening, draft->text_max);
     draft->telling = arena_array(arena, uint64_t, draft->set.words);
     draft->member_of = arena_array(arena, uint16_t, class->id_count + draft->text_max + 1);
     draft->part_of = arena_array(arena, uint8_t, class->id_count + draft->text_max);
     if (draft->texts == NULL || draft->text_gates == NULL || draft->opens == NULL ||
+        draft->openings == NULL ||
         draft->telling == NULL || draft->member_of == NULL || draft->part_of == NULL)
         return ERR_MEMORY;
     draft->set.telling = draft->telling;
     TRY(table_init(&draft->known, arena, draft->text_max));
-    for (unsigned i = 0; i < class->id_count; i++) {
-        const struct sorted *sorted = &s->patterns[class->ids[i]];
-        for (unsigned j = 0; j < sorted->text_count; j++)
-            TRY(add_text(draft, sorted->texts[j]));
-    }
+    for (unsigned i = 0; i < class->id_count; i++)
+        TRY(add_texts_of(draft, &s->patterns[class->ids[i]]));
     return OK;
 }
 
@@ -274,7 +308,6 @@ static void make_parts(const struct sorting *s, struct draft *draft, uint16_t *b
         part->alone = cluster->kind == CLUSTER_LINE_ENDS;
         if (cluster->kind == CLUSTER_PLAIN_TOLD) {
             part->unless = mark_of(s->b->plan, &cluster->unless);
-            plan_batch_unless(s->b, part, &cluster->unless);
         }
     }
 }
@@ -363,27 +396,82 @@ static unsigned few_sets(struct byte_set *sets, unsigned count)
     return count == 0 ? 0 : letter ? 2 : 1;
 }
 
-static void tell_batch(const struct sorting *s, const struct draft *draft)
+static void open_by(struct draft *draft, unsigned number, const struct need_way *way)
+{
+    for (unsigned i = 0; i < way->list_count; i++) {
+        for (unsigned j = 0; j < way->lists[i].count; j++) {
+            unsigned text = text_index(draft, way->lists[i].texts[j]);
+            bit_add(draft->openings[text].by[i].words, number);
+        }
+    }
+}
+
+/* A pattern of which no ways are known has one that needs nothing. */
+static enum err tell_ways(const struct sorting *s, struct draft *draft, unsigned index)
+{
+    static const struct pattern_ways any_way = { .items = { { .first = { { UINT64_MAX, UINT64_MAX,
+                                                                           UINT64_MAX,
+                                                                           UINT64_MAX } } } },
+                                                 .count = 1 };
+    uint32_t id = draft->class->ids[index];
+    const struct pattern_ways *ways = &s->patterns[id].ways;
+    struct scan_part *part = &draft->class->parts[draft->part_of[index]];
+    if (ways->count == 0)
+        ways = &any_way;
+    for (unsigned i = 0; i < ways->count; i++) {
+        const struct need_way *way = &ways->items[i];
+        unsigned number, condition;
+        condition = plan_batch_add(s->b, draft->class, draft->part_of[index],
+                                   &s->b->plan->patterns[id], way->sets, way->set_count);
+        if (!part->needs_text)
+            continue;
+        TRY(plan_way_add(s->b, draft->class, part, condition, way, &number));
+        open_by(draft, number, way);
+    }
+    return OK;
+}
+
+static enum err tell_batch(const struct sorting *s, struct draft *draft)
 {
     const struct sec_plan *plan = s->b->plan;
     struct scan_class *class = draft->class;
+    struct byte_set sets[NEED_SETS_MAX];
     for (unsigned i = 0; i < class->id_count; i++) {
         const struct pattern_need *need = &s->patterns[class->ids[i]].need;
-        struct byte_set sets[NEED_SETS_MAX];
-        unsigned count = need->set_count;
+        if (!need->literal) {
+            TRY(tell_ways(s, draft, i));
+            continue;
+        }
         memcpy(sets, need->sets, sizeof(sets));
-        if (need->never)
-            need_add_set(sets, &count, &need->relied);
-        plan_batch_add(s->b, class, draft->part_of[i], &plan->patterns[class->ids[i]], sets,
-                       need->literal ? few_sets(sets, count) : count);
+        (void)plan_batch_add(s->b, class, draft->part_of[i], &plan->patterns[class->ids[i]],
+                             sets, few_sets(sets, need->set_count));
     }
     for (unsigned i = 0; i < draft->text_count; i++) {
-        struct byte_set sets[NEED_SETS_MAX];
         unsigned count;
         text_sets(draft->texts[i], sets, &count);
-        plan_batch_add(s->b, class, draft->part_of[class->id_count + i], NULL, sets,
-                       few_sets(sets, count));
+        (void)plan_batch_add(s->b, class, draft->part_of[class->id_count + i], NULL, sets,
+                             few_sets(sets, count));
     }
+    return OK;
+}
+
+/* To each part what its texts open. */
+static enum err place_openings(const struct sorting *s, const struct draft *draft)
+{
+    struct scan_class *class = draft->class;
+    unsigned at[PARTS_MAX] = { 0 };
+    for (unsigned i = 0; i < class->id_count + draft->text_count; i++) {
+        struct scan_part *part = &class->parts[draft->part_of[i]];
+        unsigned id = at[draft->part_of[i]]++;
+        if (i < class->id_count)
+            continue;
+        if (part->openings == NULL)
+            part->openings = arena_array(s->b->arena, struct opening, part->id_count);
+        if (part->openings == NULL)
+            return ERR_MEMORY;
+        ((struct opening *)part->openings)[id] = draft->openings[i - class->id_count];
+    }
+    return OK;
 }
 
 static enum err take_apart(const struct sorting *s, struct draft *draft)
@@ -393,7 +481,8 @@ static enum err take_apart(const struct sorting *s, struct draft *draft)
         TRY(sort_kind(s, draft, (enum cluster_kind)kind));
     note_openings(s, draft);
     TRY(fill_parts(s, draft));
-    tell_batch(s, draft);
+    TRY(tell_batch(s, draft));
+    TRY(place_openings(s, draft));
     return plan_batch_end(s->b, draft->class);
 }
 

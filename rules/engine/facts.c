@@ -1,10 +1,11 @@
 /*
  * Facts in a file: one record for each pattern, one behind the other.
  *
- * A record: a head; the key, which is the flags and the text; and what is needed, when that is
- * known. What is needed: struct pattern_need as it is, so that no field of it can be
- * forgotten, but without pointers, and both lists of texts, each text behind a byte with its
- * length. Numbers are as the processor has them: the file is never another's.
+ * A record: a head; the key, which is the flags and the text; what is needed and by which ways,
+ * each when that is known. What is needed: struct pattern_need as it is, so that no field of it
+ * can be forgotten, but without pointers, and both lists of texts, each text behind a byte with
+ * its length. The ways: their number, and the same of each struct need_way. Numbers are as the
+ * processor has them: the file is never another's.
  */
 #include "rules/engine/facts.h"
 
@@ -32,11 +33,11 @@ struct record_head {
     uint64_t shortest;
     uint32_t key_len, need_len; /* 0: not known */
     uint32_t known;
-    uint32_t spare;
+    uint32_t ways_len; /* 0: not known */
 };
 
 struct fact {
-    struct span key, need; /* as they are written */
+    struct span key, need, ways; /* as they are written */
     uint64_t shortest;
     unsigned known;
     bool asked;
@@ -116,6 +117,32 @@ static bool read_need(struct span written, struct arena *arena, struct pattern_n
            written.len == 0;
 }
 
+_Static_assert(sizeof(struct need_way) == (1 + NEED_SETS_MAX) * sizeof(struct byte_set) +
+                                              NEED_LISTS * sizeof(struct need_list) +
+                                              2 * sizeof(unsigned),
+               "of need_way only the lists have pointers");
+
+static bool read_way(struct span *rest, struct arena *arena, struct need_way *way)
+{
+    bool good = take(rest, way, sizeof(*way)) && way->set_count <= NEED_SETS_MAX &&
+                way->list_count <= NEED_LISTS;
+    for (unsigned i = 0; good && i < way->list_count; i++)
+        good = way->lists[i].count > 0 &&
+               read_texts(rest, way->lists[i].count, arena, &way->lists[i].texts);
+    return good;
+}
+
+static bool read_ways(struct span written, struct arena *arena, struct pattern_ways *ways)
+{
+    if (!take(&written, &ways->count, sizeof(ways->count)) || ways->count > NEED_WAYS_MAX)
+        return false;
+    for (unsigned i = 0; i < ways->count; i++) {
+        if (!read_way(&written, arena, &ways->items[i]))
+            return false;
+    }
+    return written.len == 0;
+}
+
 static struct fact *add_fact(struct facts *facts, struct span key);
 
 /* The rest of a file that is not as it was written is left out. */
@@ -123,9 +150,9 @@ static void read_all(struct facts *facts, struct span rest)
 {
     struct record_head head;
     while (facts->count < FACTS_MAX && take(&rest, &head, sizeof(head))) {
-        struct span key, need;
+        struct span key, need, ways;
         if (!take_span(&rest, &key, head.key_len) || !take_span(&rest, &need, head.need_len) ||
-            (head.known & ~(uint32_t)ALL) != 0)
+            !take_span(&rest, &ways, head.ways_len) || (head.known & ~(uint32_t)ALL) != 0)
             return;
         struct fact *fact = add_fact(facts, key);
         if (fact == NULL)
@@ -133,6 +160,7 @@ static void read_all(struct facts *facts, struct span rest)
         fact->known = head.known;
         fact->shortest = head.shortest;
         fact->need = need;
+        fact->ways = ways;
     }
 }
 
@@ -164,6 +192,22 @@ static struct span write_need(struct facts *facts, const struct pattern_need *ne
     return out.overflow ? (struct span){ 0 } : text_span(&out);
 }
 
+static struct span write_ways(struct facts *facts, const struct pattern_ways *ways)
+{
+    struct text out = text_growing(&facts->arena, 2 * sizeof(*ways->items));
+    put(&out, &ways->count, sizeof(ways->count));
+    for (unsigned i = 0; i < ways->count; i++) {
+        const struct need_way *way = &ways->items[i];
+        struct need_way flat = *way;
+        for (unsigned j = 0; j < NEED_LISTS; j++)
+            flat.lists[j].texts = NULL;
+        put(&out, &flat, sizeof(flat));
+        for (unsigned j = 0; j < way->list_count; j++)
+            write_texts(&out, way->lists[j].texts, way->lists[j].count);
+    }
+    return out.overflow ? (struct span){ 0 } : text_span(&out);
+}
+
 static void write_fact(struct text *out, const struct fact *fact)
 {
     struct record_head head = {
@@ -171,12 +215,15 @@ static void write_fact(struct text *out, const struct fact *fact)
         .key_len = (uint32_t)fact->key.len,
         .need_len = (uint32_t)fact->need.len,
         .known = fact->known,
+        .ways_len = (uint32_t)fact->ways.len,
     };
-    if (out->len + sizeof(head) + fact->key.len + fact->need.len > FACTS_BYTES_MAX)
+    if (out->len + sizeof(head) + fact->key.len + fact->need.len + fact->ways.len >
+        FACTS_BYTES_MAX)
         return;
     put(out, &head, sizeof(head));
     text_add(out, fact->key);
     text_add(out, fact->need);
+    text_add(out, fact->ways);
 }
 
 struct span facts_content(struct facts *facts)
@@ -292,6 +339,20 @@ enum err facts_need(struct facts *facts, const char *text, unsigned flags, struc
     if (fact == NULL)
         return OK;
     fact->need = write_need(facts, need);
+    facts->learnt = true;
+    return OK;
+}
+
+enum err facts_ways(struct facts *facts, const char *text, unsigned flags, struct arena *arena,
+                    struct pattern_ways *ways)
+{
+    struct fact *fact = fact_of(facts, text, flags);
+    if (fact != NULL && fact->ways.len > 0 && read_ways(fact->ways, arena, ways))
+        return OK;
+    TRY(pattern_ways(text, flags, arena, ways));
+    if (fact == NULL)
+        return OK;
+    fact->ways = write_ways(facts, ways);
     facts->learnt = true;
     return OK;
 }

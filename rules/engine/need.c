@@ -14,22 +14,6 @@ enum {
     SCORED_MAX = 10,
 };
 
-/* Texts of which one is there. NULL items: not known. */
-struct texts_list {
-    struct span *items;
-    unsigned count;
-};
-
-struct known {
-    struct texts_list spelt;             /* all that the part can be */
-    struct texts_list needed;            /* one of these is in it */
-    struct byte_set bytes;               /* one of these is in it */
-    struct byte_set sets[NEED_SETS_MAX]; /* one of each of these is in it */
-    unsigned set_count;
-    struct byte_set relied; /* if none of these is in the value, and `plain` was asked for */
-    bool never;             /* then it has no match */
-};
-
 struct deriving {
     struct arena *arena;
     bool plain; /* what holds of values without rare bytes */
@@ -37,8 +21,8 @@ struct deriving {
     bool memory;
 };
 
-static const struct byte_set every_byte = { { UINT64_MAX, UINT64_MAX, UINT64_MAX,
-                                              UINT64_MAX } };
+const struct byte_set need_every_byte = { { UINT64_MAX, UINT64_MAX, UINT64_MAX,
+                                            UINT64_MAX } };
 
 /* ---- bytes ----------------------------------------------------------------------------------
  */
@@ -213,10 +197,32 @@ static unsigned worth(const struct texts_list *list)
     return 16 * scored + NEED_TEXTS_MAX / 64 - list->count / 64;
 }
 
-static void keep_better(struct texts_list *best, const struct texts_list *other)
+/* Where one text of `list` is, one of `other` is, too. */
+static bool implies(const struct texts_list *list, const struct texts_list *other)
 {
-    if (worth(other) > worth(best))
-        *best = *other;
+    enum { COMPARED_MAX = 4096 }; /* of more it is not found out */
+    bool all = list->count * other->count <= COMPARED_MAX;
+    for (unsigned i = 0; i < list->count && all; i++) {
+        bool one = false;
+        for (unsigned j = 0; j < other->count && !one; j++)
+            one = span_find(list->items[i], other->items[j]) >= 0;
+        all = one;
+    }
+    return all;
+}
+
+/* All lists are needed; those that tell most are kept. */
+static void keep_list(struct known *known, const struct texts_list *list)
+{
+    struct texts_list *best = &known->needed[0], *second = &known->needed[1];
+    unsigned now = worth(list), first = worth(best);
+    if (now > first) {
+        if (first > 0 && !implies(list, best))
+            *second = *best;
+        *best = *list;
+    } else if (now > worth(second) && !implies(best, list)) {
+        *(implies(list, best) ? best : second) = *list;
+    }
 }
 
 static void add_text(struct texts_list *list, struct span text)
@@ -277,6 +283,20 @@ static struct texts_list together(struct deriving *d, const struct texts_list *a
     return list;
 }
 
+/* Of two alternatives, each of which may have but one list. */
+static void either_lists(struct deriving *d, struct known *known, const struct known *other)
+{
+    const struct texts_list *ours = &known->needed[known->needed[1].items != NULL];
+    const struct texts_list *theirs = &other->needed[other->needed[1].items != NULL];
+    struct texts_list second = { .items = NULL };
+    if (ours != known->needed || theirs != other->needed)
+        second = together(d, ours, theirs, NEED_TEXTS_MAX);
+    known->needed[0] = together(d, &known->needed[0], &other->needed[0], NEED_TEXTS_MAX);
+    known->needed[1] = (struct texts_list){ .items = NULL };
+    if (second.items != NULL && !implies(&known->needed[0], &second))
+        known->needed[1] = second;
+}
+
 /* ---- parts ----------------------------------------------------------------------------------
  */
 
@@ -327,55 +347,81 @@ static void derive_set(struct deriving *d, const struct rx_node *node, struct kn
     known->spelt = list;
 }
 
-static void derive_sequence(struct deriving *d, const struct rx_node *node, struct known *known)
+static void derive_alternatives(struct deriving *d, const struct rx_node *node,
+                                const struct texts_list *before, struct known *known);
+
+static void add_part(struct known *known, const struct known *part)
 {
-    struct texts_list run = nothing_spelt(d);
+    byte_set_unite(&known->relied, &part->relied);
+    keep_duller_out(&known->bytes, &part->bytes);
+    for (unsigned i = 0; i < part->set_count; i++)
+        need_add_set(known->sets, &known->set_count, &part->sets[i]);
+    for (unsigned i = 0; i < NEED_LISTS; i++)
+        keep_list(known, &part->needed[i]);
+}
+
+/* What alternatives begin with, where one text stands before them. */
+static bool goes_inside(const struct rx_node *node, const struct texts_list *before)
+{
+    return node->kind == RX_ALT && before->items != NULL && before->count == 1 &&
+           before->items[0].len > 0;
+}
+
+/* `before`: what stands directly before it, and is a part of its texts then. */
+static void derive_sequence(struct deriving *d, const struct rx_node *node,
+                            const struct texts_list *before, struct known *known)
+{
+    struct texts_list run = before != NULL ? *before : nothing_spelt(d);
     bool whole = true;
+    *known = (struct known){ .bytes = need_every_byte };
     for (const struct rx_node *child = node->child; child != NULL; child = child->next) {
         struct known part;
-        derive(d, child, &part);
+        struct texts_list longer = { .items = NULL };
+        bool inside = goes_inside(child, &run);
+        if (inside)
+            derive_alternatives(d, child, &run, &part);
+        else
+            derive(d, child, &part);
         if (part.never) { /* for its own reasons alone */
             *known = part;
             return;
         }
-        byte_set_unite(&known->relied, &part.relied);
-        keep_duller_out(&known->bytes, &part.bytes);
-        for (unsigned i = 0; i < part.set_count; i++)
-            need_add_set(known->sets, &known->set_count, &part.sets[i]);
-        keep_better(&known->needed, &part.needed);
-        struct texts_list longer = { .items = NULL };
-        if (part.spelt.items != NULL && run.items != NULL)
+        add_part(known, &part);
+        if (inside)
+            longer = part.spelt;
+        else if (part.spelt.items != NULL && run.items != NULL)
             longer = joined(d, &run, &part.spelt);
         if (longer.items == NULL) {
-            keep_better(&known->needed, &run);
-            longer = part.spelt.items != NULL ? part.spelt : nothing_spelt(d);
+            keep_list(known, &run);
+            longer = !inside && part.spelt.items != NULL ? part.spelt : nothing_spelt(d);
             whole = false;
         }
         run = longer;
     }
-    keep_better(&known->needed, &run);
+    keep_list(known, &run);
     if (whole)
         known->spelt = run;
 }
 
 static void derive_alternatives(struct deriving *d, const struct rx_node *node,
-                                struct known *known)
+                                const struct texts_list *before, struct known *known)
 {
     struct byte_set relied = { { 0 } };
     bool first = true;
+    *known = (struct known){ .bytes = need_every_byte };
     for (const struct rx_node *child = node->child; child != NULL; child = child->next) {
         struct known part;
-        derive(d, child, &part);
+        derive_sequence(d, child, before, &part);
         byte_set_unite(&relied, &part.relied);
         if (part.never)
             continue;
-        keep_better(&part.needed, &part.spelt);
+        keep_list(&part, &part.spelt);
         if (first) {
             *known = part;
         } else {
             byte_set_unite(&known->bytes, &part.bytes);
             either_sets(known, &part);
-            known->needed = together(d, &known->needed, &part.needed, NEED_TEXTS_MAX);
+            either_lists(d, known, &part);
             known->spelt = together(d, &known->spelt, &part.spelt, SPELT_MAX);
         }
         first = false;
@@ -391,7 +437,7 @@ static void derive_repeat(struct deriving *d, const struct rx_node *node, struct
     known->relied = one.relied;
     if (node->min > 0) {
         *known = one;
-        keep_better(&known->needed, &one.spelt);
+        keep_list(known, &one.spelt);
         if (node->max > 1)
             known->spelt = (struct texts_list){ .items = NULL };
         return;
@@ -405,16 +451,16 @@ static void derive_repeat(struct deriving *d, const struct rx_node *node, struct
 
 static void derive(struct deriving *d, const struct rx_node *node, struct known *known)
 {
-    *known = (struct known){ .bytes = every_byte };
+    *known = (struct known){ .bytes = need_every_byte };
     switch (node->kind) {
     case RX_SET:
         derive_set(d, node, known);
         return;
     case RX_SEQ:
-        derive_sequence(d, node, known);
+        derive_sequence(d, node, NULL, known);
         return;
     case RX_ALT:
-        derive_alternatives(d, node, known);
+        derive_alternatives(d, node, NULL, known);
         return;
     case RX_REPEAT:
         derive_repeat(d, node, known);
@@ -461,8 +507,8 @@ static bool is_implied(const struct texts_list *list, unsigned index)
     return false;
 }
 
-static enum err copy_texts(const struct texts_list *from, struct arena *arena,
-                           const struct span **to, unsigned *count)
+enum err need_copy_texts(const struct texts_list *from, struct arena *arena,
+                         const struct span **to, unsigned *count)
 {
     if (worth(from) == 0)
         return OK;
@@ -480,18 +526,17 @@ static enum err copy_texts(const struct texts_list *from, struct arena *arena,
     return OK;
 }
 
-/* False: not known, for lack of memory. */
-static bool know(struct deriving *d, const struct rx_node *tree, bool plain,
+bool need_derive(const struct rx_node *tree, bool plain, struct arena *scratch,
                  struct known *known)
 {
-    d->plain = plain;
+    struct deriving d = { .arena = scratch, .plain = plain };
     for (unsigned c = 0; c < 256; c++) {
         if (is_rare((uint8_t)c))
-            byte_set_add(&d->rare, (uint8_t)c);
+            byte_set_add(&d.rare, (uint8_t)c);
     }
-    derive(d, tree, known);
-    keep_better(&known->needed, &known->spelt);
-    return !d->memory;
+    derive(&d, tree, known);
+    keep_list(known, &known->spelt);
+    return !d.memory;
 }
 
 /* Of a pattern that takes too much memory to understand nothing is known. */
@@ -499,23 +544,22 @@ enum err pattern_need(const char *text, unsigned flags, struct arena *arena,
                       struct pattern_need *need)
 {
     struct arena scratch;
-    struct deriving d = { .arena = &scratch };
     struct known known, plain;
     enum err err = OK;
-    *need = (struct pattern_need){ .bytes = every_byte };
+    *need = (struct pattern_need){ .bytes = need_every_byte };
     arena_init(&scratch, NULL, 0, NULL, NEED_MEMORY_MAX);
     const struct rx_node *tree = rx_parse(span_text(text), flags, &scratch);
-    if (tree != NULL && know(&d, tree, false, &known)) {
+    if (tree != NULL && need_derive(tree, false, &scratch, &known)) {
         need->literal = is_literal(tree);
         need->bytes = known.bytes;
         need->set_count = known.set_count;
         memcpy(need->sets, known.sets, known.set_count * sizeof(*known.sets));
-        err = copy_texts(&known.needed, arena, &need->texts, &need->text_count);
+        err = need_copy_texts(&known.needed[0], arena, &need->texts, &need->text_count);
     }
-    if (err == OK && tree != NULL && know(&d, tree, true, &plain)) {
+    if (err == OK && tree != NULL && need_derive(tree, true, &scratch, &plain)) {
         need->relied = plain.relied;
         need->never = plain.never;
-        err = copy_texts(&plain.needed, arena, &need->plain_texts, &need->plain_count);
+        err = need_copy_texts(&plain.needed[0], arena, &need->plain_texts, &need->plain_count);
     }
     arena_reset(&scratch);
     return err;

@@ -18,6 +18,9 @@ enum {
     NEED_MEMORY_MAX = 64 << 20, /* to understand one pattern */
     NEED_SETS_MAX = 4,
     NEED_SET_SHARE_MAX = 850, /* of byte_share: what is in more values than this tells little */
+    NEED_TOLD_MAX = 64, /* texts for one pattern that are worth looking for */
+    NEED_WAYS_MAX = 16,
+    NEED_LISTS = 2,
 };
 
 struct pattern_need {
@@ -41,7 +44,28 @@ unsigned byte_share(uint8_t byte);
 /* Of each of them, added up. */
 unsigned byte_set_share(const struct byte_set *set);
 
+struct need_list {
+    const struct span *texts; /* one of these is there, without regard to case */
+    unsigned count;
+};
+
+/* What a match by one of the pattern's alternatives has. */
+struct need_way {
+    struct byte_set sets[NEED_SETS_MAX]; /* one byte of each of them; rarest first */
+    unsigned set_count;
+    struct byte_set first; /* the value begins with one of these; the full set: or anyhow */
+    struct need_list lists[NEED_LISTS]; /* one text of each */
+    unsigned list_count;
+};
+
+/* A match has what one of these says; with none, nothing is known. */
+struct pattern_ways {
+    struct need_way items[NEED_WAYS_MAX];
+    unsigned count;
+};
+
 extern const struct byte_set need_letters; /* all of them */
+extern const struct byte_set need_every_byte;
 /* Adds a set of which one byte is needed, where it tells something that the others do not. */
 void need_add_set(struct byte_set *sets, unsigned *count, const struct byte_set *set);
 
@@ -49,11 +73,15 @@ void need_add_set(struct byte_set *sets, unsigned *count, const struct byte_set 
 MUST_USE enum err pattern_need(const char *text, unsigned flags, struct arena *arena,
                                struct pattern_need *need);
 
+/* The same of each alternative by itself, which tells more and is kept apart (need_ways.c). */
+MUST_USE enum err pattern_ways(const char *text, unsigned flags, struct arena *arena,
+                               struct pattern_ways *ways);
+
 /* Whether the pattern finds in lower-case text just what it finds in the text as it was, when
  * it is compiled without regard to case. False also when its meaning is not plain. */
 bool pattern_is_blind_to_case(const char *text, unsigned flags);
 
-/* ---- the tree of a pattern, between need_parse.c and need.c ---- */
+/* ---- the tree of a pattern, between need_parse.c, need.c and need_ways.c ---- */
 
 enum rx_kind {
     RX_SET,    /* one byte of `set` */
@@ -68,9 +96,35 @@ struct rx_node {
     struct byte_set set;
     struct rx_node *child, *last, *next;
     unsigned min, max; /* UINT32_MAX: no end */
+    bool start;        /* RX_NOTHING: it stands at the value's start and nowhere else */
 };
 
 /* NULL: not understood, or out of memory. */
 struct rx_node *rx_parse(struct span text, unsigned flags, struct arena *arena);
+
+/* ---- what is derived from a tree, or a part of it ---- */
+
+/* Texts of which one is there. NULL items: not known. */
+struct texts_list {
+    struct span *items;
+    unsigned count;
+};
+
+struct known {
+    struct texts_list spelt;              /* all that the part can be */
+    struct texts_list needed[NEED_LISTS]; /* one of each of these is in it; best first */
+    struct byte_set bytes;                /* one of these is in it */
+    struct byte_set sets[NEED_SETS_MAX];  /* one of each of these is in it */
+    unsigned set_count;
+    struct byte_set relied; /* if none of these is in the value, and `plain` was asked for */
+    bool never;             /* then it has no match */
+};
+
+/* `plain`: what holds of values without rare bytes. False: not known, for lack of memory. */
+bool need_derive(const struct rx_node *tree, bool plain, struct arena *scratch,
+                 struct known *known);
+/* A list that tells something, without texts that others of it imply. */
+MUST_USE enum err need_copy_texts(const struct texts_list *from, struct arena *arena,
+                                  const struct span **to, unsigned *count);
 
 #endif

@@ -11,6 +11,7 @@ struct parser {
     const char *p, *end;
     struct arena *arena;
     bool caseless, dotall;
+    bool lines; /* an anchor may stand at any line's start: (?m) was somewhere */
     bool failed;
     unsigned depth;
     struct rx_node spare; /* in place of one for which there is no memory */
@@ -161,12 +162,21 @@ static int escaped_byte(struct parser *x, char letter)
     return word ? -1 : (uint8_t)letter;
 }
 
+static struct rx_node *start_node(struct parser *x, bool lines)
+{
+    struct rx_node *made = node(x, RX_NOTHING);
+    made->start = !lines;
+    return made;
+}
+
 static struct rx_node *escape(struct parser *x)
 {
     if (x->p == x->end)
         return give_up(x);
     char letter = *x->p++;
-    if (letter != '\0' && strchr("bBAzZ", letter) != NULL)
+    if (letter == 'A')
+        return start_node(x, false);
+    if (letter != '\0' && strchr("bBzZ", letter) != NULL)
         return node(x, RX_NOTHING);
     struct byte_set set = { { 0 } };
     if (add_shorthand(&set, letter)) {
@@ -292,7 +302,9 @@ static bool read_flags(struct parser *x)
             x->caseless = on;
         else if (*x->p == 's')
             x->dotall = on;
-        else if (*x->p != 'm')
+        else if (*x->p == 'm')
+            x->lines = true;
+        else
             return false;
     }
     return x->p < x->end;
@@ -412,6 +424,7 @@ static struct rx_node *one(struct parser *x)
     case '.':
         return any_byte(x);
     case '^':
+        return start_node(x, x->lines);
     case '$':
         return node(x, RX_NOTHING);
     default:

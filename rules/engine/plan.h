@@ -158,9 +158,26 @@ struct lacking {
     uint8_t nibble; /* which four */
 };
 
+/* Ways: by which a text may have a match of a pattern that needs a text (need.h). A way is
+ * open when its condition holds of the text, it begins as it should, and one of each of its
+ * lists of texts was found in it. */
+struct ways {
+    uint64_t words[2];
+};
+enum {
+    WAYS_MAX = 128, /* of a class; the last one stands for all that have no room */
+    WAY_LISTS = 2,
+};
+
+/* What a text opens where it is found. */
+struct opening {
+    struct ways by[WAY_LISTS]; /* ways that need it, or another of its list */
+};
+
 /* Sets of parts: to be asked about the text, and with texts in it that open others. */
 struct wanted {
     uint32_t asks, opens;
+    struct ways ways; /* whose condition holds */
 };
 
 /*
@@ -186,8 +203,8 @@ struct scan_part {
     /* For many texts at once, a line each: finds in a line all that `db` finds in the text, and
      * perhaps more. May be `db` itself. NULL: there is none. */
     struct hs_database *wide;
-    struct signs unless_signs; /* any of these stands for `unless` */
-    bool unless_any;           /* every text does */
+    struct ways ways;               /* of its patterns, where `needs_text` */
+    const struct opening *openings; /* by number, of texts that open others */
 };
 
 enum { PARTS_MAX = 25, MARKS_MAX = 63, CONDITIONS_MAX = SIGNS_MAX };
@@ -236,6 +253,9 @@ struct scan_class {
     unsigned lacking_count;
     struct wanted (*wanting)[NIBBLE_VALUES];
     uint32_t told; /* parts that need a text */
+    unsigned way_count;
+    struct ways unlisted[WAY_LISTS]; /* ways without a first list of texts, without a second */
+    struct ways *starts;             /* by the text's first byte: ways that it does not rule out */
     /* What sets off any form but those whose step is bounded, which alone are made of a plain
      * value, if it is long enough; and then this is which text each form is. */
     uint32_t plain_triggers;

@@ -1,0 +1,46 @@
+/*
+ * Ways by which texts may have matches of patterns that need a text (plan.h): numbers for them,
+ * how texts that have them begin, and which texts open them.
+ */
+#include "rules/engine/build.h"
+#include "rules/engine/need.h"
+
+_Static_assert((int)WAY_LISTS == (int)NEED_LISTS, "each list has a place");
+
+/* The last number stands for all that are left: it is open in any case. */
+static unsigned number_of(struct scan_class *class)
+{
+    return class->way_count < WAYS_MAX - 1 ? class->way_count++ : WAYS_MAX - 1;
+}
+
+static enum err note_start(struct plan_builder *b, struct scan_class *class, unsigned number,
+                           const struct byte_set *first)
+{
+    if (memcmp(first, &need_every_byte, sizeof(*first)) == 0)
+        return OK;
+    if (class->starts == NULL) {
+        class->starts = arena_array(b->arena, struct ways, 256);
+        if (class->starts == NULL)
+            return ERR_MEMORY;
+        memset(class->starts, 0xff, 256 * sizeof(*class->starts));
+    }
+    for (unsigned c = 0; c < 256; c++) {
+        if (!byte_set_has(first, (uint8_t)c))
+            class->starts[c].words[number / 64] &= ~(UINT64_C(1) << number % 64);
+    }
+    return OK;
+}
+
+enum err plan_way_add(struct plan_builder *b, struct scan_class *class, struct scan_part *part,
+                      unsigned condition, const struct need_way *way, unsigned *number)
+{
+    unsigned lists = way->list_count;
+    *number = number_of(class);
+    bit_add(class->wants[condition].ways.words, *number);
+    bit_add(part->ways.words, *number);
+    if (*number == WAYS_MAX - 1)
+        lists = 0;
+    for (unsigned i = lists; i < WAY_LISTS; i++)
+        bit_add(class->unlisted[i].words, *number);
+    return *number == WAYS_MAX - 1 ? OK : note_start(b, class, *number, &way->first);
+}
