@@ -19,12 +19,13 @@ static unsigned patterns_in(const uint8_t *data, size_t size, struct asked *aske
     unsigned count = 0;
     while (size >= HEAD_BYTES && count < ASKED_MAX) {
         struct asked *next = &asked[count];
-        uint32_t key_len, need_len;
+        uint32_t key_len, need_len, ways_len;
         memcpy(&key_len, data + 8, sizeof(key_len));
         memcpy(&need_len, data + 12, sizeof(need_len));
+        memcpy(&ways_len, data + 20, sizeof(ways_len));
         data += HEAD_BYTES;
         size -= HEAD_BYTES;
-        if (key_len > size || need_len > size - key_len)
+        if (key_len > size || need_len > size - key_len || ways_len > size - key_len - need_len)
             break;
         if (key_len >= sizeof(next->flags) && key_len - sizeof(next->flags) <= TEXT_MAX) {
             size_t len = key_len - sizeof(next->flags);
@@ -33,8 +34,8 @@ static unsigned patterns_in(const uint8_t *data, size_t size, struct asked *aske
             next->text[len] = '\0';
             count += strlen(next->text) == len;
         }
-        data += key_len + need_len;
-        size -= key_len + need_len;
+        data += key_len + need_len + ways_len;
+        size -= key_len + need_len + ways_len;
     }
     return count;
 }
@@ -49,11 +50,29 @@ static void check_texts(const struct span *texts, unsigned count, unsigned *sum)
     }
 }
 
+static unsigned ask_ways(struct facts *facts, const struct asked *asked, struct arena *arena)
+{
+    struct pattern_ways ways;
+    unsigned sum = 0;
+    INVARIANT(facts_ways(facts, asked->text, asked->flags & FLAGS, arena, &ways) == OK);
+    INVARIANT(ways.count <= NEED_WAYS_MAX);
+    for (unsigned i = 0; i < ways.count; i++) {
+        const struct need_way *way = &ways.items[i];
+        INVARIANT(way->set_count <= NEED_SETS_MAX && way->list_count <= NEED_LISTS);
+        for (unsigned j = 0; j < way->set_count; j++)
+            sum = sum * 31 + byte_set_share(&way->sets[j]);
+        sum = sum * 31 + byte_set_share(&way->first);
+        for (unsigned j = 0; j < way->list_count; j++)
+            check_texts(way->lists[j].texts, way->lists[j].count, &sum);
+    }
+    return sum;
+}
+
 /* A number for all that is answered. */
 static unsigned ask(struct facts *facts, const struct asked *asked, struct arena *arena)
 {
     struct pattern_need need;
-    unsigned sum = 0;
+    unsigned sum = ask_ways(facts, asked, arena);
     INVARIANT(facts_need(facts, asked->text, asked->flags & FLAGS, arena, &need) == OK);
     INVARIANT(need.set_count <= NEED_SETS_MAX);
     check_texts(need.texts, need.text_count, &sum);

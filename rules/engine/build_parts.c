@@ -207,8 +207,8 @@ static enum err gather_texts(const struct sorting *s, struct draft *draft)
     draft->member_of = arena_array(arena, uint16_t, class->id_count + draft->text_max + 1);
     draft->part_of = arena_array(arena, uint8_t, class->id_count + draft->text_max);
     if (draft->texts == NULL || draft->text_gates == NULL || draft->opens == NULL ||
-        draft->openings == NULL ||
-        draft->telling == NULL || draft->member_of == NULL || draft->part_of == NULL)
+        draft->openings == NULL || draft->telling == NULL || draft->member_of == NULL ||
+        draft->part_of == NULL)
         return ERR_MEMORY;
     draft->set.telling = draft->telling;
     TRY(table_init(&draft->known, arena, draft->text_max));
@@ -409,10 +409,10 @@ static void open_by(struct draft *draft, unsigned number, const struct need_way 
 /* A pattern of which no ways are known has one that needs nothing. */
 static enum err tell_ways(const struct sorting *s, struct draft *draft, unsigned index)
 {
-    static const struct pattern_ways any_way = { .items = { { .first = { { UINT64_MAX, UINT64_MAX,
-                                                                           UINT64_MAX,
-                                                                           UINT64_MAX } } } },
-                                                 .count = 1 };
+    static const struct pattern_ways any_way = {
+        .items = { { .first = { { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX } } } },
+        .count = 1
+    };
     uint32_t id = draft->class->ids[index];
     const struct pattern_ways *ways = &s->patterns[id].ways;
     struct scan_part *part = &draft->class->parts[draft->part_of[index]];

@@ -119,7 +119,7 @@ static bool read_need(struct span written, struct arena *arena, struct pattern_n
 
 _Static_assert(sizeof(struct need_way) == (1 + NEED_SETS_MAX) * sizeof(struct byte_set) +
                                               NEED_LISTS * sizeof(struct need_list) +
-                                              2 * sizeof(unsigned),
+                                              2 * sizeof(uint64_t),
                "of need_way only the lists have pointers");
 
 static bool read_way(struct span *rest, struct arena *arena, struct need_way *way)

@@ -32,7 +32,8 @@ struct facts *facts_open(struct span content);
 struct span facts_content(struct facts *facts);
 void facts_close(struct facts *facts);
 
-/* pattern_read, pattern_need, pattern_ways and pattern_is_blind_to_case; `why` NULL: nobody asks. */
+/* pattern_read, pattern_need, pattern_ways and pattern_is_blind_to_case; `why` NULL: nobody
+ * asks. */
 MUST_USE bool facts_read(struct facts *facts, struct span source, bool caseless,
                          struct arena *arena, struct pattern_info *info, struct text *why);
 MUST_USE enum err facts_need(struct facts *facts, const char *text, unsigned flags,

@@ -21,8 +21,7 @@ struct deriving {
     bool memory;
 };
 
-const struct byte_set need_every_byte = { { UINT64_MAX, UINT64_MAX, UINT64_MAX,
-                                            UINT64_MAX } };
+const struct byte_set need_every_byte = { { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX } };
 
 /* ---- bytes ----------------------------------------------------------------------------------
  */
@@ -141,7 +140,7 @@ void need_add_set(struct byte_set *sets, unsigned *count, const struct byte_set 
 
 /* Of two alternatives: a match has a byte of each set of one or of the other, and so one of
  * each of them and each of those together. The pairs that tell most are kept. */
-static void either_sets(struct known *known, const struct known *other)
+static void either_sets(struct derived *known, const struct derived *other)
 {
     struct byte_set sets[NEED_SETS_MAX] = { 0 };
     unsigned count = 0;
@@ -212,7 +211,7 @@ static bool implies(const struct texts_list *list, const struct texts_list *othe
 }
 
 /* All lists are needed; those that tell most are kept. */
-static void keep_list(struct known *known, const struct texts_list *list)
+static void keep_list(struct derived *known, const struct texts_list *list)
 {
     struct texts_list *best = &known->needed[0], *second = &known->needed[1];
     unsigned now = worth(list), first = worth(best);
@@ -284,7 +283,7 @@ static struct texts_list together(struct deriving *d, const struct texts_list *a
 }
 
 /* Of two alternatives, each of which may have but one list. */
-static void either_lists(struct deriving *d, struct known *known, const struct known *other)
+static void either_lists(struct deriving *d, struct derived *known, const struct derived *other)
 {
     const struct texts_list *ours = &known->needed[known->needed[1].items != NULL];
     const struct texts_list *theirs = &other->needed[other->needed[1].items != NULL];
@@ -300,7 +299,7 @@ static void either_lists(struct deriving *d, struct known *known, const struct k
 /* ---- parts ----------------------------------------------------------------------------------
  */
 
-static void derive(struct deriving *d, const struct rx_node *node, struct known *known);
+static void derive(struct deriving *d, const struct rx_node *node, struct derived *known);
 
 static unsigned size_of(const struct byte_set *set)
 {
@@ -311,7 +310,7 @@ static unsigned size_of(const struct byte_set *set)
 }
 
 /* Without its rare bytes, where little is left then. Those are relied on. */
-static void narrow(struct deriving *d, const struct rx_node *node, struct known *known)
+static void narrow(struct deriving *d, const struct rx_node *node, struct derived *known)
 {
     struct byte_set common = node->set, rare = node->set;
     for (unsigned i = 0; i < 4; i++) {
@@ -326,7 +325,7 @@ static void narrow(struct deriving *d, const struct rx_node *node, struct known 
     known->never = left == 0;
 }
 
-static void derive_set(struct deriving *d, const struct rx_node *node, struct known *known)
+static void derive_set(struct deriving *d, const struct rx_node *node, struct derived *known)
 {
     known->bytes = node->set;
     need_add_set(known->sets, &known->set_count, &node->set);
@@ -348,9 +347,9 @@ static void derive_set(struct deriving *d, const struct rx_node *node, struct kn
 }
 
 static void derive_alternatives(struct deriving *d, const struct rx_node *node,
-                                const struct texts_list *before, struct known *known);
+                                const struct texts_list *before, struct derived *known);
 
-static void add_part(struct known *known, const struct known *part)
+static void add_part(struct derived *known, const struct derived *part)
 {
     byte_set_unite(&known->relied, &part->relied);
     keep_duller_out(&known->bytes, &part->bytes);
@@ -369,13 +368,13 @@ static bool goes_inside(const struct rx_node *node, const struct texts_list *bef
 
 /* `before`: what stands directly before it, and is a part of its texts then. */
 static void derive_sequence(struct deriving *d, const struct rx_node *node,
-                            const struct texts_list *before, struct known *known)
+                            const struct texts_list *before, struct derived *known)
 {
     struct texts_list run = before != NULL ? *before : nothing_spelt(d);
     bool whole = true;
-    *known = (struct known){ .bytes = need_every_byte };
+    *known = (struct derived){ .bytes = need_every_byte };
     for (const struct rx_node *child = node->child; child != NULL; child = child->next) {
-        struct known part;
+        struct derived part;
         struct texts_list longer = { .items = NULL };
         bool inside = goes_inside(child, &run);
         if (inside)
@@ -404,13 +403,13 @@ static void derive_sequence(struct deriving *d, const struct rx_node *node,
 }
 
 static void derive_alternatives(struct deriving *d, const struct rx_node *node,
-                                const struct texts_list *before, struct known *known)
+                                const struct texts_list *before, struct derived *known)
 {
     struct byte_set relied = { { 0 } };
     bool first = true;
-    *known = (struct known){ .bytes = need_every_byte };
+    *known = (struct derived){ .bytes = need_every_byte };
     for (const struct rx_node *child = node->child; child != NULL; child = child->next) {
-        struct known part;
+        struct derived part;
         derive_sequence(d, child, before, &part);
         byte_set_unite(&relied, &part.relied);
         if (part.never)
@@ -430,9 +429,9 @@ static void derive_alternatives(struct deriving *d, const struct rx_node *node,
     known->relied = relied;
 }
 
-static void derive_repeat(struct deriving *d, const struct rx_node *node, struct known *known)
+static void derive_repeat(struct deriving *d, const struct rx_node *node, struct derived *known)
 {
-    struct known one;
+    struct derived one;
     derive(d, node->child, &one);
     known->relied = one.relied;
     if (node->min > 0) {
@@ -449,9 +448,9 @@ static void derive_repeat(struct deriving *d, const struct rx_node *node, struct
         known->spelt = together(d, &one.spelt, &empty, SPELT_MAX);
 }
 
-static void derive(struct deriving *d, const struct rx_node *node, struct known *known)
+static void derive(struct deriving *d, const struct rx_node *node, struct derived *known)
 {
-    *known = (struct known){ .bytes = need_every_byte };
+    *known = (struct derived){ .bytes = need_every_byte };
     switch (node->kind) {
     case RX_SET:
         derive_set(d, node, known);
@@ -527,7 +526,7 @@ enum err need_copy_texts(const struct texts_list *from, struct arena *arena,
 }
 
 bool need_derive(const struct rx_node *tree, bool plain, struct arena *scratch,
-                 struct known *known)
+                 struct derived *known)
 {
     struct deriving d = { .arena = scratch, .plain = plain };
     for (unsigned c = 0; c < 256; c++) {
@@ -544,7 +543,7 @@ enum err pattern_need(const char *text, unsigned flags, struct arena *arena,
                       struct pattern_need *need)
 {
     struct arena scratch;
-    struct known known, plain;
+    struct derived known, plain;
     enum err err = OK;
     *need = (struct pattern_need){ .bytes = need_every_byte };
     arena_init(&scratch, NULL, 0, NULL, NEED_MEMORY_MAX);

@@ -18,7 +18,7 @@ enum {
     NEED_MEMORY_MAX = 64 << 20, /* to understand one pattern */
     NEED_SETS_MAX = 4,
     NEED_SET_SHARE_MAX = 850, /* of byte_share: what is in more values than this tells little */
-    NEED_TOLD_MAX = 64, /* texts for one pattern that are worth looking for */
+    NEED_TOLD_MAX = 64,       /* texts for one pattern that are worth looking for */
     NEED_WAYS_MAX = 16,
     NEED_LISTS = 2,
 };
@@ -110,7 +110,7 @@ struct texts_list {
     unsigned count;
 };
 
-struct known {
+struct derived {
     struct texts_list spelt;              /* all that the part can be */
     struct texts_list needed[NEED_LISTS]; /* one of each of these is in it; best first */
     struct byte_set bytes;                /* one of these is in it */
@@ -122,7 +122,7 @@ struct known {
 
 /* `plain`: what holds of values without rare bytes. False: not known, for lack of memory. */
 bool need_derive(const struct rx_node *tree, bool plain, struct arena *scratch,
-                 struct known *known);
+                 struct derived *known);
 /* A list that tells something, without texts that others of it imply. */
 MUST_USE enum err need_copy_texts(const struct texts_list *from, struct arena *arena,
                                   const struct span **to, unsigned *count);

@@ -61,7 +61,7 @@ static void find_first(const struct rx_node *node, struct byte_set *first)
 /* ---- ways -----------------------------------------------------------------------------------
  */
 
-static enum err copy_way(const struct known *known, struct arena *arena, struct need_way *way)
+static enum err copy_way(const struct derived *known, struct arena *arena, struct need_way *way)
 {
     way->set_count = known->set_count;
     memcpy(way->sets, known->sets, known->set_count * sizeof(*known->sets));
@@ -77,7 +77,7 @@ static enum err copy_way(const struct known *known, struct arena *arena, struct 
 
 /* Two of one alternative that needs no text: with the rare bytes by which it does without, and
  * of values that have none of them. */
-static enum err add_plain_ways(const struct known *known, const struct known *plain,
+static enum err add_plain_ways(const struct derived *known, const struct derived *plain,
                                struct arena *arena, struct pattern_ways *ways)
 {
     struct need_way *way = &ways->items[ways->count++];
@@ -86,7 +86,7 @@ static enum err add_plain_ways(const struct known *known, const struct known *pl
         return OK;
     if (!plain->never) {
         struct need_way *other = &ways->items[ways->count];
-        struct known told = *known;
+        struct derived told = *known;
         memcpy(told.needed, plain->needed, sizeof(told.needed));
         *other = (struct need_way){ .first = way->first };
         TRY(copy_way(&told, arena, other));
@@ -100,7 +100,8 @@ static enum err add_plain_ways(const struct known *known, const struct known *pl
 
 static bool is_alike(const struct need_way *a, const struct need_way *b)
 {
-    return a->list_count < 2 && b->list_count == a->list_count && a->set_count == b->set_count &&
+    return a->list_count < 2 && b->list_count == a->list_count &&
+           a->set_count == b->set_count &&
            memcmp(a->sets, b->sets, a->set_count * sizeof(*a->sets)) == 0 &&
            memcmp(&a->first, &b->first, sizeof(a->first)) == 0;
 }
@@ -130,7 +131,7 @@ static enum err join_alike(struct arena *arena, struct pattern_ways *ways)
 static enum err add_way(const struct rx_node *node, struct arena *arena, struct arena *scratch,
                         struct pattern_ways *ways)
 {
-    struct known known, plain;
+    struct derived known, plain;
     if (ways->count + 2 > NEED_WAYS_MAX || !need_derive(node, false, scratch, &known) ||
         !need_derive(node, true, scratch, &plain))
         return ERR_LIMIT;
@@ -200,20 +201,24 @@ static struct rx_node *with_one(const struct rx_node *sequence, const struct rx_
     return made;
 }
 
-/* The group of a sequence that needs no text by itself, and so may hide that most of its
- * alternatives do: the last one. NULL: the sequence is best seen as it is. */
+/* The group of a sequence that has nothing else in it, or needs no text, and so may hide that
+ * most alternatives do: the last one. NULL: the sequence is best seen as it is. */
 static const struct rx_node *group_of(const struct rx_node *sequence, struct arena *scratch)
 {
     const struct rx_node *group = NULL;
-    struct known known;
-    if (sequence->kind != RX_SEQ || !need_derive(sequence, false, scratch, &known) ||
-        known.needed[0].items != NULL)
+    struct derived known;
+    unsigned others = 0;
+    if (sequence->kind != RX_SEQ)
         return NULL;
     for (const struct rx_node *child = sequence->child; child != NULL; child = child->next) {
-        if (child->kind == RX_ALT && child->child != NULL && child->child->next != NULL)
+        bool several = child->kind == RX_ALT && child->child->next != NULL;
+        if (several)
             group = child;
+        others += !several && child->kind != RX_NOTHING;
     }
-    return group;
+    bool whole = others == 0 || (need_derive(sequence, false, scratch, &known) &&
+                                 known.needed[0].items == NULL);
+    return whole ? group : NULL;
 }
 
 /* Alternatives in alternatives count alike. */

@@ -255,7 +255,7 @@ struct scan_class {
     uint32_t told; /* parts that need a text */
     unsigned way_count;
     struct ways unlisted[WAY_LISTS]; /* ways without a first list of texts, without a second */
-    struct ways *starts;             /* by the text's first byte: ways that it does not rule out */
+    struct ways *starts; /* by the text's first byte: ways that it does not rule out */
     /* What sets off any form but those whose step is bounded, which alone are made of a plain
      * value, if it is long enough; and then this is which text each form is. */
     uint32_t plain_triggers;

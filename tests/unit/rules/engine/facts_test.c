@@ -66,11 +66,28 @@ static void same_need(const struct pattern_need *a, const struct pattern_need *b
     same_texts(a->plain_texts, b->plain_texts, a->plain_count);
 }
 
+static void same_ways(const struct pattern_ways *a, const struct pattern_ways *b)
+{
+    assert_int_equal(a->count, b->count);
+    for (unsigned i = 0; i < a->count; i++) {
+        const struct need_way *one = &a->items[i], *other = &b->items[i];
+        assert_memory_equal(&one->first, &other->first, sizeof(one->first));
+        assert_int_equal(one->set_count, other->set_count);
+        assert_memory_equal(one->sets, other->sets, one->set_count * sizeof(one->sets[0]));
+        assert_int_equal(one->list_count, other->list_count);
+        for (unsigned j = 0; j < one->list_count; j++) {
+            assert_int_equal(one->lists[j].count, other->lists[j].count);
+            same_texts(one->lists[j].texts, other->lists[j].texts, one->lists[j].count);
+        }
+    }
+}
+
 /* Whatever is known, the answers are those of who derives them. */
 static void check_answers(struct facts *facts, const char *pattern, bool caseless)
 {
     struct pattern_info info, plain;
     struct pattern_need need, derived;
+    struct pattern_ways ways, derived_ways;
     char buffer[256], other[256];
     struct text why = text_fixed(buffer, sizeof(buffer));
     struct text words = text_fixed(other, sizeof(other));
@@ -90,6 +107,9 @@ static void check_answers(struct facts *facts, const char *pattern, bool caseles
     assert_int_equal(pattern_need(info.text, info.flags, &arena, &derived), OK);
     assert_int_equal(facts_need(facts, info.text, info.flags, &arena, &need), OK);
     same_need(&need, &derived);
+    assert_int_equal(pattern_ways(info.text, info.flags, &arena, &derived_ways), OK);
+    assert_int_equal(facts_ways(facts, info.text, info.flags, &arena, &ways), OK);
+    same_ways(&ways, &derived_ways);
     assert_int_equal(facts_is_blind_to_case(facts, info.text, info.flags),
                      pattern_is_blind_to_case(info.text, info.flags));
 }
@@ -128,11 +148,13 @@ static void kept(void **state)
     (void)state;
     struct pattern_info info;
     struct pattern_need need;
+    struct pattern_ways ways;
     struct facts *facts = facts_open(made());
     for (size_t i = 0; i < ARRAY_LEN(patterns); i++) {
         if (!facts_read(facts, span_text(patterns[i]), false, &arena, &info, NULL))
             continue;
         assert_int_equal(facts_need(facts, info.text, info.flags, &arena, &need), OK);
+        assert_int_equal(facts_ways(facts, info.text, info.flags, &arena, &ways), OK);
         (void)facts_is_blind_to_case(facts, info.text, info.flags);
     }
     assert_null(facts_content(facts).p); /* nothing was found out */

@@ -306,13 +306,28 @@ static bool has(const struct pattern_need *need, struct span text)
            (!plain || (!need->never && has_text(need->plain_texts, need->plain_count, text)));
 }
 
+/* Whether a match by one of the alternatives is possible. */
+static bool goes(const struct pattern_ways *ways, struct span text)
+{
+    bool possible = ways->count == 0;
+    for (unsigned i = 0; i < ways->count && !possible; i++) {
+        const struct need_way *way = &ways->items[i];
+        possible = byte_set_has(&way->first, (uint8_t)text.p[0]);
+        for (unsigned j = 0; j < way->set_count; j++)
+            possible = possible && byte_set_any(&way->sets[j], text);
+        for (unsigned j = 0; j < way->list_count; j++)
+            possible = possible && has_text(way->lists[j].texts, way->lists[j].count, text);
+    }
+    return possible;
+}
+
 static void matches_have_it(void **state)
 {
     (void)state;
     enum { PATTERNS = 3000, TEXTS = 12 };
     struct random random = { 42 };
     struct regex_local local;
-    unsigned matched = 0, useful = 0, relying = 0;
+    unsigned matched = 0, useful = 0, relying = 0, several = 0, both = 0;
     assert_int_equal(regex_attach(&local), OK);
     for (unsigned i = 0; i < PATTERNS; i++) {
         char pattern[4096], text[4096], buffer[128];
@@ -326,6 +341,10 @@ static void matches_have_it(void **state)
         const struct rx_node *tree = rx_parse(text_span(&out), HS_FLAG_DOTALL, &arena);
         assert_non_null(tree);
         struct pattern_need need = needs(cstring, HS_FLAG_DOTALL);
+        struct pattern_ways ways;
+        assert_int_equal(pattern_ways(cstring, HS_FLAG_DOTALL, &arena, &ways), OK);
+        several += ways.count > 1;
+        both += ways.count > 0 && ways.items[0].list_count > 1;
         useful += need.text_count > 0;
         relying += need.never || need.plain_count > need.text_count;
         for (unsigned j = 0; regex != NULL && j < TEXTS; j++) {
@@ -335,7 +354,7 @@ static void matches_have_it(void **state)
                 regex_match(&local, regex, text_span(&made), NULL) != REGEX_YES)
                 continue;
             matched++;
-            if (!has(&need, text_span(&made)))
+            if (!has(&need, text_span(&made)) || !goes(&ways, text_span(&made)))
                 fail_msg("%s matches \"%.*s\", which has not what it needs", cstring,
                          (int)made.len, made.p);
         }
@@ -346,6 +365,66 @@ static void matches_have_it(void **state)
     assert_true(matched > PATTERNS * TEXTS / 2);
     assert_true(useful > PATTERNS / 8);
     assert_true(relying > PATTERNS / 20);
+    assert_true(several > PATTERNS / 20);
+    assert_true(both > PATTERNS / 100);
+}
+
+/* ---- ways -----------------------------------------------------------------------------------
+ */
+
+/* One line for each way: first bytes (or *), bytes of the sets that are no letters, texts. */
+static const char *show_ways(const char *pattern)
+{
+    struct pattern_ways ways;
+    struct text out = text_growing(&arena, 256);
+    assert_int_equal(pattern_ways(pattern, HS_FLAG_DOTALL, &arena, &ways), OK);
+    for (unsigned i = 0; i < ways.count; i++) {
+        const struct need_way *way = &ways.items[i];
+        bool any = memcmp(&way->first, &need_every_byte, sizeof(way->first)) == 0;
+        text_add(&out, span_text(i > 0 ? "; " : ""));
+        for (unsigned c = 0; c < 256 && !any; c++) {
+            if (byte_set_has(&way->first, (uint8_t)c))
+                text_char(&out, (char)c);
+        }
+        text_add(&out, span_text(any ? "*" : ""));
+        for (unsigned j = 0; j < way->list_count; j++) {
+            for (unsigned k = 0; k < way->lists[j].count; k++) {
+                text_char(&out, k > 0 ? '|' : ' ');
+                text_add(&out, way->lists[j].texts[k]);
+            }
+        }
+    }
+    return text_cstring(&out);
+}
+
+static void ways_of_patterns(void **state)
+{
+    static const struct {
+        const char *pattern, *ways;
+    } rows[] = {
+        { "union.*?select", "* select union" },
+        { "(?:one|two)", "* one|two" },
+        { "^(?:http|ftp)://", "fh http://|ftp://" },
+        { "^(?i:http)://", "Hh http://" },
+        { "(?m)^http://", "* http://" },
+        { "a(?:^http)://", "* ahttp://" },
+        { "(?:^abc|def)x", "* abcx|defx" },
+        { "^abc.*\\(|[0-9];", "a abc; *" },
+        { "\\b(?:create\\s+table|;\\s*drop)\\b", "* create table; * drop" },
+        { "['\"](?:having|select\\s*!)", "* having|select" },
+        { "s(?:elect\\s*1|leep\\s*2)", "* select|sleep" },
+        { "\\A(?:x|yy)z", "xy xz|yyz" },
+        { "^a*", "*" },
+        { "a*", "*" },
+        { "^abc.*x|[0-9]x", "*" }, /* who has an x may go the second way */
+        { "(?=x)a", "" },          /* nothing is known */
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const char *ways = show_ways(rows[i].pattern);
+        if (strcmp(ways, rows[i].ways) != 0)
+            fail_msg("%s: %s, not %s", rows[i].pattern, ways, rows[i].ways);
+    }
 }
 
 /* ---- limits ---------------------------------------------------------------------------------
@@ -390,6 +469,6 @@ static void many_texts(void **state)
 int main(void)
 {
     return RUN(WITH_ARENA(known_texts), WITH_ARENA(known_plain_texts), WITH_ARENA(known_bytes),
-               WITH_ARENA(known_sets), WITH_ARENA(literals), WITH_ARENA(matches_have_it),
-               WITH_ARENA(depth), WITH_ARENA(many_texts));
+               WITH_ARENA(known_sets), WITH_ARENA(literals), WITH_ARENA(ways_of_patterns),
+               WITH_ARENA(matches_have_it), WITH_ARENA(depth), WITH_ARENA(many_texts));
 }
