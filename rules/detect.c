@@ -15,6 +15,7 @@ typedef char lookup_fn(void *state, int kind, const char *word, size_t len);
 int libinjection_sqli(const char *s, size_t len, char fingerprint[]);
 void libinjection_sqli_init(void *state, const char *s, size_t len, int flags);
 void libinjection_sqli_callback(void *state, lookup_fn *lookup, void *context);
+const char *libinjection_sqli_fingerprint(void *state, int flags);
 int libinjection_is_sqli(void *state);
 lookup_fn libinjection_sqli_lookup_word;
 int libinjection_xss(const char *s, size_t len);
@@ -46,6 +47,19 @@ static bool state_fits(void)
 }
 
 static bool has_own_lookup;
+static size_t fingerprint_at; /* within a state */
+
+/* Where a state has its fingerprint; false: not where it is expected. */
+static bool find_fingerprint(void)
+{
+    union sqli_state state;
+    libinjection_sqli_init(&state, "a", 1, 0);
+    uintptr_t at = (uintptr_t)libinjection_sqli_fingerprint(&state, 0);
+    uintptr_t begin = (uintptr_t)state.room;
+    fingerprint_at = at - begin;
+    return at > begin && fingerprint_at + FINGERPRINT_SIZE <= STATE_MAX &&
+           strcmp(state.room + fingerprint_at, "n") == 0;
+}
 
 /* In the table a fingerprint has a 0 before it. One that is there is judged by more than that.
  */
@@ -68,14 +82,18 @@ static char look_up(void *state, int kind, const char *word, size_t len)
     return libinjection_sqli_lookup_word(state, kind, word, len);
 }
 
-static bool is_sqli(struct span value)
+static bool is_sqli(struct span value, char fingerprint[FINGERPRINT_SIZE])
 {
     UNCLEARED union sqli_state state;
     if (!has_own_lookup)
-        return true;
+        return libinjection_sqli(value.p, value.len, fingerprint) != 0;
     libinjection_sqli_init(&state, value.p, value.len, 0);
     libinjection_sqli_callback(&state, look_up, NULL);
-    return libinjection_is_sqli(&state) != 0;
+    if (libinjection_is_sqli(&state) == 0)
+        return false;
+    memcpy(fingerprint, state.room + fingerprint_at, FINGERPRINT_SIZE);
+    fingerprint[FINGERPRINT_SIZE - 1] = '\0';
+    return true;
 }
 
 /* ---- detection ------------------------------------------------------------------------------
@@ -84,8 +102,7 @@ static bool is_sqli(struct span value)
 bool detect_sqli(struct span value, char fingerprint[FINGERPRINT_SIZE])
 {
     fingerprint[0] = '\0';
-    return sqli_possible(value) && is_sqli(value) &&
-           libinjection_sqli(value.p, value.len, fingerprint) != 0;
+    return sqli_possible(value) && is_sqli(value, fingerprint);
 }
 
 bool detect_xss(struct span value)
@@ -97,7 +114,7 @@ void detect_prepare(void)
 {
     sqli_prepare();
     xss_prepare();
-    has_own_lookup = sql_words_ready && state_fits();
+    has_own_lookup = sql_words_ready && state_fits() && find_fingerprint();
 }
 
 bool compile_detect(const struct operator_source *source, const void **prepared)
