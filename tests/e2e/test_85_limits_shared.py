@@ -295,7 +295,7 @@ def test_user_and_password():
                 return answer
         ask("ACL", "SETUSER", "gate", "on", ">gate-pass", "~sallyport:*", "+evalsha", "+eval", "+script|load", "+get",
             "+set", "+incrby", "+time", "+ping")
-        config = shared(redis, [{"rate": "2/min", "burst": 2, "name": "x"}])
+        config = shared(redis, [{"rate": "2/min", "burst": 2, "name": "x"}], timeout="2s")
         config["store"] |= {"user": "gate", "password": "$(env:GATE)"}
         with Sallyport(config, {**ENV, "GATE": "gate-pass"}) as gateway:
             eventually(lambda: "cmdstat_script|load" in ask("INFO", "commandstats"), what="greeting")
