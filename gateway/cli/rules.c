@@ -44,6 +44,8 @@ const char *rule_state(const struct sec_plan *plan, const struct sec_rule *rule)
             return fates[plan->gone[i].fate];
     }
     const struct sec_link *link = rule_link(plan, rule);
+    if (link != NULL && link->deferred)
+        return "deferred";
     return link != NULL ? matches[link->match] : "removed";
 }
 

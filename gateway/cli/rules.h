@@ -17,8 +17,8 @@ struct rule_sets {
     unsigned count;
 };
 
-/* What becomes of a rule: "scanned", "direct", "always"; or why it is not asked: "never",
- * "done", "skipped", "removed", "left out". */
+/* What becomes of a rule: "scanned", "direct", "always", "deferred"; or why it is not asked:
+ * "never", "done", "skipped", "unseen", "removed", "left out". */
 const char *rule_state(const struct sec_plan *plan, const struct sec_rule *rule);
 /* Its head in the plan; NULL: it is not asked. */
 const struct sec_link *rule_link(const struct sec_plan *plan, const struct sec_rule *rule);

@@ -42,6 +42,8 @@ static const char *sentence_of(const char *state)
         { "done",
           "is not asked: it always matches, and what follows is settled from the beginning" },
         { "skipped", "is not asked: a rule before it always skips past it" },
+        { "unseen", "is not asked: nobody could tell whether it matched" },
+        { "deferred", "is run when another rule turns to a collection" },
         { "removed", "is not asked: an exclusion removed it" },
         { "left out", "is not asked: it needs what the gateway does not have" },
         { "always", "is run in each transaction" },

@@ -17,6 +17,7 @@ SecRule ARGS|!ARGS:skip "@rx union\s+select" \
 SecRule TX:level "@gt 5" "id:5,phase:2,deny,log"
 SecRule ARGS "@rx gone" "id:6,phase:2,deny,log"
 SecRule ARGS:long "@gt 5" "id:7,phase:2,pass,log,t:length,msg:'long'"
+SecRule ARGS:a "@rx x" "id:8,phase:2,pass,nolog,setvar:tx.unread=1"
 """
 
 CONFIG = """
@@ -43,11 +44,11 @@ def test_list(rules):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["sets"][0]["rules"]
     assert [(r["id"], r["state"]) for r in found] == [
-        (1, "done"), (2, "done"), (3, "skipped"), (4, "scanned"), (5, "never"), (6, "removed"), (7, "scanned")]
+        (1, "done"), (2, "done"), (3, "skipped"), (4, "scanned"), (5, "never"), (6, "removed"), (7, "scanned"), (8, "unseen")]
     assert found[3] == {"id": 4, "phase": 2, "paranoia": "1", "state": "scanned", "severity": "critical",
                         "message": "SQL"}
     done = rules("list")
-    assert "7 rules, 2 of them asked" in done.stdout and "critical" in done.stdout
+    assert "8 rules, 2 of them asked" in done.stdout and "critical" in done.stdout
 
 
 def test_show(rules):
@@ -57,6 +58,7 @@ def test_show(rules):
                  "matched by       scan", "union\\s+select"):
         assert part in done.stdout, part
     assert "a condition never holds" in rules("show", "5").stdout
+    assert "nobody could tell" in rules("show", "8").stdout
     assert "an exclusion removed it" in rules("show", "6").stdout
     link = json.loads(rules("show", "7", "-o", "json").stdout)[0]["links"][0]
     assert link["operator"] == "@gt 5" and link["matched_by"] == "scan" and link["transformations"] == ["length"]
