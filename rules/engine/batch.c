@@ -43,14 +43,15 @@ static bool any(const struct conditions *a, const struct conditions *b)
 
 static struct signs signs_of(const struct sec_plan *plan, struct span text)
 {
+    const struct signs *of = plan->signs;
+    const uint8_t *p = (const uint8_t *)text.p, *end = p + text.len;
     __m128i even = _mm_setzero_si128(), odd = even;
-    size_t i = 0;
-    for (; i + 2 <= text.len; i += 2) {
-        even = _mm_or_si128(even, load(&plan->signs[(uint8_t)text.p[i]]));
-        odd = _mm_or_si128(odd, load(&plan->signs[(uint8_t)text.p[i + 1]]));
+    for (; end - p >= 4; p += 4) {
+        even = _mm_or_si128(even, _mm_or_si128(load(&of[p[0]]), load(&of[p[1]])));
+        odd = _mm_or_si128(odd, _mm_or_si128(load(&of[p[2]]), load(&of[p[3]])));
     }
-    if (i < text.len)
-        odd = _mm_or_si128(odd, load(&plan->signs[(uint8_t)text.p[i]]));
+    for (; p < end; p++)
+        even = _mm_or_si128(even, load(&of[*p]));
     struct signs have;
     store(&have, _mm_or_si128(even, odd));
     return have;
