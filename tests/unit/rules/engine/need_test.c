@@ -214,7 +214,7 @@ struct random {
 static unsigned below(struct random *random, unsigned limit)
 {
     random->state = random->state * UINT64_C(6364136223846793005) + 1442695040888963407u;
-    return (unsigned)(random->state >> 33) % limit;
+    return limit > 1 ? (unsigned)(random->state >> 33) % limit : 0;
 }
 
 static const char *const atoms[] = {
