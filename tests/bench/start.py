@@ -134,6 +134,8 @@ def main():
                 for i, program in enumerate(options.programs)]
     good = True
     for gateway in gateways:
+        if options.cold:
+            shutil.rmtree(os.path.join(gateway.folder, "cache"), ignore_errors=True)
         cold = gateway.once()
         if options.cold:
             print(f"{gateway.program}: cold {cold / 1000:.1f} s", flush=True)
