@@ -82,10 +82,10 @@ enum err inspect_begin_body(struct call *c, const struct inspect_conf *conf,
     state->wants_second =
         state->seclang && run->own.ask != NULL && run->plan->program->own->wants_body;
     state->limits = limits;
-    if (run->body_access_off) {
-        c->txn->body_unread |= !state->wants_second && c->body.len > 0;
+    state->body_begun = true;
+    state->body_work = run->work;
+    if (run->body_access_off)
         return state->wants_second ? open_second(c, state) : OK;
-    }
     state->body = body_open(&c->req->fields, c->body,
                             state->seclang ? processor_for(c, processor) : PROCESSOR_AUTO,
                             &limits, run->arena);
@@ -170,12 +170,19 @@ static bool is_whole(const struct sec_run *run, const struct body *body)
     return body->processor == PROCESSOR_URLENCODED || (run->force_body_variable && unread);
 }
 
-/* Rules let its media type through, and no processor reads that: they were shown none of it. */
-static bool is_unread(const struct inspect_state *state)
+/* Rules let its media type through, and no processor reads that: they were shown none of it.
+ * Those of the configuration see it as text, where one of them looks at that. */
+static bool is_unread(const struct call *c, const struct inspect_state *state)
 {
     const struct body *body = state->body;
-    return state->seclang && !state->wants_second && body->processor == PROCESSOR_NONE &&
-           body->text.len > 0 && !is_whole(&state->run, body);
+    const struct body *own = state->second != NULL ? state->second : body;
+    size_t len = body != NULL ? body->text.len : c->body.len;
+    bool shown =
+        body != NULL && (body->processor != PROCESSOR_NONE || is_whole(&state->run, body));
+    bool shown_own =
+        state->wants_second && own != NULL &&
+        (own->processor != PROCESSOR_NONE || state->run.plan->program->own->wants_text);
+    return state->seclang && len > 0 && !shown && !shown_own;
 }
 
 static enum err add_all(struct sec_run *run, const struct body *body)
@@ -238,7 +245,6 @@ enum sec_end inspect_read_body(struct call *c, struct inspect_state *state, uint
             return SEC_PAUSE;
         state->body_read = true;
         enum err err = add_all(&state->run, state->body);
-        c->txn->body_unread |= is_unread(state);
         state->over_limit = state->seclang && state->body->guess_cut;
         if (err == OK)
             err = state->over_limit ? ERR_LIMIT : show_own(c, state);
@@ -249,8 +255,11 @@ enum sec_end inspect_read_body(struct call *c, struct inspect_state *state, uint
         if (!body_run(state->second, bytes))
             return SEC_PAUSE;
         state->second_read = true;
-        return end_of(show_second(c, state));
+        enum err err = show_second(c, state);
+        if (err != OK)
+            return end_of(err);
     }
+    c->txn->body_unread |= state->body_begun && is_unread(c, state);
     return SEC_DONE;
 }
 

@@ -2,11 +2,11 @@
  * A byte stream over one socket, plain or TLS: the only code that reads and writes connections.
  *
  * Reading goes into the worker's scratch. Writing is corked: what the events of one turn of the
- * loop write is gathered in the worker's cork and sent when they are over, each channel's bytes
- * in one send; bytes that the kernel does not take wait in slabs, and EPOLLOUT is asked only
- * then. A plain request so costs one recv and one send on each side, and who waits for it is
- * woken when there is something to be done for others no more: to wake a process costs more
- * than to send to one that is at work.
+ * loop write is gathered in the worker's cork and sent when they are over, what follows one
+ * another for a channel in one send; bytes that the kernel does not take wait in slabs, and
+ * EPOLLOUT is asked only then. A plain request so costs one recv and one send on each side, and
+ * who waits for it is woken when there is something to be done for others no more: to wake a
+ * process costs more than to send to one that is at work.
  */
 #ifndef SALLYPORT_CHANNEL_H
 #define SALLYPORT_CHANNEL_H
@@ -93,8 +93,8 @@ void channel_wrote(struct channel *channel, size_t size);
 void channel_flush(struct channel *channel);
 /*
  * Called at the end of every event, timer and task that wrote. Sends what is corked, but for a
- * worker that gathers: there the loop does it, and this only sees to it that nothing waits long
- * for the turn to be over.
+ * worker that gathers: there the loop does it, and this only sees to it that nothing waits
+ * longer for the turn to be over than for the event at hand.
  */
 enum { GATHER_NS = 300 * 1000 };
 void worker_flush(struct worker *worker);

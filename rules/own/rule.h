@@ -65,6 +65,7 @@ struct own_rules {
         int64_t inbound, outbound; /* the sums of scores that refuse */
     } threshold;
     bool wants_body; /* some rule looks at what only a body has */
+    bool wants_text; /* some rule looks at all of a body, whatever it is */
     bool tags;
     /* The first rule that looks at answers; NULL: there is none. Whether some look at bodies.
      */

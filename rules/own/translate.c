@@ -236,9 +236,18 @@ static bool wants_body(const struct sec_rule *rule)
     return wants;
 }
 
+static bool wants_text(const struct sec_rule *rule)
+{
+    bool wants = false;
+    for (unsigned i = 0; i < rule->target_count; i++)
+        wants = wants || rule->targets[i].var == VAR_OWN_BODY;
+    return wants;
+}
+
 static void note_wants(struct own_rules *all, const struct sec_rule *rule, bool more)
 {
     all->wants_body = all->wants_body || wants_body(rule);
+    all->wants_text = all->wants_text || wants_text(rule);
     all->tags = all->tags || rule->own->action == RULE_TAG;
     if (all->answers == NULL && rule->own->answers)
         all->answers = rule->own;

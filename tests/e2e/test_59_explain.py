@@ -153,10 +153,12 @@ def test_a_body_that_no_processor_reads_is_told_of(origin):
     rows = [("/", FORM, b"a=b", 200, False), ("/", "application/x-odd", b"evil", 200, True),
             ("/", "application/x-odd", b"", 200, False), ("/off", FORM, b"a=evil", 200, True),
             ("/force", "application/x-odd", b"good", 200, False), ("/force", "application/x-odd", b"evil", 403, False),
-            ("/own", "application/x-odd", b"good", 200, False), ("/own", "application/x-odd", b"wicked", 403, False)]
+            ("/own", "application/x-odd", b"good", 200, False), ("/own", "application/x-odd", b"wicked", 403, False),
+            ("/args", "application/x-odd", b"a=wicked", 200, True), ("/args", FORM, b"a=wicked", 403, False)]
     waf = {"mode": "block", "ruleset": "none", "seclang": {"after": ["a.conf"]}}
-    own = {"waf": {"rules": [{"name": "own", "match": "wicked", "in": ["body"]}]}}
-    with Sallyport(plain(origin, waf=waf, routes=[{"path": "/own", **own}]), files={"a.conf": UNSEEN}) as gateway:
+    routes = [{"path": path, "waf": {"rules": [{"name": "own", "match": "wicked", "in": [target]}]}}
+              for path, target in (("/own", "body"), ("/args", "args"))]
+    with Sallyport(plain(origin, waf=waf, routes=routes), files={"a.conf": UNSEEN}) as gateway:
         for path, kind, body, status, unseen in rows:
             raw = (f"POST {path} HTTP/1.1\r\nHost: shop.test\r\nContent-Type: {kind}\r\n"
                    f"Content-Length: {len(body)}\r\n\r\n").encode() + body
