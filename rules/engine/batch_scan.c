@@ -45,6 +45,7 @@ static void find(struct sec_batch *batch, const struct line *line,
             (value->hits != NULL && bit_has(value->hits, found->bit)))
             continue;
         batch->run->work += WORK_FIND;
+        batch->values[line->value].work += WORK_FIND;
         batch->memory = !sec_note_find(batch->run, of->value, found->bit);
     }
 }
@@ -67,7 +68,9 @@ static int on_text(unsigned id, unsigned long long from, unsigned long long to, 
     unsigned at = line_at(batch, to);
     struct line *line = &batch->lines[batch->picked[at]];
     if ((index & PART_OPENS) != 0) {
-        open_ways(line, &batch->part->openings[id]);
+        const struct opening *opening = &batch->part->openings[id];
+        if (to >= batch->starts[at] + opening->len && to <= batch->starts[at] + line->text.len)
+            open_ways(line, opening);
         return 0;
     }
     const struct plan_pattern *pattern = &batch->run->plan->patterns[index];

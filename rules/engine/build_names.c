@@ -67,9 +67,14 @@ static void add_rule(struct names *names, const struct sec_rule *rule)
         add_macro(names, &step->name);
         add_macro(names, &step->value);
     }
+    for (unsigned i = 0; i < rule->target_count; i++)
+        add_macro(names, &rule->targets[i].key_macro);
+    for (unsigned i = 0; rule->tag_macros != NULL && i < rule->tag_count; i++)
+        add_macro(names, &rule->tag_macros[i]);
     add_macro(names, &rule->op.argument);
     add_macro(names, &rule->message);
     add_macro(names, &rule->log_data);
+    add_macro(names, &rule->redirect);
 }
 
 /* ---- macros ---------------------------------------------------------------------------------
@@ -94,9 +99,14 @@ static void resolve_rule(const struct sec_plan *plan, const struct sec_rule *rul
         resolve(plan, &rule->steps[i].name);
         resolve(plan, &rule->steps[i].value);
     }
+    for (unsigned i = 0; i < rule->target_count; i++)
+        resolve(plan, &rule->targets[i].key_macro);
+    for (unsigned i = 0; rule->tag_macros != NULL && i < rule->tag_count; i++)
+        resolve(plan, &rule->tag_macros[i]);
     resolve(plan, &rule->op.argument);
     resolve(plan, &rule->message);
     resolve(plan, &rule->log_data);
+    resolve(plan, &rule->redirect);
 }
 
 uint16_t plan_slot_of(const struct sec_plan *plan, struct span name)

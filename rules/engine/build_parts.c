@@ -469,7 +469,9 @@ static enum err place_openings(const struct sorting *s, const struct draft *draf
             part->openings = arena_array(s->b->arena, struct opening, part->id_count);
         if (part->openings == NULL)
             return ERR_MEMORY;
-        ((struct opening *)part->openings)[id] = draft->openings[i - class->id_count];
+        struct opening *opening = (struct opening *)part->openings + id;
+        *opening = draft->openings[i - class->id_count];
+        opening->len = draft->texts[i - class->id_count].len;
     }
     return OK;
 }

@@ -438,9 +438,10 @@ static enum err check_piece(struct plan_builder *b, const struct plan_check *che
     return info.text == NULL ? ERR_MEMORY : add_piece(b, pieces, &info);
 }
 
+/* One that says "not" says yes where the operator says no. */
 static uint32_t traits_wanted(const struct sec_operator *op)
 {
-    return op != NULL && op->row->wants != NULL ? op->row->wants(op->prepared) : TRAIT_ANY;
+    return op->negated || op->row->wants == NULL ? TRAIT_ANY : op->row->wants(op->prepared);
 }
 
 /* Where case means nothing to the pattern, lower case need not be made. */

@@ -212,8 +212,10 @@ static void keep(struct folding *f, const struct sec_link *head, bool certain)
 {
     for (const struct sec_link *link = head; link != NULL; link = link->next) {
         const struct sec_rule *rule = link->rule;
-        for (unsigned i = 0; i < rule->target_count; i++)
+        for (unsigned i = 0; i < rule->target_count; i++) {
             touch_target(f, &rule->targets[i]);
+            touch_macro(f, &rule->targets[i].key_macro);
+        }
         touch_macro(f, &rule->op.argument);
         for (unsigned i = 0; i < rule->step_count; i++)
             touch_step(f, &link->steps[i], certain);
@@ -221,6 +223,8 @@ static void keep(struct folding *f, const struct sec_link *head, bool certain)
     touch_macro(f, &head->rule->message);
     touch_macro(f, &head->rule->log_data);
     touch_macro(f, &head->rule->redirect);
+    for (unsigned i = 0; head->rule->tag_macros != NULL && i < head->rule->tag_count; i++)
+        touch_macro(f, &head->rule->tag_macros[i]);
     enum sec_disruptive decision = head->rule->resolved;
     f->interruptible = f->interruptible || decision != DISRUPT_PASS;
     f->allowable =

@@ -172,6 +172,7 @@ enum {
 /* What a text opens where it is found. */
 struct opening {
     struct ways by[WAY_LISTS]; /* ways that need it, or another of its list */
+    size_t len;
 };
 
 /* Sets of parts: to be asked about the text, and with texts in it that open others. */

@@ -107,20 +107,6 @@ static bool may_write(const struct macro *name, struct span prefix)
     return overlap(name->parts[0].text, prefix);
 }
 
-/* Whether the target may see a name that begins so, but for those that a check asks about
- * (check.c). */
-static bool may_read(const struct sec_plan *plan, const struct sec_target *target,
-                     const struct link_target *known, struct span prefix)
-{
-    if (target->var != VAR_TX)
-        return false;
-    if (target->key_kind == KEY_NAME)
-        return !(target->key_macro.literal || target->key_macro.count == 0) ||
-               span_starts_nocase(target->key, prefix);
-    return target->key_kind != KEY_REGEX || known->key == PLAN_KEYS_MAX ||
-           plan->keys[known->key].digits != 0;
-}
-
 static bool macro_may_read(const struct macro *macro, struct span prefix)
 {
     for (unsigned i = 0; !macro->literal && i < macro->count; i++) {
@@ -129,6 +115,22 @@ static bool macro_may_read(const struct macro *macro, struct span prefix)
             return true;
     }
     return false;
+}
+
+/* Whether the target may see a name that begins so, but for those that a check asks about
+ * (check.c). */
+static bool may_read(const struct sec_plan *plan, const struct sec_target *target,
+                     const struct link_target *known, struct span prefix)
+{
+    if (macro_may_read(&target->key_macro, prefix))
+        return true;
+    if (target->var != VAR_TX)
+        return false;
+    if (target->key_kind == KEY_NAME)
+        return !(target->key_macro.literal || target->key_macro.count == 0) ||
+               span_starts_nocase(target->key, prefix);
+    return target->key_kind != KEY_REGEX || known->key == PLAN_KEYS_MAX ||
+           plan->keys[known->key].digits != 0;
 }
 
 static bool link_may_read(const struct sec_plan *plan, const struct sec_link *link,
@@ -145,7 +147,7 @@ static bool link_may_read(const struct sec_plan *plan, const struct sec_link *li
         return reads;
     reads = macro_may_read(&rule->message, prefix) || macro_may_read(&rule->log_data, prefix) ||
             macro_may_read(&rule->redirect, prefix);
-    for (unsigned i = 0; i < rule->tag_count && !reads; i++)
+    for (unsigned i = 0; rule->tag_macros != NULL && i < rule->tag_count && !reads; i++)
         reads = macro_may_read(&rule->tag_macros[i], prefix);
     return reads;
 }
@@ -241,7 +243,8 @@ static bool reads_old_captures(const struct sec_plan *plan, const struct sec_lin
         if (!anew && steps_read_captures(link))
             return true;
     }
-    for (unsigned i = 0; i < rule->tag_count; i++) { /* expanded later than the rest */
+    for (unsigned i = 0; rule->tag_macros != NULL && i < rule->tag_count;
+         i++) { /* expanded later than the rest */
         if (macro_reads_captures(&rule->tag_macros[i]))
             return true;
     }

@@ -167,6 +167,7 @@ static bool deprecate_variable(struct sec_run *run, const struct sec_step *step)
 static bool begin_collection(struct sec_run *run, enum sec_collection collection,
                              const struct macro *key_of)
 {
+    sec_turn_to(run, collection); /* what was to begin it before does it now */
     struct span key = sec_expand(run, key_of);
     if (key.p == NULL)
         return false;

@@ -73,6 +73,29 @@ static const struct row {
       "1 2 3 4",
       "",
       { { "ARGS_GET:a=1", "4", 4 } } },
+    { "what only a key reads, or a tag",
+      "SecRule REQUEST_HEADERS:f \"@rx .\" \"id:1" SET ",setvar:tx.f=%{MATCHED_VAR}\"\n"
+      "SecRule ARGS:%{tx.f} \"@rx attack\" \"id:2" LOG "\"\n"
+      "SecRule REQUEST_HEADERS:f \"@rx .\" \"id:3" SET ",setvar:tx.g=%{MATCHED_VAR}\"\n"
+      "SecRule ARGS:a \"@rx .\" \"id:4" LOG ",tag:'t/%{tx.g}'\"",
+      "1 2 3 4",
+      "",
+      { { "REQUEST_HEADERS:f=q\nARGS_GET:q=attack", "2", 4 } } },
+    { "what a key reads is not what it becomes later",
+      "SecAction \"id:1" SET ",setvar:tx.f=a\"\n"
+      "SecRule ARGS:%{tx.f} \"@rx .\" \"id:2,phase:1,log,pass\"\n"
+      "SecAction \"id:3" SET ",setvar:tx.f=b\"\n"
+      "SecRule TX:f \"@rx .\" \"id:4" LOG "\"",
+      "2 4",
+      "",
+      { { "ARGS_GET:a=1", "2 4", 3 }, { "ARGS_GET:b=1", "4", 3 } } },
+    { "an initcol that cannot wait comes behind one that does",
+      "SecAction \"id:1" SET ",initcol:ip=k\"\n"
+      "SecRule ARGS:a \"@rx .\" \"id:2" SET ",initcol:ip=%{MATCHED_VAR}\"\n"
+      "SecRule IP:key \"@streq k\" \"id:3" LOG "\"",
+      "1 2 3",
+      "",
+      { { "ARGS_GET:a=1", "3", 2 } } },
     { "a rule that skips over nothing that is left",
       "SecRule ARGS:a \"@rx .\" \"id:1" SET ",skipAfter:M\"\n"
       "SecRule ARGS:a \"@rx .\" \"id:2" SET ",setvar:tx.a=1\"\nSecMarker M\n"
