@@ -371,13 +371,11 @@ static struct verdict decided(struct call *c, struct inspect_state *state)
  * Who sends less is let through where it was the content that spent the counted work; where it
  * was the rules, or a pattern met a limit of its own, nothing that the client could do helps.
  */
-static enum reason spent_by(const struct call *c, const struct inspect_state *state)
+static enum reason spent_by(const struct call *c, const struct sec_run *run)
 {
-    const struct sec_run *run = &state->run;
     bool large = c->body.len > run->budget / INSPECT_LOOKS_MAX;
-    bool by_body = state->body_begun && run->phase <= SEC_REQUEST_BODY &&
-                   run->work - state->body_work > run->budget / 2;
-    return run->work > run->budget && by_body && large ? REASON_BODY_BUDGET
+    bool request = run->phase <= SEC_REQUEST_BODY;
+    return run->work > run->budget && request && large ? REASON_BODY_BUDGET
                                                        : REASON_STAGE_FAILED;
 }
 
@@ -402,7 +400,7 @@ enum sec_end inspect_go_on(struct call *c, struct inspect_state *state, uint64_t
     else if (state->over_limit)
         *verdict = fail(REASON_ARGUMENT_LIMIT);
     else
-        *verdict = fail(end == SEC_SPENT ? spent_by(c, state) : REASON_MEMORY);
+        *verdict = fail(end == SEC_SPENT ? spent_by(c, &state->run) : REASON_MEMORY);
     return SEC_DONE;
 }
 
