@@ -40,7 +40,6 @@ struct inspect_state {
     bool begun, refused; /* refused: the objection has been said */
     bool seclang, wants_second;
     bool body_begun, body_read, second_read, body_judged;
-    uint64_t body_work;          /* counted before the body came */
     bool failed;                 /* means did not suffice, and that has been said */
     bool over_limit;             /* the body has more values than are looked at */
     struct span tags_sent;       /* upstream is told */

@@ -83,7 +83,6 @@ enum err inspect_begin_body(struct call *c, const struct inspect_conf *conf,
         state->seclang && run->own.ask != NULL && run->plan->program->own->wants_body;
     state->limits = limits;
     state->body_begun = true;
-    state->body_work = run->work;
     if (run->body_access_off)
         return state->wants_second ? open_second(c, state) : OK;
     state->body = body_open(&c->req->fields, c->body,
