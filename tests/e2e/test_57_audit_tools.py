@@ -131,7 +131,7 @@ def test_verify_and_search_while_it_is_rotated(origin):
 
 def test_verify_tells_a_chain_of_another_key(rotated):
     found = verified(rotated)
-    assert found["good"] and found["records"] == 300 and found["segments"] >= 5
+    assert found["good"] and found["records"] == 300 and found["segments"] > 2
     pinned = audit(rotated, "verify", "--key", found["key"])
     assert "whole: 300 records" in pinned.stdout
     assert "NOT whole" in audit(rotated, "verify", "--key", "A" * 43, code=1).stdout
