@@ -24,6 +24,14 @@ static inline void byte_set_unite(struct byte_set *set, const struct byte_set *o
         set->words[i] |= other->words[i];
 }
 
+static inline bool byte_set_is_within(const struct byte_set *part, const struct byte_set *whole)
+{
+    uint64_t beyond = 0;
+    for (unsigned i = 0; i < 4; i++)
+        beyond |= part->words[i] & ~whole->words[i];
+    return beyond == 0;
+}
+
 /* Whether a text has any of them. */
 static inline bool byte_set_any(const struct byte_set *set, struct span text)
 {

@@ -104,28 +104,20 @@ static void keep_duller_out(struct byte_set *best, const struct byte_set *other)
  * ---------------------------------------------------------------------------
  */
 
-static bool is_part_of(const struct byte_set *part, const struct byte_set *whole)
-{
-    uint64_t beyond = 0;
-    for (unsigned i = 0; i < 4; i++)
-        beyond |= part->words[i] & ~whole->words[i];
-    return beyond == 0;
-}
-
 const struct byte_set need_letters = { { 0, 0x07fffffe07fffffe, 0, 0 } };
 
 /* Of a letter it is only known that there is one: numbers have none. */
 void need_add_set(struct byte_set *sets, unsigned *count, const struct byte_set *set)
 {
     unsigned kept = 0;
-    if (is_part_of(set, &need_letters))
+    if (byte_set_is_within(set, &need_letters))
         set = &need_letters;
     else if (byte_set_share(set) > NEED_SET_SHARE_MAX)
         return;
     for (unsigned i = 0; i < *count; i++) {
-        if (is_part_of(&sets[i], set))
+        if (byte_set_is_within(&sets[i], set))
             return; /* it follows from that one */
-        if (!is_part_of(set, &sets[i]))
+        if (!byte_set_is_within(set, &sets[i]))
             sets[kept++] = sets[i];
     }
     unsigned at = kept;

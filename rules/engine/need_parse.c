@@ -32,12 +32,6 @@ static void invert(struct byte_set *set)
         set->words[i] = ~set->words[i];
 }
 
-static void add_all(struct byte_set *set, const struct byte_set *other)
-{
-    for (unsigned i = 0; i < 4; i++)
-        set->words[i] |= other->words[i];
-}
-
 /* Both cases of each letter: of those that are caseless, at least what is meant. */
 static void fold(struct byte_set *set)
 {
@@ -82,7 +76,7 @@ static bool add_shorthand(struct byte_set *set, char letter)
             invert(&own);
         if (letter != shorthands[i].letter && (letter == 'S' || letter == 'H' || letter == 'V'))
             add_pairs(&own, "\x0b\x0b\x85\x85\xa0\xa0");
-        add_all(set, &own);
+        byte_set_unite(set, &own);
         return true;
     }
     return false;

@@ -141,22 +141,14 @@ static enum err add_way(const struct rx_node *node, struct arena *arena, struct 
     return join_alike(arena, ways);
 }
 
-static bool is_part_of(const struct byte_set *part, const struct byte_set *whole)
-{
-    uint64_t beyond = 0;
-    for (unsigned i = 0; i < 4; i++)
-        beyond |= part->words[i] & ~whole->words[i];
-    return beyond == 0;
-}
-
 /* Whatever goes this way may go the other one, which needs no text. */
 static bool is_covered(const struct need_way *way, const struct need_way *other)
 {
-    bool covered = other->list_count == 0 && is_part_of(&way->first, &other->first);
+    bool covered = other->list_count == 0 && byte_set_is_within(&way->first, &other->first);
     for (unsigned i = 0; i < other->set_count && covered; i++) {
         covered = false;
         for (unsigned j = 0; j < way->set_count && !covered; j++)
-            covered = is_part_of(&way->sets[j], &other->sets[i]);
+            covered = byte_set_is_within(&way->sets[j], &other->sets[i]);
     }
     return covered;
 }
