@@ -168,28 +168,56 @@ static bool is_plain(const struct forms *t, const struct scan_class *class)
     return plain;
 }
 
-/* False: there are too many. */
+/* Places from `from` to `to` of the steps that a text with those traits sets off; the others
+ * stay as they are. */
+static void set_off(const struct scan_class *class, uint32_t traits, unsigned from, unsigned to,
+                    struct places *places)
+{
+    struct places all = { { 0 } };
+    for (traits &= class->triggers; traits != 0; traits &= traits - 1) {
+        const struct places *by = &class->set_off[__builtin_ctz(traits)];
+        for (unsigned i = 0; i < ARRAY_LEN(all.words); i++)
+            all.words[i] |= by->words[i];
+    }
+    for (unsigned i = from / 64; i < ARRAY_LEN(all.words) && i * 64 < to; i++) {
+        uint64_t mask = UINT64_MAX;
+        if (i == from / 64)
+            mask &= UINT64_MAX << from % 64;
+        if (to - i * 64 < 64)
+            mask &= ~(UINT64_MAX << (to - i * 64));
+        places->words[i] = (places->words[i] & ~mask) | (all.words[i] & mask);
+    }
+}
+
+/* The text of a form whose step is set off by a text. NO_TEXT: nothing would be found in it;
+ * BATCH_FORMS_MAX: there are too many. */
+static unsigned make_form(struct sec_batch *batch, struct sec_run *run, unsigned number,
+                          const struct class_form *form, unsigned from)
+{
+    const struct forms *t = &batch->texts;
+    if (is_too_short(form, t->text[from]) || ((t->traits[from] & form->decodes) == 0 &&
+                                              !any(&form->wanted, &t->met[from].conditions)))
+        return NO_TEXT;
+    return make(batch, run, number, form->step, from);
+}
+
+/* A form that is not made is the same text as what it is made of, and so are all behind it.
+ * False: there are too many. */
 static bool make_forms(struct sec_batch *batch, struct sec_run *run, unsigned number,
                        uint8_t *index_of)
 {
     const struct scan_class *class = &run->plan->classes[number];
-    struct forms *t = &batch->texts;
-    for (unsigned i = 0; i < class->form_count; i++) {
+    struct places due = { { 0 } };
+    set_off(class, batch->texts.traits[0], 1, class->place_count, &due);
+    for (unsigned i = bit_next(due.words, 1, class->place_count); i < class->place_count;
+         i = bit_next(due.words, i + 1, class->place_count)) {
         const struct class_form *form = &class->steps[i];
-        unsigned index = index_of[form->parent];
-        index_of[form->form] = (uint8_t)index;
-        if (index == NO_TEXT || (t->traits[index] & form->set_off_by) == 0)
-            continue;
-        if (is_too_short(form, t->text[index]) ||
-            ((t->traits[index] & form->decodes) == 0 &&
-             !any(&form->wanted, &t->met[index].conditions))) {
-            index_of[form->form] = NO_TEXT;
-            continue;
-        }
-        index = make(batch, run, number, form->step, index);
+        unsigned index = make_form(batch, run, number, form, index_of[i]);
         if (index == BATCH_FORMS_MAX)
             return false;
-        index_of[form->form] = (uint8_t)index;
+        memset(index_of + i, (int)index, form->end - i);
+        set_off(class, index == NO_TEXT ? 0 : batch->texts.traits[index], i + 1, form->end,
+                &due);
     }
     return true;
 }
@@ -201,10 +229,11 @@ static bool make_forms(struct sec_batch *batch, struct sec_run *run, unsigned nu
 static bool ask_check(struct sec_batch *batch, struct sec_run *run,
                       const struct batch_value *of, const struct plan_pattern *check)
 {
+    const struct scan_class *class = &run->plan->classes[of->class];
     const struct forms *t = &batch->texts;
     uint64_t asked = 0, said = 0;
     for (unsigned j = 0; j < check->find_count; j++) {
-        unsigned text = of->index_of[check->finds[j].form];
+        unsigned text = sec_batch_text(class, of, check->finds[j].form);
         if (text == NO_TEXT || (t->traits[text] & check->check->traits) == 0)
             continue; /* NO_TEXT: of a link of another class */
         uint64_t bit = UINT64_C(1) << text;
@@ -222,9 +251,17 @@ static bool ask_checks(struct sec_batch *batch, struct sec_run *run,
                        const struct batch_value *of)
 {
     const struct scan_class *class = &run->plan->classes[of->class];
+    const struct forms *t = &batch->texts;
+    uint32_t traits = 0;
     bool good = true;
-    for (unsigned i = 0; i < class->check_count && good; i++)
-        good = ask_check(batch, run, of, &run->plan->patterns[class->ids[class->id_count + i]]);
+    for (unsigned i = 0; i < t->count; i++)
+        traits |= t->traits[i];
+    for (unsigned i = 0; i < class->check_count && good; i++) {
+        const struct plan_pattern *check =
+            &run->plan->patterns[class->ids[class->id_count + i]];
+        if ((traits & check->check->traits) != 0)
+            good = ask_check(batch, run, of, check);
+    }
     return good;
 }
 
@@ -278,12 +315,13 @@ static bool add_text(struct sec_batch *batch, const struct scan_class *class, un
 static bool add_texts(struct sec_batch *batch, const struct scan_class *class, unsigned number,
                       const uint8_t *index_of)
 {
-    uint32_t parts[BATCH_FORMS_MAX] = { 0 };
+    UNCLEARED uint32_t parts[BATCH_FORMS_MAX];
     bool good = true;
-    for (unsigned i = 0; i < class->looked_count; i++) {
-        unsigned form = class->looked[i], text = index_of[form];
+    memset(parts, 0, batch->texts.count * sizeof(*parts));
+    for (unsigned i = 0; i < class->asked_count; i++) {
+        unsigned place = class->asked[i], text = index_of[place];
         if (text != NO_TEXT)
-            parts[text] |= class->parts_of[form];
+            parts[text] |= class->steps[place].parts;
     }
     for (unsigned i = 0; i < batch->texts.count && good; i++)
         good = add_text(batch, class, number, i, parts[i]);
@@ -332,13 +370,13 @@ static bool take(struct sec_batch *batch, struct sec_run *run, struct batch_valu
     of->index_of = class->plain_index;
     if (is_plain(t, class))
         return add_text(batch, class, of->class, 0, class->plain_parts);
-    uint8_t *index_of_form = batch->indexes[batch->value_count];
-    memset(index_of_form, NO_TEXT, plan->form_count);
-    index_of_form[0] = 0;
-    of->index_of = index_of_form;
-    if (!make_forms(batch, run, of->class, index_of_form))
+    uint8_t *index_of_place = batch->indexes[batch->value_count];
+    memset(index_of_place, 0, class->place_count);
+    index_of_place[class->place_count] = NO_TEXT;
+    of->index_of = index_of_place;
+    if (!make_forms(batch, run, of->class, index_of_place))
         return false;
-    bool good = add_texts(batch, class, of->class, index_of_form);
+    bool good = add_texts(batch, class, of->class, index_of_place);
     if (!good)
         take_back(batch, lines, bytes);
     return good;

@@ -41,7 +41,7 @@ struct line {
 struct batch_value {
     struct sec_value *value;
     struct sec_known *kept;
-    const uint8_t *index_of; /* which of its texts each form is */
+    const uint8_t *index_of; /* which of its texts each form is, by place */
     uint64_t work;
     uint8_t class;
 };
@@ -71,7 +71,7 @@ struct sec_batch {
     size_t used;
     struct forms texts; /* of the value at hand */
     struct kept_met kept_met[BATCH_MET];
-    uint8_t indexes[BATCH_VALUES_MAX][PLAN_FORMS_MAX];
+    uint8_t indexes[BATCH_VALUES_MAX][PLAN_FORMS_MAX + 1];
     /* of one scan */
     struct sec_run *run;
     const struct scan_part *part;
@@ -84,6 +84,13 @@ struct sec_batch {
     uint16_t picks_of[PARTS_MAX][BATCH_TEXTS_MAX]; /* of the class at hand */
     char buffer[2 * BATCH_BYTES + BATCH_TEXTS_MAX];
 };
+
+/* Which of the value's texts a form is; NO_TEXT: none. */
+static inline unsigned sec_batch_text(const struct scan_class *class,
+                                      const struct batch_value *of, unsigned form)
+{
+    return of->index_of[class->place_of[form]];
+}
 
 /* What is found in its lines becomes bits of the values. */
 enum sec_end sec_batch_scan(struct sec_batch *batch, struct sec_run *run);

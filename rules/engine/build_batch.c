@@ -15,6 +15,8 @@
 #include "rules/engine/need.h"
 #include "rules/pattern.h"
 
+enum { TRAITS_MAX = 32 };
+
 /* ---- signs ----------------------------------------------------------------------------------
  */
 
@@ -162,13 +164,48 @@ static bool decodes(const struct transform *step)
     return true;
 }
 
+/* NULL: it is none of the class's, or the value as it came. */
 static struct class_form *form_in(const struct scan_class *class, unsigned form)
 {
+    unsigned place = class->place_of[form];
+    return place > 0 && place < class->place_count ? &class->steps[place] : NULL;
+}
+
+/* A form, and behind it all that are made of it. */
+static void place_form(const struct sec_plan *plan, struct scan_class *class, unsigned form,
+                       uint8_t *place_of)
+{
+    unsigned place = class->place_count++;
+    place_of[form] = (uint8_t)place;
+    class->steps[place] = (struct class_form){ .step = plan->forms[form].step,
+                                               .form = (uint16_t)form,
+                                               .parent = plan->forms[form].parent,
+                                               .set_off_by = plan->forms[form].set_off_by,
+                                               .shortest = UINT32_MAX };
     for (unsigned i = 0; i < class->form_count; i++) {
-        if (class->steps[i].form == form)
-            return &class->steps[i];
+        if (plan->forms[class->forms[i]].parent == form)
+            place_form(plan, class, class->forms[i], place_of);
     }
-    return NULL;
+    class->steps[place].end = (uint16_t) class->place_count;
+}
+
+static enum err place_forms(struct plan_builder *b, struct scan_class *class)
+{
+    uint8_t *place_of = arena_array(b->arena, uint8_t, b->plan->form_count);
+    class->steps = arena_array(b->arena, struct class_form, class->form_count + 1);
+    class->asked = arena_array(b->arena, uint8_t, class->form_count + 1);
+    class->set_off = arena_array(b->arena, struct places, TRAITS_MAX);
+    if (place_of == NULL || class->steps == NULL || class->asked == NULL ||
+        class->set_off == NULL)
+        return ERR_MEMORY;
+    memset(place_of, (int)class->form_count + 1, b->plan->form_count);
+    place_form(b->plan, class, 0, place_of);
+    class->place_of = place_of;
+    for (unsigned i = 1; i < class->place_count; i++) {
+        for (uint32_t by = class->steps[i].set_off_by; by != 0; by &= by - 1)
+            bit_add(class->set_off[__builtin_ctz(by)].words, i);
+    }
+    return OK;
 }
 
 static void want_form(struct scan_class *class, unsigned form, unsigned condition)
@@ -181,29 +218,29 @@ static void want_form(struct scan_class *class, unsigned form, unsigned conditio
 /* The forms of a value that sets nothing off but bounded steps: none of them has a text. */
 static enum err find_plain(struct plan_builder *b, struct scan_class *class)
 {
-    uint8_t *index = arena_array(b->arena, uint8_t, b->plan->form_count);
-    uint8_t *bounded = arena_array(b->arena, uint8_t, class->form_count);
+    uint8_t *index = arena_array(b->arena, uint8_t, class->place_count + 1);
+    uint8_t *bounded = arena_array(b->arena, uint8_t, class->place_count);
     if (index == NULL || bounded == NULL)
         return ERR_MEMORY;
-    memset(index, NO_TEXT, b->plan->form_count);
-    index[0] = 0;
+    index[class->place_count] = NO_TEXT;
     class->plain_index = index;
     class->bounded = bounded;
-    for (unsigned i = 0; i < class->form_count; i++) {
+    for (unsigned i = 1; i < class->place_count; i++) {
         const struct class_form *form = &class->steps[i];
-        index[form->form] = index[form->parent];
-        if (form->step == NULL || index[form->parent] == NO_TEXT)
+        if (index[i] == NO_TEXT)
             continue;
         if (form->step->bound == NULL) {
             class->plain_triggers |= form->set_off_by;
             continue;
         }
-        index[form->form] = NO_TEXT;
+        memset(index + i, NO_TEXT, form->end - i);
         bounded[class->bounded_count++] = (uint8_t)i;
     }
-    for (unsigned i = 0; i < class->looked_count; i++) {
-        if (index[class->looked[i]] != NO_TEXT)
-            class->plain_parts |= class->parts_of[class->looked[i]];
+    for (unsigned i = 0; i < class->place_count; i++) {
+        if (class->steps[i].parts != 0)
+            class->asked[class->asked_count++] = (uint8_t)i;
+        if (index[i] != NO_TEXT)
+            class->plain_parts |= class->steps[i].parts;
     }
     return OK;
 }
@@ -211,26 +248,15 @@ static enum err find_plain(struct plan_builder *b, struct scan_class *class)
 enum err plan_batch_begin(struct plan_builder *b, struct scan_class *class)
 {
     const struct sec_plan *plan = b->plan;
-    class->steps = arena_array(b->arena, struct class_form, class->form_count);
-    class->parts_of = arena_array(b->arena, uint32_t, plan->form_count);
-    if (class->steps == NULL || class->parts_of == NULL)
-        return ERR_MEMORY;
+    TRY(place_forms(b, class));
     class->condition_count = 1;
-    for (unsigned i = 0; i < class->form_count; i++) {
-        const struct plan_form *form = &plan->forms[class->forms[i]];
-        class->steps[i] = (struct class_form){ .step = form->step,
-                                               .form = class->forms[i],
-                                               .parent = form->parent,
-                                               .set_off_by = form->set_off_by,
-                                               .shortest = UINT32_MAX };
-    }
-    for (unsigned i = 0; i < class->form_count; i++) {
+    for (unsigned i = 1; i < class->place_count; i++) {
         struct class_form *parent = form_in(class, class->steps[i].parent);
         if (parent != NULL)
             parent->shortest = 0;
     }
     /* Of a step that decodes, and of all before it on the way there. */
-    for (unsigned i = 0; i < class->form_count; i++) {
+    for (unsigned i = 1; i < class->place_count; i++) {
         struct class_form *at = &class->steps[i];
         for (; at != NULL && decodes(class->steps[i].step); at = form_in(class, at->parent))
             at->decodes |= class->steps[i].set_off_by;
@@ -263,7 +289,8 @@ unsigned plan_batch_add(struct plan_builder *b, struct scan_class *class, unsign
         form = form_in(class, pattern->finds[i].form);
         if (form != NULL && pattern->shortest < form->shortest)
             form->shortest = pattern->shortest;
-        class->parts_of[pattern->finds[i].form] |= UINT32_C(1) << part;
+        if (class->place_of[pattern->finds[i].form] < class->place_count)
+            class->steps[class->place_of[pattern->finds[i].form]].parts |= UINT32_C(1) << part;
         class->parts[part].alone |= bit_has(b->negated, pattern->finds[i].bit);
     }
     return condition;

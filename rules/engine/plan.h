@@ -212,10 +212,19 @@ enum { PARTS_MAX = 25, MARKS_MAX = 63, CONDITIONS_MAX = SIGNS_MAX };
 #define PART_OPENS (UINT32_C(1) << 31)
 #define MARK_ANY (UINT64_C(1) << MARKS_MAX) /* every text has it */
 
+/* Places of a class's forms: the value as it came stands first, and each form before all that
+ * are made of it, which are the next ones. */
+struct places {
+    uint64_t words[4];
+};
+_Static_assert((int)PLAN_FORMS_MAX < 4 * 64, "each form and one more have a place");
+
 /* One of a class's forms, as a batch makes them (batch.c). */
 struct class_form {
-    const struct transform *step;
+    const struct transform *step; /* NULL: the value as it came */
     uint16_t form, parent;
+    uint16_t end;   /* place behind the last form that is made of it */
+    uint32_t parts; /* with a pattern that looks at it */
     uint32_t set_off_by;
     /* Steps to this form, or behind it to one that some pattern looks at, that write bytes
      * which their text need not have: what sets them off. */
@@ -240,8 +249,12 @@ struct scan_class {
     /* All forms of a value take no more than `room_each` bytes for each of its own, and
      * `room_least` besides. */
     size_t room_each, room_least;
-    struct class_form *steps; /* `forms` again */
-    uint32_t *parts_of;       /* by form: those with a pattern that looks at it */
+    struct class_form *steps; /* by place: form 0, and `forms` again */
+    unsigned place_count;
+    const uint8_t *place_of; /* by form; place_count: it is none of the class's */
+    uint8_t *asked;          /* places of forms that some part looks at */
+    unsigned asked_count;
+    struct places *set_off; /* by number of the trait: places of the steps that it sets off */
     /* A pattern can be found in a text only if that has all signs of its condition. The first
      * condition holds of every text. */
     struct signs needs[CONDITIONS_MAX];
@@ -260,9 +273,9 @@ struct scan_class {
     /* What sets off any form but those whose step is bounded, which alone are made of a plain
      * value, if it is long enough; and then this is which text each form is. */
     uint32_t plain_triggers;
-    const uint8_t *plain_index;
-    uint32_t plain_parts;   /* those that look at a form which is the value itself then */
-    const uint8_t *bounded; /* these forms, by index in `steps` */
+    const uint8_t *plain_index; /* by place */
+    uint32_t plain_parts;       /* those that look at a form which is the value itself then */
+    const uint8_t *bounded;     /* places of these forms */
     unsigned bounded_count;
 };
 
