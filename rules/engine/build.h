@@ -125,5 +125,7 @@ MUST_USE enum err plan_classes(struct plan_builder *b);
 /* One of the variables whose values run->scan sees that stands for values of `var`, from the
  * `from`th on; VAR_COUNT: no more. */
 enum variable plan_seen_as(enum variable var, unsigned *from);
+/* One value is meant, by its name, of those that are all scanned for the same. */
+bool plan_names_one_of_many(const struct sec_target *target);
 
 #endif

@@ -99,6 +99,14 @@ static bool names_field(const struct sec_target *target)
            (target->key_macro.literal || target->key_macro.count == 0);
 }
 
+bool plan_names_one_of_many(const struct sec_target *target)
+{
+    bool told_apart = false;
+    for (size_t i = 0; i < ARRAY_LEN(shown_as); i++)
+        told_apart = told_apart || (shown_as[i].named && shown_as[i].var == target->var);
+    return names_field(target) && !told_apart;
+}
+
 /* The fields of a kind that a rule names. */
 static enum err find_fields(struct grouping *g, const struct sec_link *link, enum variable var)
 {

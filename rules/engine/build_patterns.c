@@ -408,6 +408,16 @@ static bool takes_everything(const struct sec_operator *op)
     return all;
 }
 
+/* Every argument would be asked for the sake of one, say, and one that says "not" would say yes
+ * of most. */
+static bool is_about_few(const struct sec_rule *rule)
+{
+    bool few = true;
+    for (unsigned i = 0; i < rule->target_count && few; i++)
+        few = rule->targets[i].exclude || plan_names_one_of_many(&rule->targets[i]);
+    return few;
+}
+
 /*
  * A link whose operator depends on nothing but the value: it is asked once about each different
  * text, and the rule is looked at only where it matches. Behind the chain's first only what is
@@ -418,6 +428,7 @@ static bool may_be_checked(const struct sec_link *link)
     const struct sec_rule *rule = link->rule;
     const struct sec_operator *op = link->op;
     if (rule->unconditional || !op->argument.literal || !any_scannable(rule) ||
+        is_about_few(rule) ||
         (rule != rule->head && (op->row->kind != OPERATOR_EVAL || op->row->compile != NULL)))
         return false;
     return op->row->kind == OPERATOR_REGEX ? !takes_everything(op)

@@ -127,10 +127,28 @@ static void names_beyond_the_limit(void **state)
     bench_unload(&bench);
 }
 
+/* Where rules mean one argument by its name, no other is asked about. */
+static void what_one_argument_is_asked(void **state)
+{
+    struct bench bench;
+    (void)state;
+    bench_load(&bench, "SecRule ARGS:a \"!@within b c\" \"id:1" LOG "\"\n"
+                       "SecRule REQUEST_METHOD \"@rx ^GET\" \"id:2" LOG ",chain\"\n"
+                       "SecRule ARGS:b|!ARGS:c \"!@within b c\" \"t:lowercase\"\n");
+    assert_text(bench_ask(&bench, "ARGS_GET:x=1\nARGS_POST:y=2\nREQUEST_METHOD=GET"), "");
+    assert_int_equal(bench.run.counts.operator_calls, 0);
+    assert_text(bench_ask(&bench, "ARGS_GET:x=1\nARGS_POST:A=2\nREQUEST_METHOD=GET"), "1");
+    assert_int_equal(bench.run.counts.operator_calls, 1);
+    assert_text(bench_ask(&bench, "ARGS_GET:b=1\nARGS_POST:a=B\nREQUEST_METHOD=GET"), "1 2");
+    assert_int_equal(bench.run.counts.operator_calls, 2);
+    bench_unload(&bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(entries_sleep),
+        cmocka_unit_test(what_one_argument_is_asked),
         cmocka_unit_test(names_beyond_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,14 +124,14 @@ static const struct row {
       { { "ARGS_GET:a=1", "3", 2 } } },
     { "a list of what is allowed is asked ahead",
       "SecAction \"id:1" SET ",setvar:'tx.list=one two'\"\n"
-      "SecRule ARGS:a \"!@within %{tx.list}\" \"id:2" LOG "\"\n"
-      "SecRule ARGS:a \"!@rx ^(?:one|(?=t)two)$\" \"id:3" LOG "\"",
+      "SecRule REQUEST_HEADERS:a \"!@within %{tx.list}\" \"id:2" LOG "\"\n"
+      "SecRule REQUEST_HEADERS:a \"!@rx ^(?:one|(?=t)two)$\" \"id:3" LOG "\"",
       "2 3",
       "1",
-      { { "ARGS_GET:a=one", "", 0 },
-        { "ARGS_GET:b=three", "", 2 },
-        { "ARGS_GET:a=three", "2 3", 2 },
-        { "ARGS_GET:a=", "3", 1 } } },
+      { { "REQUEST_HEADERS:a=one", "", 0 },
+        { "REQUEST_HEADERS:b=three", "", 0 },
+        { "REQUEST_HEADERS:a=three", "2 3", 2 },
+        { "REQUEST_HEADERS:a=", "3", 1 } } },
     { "a chain whose later link is asked quickly and ahead",
       "SecRule REQUEST_URI \"@rx \\x25\" \"id:1" LOG ",chain\"\n"
       "SecRule REQUEST_URI \"@validateUrlEncoding\"",
