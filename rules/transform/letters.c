@@ -1,8 +1,7 @@
 /*
  * SecLang's transformations that look at one byte at a time: case, white space, NUL, parity.
  */
-#include <emmintrin.h>
-
+#include "rules/transform/blocks.h"
 #include "rules/transform/drive.h"
 #include "rules/transform/rows.h"
 
@@ -20,14 +19,11 @@ static inline struct span map(struct span in, char *room, map_fn *fn)
 }
 
 /* 16 bytes at `p` in lower case at `out`; whether one was not. */
-static inline bool lower_16(const char *p, char *out)
+static inline bool lower_at(const char *p, char *out)
 {
-    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
-    __m128i upper = _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8('A' - 1)),
-                                  _mm_cmplt_epi8(bytes, _mm_set1_epi8('Z' + 1)));
-    bytes = _mm_or_si128(bytes, _mm_and_si128(upper, _mm_set1_epi8(0x20)));
-    _mm_storeu_si128((__m128i *)(void *)out, bytes);
-    return _mm_movemask_epi8(upper) != 0;
+    __m128i bytes = load16(p), made = lower16(bytes);
+    store16(out, made);
+    return mask16(_mm_cmpeq_epi8(bytes, made)) != 0xffff;
 }
 
 static inline char lower(char c)
@@ -41,8 +37,8 @@ struct span sec_lowercase(struct span in, char *room)
         return map(in, room, lower);
     bool changed = false;
     for (size_t i = 0; i + 16 < in.len; i += 16)
-        changed |= lower_16(in.p + i, room + i);
-    changed |= lower_16(in.p + in.len - 16, room + in.len - 16);
+        changed |= lower_at(in.p + i, room + i);
+    changed |= lower_at(in.p + in.len - 16, room + in.len - 16);
     return changed ? span_of(room, in.len) : in;
 }
 
@@ -113,72 +109,41 @@ struct span sec_remove_nulls(struct span in, char *room)
 }
 
 /* mod_security2 counts Latin-1's no-break space, wherever the byte stands. */
-static const bool wide_white[256] = { ['\t' ... '\r'] = true, [' '] = true, [0xa0] = true };
-
-static inline bool is_wide_white(char c)
+static inline __m128i white16(__m128i bytes)
 {
-    return wide_white[(uint8_t)c];
+    __m128i control = _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8('\t' - 1)),
+                                    _mm_cmplt_epi8(bytes, _mm_set1_epi8('\r' + 1)));
+    __m128i blank = _mm_or_si128(equal16(bytes, ' '), equal16(bytes, '\xa0'));
+    return _mm_or_si128(control, blank);
 }
 
-static size_t white_step(const char *p, const char *end, char **out)
+/* White space: of each run one space, or none. */
+static inline struct span squeeze(struct span in, char *room, bool one)
 {
-    (void)end, (void)out;
-    return is_wide_white(*p);
+    const char *p = in.p, *end = span_end(in);
+    char *out = room;
+    unsigned after = 0;
+    __m128i changed = _mm_setzero_si128();
+    for (size_t len; p < end; p += len) {
+        len = (size_t)(end - p) < BLOCK ? (size_t)(end - p) : BLOCK;
+        __m128i bytes = load_part(p, len), white = white16(bytes);
+        __m128i made = choose16(white, _mm_set1_epi8(' '), bytes);
+        unsigned blanks = mask16(white);
+        after = one ? behind_blanks(blanks, 0, after >> BLOCK) : ~0u;
+        changed = _mm_or_si128(changed, _mm_xor_si128(made, bytes));
+        out = put_without(out, made, blanks & after, len);
+    }
+    return made_of(in, room, out, changed);
 }
 
 struct span sec_remove_whitespace(struct span in, char *room)
 {
-    return drive(in, room, white_step);
+    return squeeze(in, room, false);
 }
 
-static size_t run_step(const char *p, const char *end, char **out)
-{
-    const char *at = p;
-    while (at < end && is_wide_white(*at))
-        at++;
-    if (at == p || (at == p + 1 && *p == ' '))
-        return 0;
-    *(*out)++ = ' ';
-    return (size_t)(at - p);
-}
-
-/* A bit for each of 16 bytes: white space of any kind, and plain spaces. */
-static inline void white_16(const char *p, unsigned *white, unsigned *spaces)
-{
-    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
-    __m128i space = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(' '));
-    __m128i other = _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8('\t' - 1)),
-                                  _mm_cmplt_epi8(bytes, _mm_set1_epi8('\r' + 1)));
-    other = _mm_or_si128(other, _mm_cmpeq_epi8(bytes, _mm_set1_epi8((char)0xa0)));
-    *spaces = (unsigned)_mm_movemask_epi8(space);
-    *white = (unsigned)_mm_movemask_epi8(_mm_or_si128(space, other));
-}
-
-/* Whether there is anything but single spaces. What is left of the last 16 is not looked at. */
-static bool has_runs(struct span in)
-{
-    unsigned before = 0; /* the last byte of the 16 before was white */
-    for (size_t i = 0; i + 16 <= in.len; i += 16) {
-        unsigned white, spaces;
-        white_16(in.p + i, &white, &spaces);
-        if (white != spaces || (white & (white << 1 | before)) != 0)
-            return true;
-        before = white >> 15;
-    }
-    return false;
-}
-
-/* Prose has a space every few bytes, and nothing to change. */
 struct span sec_compress_whitespace(struct span in, char *room)
 {
-    size_t whole = in.len & ~(size_t)15;
-    if (whole > 0 && !has_runs(in)) {
-        /* Only the rest is left, with the byte before it. */
-        struct span rest = span_of(in.p + whole - 1, in.len - whole + 1);
-        if (drive(rest, room, run_step).p == rest.p)
-            return in;
-    }
-    return drive(in, room, run_step);
+    return squeeze(in, room, true);
 }
 
 /* These answer a part of the input: no byte is copied. */

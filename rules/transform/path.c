@@ -4,6 +4,7 @@
  * It looks at the last byte of each segment. So `a..` is taken for `..` too: that is the
  * reference's way, and patterns behind it were written against it.
  */
+#include "rules/transform/blocks.h"
 #include "rules/transform/drive.h"
 #include "rules/transform/rows.h"
 
@@ -66,7 +67,31 @@ static void copy(struct path *path)
     *path->out++ = slashed(path, *path->p++);
 }
 
-static struct span normalize(struct span in, char *room, bool win)
+static inline __m128i slashes16(const struct path *path, __m128i bytes)
+{
+    __m128i slashes = equal16(bytes, '/');
+    return path->win ? _mm_or_si128(slashes, equal16(bytes, '\\')) : slashes;
+}
+
+/* Copies what is neither a slash nor before one, nor the last byte: at least one is there. */
+static inline void copy_plain(struct path *path)
+{
+    while (path->last - path->p >= BLOCK) {
+        __m128i bytes = load16(path->p), next = load16(path->p + 1);
+        unsigned slashes = mask16(_mm_or_si128(slashes16(path, bytes), slashes16(path, next)));
+        int count = slashes != 0 ? __builtin_ctz(slashes) : BLOCK;
+        store16(path->out, bytes);
+        path->p += count;
+        path->out += count;
+        if (count < BLOCK)
+            return;
+    }
+    while (path->p < path->last && slashed(path, path->p[0]) != '/' &&
+           slashed(path, path->p[1]) != '/')
+        *path->out++ = *path->p++;
+}
+
+static inline struct span normalize(struct span in, char *room, bool win)
 {
     if (in.len == 0)
         return in;
@@ -77,6 +102,10 @@ static struct span normalize(struct span in, char *room, bool win)
     while (path.p <= path.last) {
         char c = slashed(&path, *path.p);
         bool ends = path.p == path.last || slashed(&path, path.p[1]) == '/';
+        if (!ends && c != '/') {
+            copy_plain(&path);
+            continue;
+        }
         if (ends && c == '.' && dot(&path)) {
             if (path.p++ == path.last)
                 break;

@@ -2,6 +2,7 @@
  * SecLang's transformations that know a little of a language: comments of SQL, HTML and C,
  * command lines, names of PHP's variables.
  */
+#include "rules/transform/blocks.h"
 #include "rules/transform/drive.h"
 #include "rules/transform/rows.h"
 
@@ -98,28 +99,78 @@ struct span sec_remove_comments(struct span in, char *room)
  * What shells do not see goes: quotes, backslashes and carets; runs of white space, commas and
  * semicolons are one space, none before a slash or a parenthesis; letters in lower case.
  */
-enum shell_byte { STAYS, GOES, BLANK, NO_BLANK_BEFORE };
-
-static const uint8_t shell_bytes[256] = {
-    ['"'] = GOES,   ['\''] = GOES,  ['\\'] = GOES,           ['^'] = GOES,
-    [' '] = BLANK,  [','] = BLANK,  [';'] = BLANK,           ['\t'] = BLANK,
-    ['\r'] = BLANK, ['\n'] = BLANK, ['/'] = NO_BLANK_BEFORE, ['('] = NO_BLANK_BEFORE,
+enum { /* of bytes with that high half */
+       BLANK_0 = 1 << 0,
+       BLANK_2 = 1 << 1,
+       BLANK_3 = 1 << 2,
+       GOES_2 = 1 << 3,
+       GOES_5 = 1 << 4,
+       BARE_2 = 1 << 5, /* no blank before it */
+       BLANK = BLANK_0 | BLANK_2 | BLANK_3,
+       GOES = GOES_2 | GOES_5,
+};
+static const uint8_t shell_rows[16] = {
+    [0x0] = BLANK_2,          /* space */
+    [0x2] = GOES_2,           /* " */
+    [0x7] = GOES_2,           /* ' */
+    [0x8] = BARE_2,           /* ( */
+    [0x9] = BLANK_0,          /* tab */
+    [0xa] = BLANK_0,          /* LF */
+    [0xb] = BLANK_3,          /* ; */
+    [0xc] = BLANK_2 | GOES_5, /* , and backslash */
+    [0xd] = BLANK_0,          /* CR */
+    [0xe] = GOES_5,           /* ^ */
+    [0xf] = BARE_2,           /* slash */
+};
+static const uint8_t shell_columns[16] = {
+    [0x0] = BLANK_0,
+    [0x2] = BLANK_2 | GOES_2 | BARE_2,
+    [0x3] = BLANK_3,
+    [0x5] = GOES_5,
 };
 
-/* Without branches: words are short, and where they end cannot be foretold. */
+static inline __m128i has(__m128i classes, char bits)
+{
+    return _mm_cmpgt_epi8(_mm_and_si128(classes, _mm_set1_epi8(bits)), _mm_setzero_si128());
+}
+
+/*
+ * Of each run the blank stays that came first, unless what follows has none before it. That
+ * may have been the last byte of those before.
+ */
+static inline unsigned blanks_before(unsigned bare, unsigned stays, char **out)
+{
+    unsigned gone = 0;
+    for (; bare != 0; bare &= bare - 1) {
+        unsigned before = stays & ((bare & -bare) - 1);
+        if (before != 0)
+            gone |= 1u << (31 - (unsigned)__builtin_clz(before));
+        else
+            (*out)--;
+    }
+    return gone;
+}
+
 static inline struct span cmd_line(struct span in, char *room, bool lower)
 {
+    const char *p = in.p, *end = span_end(in);
     char *out = room;
-    unsigned space = 0; /* 1: `out` ends with one that a run left */
-    for (size_t i = 0; i < in.len; i++) {
-        char c = lower ? ascii_lower(in.p[i]) : in.p[i];
-        unsigned kind = shell_bytes[(uint8_t)c], blank = kind == BLANK, goes = kind == GOES;
-        out -= space & (unsigned)(kind == NO_BLANK_BEFORE);
-        *out = blank ? ' ' : c;
-        out += !(goes | (blank & space));
-        space = blank | (space & goes);
+    unsigned after = 0; /* the highest bit: `out` ends with a blank that a run left */
+    __m128i changed = _mm_setzero_si128();
+    for (size_t len; p < end; p += len) {
+        len = (size_t)(end - p) < BLOCK ? (size_t)(end - p) : BLOCK;
+        __m128i bytes = load_part(p, len), made = lower ? lower16(bytes) : bytes;
+        __m128i classes = classes16(bytes, shell_rows, shell_columns);
+        __m128i blank = has(classes, BLANK);
+        unsigned blanks = mask16(blank), gone = mask16(has(classes, GOES));
+        after = behind_blanks(blanks, gone, after >> BLOCK);
+        unsigned bare = mask16(has(classes, BARE_2)) & after;
+        gone |= (blanks & after) | blanks_before(bare, blanks & ~after, &out);
+        made = choose16(blank, _mm_set1_epi8(' '), made);
+        changed = _mm_or_si128(changed, _mm_xor_si128(made, bytes));
+        out = put_without(out, made, gone, len);
     }
-    return made(in, room, out);
+    return made_of(in, room, out, changed);
 }
 
 struct span sec_cmd_line(struct span in, char *room)

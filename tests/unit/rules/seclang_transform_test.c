@@ -101,6 +101,10 @@ static const struct sample samples[] = {
     ROW("normalizePath", "/a/path/that/is/longer/.", "/a/path/that/is/longer"),
     SAME("normalizePathWin", "/a/path.that/is.longer/than.sixteen/bytes"),
     ROW("normalizePathWin", "/a/path.that/is.longer\\x", "/a/path.that/is.longer/x"),
+    ROW("normalizePath", "/a/path.that/is/../longer.than.sixteen.bytes/./b/",
+        "/a/path.that/longer.than.sixteen.bytes/b/"),
+    ROW("normalizePath", "a.longer.name.than.sixteen.bytes/..", ""),
+    ROW("normalizePathWin", "/sixteen.bytes..\\b", "/b"),
     ROW("base64Decode", "YWJj", "abc"),
     ROW("base64Decode", "YWI=YWJj", "ab"),
     ROW("base64Decode", "YW-Jj", "a"),
@@ -169,6 +173,42 @@ static void test_samples(void **state)
     }
 }
 
+/* What stands before does not matter to these. */
+static bool is_local(const char *transform)
+{
+    static const char *const names[] = {
+        "lowercase",          "urlDecode",        "urlDecodeUni",    "utf8toUnicode",
+        "htmlEntityDecode",   "jsDecode",         "cssDecode",       "cmdLine",
+        "compressWhitespace", "removeWhitespace", "escapeSeqDecode",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (strcmp(transform, names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The same samples at any place of the 16 bytes that are looked at together. */
+static void test_places(void **state)
+{
+    (void)state;
+    enum { BEFORE_MAX = 33, ROOM = 1024 };
+    for (size_t i = 0; i < ARRAY_LEN(samples); i++) {
+        const struct sample *s = &samples[i];
+        const struct transform *row = seclang_transform_find(span_text(s->transform));
+        for (size_t before = 1; is_local(s->transform) && before <= BEFORE_MAX; before++) {
+            char in[ROOM], room[ROOM];
+            memset(in, 'a', before);
+            memcpy(in + before, s->in.p, s->in.len);
+            struct span out = row->apply(span_of(in, before + s->in.len), room);
+            assert_int_equal(out.p == in, span_equal(s->in, s->out));
+            assert_int_equal(out.len, before + s->out.len);
+            assert_memory_equal(out.p, in, before);
+            assert_memory_equal(out.p + before, s->out.p, s->out.len);
+        }
+    }
+}
+
 /* Every value of 0, 1 and 2 bytes: the output fits, and no trigger means no change. */
 static void check_all(const struct transform *row, struct span in)
 {
@@ -230,9 +270,8 @@ static void test_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_samples),
-        cmocka_unit_test(test_short_values),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_samples),      cmocka_unit_test(test_places),
+        cmocka_unit_test(test_short_values), cmocka_unit_test(test_names),
         cmocka_unit_test(test_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
