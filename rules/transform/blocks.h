@@ -54,6 +54,11 @@ static inline __m128i lower16(__m128i bytes)
     return _mm_or_si128(bytes, _mm_and_si128(upper, _mm_set1_epi8(0x20)));
 }
 
+static inline size_t part_len(const char *p, const char *end)
+{
+    return (size_t)(end - p) < BLOCK ? (size_t)(end - p) : BLOCK;
+}
+
 /* `len` bytes, at most 16, and zeros behind them. */
 static inline __m128i load_part(const char *p, size_t len)
 {

@@ -1,45 +1,60 @@
 /*
  * SecLang's decoders of the web: percent-escapes, character references, hexadecimal, base64.
  */
+#include "rules/transform/blocks.h"
 #include "rules/transform/drive.h"
 #include "rules/transform/rows.h"
 
 /* ---- urlDecode, urlDecodeUni ----------------------------------------------------------------
  */
 
-static size_t percent_step(const char *p, const char *end, char **out)
+/* What stands at the percent sign at `p` is one byte: how many it takes; 0: it is none. */
+static inline size_t escape(const char *p, const char *end, bool uni, char *byte)
 {
-    if (*p == '+') {
-        *(*out)++ = ' ';
-        return 1;
-    }
-    int32_t byte = *p == '%' ? fixed_hex(p + 1, end, 2) : -1;
-    if (byte < 0)
+    bool wide = uni && end - p >= 6 && (p[1] == 'u' || p[1] == 'U');
+    int32_t value = wide ? fixed_hex(p + 2, end, 4) : fixed_hex(p + 1, end, 2);
+    if (value < 0)
         return 0;
-    *(*out)++ = (char)byte;
-    return 3;
+    *byte = wide ? low_byte(value) : (char)value;
+    return wide ? 6 : 3;
+}
+
+/* The bytes before an escape at once, then those escapes that follow each other. */
+static inline struct span url_decode(struct span in, char *room, bool uni)
+{
+    const char *p = in.p, *end = span_end(in);
+    char *out = room, byte = 0;
+    bool changed = false;
+    while (p < end) {
+        size_t len = part_len(p, end), at = len, taken = 0;
+        __m128i bytes = load_part(p, len), plus = equal16(bytes, '+');
+        unsigned signs = mask16(equal16(bytes, '%'));
+        for (; signs != 0 && taken == 0; signs &= signs - 1) {
+            at = (size_t)__builtin_ctz(signs);
+            taken = escape(p + at, end, uni, &byte);
+        }
+        store_part(out, choose16(plus, _mm_set1_epi8(' '), bytes), len);
+        changed = changed || taken != 0 || mask16(plus) != 0;
+        at = taken != 0 ? at : len;
+        p += at;
+        out += at;
+        while (taken != 0) {
+            *out++ = byte;
+            p += taken;
+            taken = p < end && *p == '%' ? escape(p, end, uni, &byte) : 0;
+        }
+    }
+    return changed ? span_range(room, out) : in;
 }
 
 struct span sec_url_decode(struct span in, char *room)
 {
-    return drive_from_either(in, room, '%', '+', percent_step);
-}
-
-static size_t percent_uni_step(const char *p, const char *end, char **out)
-{
-    if (*p == '%' && end - p >= 6 && (p[1] == 'u' || p[1] == 'U')) {
-        int32_t point = fixed_hex(p + 2, end, 4);
-        if (point < 0)
-            return 0;
-        *(*out)++ = low_byte(point);
-        return 6;
-    }
-    return percent_step(p, end, out);
+    return url_decode(in, room, false);
 }
 
 struct span sec_url_decode_uni(struct span in, char *room)
 {
-    return drive_from_either(in, room, '%', '+', percent_uni_step);
+    return url_decode(in, room, true);
 }
 
 /* ---- htmlEntityDecode -----------------------------------------------------------------------
@@ -179,22 +194,72 @@ static inline void add_sextet(struct sextets *sextets, int value, char **out)
         *(*out)++ = (char)(sextets->bits >> (3 - (sextets->count - 1) % 4) * 2 & 0xff);
 }
 
-/* Of how many bytes that decodes to: three of four digits, and what is whole of the rest. */
+/* Whether bytes are digits, by their low half and by the high one. */
+enum { SIGN = 1 << 0, FIGURE = 1 << 1, LETTER = 1 << 2, LATE_LETTER = 1 << 3 };
+static const uint8_t base64_rows[16] = {
+    [0x0] = FIGURE | LATE_LETTER, [0x1 ... 0x9] = FIGURE | LETTER | LATE_LETTER,
+    [0xa] = LETTER | LATE_LETTER, [0xb] = LETTER | SIGN,
+    [0xc ... 0xe] = LETTER,       [0xf] = LETTER | SIGN,
+};
+static const uint8_t base64_columns[16] = {
+    [0x2] = SIGN,        [0x3] = FIGURE, [0x4] = LETTER,
+    [0x5] = LATE_LETTER, [0x6] = LETTER, [0x7] = LATE_LETTER,
+};
+
+/* How many digits there are before anything else; with `enough` of them it may stop. */
+static inline size_t count_digits(struct span in, size_t enough)
+{
+    const __m128i none = _mm_setzero_si128();
+    size_t count = 0;
+    while (count < in.len && count < enough) {
+        size_t len = part_len(in.p + count, span_end(in));
+        __m128i classes = classes16(load_part(in.p + count, len), base64_rows, base64_columns);
+        unsigned others = mask16(_mm_cmpeq_epi8(classes, none));
+        count += others != 0 ? (size_t)__builtin_ctz(others) : BLOCK;
+        if (others != 0)
+            break;
+    }
+    return count;
+}
+
+/* Of so many digits: three of four, and what is whole of the rest. */
+static inline size_t decoded_len(size_t digits)
+{
+    return digits - (digits + 3) / 4;
+}
+
 size_t sec_base64_bound(struct span in, size_t enough)
 {
-    size_t digits = 0, needed = enough < SIZE_MAX / 4 ? (4 * enough + 2) / 3 : SIZE_MAX;
-    while (digits < in.len && digits < needed && base64_value(in.p[digits]) >= 0)
-        digits++;
-    return digits - (digits + 3) / 4;
+    size_t needed = enough < SIZE_MAX / 4 ? (4 * enough + 2) / 3 : SIZE_MAX;
+    return decoded_len(count_digits(in, needed));
+}
+
+/* 12 bytes of 16 digits; zeros count as digits that are 0. */
+static inline __m128i decode16(__m128i digits)
+{
+    /* By the high half, what is to be added; '/' has the place before that of '+'. */
+    const __m128i by_half = _mm_setr_epi8(0, 63 - '/', 62 - '+', 52 - '0', -'A', -'A', 26 - 'a',
+                                          26 - 'a', 0, 0, 0, 0, 0, 0, 0, 0);
+    const __m128i order = _mm_setr_epi8(2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, -1, -1, -1, -1);
+    __m128i high = _mm_and_si128(_mm_srli_epi16(digits, 4), _mm_set1_epi8(0x0f));
+    __m128i add = _mm_shuffle_epi8(by_half, _mm_add_epi8(high, equal16(digits, '/')));
+    __m128i pairs = _mm_maddubs_epi16(_mm_add_epi8(digits, add), _mm_set1_epi16(0x0140));
+    __m128i fours = _mm_madd_epi16(pairs, _mm_set1_epi32(0x00011000));
+    return _mm_shuffle_epi8(fours, order);
 }
 
 /* As far as base64 goes: what is behind the first other byte is left out. */
 struct span sec_base64_decode(struct span in, char *room)
 {
-    struct sextets sextets = { 0 };
+    struct span digits = span_of(in.p, count_digits(in, SIZE_MAX));
+    const char *p = digits.p, *end = span_end(digits);
     char *out = room;
-    for (size_t i = 0; i < in.len && base64_value(in.p[i]) >= 0; i++)
-        add_sextet(&sextets, base64_value(in.p[i]), &out);
+    for (size_t len; p < end; p += len) {
+        len = part_len(p, end);
+        __m128i bytes = decode16(load_part(p, len));
+        store_part(out, bytes, len == BLOCK ? BLOCK : decoded_len(len));
+        out += decoded_len(len);
+    }
     return made(in, room, out);
 }
 

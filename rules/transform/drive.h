@@ -9,8 +9,6 @@
 #ifndef SALLYPORT_RULES_DRIVE_H
 #define SALLYPORT_RULES_DRIVE_H
 
-#include <emmintrin.h>
-
 #include "gateway/base/span.h"
 
 /* Bytes taken from `p` (never past `end`), 0: the byte stays. Writes at `*out` and moves it. */
@@ -30,17 +28,16 @@ static inline char *copy_run(char *out, const char *from, const char *to)
     return out;
 }
 
-/* Where the next step may begin, from `p` on, which is before `end`: at `a` or `b`, or what
- * else tells. NULL or `end`: nowhere. */
-typedef const char *find_fn(const char *p, const char *end, char a, char b);
+/* Where the next step may begin, from `p` on, which is before `end`. NULL: nowhere. */
+typedef const char *find_fn(const char *p, const char *end, char trigger);
 
 /* A run of bytes that stay is copied at once, when a step behind it takes something. */
-static inline struct span drive_where(struct span in, char *room, find_fn *find, char a, char b,
+static inline struct span drive_where(struct span in, char *room, find_fn *find, char trigger,
                                       step_fn *step)
 {
     const char *p = in.p, *end = span_end(in), *run = p;
     char *out = room;
-    while (p < end && (p = find(p, end, a, b)) != NULL && p < end) {
+    while (p < end && (p = find(p, end, trigger)) != NULL) {
         char *behind = out + (p - run); /* the step writes there, before the run is copied */
         size_t taken = step(p, end, &behind);
         if (taken == 0) {
@@ -56,70 +53,27 @@ static inline struct span drive_where(struct span in, char *room, find_fn *find,
     return span_range(room, copy_run(out, run, end));
 }
 
-static inline const char *find_any(const char *p, const char *end, char a, char b)
+static inline const char *find_any(const char *p, const char *end, char trigger)
 {
-    (void)end, (void)a, (void)b;
+    (void)end, (void)trigger;
     return p;
 }
 
-static inline const char *find_one(const char *p, const char *end, char a, char b)
+static inline const char *find_one(const char *p, const char *end, char trigger)
 {
-    (void)b;
-    return memchr(p, a, (size_t)(end - p));
-}
-
-static inline const char *find_either(const char *p, const char *end, char a, char b)
-{
-    const __m128i first = _mm_set1_epi8(a), second = _mm_set1_epi8(b);
-    for (; end - p >= 16; p += 16) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
-        unsigned at = (unsigned)_mm_movemask_epi8(
-            _mm_or_si128(_mm_cmpeq_epi8(bytes, first), _mm_cmpeq_epi8(bytes, second)));
-        if (at != 0)
-            return p + __builtin_ctz(at);
-    }
-    while (p < end && *p != a && *p != b)
-        p++;
-    return p;
-}
-
-static inline const char *find_high(const char *p, const char *end, char a, char b)
-{
-    (void)a, (void)b;
-    for (; end - p >= 16; p += 16) {
-        unsigned at =
-            (unsigned)_mm_movemask_epi8(_mm_loadu_si128((const __m128i *)(const void *)p));
-        if (at != 0)
-            return p + __builtin_ctz(at);
-    }
-    while (p < end && (uint8_t)*p < 0x80)
-        p++;
-    return p;
+    return memchr(p, trigger, (size_t)(end - p));
 }
 
 /* Any byte can begin a step. */
 static inline struct span drive(struct span in, char *room, step_fn *step)
 {
-    return drive_where(in, room, find_any, 0, 0, step);
+    return drive_where(in, room, find_any, 0, step);
 }
 
 /* Only `trigger` can. */
 static inline struct span drive_from(struct span in, char *room, char trigger, step_fn *step)
 {
-    return drive_where(in, room, find_one, trigger, 0, step);
-}
-
-/* Only one of two. */
-static inline struct span drive_from_either(struct span in, char *room, char a, char b,
-                                            step_fn *step)
-{
-    return drive_where(in, room, find_either, a, b, step);
-}
-
-/* Only 0x80 and above. */
-static inline struct span drive_from_high(struct span in, char *room, step_fn *step)
-{
-    return drive_where(in, room, find_high, 0, 0, step);
+    return drive_where(in, room, find_one, trigger, step);
 }
 
 /* What was made, or `in` where that is the same. */

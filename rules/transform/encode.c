@@ -8,6 +8,7 @@
 #include <openssl/md5.h>
 #include <openssl/sha.h>
 
+#include "rules/transform/blocks.h"
 #include "rules/transform/drive.h"
 #include "rules/transform/rows.h"
 
@@ -71,7 +72,7 @@ struct span sec_base64_encode(struct span in, char *room)
  * byte behind it is missing or none of a character. Overlong forms, surrogates and points
  * beyond U+10FFFF are taken.
  */
-static size_t loose_utf8(const char *p, const char *end, uint32_t *point)
+static inline size_t loose_utf8(const char *p, const char *end, uint32_t *point)
 {
     uint8_t first = (uint8_t)*p;
     size_t len = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
@@ -86,16 +87,27 @@ static size_t loose_utf8(const char *p, const char *end, uint32_t *point)
     return len;
 }
 
-/* %uHHHH, with more digits where it needs them. */
-static void put_unicode(char **out, uint32_t point)
+/* Four digits of hexadecimal at once, the highest first: a byte has one each. */
+static inline uint32_t hex_of(uint32_t unit)
 {
-    int shift = 12;
-    while (shift < 20 && point >> (shift + 4) != 0)
-        shift += 4;
+    uint32_t digits =
+        unit >> 12 | (unit >> 8 & 0x0f) << 8 | (unit >> 4 & 0x0f) << 16 | (unit & 0x0f) << 24;
+    uint32_t letters = (digits + 0x06060606) >> 4 & 0x01010101;
+    return digits + 0x30303030 + letters * ('a' - '0' - 10);
+}
+
+/* %uHHHH, with more digits where it needs them. */
+static inline void put_unicode(char **out, uint32_t point)
+{
+    uint32_t last = hex_of(point & 0xffff);
     *(*out)++ = '%';
     *(*out)++ = 'u';
-    for (; shift >= 0; shift -= 4)
-        *(*out)++ = hex_digits[point >> shift & 0x0f];
+    if (point > 0xfffff)
+        *(*out)++ = hex_digits[point >> 20];
+    if (point > 0xffff)
+        *(*out)++ = hex_digits[point >> 16 & 0x0f];
+    memcpy(*out, &last, sizeof(last));
+    *out += sizeof(last);
 }
 
 /*
@@ -103,7 +115,7 @@ static void put_unicode(char **out, uint32_t point)
  * cannot be a first one stays, and behind a form that is overlong or a surrogate the first byte
  * stands once more (it counts as suspicious). Unlike there, a NUL does not end the value.
  */
-static size_t unicode_step(const char *p, const char *end, char **out)
+static inline size_t unicode_step(const char *p, const char *end, char **out)
 {
     static const uint32_t least[] = { [2] = 0x80, [3] = 0x800, [4] = 0x10000 };
     uint8_t first = (uint8_t)*p;
@@ -121,10 +133,27 @@ static size_t unicode_step(const char *p, const char *end, char **out)
     return len;
 }
 
+/* What is ASCII at once, then the characters that follow each other. */
 struct span sec_utf8_to_unicode(struct span in, char *room)
 {
-    struct span out = drive_from_high(in, room, unicode_step);
-    return span_equal(out, in) ? in : out;
+    const char *p = in.p, *end = span_end(in);
+    char *out = room;
+    while (p < end) {
+        size_t len = part_len(p, end);
+        __m128i bytes = load_part(p, len);
+        unsigned high = mask16(bytes);
+        store_part(out, bytes, len);
+        len = high != 0 ? (size_t)__builtin_ctz(high) : len;
+        p += len;
+        out += len;
+        while (p < end && (*p & 0x80) != 0) {
+            size_t taken = unicode_step(p, end, &out);
+            if (taken == 0)
+                *out++ = *p;
+            p += taken != 0 ? taken : 1;
+        }
+    }
+    return made(in, room, out);
 }
 
 /* ---- numbers and digests --------------------------------------------------------------------

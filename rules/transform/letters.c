@@ -125,7 +125,7 @@ static inline struct span squeeze(struct span in, char *room, bool one)
     unsigned after = 0;
     __m128i changed = _mm_setzero_si128();
     for (size_t len; p < end; p += len) {
-        len = (size_t)(end - p) < BLOCK ? (size_t)(end - p) : BLOCK;
+        len = part_len(p, end);
         __m128i bytes = load_part(p, len), white = white16(bytes);
         __m128i made = choose16(white, _mm_set1_epi8(' '), bytes);
         unsigned blanks = mask16(white);

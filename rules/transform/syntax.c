@@ -158,7 +158,7 @@ static inline struct span cmd_line(struct span in, char *room, bool lower)
     unsigned after = 0; /* the highest bit: `out` ends with a blank that a run left */
     __m128i changed = _mm_setzero_si128();
     for (size_t len; p < end; p += len) {
-        len = (size_t)(end - p) < BLOCK ? (size_t)(end - p) : BLOCK;
+        len = part_len(p, end);
         __m128i bytes = load_part(p, len), made = lower ? lower16(bytes) : bytes;
         __m128i classes = classes16(bytes, shell_rows, shell_columns);
         __m128i blank = has(classes, BLANK);
