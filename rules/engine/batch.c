@@ -299,7 +299,10 @@ static bool add_text(struct sec_batch *batch, const struct scan_class *class, un
 {
     struct wanted *wanted = &batch->texts.met[text].wanted;
     const struct span of = batch->texts.text[text];
-    uint32_t asks = wanted->asks & parts;
+    const struct fitting *fitting =
+        &class->fitting[of.len < FITTING_LENGTHS ? of.len : FITTING_LENGTHS - 1];
+    uint32_t asks = wanted->asks & parts & fitting->parts;
+    store(&wanted->ways, _mm_and_si128(load(&wanted->ways), load(&fitting->ways)));
     if (class->starts != NULL && of.len > 0) {
         const struct ways *starts = &class->starts[(uint8_t)of.p[0]];
         store(&wanted->ways, _mm_and_si128(load(&wanted->ways), load(starts)));

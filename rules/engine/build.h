@@ -106,7 +106,7 @@ unsigned plan_batch_add(struct plan_builder *b, struct scan_class *class, unsign
 struct need_way;
 MUST_USE enum err plan_way_add(struct plan_builder *b, struct scan_class *class,
                                struct scan_part *part, unsigned condition,
-                               const struct need_way *way, unsigned *number);
+                               const struct need_way *way, uint32_t shortest, unsigned *number);
 /* When all were added. */
 MUST_USE enum err plan_batch_end(struct plan_builder *b, struct scan_class *class);
 /* The same database for lines. `*own`: it is another one. False: there can be none. */

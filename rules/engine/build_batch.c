@@ -250,6 +250,10 @@ enum err plan_batch_begin(struct plan_builder *b, struct scan_class *class)
     const struct sec_plan *plan = b->plan;
     TRY(place_forms(b, class));
     class->condition_count = 1;
+    class->fitting = arena_array(b->arena, struct fitting, FITTING_LENGTHS);
+    if (class->fitting == NULL)
+        return ERR_MEMORY;
+    memset(class->fitting, 0xff, FITTING_LENGTHS * sizeof(*class->fitting));
     for (unsigned i = 1; i < class->place_count; i++) {
         struct class_form *parent = form_in(class, class->steps[i].parent);
         if (parent != NULL)
@@ -302,6 +306,11 @@ enum err plan_batch_end(struct plan_builder *b, struct scan_class *class)
         bit_add(class->all.words, i);
     for (unsigned i = 0; i < class->part_count; i++)
         class->told |= class->parts[i].needs_text ? UINT32_C(1) << i : 0;
+    for (unsigned i = 0; i < class->part_count; i++) {
+        for (unsigned len = 0; len < FITTING_LENGTHS - 1 && len < class->parts[i].shortest;
+             len++)
+            class->fitting[len].parts &= ~(UINT32_C(1) << i);
+    }
     TRY(find_plain(b, class));
     return tabulate(b, class);
 }

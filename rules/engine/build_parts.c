@@ -425,7 +425,8 @@ static enum err tell_ways(const struct sorting *s, struct draft *draft, unsigned
                                    &s->b->plan->patterns[id], way->sets, way->set_count);
         if (!part->needs_text)
             continue;
-        TRY(plan_way_add(s->b, draft->class, part, condition, way, &number));
+        TRY(plan_way_add(s->b, draft->class, part, condition, way,
+                         s->b->plan->patterns[id].shortest, &number));
         open_by(draft, number, way);
     }
     return OK;

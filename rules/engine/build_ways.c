@@ -31,8 +31,16 @@ static enum err note_start(struct plan_builder *b, struct scan_class *class, uns
     return OK;
 }
 
+/* Texts that are shorter than all matches. */
+static void note_shortest(struct scan_class *class, unsigned number, uint32_t shortest)
+{
+    for (unsigned len = 0; len < FITTING_LENGTHS - 1 && len < shortest; len++)
+        class->fitting[len].ways.words[number / 64] &= ~(UINT64_C(1) << number % 64);
+}
+
 enum err plan_way_add(struct plan_builder *b, struct scan_class *class, struct scan_part *part,
-                      unsigned condition, const struct need_way *way, unsigned *number)
+                      unsigned condition, const struct need_way *way, uint32_t shortest,
+                      unsigned *number)
 {
     unsigned lists = way->list_count;
     *number = number_of(class);
@@ -42,5 +50,8 @@ enum err plan_way_add(struct plan_builder *b, struct scan_class *class, struct s
         lists = 0;
     for (unsigned i = lists; i < WAY_LISTS; i++)
         bit_add(class->unlisted[i].words, *number);
-    return *number == WAYS_MAX - 1 ? OK : note_start(b, class, *number, &way->first);
+    if (*number == WAYS_MAX - 1)
+        return OK;
+    note_shortest(class, *number, shortest);
+    return note_start(b, class, *number, &way->first);
 }

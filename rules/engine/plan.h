@@ -175,6 +175,14 @@ struct opening {
     size_t len;
 };
 
+/* By a text's length: ways that are not too long for it, and parts that have patterns so
+ * short. */
+struct fitting {
+    struct ways ways;
+    uint32_t parts;
+};
+enum { FITTING_LENGTHS = 32 }; /* the last one is for all longer texts, too */
+
 /* Sets of parts: to be asked about the text, and with texts in it that open others. */
 struct wanted {
     uint32_t asks, opens;
@@ -269,7 +277,8 @@ struct scan_class {
     uint32_t told; /* parts that need a text */
     unsigned way_count;
     struct ways unlisted[WAY_LISTS]; /* ways without a first list of texts, without a second */
-    struct ways *starts; /* by the text's first byte: ways that it does not rule out */
+    struct ways *starts;     /* by the text's first byte: ways that it does not rule out */
+    struct fitting *fitting; /* by the text's length */
     /* What sets off any form but those whose step is bounded, which alone are made of a plain
      * value, if it is long enough; and then this is which text each form is. */
     uint32_t plain_triggers;
