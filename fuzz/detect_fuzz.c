@@ -3,6 +3,7 @@
  */
 #include "rules/detect.h"
 #include "rules/sql_fold.h"
+#include "rules/transform.h"
 
 enum { QUOTE_NONE = 1, QUOTE_SINGLE = 2, QUOTE_DOUBLE = 4, SQL_ANSI = 8, SQL_MYSQL = 16 };
 enum { STATE_ROOM = 4096 };
@@ -38,6 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char fingerprint[FINGERPRINT_SIZE], ours[FINGERPRINT_SIZE];
     bool sqli = libinjection_sqli(value.p, value.len, fingerprint) != 0;
     INVARIANT(!sqli || sqli_possible(value));
+    INVARIANT(!sqli || (traits_of(value) & TRAIT_BREAK) != 0);
     INVARIANT(detect_sqli(value, ours) == sqli);
     INVARIANT(!sqli || strcmp(fingerprint, ours) == 0);
     for (const char *quote = "\'\""; size > 0; quote++) {
@@ -48,6 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     bool xss = libinjection_xss(value.p, value.len) != 0;
     INVARIANT(!xss || xss_possible(value));
+    INVARIANT(!xss || (traits_of(value) & TRAIT_MARKUP) != 0);
     INVARIANT(detect_xss(value) == xss);
     return 0;
 }

@@ -134,6 +134,12 @@ bool eval_detect_sqli(const struct operator_call *call, struct operator_match *m
     return true;
 }
 
+uint32_t detect_sqli_wants(const void *prepared)
+{
+    (void)prepared;
+    return sqli_possible(SPAN("a")) ? TRAIT_ANY /* all is, unprepared */ : TRAIT_BREAK;
+}
+
 uint32_t detect_xss_wants(const void *prepared)
 {
     (void)prepared;

@@ -30,6 +30,8 @@ enum {
     TRAIT_MARKUP = 1 << 13, /* < = : without either there is no script (rules/detect.h) */
     TRAIT_GAP = 1 << 14,    /* white space that is more than one space between words, or that
                                stands before a slash or a parenthesis */
+    TRAIT_BREAK = 1 << 15,  /* what is no letter, digit or _, nor above 0x7f but for 0xa0:
+                               without  it there is no injection of SQL (rules/detect.h) */
     TRAIT_ANY = 1 << 16,    /* every value has it, the empty one too */
 };
 

@@ -51,6 +51,6 @@ void release_digits(const void *prepared);
 /* rules/detect.c */
 operator_compile_fn compile_detect;
 operator_eval_fn eval_detect_sqli, eval_detect_xss;
-operator_wants_fn detect_xss_wants;
+operator_wants_fn detect_sqli_wants, detect_xss_wants;
 
 #endif

@@ -88,9 +88,30 @@ static const struct table second_traits = {
     },
 };
 
-/* What was seen so far of both tables. */
+/* Breaks stand where row and column have a bit in common: in columns 0, 1 and 2, all; in 4, 6
+ * and a, the first; in 3, those from a on; in 5 and 7, b to e. */
+static const struct table breaks = {
+    .rows = {
+        [0x0] = 1 | 8,
+        [0x1 ... 0x9] = 1,
+        [0xa] = 1 | 2,
+        [0xb ... 0xe] = 1 | 2 | 4,
+        [0xf] = 1 | 2,
+    },
+    .columns = {
+        [0x0 ... 0x2] = 1,
+        [0x3] = 2,
+        [0x4] = 8,
+        [0x5] = 4,
+        [0x6] = 8,
+        [0x7] = 4,
+        [0xa] = 8,
+    },
+};
+
+/* What was seen so far of the tables. */
 struct seen {
-    __m128i first, second;
+    __m128i first, second, breaks;
 };
 
 static inline __m128i load(const void *p)
@@ -104,24 +125,29 @@ static inline __m128i look_up(const struct table *table, __m128i low, __m128i hi
                          _mm_shuffle_epi8(load(table->columns), high));
 }
 
-static inline void see(struct seen *seen, __m128i bytes)
+/* Of what is long, breaks need not be looked for. */
+static inline void see(struct seen *seen, __m128i bytes, bool is_long)
 {
     const __m128i nibble = _mm_set1_epi8(0x0f);
     __m128i low = _mm_and_si128(bytes, nibble);
     __m128i high = _mm_and_si128(_mm_srli_epi16(bytes, 4), nibble);
     seen->first = _mm_or_si128(seen->first, look_up(&first_traits, low, high));
     seen->second = _mm_or_si128(seen->second, look_up(&second_traits, low, high));
+    if (!is_long)
+        seen->breaks = _mm_or_si128(seen->breaks, look_up(&breaks, low, high));
 }
 
 /* All bytes in one: of the first table in the low half, of the second in the high one. */
 static inline uint32_t gather(const struct seen *seen)
 {
+    __m128i whole = _mm_cmpeq_epi8(seen->breaks, _mm_setzero_si128());
+    uint32_t broken = _mm_movemask_epi8(whole) != 0xffff ? TRAIT_BREAK : 0;
     __m128i both = _mm_or_si128(_mm_unpacklo_epi64(seen->first, seen->second),
                                 _mm_unpackhi_epi64(seen->first, seen->second));
     both = _mm_or_si128(both, _mm_srli_epi64(both, 32));
     both = _mm_or_si128(both, _mm_srli_epi64(both, 16));
     both = _mm_or_si128(both, _mm_srli_epi64(both, 8));
-    return ((uint32_t)_mm_cvtsi128_si32(both) & 0xff) |
+    return ((uint32_t)_mm_cvtsi128_si32(both) & 0xff) | broken |
            ((uint32_t)_mm_cvtsi128_si32(_mm_srli_si128(both, 8)) & 0xff) << 8;
 }
 
@@ -235,20 +261,22 @@ uint32_t traits_of(struct span s)
 {
     if (s.len == 0)
         return TRAIT_ANY;
-    struct seen seen = { _mm_setzero_si128(), _mm_setzero_si128() };
+    struct seen seen = { _mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128() };
     if (s.len < 16) {
-        see(&seen, short_bytes(s.p, s.len));
+        see(&seen, short_bytes(s.p, s.len), false);
         return in_full(gather(&seen), s);
     }
     const char *p = s.p, *last = span_end(s) - 16;
+    if (s.len >= 64) /* it nearly always has one */
+        seen.breaks = _mm_set1_epi8(1);
     for (; last - p >= 48; p += 64) {
-        see(&seen, load(p));
-        see(&seen, load(p + 16));
-        see(&seen, load(p + 32));
-        see(&seen, load(p + 48));
+        see(&seen, load(p), true);
+        see(&seen, load(p + 16), true);
+        see(&seen, load(p + 32), true);
+        see(&seen, load(p + 48), true);
     }
     for (; p < last; p += 16)
-        see(&seen, load(p));
-    see(&seen, load(last));
+        see(&seen, load(p), false);
+    see(&seen, load(last), false);
     return in_full(gather(&seen), s);
 }

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "rules/sql_words.h"
+#include "rules/transform.h"
 
 int libinjection_sqli(const char *s, size_t len, char fingerprint[]);
 int libinjection_xss(const char *s, size_t len);
@@ -28,6 +29,8 @@ static void check(struct span value)
     bool sqli = libinjection_sqli(value.p, value.len, theirs) != 0;
     if (detect_sqli(value, ours) != sqli)
         fail_msg("\"%.*s\" is rejected, but has \"%s\"", (int)value.len, value.p, theirs);
+    if (sqli && (traits_of(value) & TRAIT_BREAK) == 0)
+        fail_msg("\"%.*s\" would not be asked about", (int)value.len, value.p);
     assert_string_equal(theirs, ours);
     if (detect_xss(value) != (libinjection_xss(value.p, value.len) != 0))
         fail_msg("\"%.*s\" is rejected, but has script", (int)value.len, value.p);

@@ -244,11 +244,29 @@ static void test_traits(void **state)
         }
     }
     assert_int_equal(traits_of(span_of(NULL, 0)), TRAIT_ANY);
-    assert_int_equal(traits_of(SPAN("the_usual_value:1234567890~{}()>!?|$@`")) &
-                         ~(uint32_t)(TRAIT_UPPER | TRAIT_SPACE | TRAIT_PATH | TRAIT_SHELL),
-                     TRAIT_ANY);
+    assert_int_equal(
+        traits_of(SPAN("the_usual_value:1234567890~{}()>!?|$@`")) &
+            ~(uint32_t)(TRAIT_UPPER | TRAIT_SPACE | TRAIT_PATH | TRAIT_SHELL | TRAIT_BREAK),
+        TRAIT_ANY);
     assert_null(transform_find(SPAN("")));
     assert_null(transform_find(SPAN("url_decod")));
+}
+
+/* What is no part of a word, be it anywhere. */
+static void test_breaks(void **state)
+{
+    (void)state;
+    for (unsigned c = 0; c < 256; c++) {
+        bool letter = ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c >= '0' && c <= '9') ||
+                      c == '_' || c == 0x7f || (c >= 0x80 && c != 0xa0);
+        for (size_t len = 1; len <= 70; len++) {
+            char value[70];
+            memset(value, 'a', sizeof(value));
+            value[c % len] = (char)c;
+            bool whole = (traits_of(span_of(value, len)) & TRAIT_BREAK) == 0;
+            assert_int_equal(whole, letter && len < 64); /* a longer one is taken to have any */
+        }
+    }
 }
 
 static void test_text_runs(void **state)
@@ -285,9 +303,9 @@ static void test_text_runs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_samples),   cmocka_unit_test(test_short_values),
-        cmocka_unit_test(test_traits),    cmocka_unit_test(test_path_traits),
-        cmocka_unit_test(test_text_runs),
+        cmocka_unit_test(test_samples),     cmocka_unit_test(test_short_values),
+        cmocka_unit_test(test_traits),      cmocka_unit_test(test_breaks),
+        cmocka_unit_test(test_path_traits), cmocka_unit_test(test_text_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
