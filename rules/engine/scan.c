@@ -72,9 +72,9 @@ struct span sec_form_text(struct sec_run *run, struct sec_value *value, unsigned
  * same bytes, and stands for the same finds and the same counted work, so that no decision
  * depends on what came before.
  */
-enum { KNOWN_ENTRIES = 1024, KNOWN_BYTES = 160, KNOWN_FINDS_MAX = 8 };
+enum { KNOWN_ENTRIES = 1024, KNOWN_BYTES = 160, KNOWN_FINDS_MAX = 8, KNOWN_LINE = 64 };
 
-struct sec_known {
+struct sec_known { /* three lines of the cache; a short text is in the first */
     uint32_t work, traits;
     uint16_t group; /* 0: empty */
     uint8_t len;
@@ -83,22 +83,47 @@ struct sec_known {
     uint16_t finds[KNOWN_FINDS_MAX]; /* bits of links */
     char text[KNOWN_BYTES];
 };
+_Static_assert(sizeof(struct sec_known) % KNOWN_LINE == 0, "entries begin where lines do");
 
-static struct sec_known *known_entry(struct sec_local *local, unsigned group, struct span text)
+static struct sec_known *known_new(void)
 {
-    uint64_t hash = (text.len + 1) * UINT64_C(0x9e3779b97f4a7c15) ^ group, word;
-    if (local->known == NULL)
-        local->known = calloc(KNOWN_ENTRIES, sizeof(struct sec_known));
-    if (local->known == NULL || text.len > KNOWN_BYTES || text.len == 0)
-        return NULL;
-    for (size_t i = 0; i + sizeof(word) <= text.len; i += sizeof(word)) {
+    const size_t size = KNOWN_ENTRIES * sizeof(struct sec_known);
+    struct sec_known *known = aligned_alloc(KNOWN_LINE, size);
+    if (known != NULL)
+        memset(known, 0, size);
+    return known;
+}
+
+/* Words overlap at the end. */
+static uint64_t hash_of(uint64_t hash, struct span text)
+{
+    uint64_t word = 0;
+    for (size_t i = 0; i + sizeof(word) < text.len; i += sizeof(word)) {
         memcpy(&word, text.p + i, sizeof(word));
         hash = (hash ^ word) * UINT64_C(0xff51afd7ed558ccd);
         hash ^= hash >> 32;
     }
-    word = 0;
-    memcpy(&word, text.p + (text.len & ~(size_t)7), text.len & 7);
-    hash = (hash ^ word) * UINT64_C(0xc4ceb9fe1a85ec53);
+    if (text.len >= sizeof(word)) {
+        memcpy(&word, text.p + text.len - sizeof(word), sizeof(word));
+    } else if (text.len >= sizeof(uint32_t)) {
+        uint32_t first, last;
+        memcpy(&first, text.p, sizeof(first));
+        memcpy(&last, text.p + text.len - sizeof(last), sizeof(last));
+        word = (uint64_t)first << 32 | last;
+    } else if (text.len > 0) {
+        word = (uint64_t)(uint8_t)text.p[0] << 16 |
+               (uint64_t)(uint8_t)text.p[text.len / 2] << 8 | (uint8_t)text.p[text.len - 1];
+    }
+    return (hash ^ word) * UINT64_C(0xc4ceb9fe1a85ec53);
+}
+
+static struct sec_known *known_entry(struct sec_local *local, unsigned group, struct span text)
+{
+    if (local->known == NULL)
+        local->known = known_new();
+    if (local->known == NULL || text.len > KNOWN_BYTES || text.len == 0)
+        return NULL;
+    uint64_t hash = hash_of((text.len + 1) * UINT64_C(0x9e3779b97f4a7c15) ^ group, text);
     return &local->known[hash >> 32 & (KNOWN_ENTRIES - 1)];
 }
 
