@@ -10,6 +10,7 @@
  * a value happens to stand beside.
  */
 #include "rules/engine/batch.h"
+#include "rules/engine/few.h"
 
 #include <hs/hs_runtime.h>
 
@@ -94,16 +95,22 @@ static int on_pattern(unsigned id, unsigned long long from, unsigned long long t
     return 1;
 }
 
+/* One of the part's texts or patterns is in the line. */
+static void meet(struct sec_batch *batch, struct line *line, unsigned id)
+{
+    uint32_t index = batch->part->ids[id];
+    if ((index & PART_OPENS) != 0)
+        open_ways(line, &batch->part->openings[id]);
+    else
+        find(batch, line, &batch->run->plan->patterns[index]);
+}
+
 static int on_find(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
                    void *context)
 {
     struct sec_batch *batch = context;
-    uint32_t index = batch->part->ids[id];
     (void)from, (void)to, (void)flags;
-    if ((index & PART_OPENS) != 0)
-        open_ways(batch->alone, &batch->part->openings[id]);
-    else
-        find(batch, batch->alone, &batch->run->plan->patterns[index]);
+    meet(batch, batch->alone, id);
     return batch->memory;
 }
 
@@ -129,6 +136,18 @@ static void scan_each(struct sec_batch *batch)
 {
     for (unsigned i = 0; i < batch->pick_count; i++)
         scan_alone(batch, i);
+}
+
+static void look_for_few(struct sec_batch *batch)
+{
+    const struct scan_part *part = batch->part;
+    for (unsigned i = 0; i < batch->pick_count; i++) {
+        struct line *line = &batch->lines[batch->picked[i]];
+        for (unsigned id = 0; id < part->id_count && !batch->memory; id++) {
+            if (few_text_in(&part->few[id], line->text))
+                meet(batch, line, id);
+        }
+    }
 }
 
 /* The lines [from, to), and by itself each that has a find. */
@@ -182,32 +201,41 @@ static void pick(struct sec_batch *batch, unsigned class, uint32_t among)
     }
 }
 
-static void scan_part(struct sec_batch *batch, unsigned class, unsigned index)
+static void scan_with_others(struct sec_batch *batch)
 {
-    const struct scan_part *part = &batch->run->plan->classes[class].parts[index];
+    const struct scan_part *part = batch->part;
     unsigned used = 0, scans = 0;
-    batch->part = part;
-    batch->picked = batch->picks_of[index];
-    batch->pick_count = batch->picks[index];
     batch->at = 0;
     for (unsigned i = 0; i < batch->pick_count; i++) {
         const struct line *line = &batch->lines[batch->picked[i]];
-        batch->run->work += line->text.len + WORK_LINE;
-        batch->values[line->value].work += line->text.len + WORK_LINE;
         batch->starts[i] = used;
         memcpy(batch->buffer + used, line->text.p, line->text.len);
         used += (unsigned)line->text.len;
         batch->buffer[used++] = '\n';
     }
     batch->starts[batch->pick_count] = used;
-    if (batch->pick_count == 0)
-        return;
     if (part->literals && used / batch->pick_count < LONG_LINE)
         scan(batch, part->wide, span_of(batch->buffer, used), on_text, batch);
     else if (part->literals)
         scan_each(batch);
     else
         scan_lines(batch, 0, batch->pick_count, &scans);
+}
+
+static void scan_part(struct sec_batch *batch, unsigned class, unsigned index)
+{
+    batch->part = &batch->run->plan->classes[class].parts[index];
+    batch->picked = batch->picks_of[index];
+    batch->pick_count = batch->picks[index];
+    for (unsigned i = 0; i < batch->pick_count; i++) {
+        const struct line *line = &batch->lines[batch->picked[i]];
+        batch->run->work += line->text.len + WORK_LINE;
+        batch->values[line->value].work += line->text.len + WORK_LINE;
+    }
+    if (batch->part->few != NULL)
+        look_for_few(batch);
+    else if (batch->pick_count > 0)
+        scan_with_others(batch);
 }
 
 static enum sec_end scan_parts(struct sec_batch *batch, unsigned class, uint32_t asked)

@@ -109,8 +109,12 @@ MUST_USE enum err plan_way_add(struct plan_builder *b, struct scan_class *class,
                                const struct need_way *way, uint32_t shortest, unsigned *number);
 /* When all were added. */
 MUST_USE enum err plan_batch_end(struct plan_builder *b, struct scan_class *class);
-/* The same database for lines. `*own`: it is another one. False: there can be none. */
+/* build_few.c: the texts of a part, where they are few. */
 struct database_job;
+MUST_USE enum err plan_few(struct plan_builder *b, struct scan_part *part,
+                           const struct database_job *of);
+/* build_batch.c: the same database for lines. `*own`: it is another one. False: there can be
+ * none. */
 MUST_USE enum err plan_batch_job(struct plan_builder *b, const struct scan_part *part,
                                  const struct database_job *of, struct database_job *wide,
                                  bool *possible, bool *own);

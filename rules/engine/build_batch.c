@@ -329,7 +329,7 @@ enum err plan_batch_job(struct plan_builder *b, const struct scan_part *part,
     unsigned *flags = arena_array(b->arena, unsigned, of->count);
     if (texts == NULL || flags == NULL)
         return ERR_MEMORY;
-    *possible = part->literals || !part->alone;
+    *possible = part->few == NULL && (part->literals || !part->alone);
     *own = part->literals;
     for (unsigned i = 0; i < of->count && *possible; i++) {
         bool tied = false;

@@ -565,6 +565,7 @@ static enum err add_jobs(struct plan_builder *b, struct jobs *jobs, const struct
         bool possible, own;
         jobs->dbs[jobs->count++] = &part->db;
         TRY(describe(b, draft, part, job));
+        TRY(plan_few(b, part, job));
         TRY(plan_batch_job(b, part, job, &jobs->items[jobs->count], &possible, &own));
         if (possible && own)
             jobs->dbs[jobs->count++] = &part->wide;

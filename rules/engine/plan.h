@@ -20,6 +20,7 @@
 #include "rules/regex.h"
 #include "rules/values.h"
 
+struct few_text;
 struct hs_database;
 struct expr;
 
@@ -206,9 +207,10 @@ struct scan_part {
     size_t shortest;
     uint64_t gate, unless; /* sets of marks */
     bool needs_text;
-    bool literals; /* plain texts alone */
-    bool alone;    /* texts are asked about one by one: a pattern is found in most of them (a
-                      rule says "not"), or between them */
+    bool literals;              /* plain texts alone */
+    const struct few_text *few; /* these by number, if they are few: then there is no `wide` */
+    bool alone; /* texts are asked about one by one: a pattern is found in most of them (a
+                   rule says "not"), or between them */
     /* For many texts at once, a line each: finds in a line all that `db` finds in the text, and
      * perhaps more. May be `db` itself. NULL: there is none. */
     struct hs_database *wide;

@@ -41,6 +41,17 @@ static const char more_rules[] =
     "SecRule ARGS_GET \"@rx union.*select|select.*/passwd\" \"id:23,phase:2,pass,log,t:none\"\n"
     "SecRule ARGS_GET \"@rx ^(?:union|[;a]\\s*ls)\" \"id:24,phase:2,pass,log,t:none\"\n";
 
+/* A few plain texts, and as many as are too many to be looked for by hand. */
+static const char few_rules[] =
+    "SecRule ARGS_GET \"@pm <b> union\" \"id:1,phase:2,pass,log,t:none\"\n"
+    "SecRule ARGS_GET \"@contains a b\" \"id:2,phase:2,pass,log,t:none\"\n"
+    "SecRule ARGS_GET \"@rx %\" \"id:3,phase:2,pass,log,t:none\"\n"
+    "SecRule ARGS_GET \"@rx B\" \"id:4,phase:2,pass,log,t:none\"\n";
+static const char too_many_rules[] =
+    "SecRule ARGS_GET \"@pm union select etc passwd abls\" \"id:1,phase:2,pass,log,t:none\"\n"
+    "SecRule ARGS_GET \"@pm ls xy bz abab lsls aa\" \"id:2,phase:2,pass,log,t:none\"\n"
+    "SecRule ARGS_GET \"@rx x\\ny\" \"id:3,phase:2,pass,log,t:none\"\n";
+
 static const char *const pieces[] = {
     "ab",  " ",   "ls",  ";",         "union",    "select",   "etc",    "/passwd",
     "'",   "\\",  "%20", "&lt;b&gt;", "123",      "-4",       "/*",     "*/",
@@ -95,31 +106,64 @@ static void run_over(struct bench *bench, unsigned from, unsigned to, uint64_t s
     }
 }
 
-static void together_as_alone(void **state)
+/* How often something is found. */
+static unsigned check_together(struct bench *bench)
 {
     static const uint64_t slices[] = { UINT64_MAX, 3000 };
     static uint32_t alone[MANY], together[ARRAY_LEN(slices)][MANY];
-    struct bench bench;
     uint64_t scans = 0;
     unsigned found = 0;
+    memset(alone, 0, sizeof(alone));
+    memset(together, 0, sizeof(together));
+    make_values(MANY);
+    for (unsigned i = 0; i < MANY; i++) {
+        run_over(bench, i, i + 1, UINT64_MAX, alone);
+        scans += bench->run.counts.scans;
+        found += (unsigned)__builtin_popcount(alone[i]);
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(slices); i++) {
+        run_over(bench, 0, MANY, slices[i], together[i]);
+        assert_memory_equal(together[i], alone, sizeof(alone));
+    }
+    assert_true(bench->run.counts.scans < scans);
+    free(values);
+    return found;
+}
+
+static void together_as_alone(void **state)
+{
+    struct bench bench;
     char all[sizeof(rules) + sizeof(more_rules)];
     (void)state;
     (void)snprintf(all, sizeof(all), "%s%s", rules, more_rules);
     bench_load(&bench, all);
-    make_values(MANY);
-    for (unsigned i = 0; i < MANY; i++) {
-        run_over(&bench, i, i + 1, UINT64_MAX, alone);
-        scans += bench.run.counts.scans;
-        found += (unsigned)__builtin_popcount(alone[i]);
-    }
-    assert_true(found > MANY);
-    for (unsigned i = 0; i < ARRAY_LEN(slices); i++) {
-        run_over(&bench, 0, MANY, slices[i], together[i]);
-        assert_memory_equal(together[i], alone, sizeof(alone));
-    }
-    assert_true(bench.run.counts.scans < scans);
-    free(values);
+    assert_true(check_together(&bench) > MANY);
     bench_unload(&bench);
+}
+
+static bool all_are_few(const struct sec_plan *plan)
+{
+    const struct scan_class *class = &plan->classes[plan_class_of(plan, VAR_ARGS_GET)];
+    bool all = true;
+    for (unsigned i = 0; i < class->part_count; i++)
+        all = all && class->parts[i].few != NULL;
+    return all;
+}
+
+static void plain_texts(void **state)
+{
+    static const struct {
+        const char *rules;
+        bool few;
+    } rows[] = { { few_rules, true }, { too_many_rules, false } };
+    struct bench bench;
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        bench_load(&bench, rows[i].rules);
+        assert_int_equal(all_are_few(bench.plan), rows[i].few);
+        assert_true(check_together(&bench) > MANY / 4);
+        bench_unload(&bench);
+    }
 }
 
 /* What a value costs does not depend on its neighbours: no decision does, then. */
@@ -187,6 +231,6 @@ static void limits(void **state)
 
 int main(void)
 {
-    return RUN(cmocka_unit_test(together_as_alone), cmocka_unit_test(work_is_counted_by_value),
-               cmocka_unit_test(limits));
+    return RUN(cmocka_unit_test(together_as_alone), cmocka_unit_test(plain_texts),
+               cmocka_unit_test(work_is_counted_by_value), cmocka_unit_test(limits));
 }
