@@ -61,7 +61,7 @@ static unsigned ask_ways(struct facts *facts, const struct asked *asked, struct 
         INVARIANT(way->set_count <= NEED_SETS_MAX && way->list_count <= NEED_LISTS);
         for (unsigned j = 0; j < way->set_count; j++)
             sum = sum * 31 + byte_set_share(&way->sets[j]);
-        sum = sum * 31 + byte_set_share(&way->first);
+        sum = sum * 31 + byte_set_share(&way->starts[0]);
         for (unsigned j = 0; j < way->list_count; j++)
             check_texts(way->lists[j].texts, way->lists[j].count, &sum);
     }

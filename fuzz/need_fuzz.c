@@ -52,7 +52,9 @@ static bool is_possible(const struct pattern_ways *ways, struct span text, struc
     bool possible = ways->count == 0;
     for (unsigned i = 0; i < ways->count && !possible; i++) {
         const struct need_way *way = &ways->items[i];
-        possible = byte_set_has(&way->first, (uint8_t)text.p[0]);
+        possible = true;
+        for (size_t j = 0; j < NEED_STARTS && j < text.len; j++)
+            possible = possible && byte_set_has(&way->starts[j], (uint8_t)text.p[j]);
         for (unsigned j = 0; j < way->set_count; j++)
             possible = possible && byte_set_any(&way->sets[j], text);
         for (unsigned j = 0; j < way->list_count; j++)

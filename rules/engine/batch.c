@@ -303,8 +303,8 @@ static bool add_text(struct sec_batch *batch, const struct scan_class *class, un
         &class->fitting[of.len < FITTING_LENGTHS ? of.len : FITTING_LENGTHS - 1];
     uint32_t asks = wanted->asks & parts & fitting->parts;
     store(&wanted->ways, _mm_and_si128(load(&wanted->ways), load(&fitting->ways)));
-    if (class->starts != NULL && of.len > 0) {
-        const struct ways *starts = &class->starts[(uint8_t)of.p[0]];
+    for (size_t i = 0; class->starts != NULL && i < WAY_STARTS && i < of.len; i++) {
+        const struct ways *starts = &class->starts[i][(uint8_t)of.p[i]];
         store(&wanted->ways, _mm_and_si128(load(&wanted->ways), load(starts)));
     }
     if ((wanted->ways.words[0] | wanted->ways.words[1]) == 0)

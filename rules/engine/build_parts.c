@@ -6,25 +6,14 @@
 #include <hs/hs_compile.h>
 
 #include "rules/engine/build.h"
-#include "rules/engine/clusters.h"
 #include "rules/engine/database.h"
-#include "rules/engine/facts.h"
+#include "rules/engine/sort.h"
 
 enum {
     TEXTS_PER_CLASS_MAX = 64 * CLUSTER_TEXT_WORDS_MAX,
     MEMBERS_MAX = 96,   /* clusters of one kind before they are joined */
     LITERAL_WEIGHT = 4, /* hundredths of a nanosecond that it takes to look for it, too */
     PATTERN_WEIGHT = 3000,
-};
-
-/* What is known of a pattern of the plan. */
-struct sorted {
-    struct pattern_need need;
-    struct pattern_ways ways;
-    struct byte_set gate;
-    enum cluster_kind kind;
-    const struct span *texts;
-    unsigned text_count;
 };
 
 struct sorting {
@@ -49,81 +38,6 @@ struct draft {
     uint8_t *part_of;    /* the same, when the clusters of its kind are joined */
     unsigned per_part[PARTS_MAX];
 };
-
-/* ---- kinds ----------------------------------------------------------------------------------
- */
-
-static bool needs_line_end(const struct pattern_need *need)
-{
-    struct byte_set all = { { 0 } };
-    byte_set_add(&all, '\n');
-    byte_set_add(&all, '\r');
-    byte_set_unite(&all, &need->bytes);
-    return all.words[0] == (UINT64_C(1) << '\n' | UINT64_C(1) << '\r') &&
-           (all.words[1] | all.words[2] | all.words[3]) == 0;
-}
-
-/* Without rare bytes it needs a text, or cannot match: then it needs one of those bytes.
- * `apart`: so that the databases of the rule set do not depend on it. */
-static void sort_pattern(struct sorted *s, bool apart)
-{
-    const struct pattern_need *need = &s->need;
-    bool listed = false;
-    for (unsigned i = 0; i < s->ways.count; i++)
-        listed |= s->ways.items[i].list_count > 0;
-    s->gate = need->bytes;
-    s->kind = CLUSTER_UNTOLD;
-    if (need->never && byte_set_share(&need->relied) < byte_set_share(&s->gate))
-        s->gate = need->relied;
-    if (apart) {
-        s->kind = CLUSTER_OWN;
-    } else if (need->literal) {
-        s->kind = CLUSTER_LITERALS;
-    } else if (needs_line_end(need)) {
-        s->kind = CLUSTER_LINE_ENDS;
-    } else if (!listed) { /* that it needs a text would not keep it from being asked */
-        s->kind = CLUSTER_UNTOLD;
-    } else if (need->text_count > 0 && need->text_count <= NEED_TOLD_MAX) {
-        s->kind = CLUSTER_TOLD;
-        s->texts = need->texts;
-        s->text_count = need->text_count;
-    } else if (need->plain_count > 0 && need->plain_count <= NEED_TOLD_MAX && !need->never) {
-        s->kind = CLUSTER_PLAIN_TOLD;
-        s->texts = need->plain_texts;
-        s->text_count = need->plain_count;
-    }
-}
-
-static bool is_mixed(const struct sec_plan *plan)
-{
-    bool own = false, others = false;
-    for (unsigned i = 0; i < plan->pattern_count; i++) {
-        own = own || plan->patterns[i].own;
-        others = others || !plan->patterns[i].own;
-    }
-    return own && others;
-}
-
-static enum err sort_patterns(struct sorting *s)
-{
-    const struct sec_plan *plan = s->b->plan;
-    bool mixed = is_mixed(plan);
-    s->patterns = arena_array(s->b->arena, struct sorted, plan->pattern_count);
-    if (s->patterns == NULL)
-        return ERR_MEMORY;
-    for (unsigned i = 0; i < plan->pattern_count; i++) {
-        const struct plan_pattern *pattern = &plan->patterns[i];
-        if (pattern->check != NULL)
-            continue;
-        TRY(facts_need(s->b->maker->facts, pattern->text, pattern->flags, s->b->arena,
-                       &s->patterns[i].need));
-        if (!s->patterns[i].need.literal)
-            TRY(facts_ways(s->b->maker->facts, pattern->text, pattern->flags, s->b->arena,
-                           &s->patterns[i].ways));
-        sort_pattern(&s->patterns[i], mixed && pattern->own);
-    }
-    return OK;
-}
 
 /* ---- texts ----------------------------------------------------------------------------------
  */
@@ -262,8 +176,10 @@ static void add_needs(struct draft *draft, unsigned member, const struct sorted 
     struct cluster *cluster = &draft->clusters[draft->member_of[member]];
     for (unsigned i = 0; i < sorted->text_count; i++)
         bit_add(cluster->texts, text_index(draft, sorted->texts[i]));
-    if (sorted->kind == CLUSTER_PLAIN_TOLD)
-        byte_set_unite(&cluster->unless, &sorted->need.relied);
+    if (cluster->texts != NULL) {
+        byte_set_unite(&cluster->unless, &sorted->unless);
+        cluster->others += sorted->others;
+    }
 }
 
 /* ---- marks ----------------------------------------------------------------------------------
@@ -306,9 +222,8 @@ static void make_parts(const struct sorting *s, struct draft *draft, uint16_t *b
                                     .needs_text = cluster->texts != NULL };
         part->literals = cluster->kind == CLUSTER_LITERALS;
         part->alone = cluster->kind == CLUSTER_LINE_ENDS;
-        if (cluster->kind == CLUSTER_PLAIN_TOLD) {
+        if (byte_set_share(&cluster->unless) > 0)
             part->unless = mark_of(s->b->plan, &cluster->unless);
-        }
     }
 }
 
@@ -409,13 +324,12 @@ static void open_by(struct draft *draft, unsigned number, const struct need_way 
 /* A pattern of which no ways are known has one that needs nothing. */
 static enum err tell_ways(const struct sorting *s, struct draft *draft, unsigned index)
 {
-    static const struct pattern_ways any_way = {
-        .items = { { .first = { { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX } } } },
-        .count = 1
-    };
+    struct pattern_ways any_way = { .count = 1 };
     uint32_t id = draft->class->ids[index];
     const struct pattern_ways *ways = &s->patterns[id].ways;
     struct scan_part *part = &draft->class->parts[draft->part_of[index]];
+    for (unsigned i = 0; i < NEED_STARTS; i++)
+        any_way.items[0].starts[i] = need_every_byte;
     if (ways->count == 0)
         ways = &any_way;
     for (unsigned i = 0; i < ways->count; i++) {
@@ -582,7 +496,7 @@ enum err plan_parts(struct plan_builder *b)
     struct jobs *jobs = arena_new(b->arena, struct jobs);
     if (jobs == NULL)
         return ERR_MEMORY;
-    TRY(sort_patterns(&s));
+    TRY(plan_sort(b, &s.patterns));
     for (unsigned i = 1; i < b->plan->class_count; i++) {
         struct draft *draft = arena_new(b->arena, struct draft);
         if (draft == NULL)

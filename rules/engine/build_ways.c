@@ -6,6 +6,7 @@
 #include "rules/engine/need.h"
 
 _Static_assert((int)WAY_LISTS == (int)NEED_LISTS, "each list has a place");
+_Static_assert((int)WAY_STARTS == (int)NEED_STARTS, "each start has a place");
 
 /* The last number stands for all that are left: it is open in any case. */
 static unsigned number_of(struct scan_class *class)
@@ -14,19 +15,19 @@ static unsigned number_of(struct scan_class *class)
 }
 
 static enum err note_start(struct plan_builder *b, struct scan_class *class, unsigned number,
-                           const struct byte_set *first)
+                           unsigned place, const struct byte_set *start)
 {
-    if (memcmp(first, &need_every_byte, sizeof(*first)) == 0)
+    if (memcmp(start, &need_every_byte, sizeof(*start)) == 0)
         return OK;
     if (class->starts == NULL) {
-        class->starts = arena_array(b->arena, struct ways, 256);
+        class->starts = arena_zero(b->arena, WAY_STARTS, sizeof(*class->starts));
         if (class->starts == NULL)
             return ERR_MEMORY;
-        memset(class->starts, 0xff, 256 * sizeof(*class->starts));
+        memset(class->starts, 0xff, WAY_STARTS * sizeof(*class->starts));
     }
     for (unsigned c = 0; c < 256; c++) {
-        if (!byte_set_has(first, (uint8_t)c))
-            class->starts[c].words[number / 64] &= ~(UINT64_C(1) << number % 64);
+        if (!byte_set_has(start, (uint8_t)c))
+            class->starts[place][c].words[number / 64] &= ~(UINT64_C(1) << number % 64);
     }
     return OK;
 }
@@ -53,5 +54,7 @@ enum err plan_way_add(struct plan_builder *b, struct scan_class *class, struct s
     if (*number == WAYS_MAX - 1)
         return OK;
     note_shortest(class, *number, shortest);
-    return note_start(b, class, *number, &way->first);
+    for (unsigned i = 0; i < WAY_STARTS; i++)
+        TRY(note_start(b, class, *number, i, &way->starts[i]));
+    return OK;
 }

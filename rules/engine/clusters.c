@@ -35,8 +35,7 @@ static unsigned share_of(const struct cluster *c, const struct cluster_texts *te
         unsigned all = (unsigned)__builtin_popcountll(c->texts[i]);
         sum += telling * TELLING_SHARE + (all - telling) * TEXT_SHARE;
     }
-    if (c->kind == CLUSTER_PLAIN_TOLD)
-        sum += 10 * smaller(byte_set_share(&c->unless), EVERY_VALUE);
+    sum += 10 * smaller(c->others, EVERY_VALUE);
     return smaller(gate, sum / 10);
 }
 
@@ -47,6 +46,7 @@ static void unite(struct cluster *out, const struct cluster *a, const struct clu
     *out = *a;
     byte_set_unite(&out->gate, &b->gate);
     byte_set_unite(&out->unless, &b->unless);
+    out->others += b->others;
     out->weight += b->weight;
     out->texts = a->texts != NULL ? room : NULL;
     for (unsigned i = 0; a->texts != NULL && i < texts->words; i++)

@@ -12,7 +12,7 @@ enum cluster_kind {
     CLUSTER_LITERALS,   /* plain texts, with nothing around them */
     CLUSTER_LINE_ENDS,  /* patterns that need a line's end: between lines they are found, too */
     CLUSTER_UNTOLD,     /* other patterns for which no text is needed */
-    CLUSTER_TOLD,       /* each match has one of some texts in it */
+    CLUSTER_TOLD,       /* each match has one of some texts in it, or stands at the start */
     CLUSTER_PLAIN_TOLD, /* the same of values that have none of `unless` */
     CLUSTER_OWN,        /* of the configuration, beside a rule set that is seldom changed */
     CLUSTER_KINDS,
@@ -26,7 +26,8 @@ extern const unsigned cluster_limits[CLUSTER_KINDS];
 struct cluster {
     enum cluster_kind kind;
     struct byte_set gate;   /* a match has one of these */
-    struct byte_set unless; /* CLUSTER_PLAIN_TOLD */
+    struct byte_set unless; /* TOLD, PLAIN_TOLD: without such a text, one of these */
+    unsigned others;        /* how many values in a thousand may match so */
     uint64_t *texts;        /* TOLD, PLAIN_TOLD: set of texts */
     unsigned weight;        /* what its patterns cost together */
 };

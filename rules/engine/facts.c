@@ -117,9 +117,9 @@ static bool read_need(struct span written, struct arena *arena, struct pattern_n
            written.len == 0;
 }
 
-_Static_assert(sizeof(struct need_way) == (1 + NEED_SETS_MAX) * sizeof(struct byte_set) +
-                                              NEED_LISTS * sizeof(struct need_list) +
-                                              2 * sizeof(uint64_t),
+_Static_assert(sizeof(struct need_way) ==
+                   (NEED_STARTS + NEED_SETS_MAX) * sizeof(struct byte_set) +
+                       NEED_LISTS * sizeof(struct need_list) + 2 * sizeof(uint64_t),
                "of need_way only the lists have pointers");
 
 static bool read_way(struct span *rest, struct arena *arena, struct need_way *way)

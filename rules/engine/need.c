@@ -88,8 +88,7 @@ unsigned byte_set_share(const struct byte_set *set)
     return sum;
 }
 
-/* Bytes that plain values rarely have: what a value without them can match, is asked, too. */
-static bool is_rare(uint8_t byte)
+bool byte_is_rare(uint8_t byte)
 {
     return byte_share(byte) <= 20;
 }
@@ -522,7 +521,7 @@ bool need_derive(const struct rx_node *tree, bool plain, struct arena *scratch,
 {
     struct deriving d = { .arena = scratch, .plain = plain };
     for (unsigned c = 0; c < 256; c++) {
-        if (is_rare((uint8_t)c))
+        if (byte_is_rare((uint8_t)c))
             byte_set_add(&d.rare, (uint8_t)c);
     }
     derive(&d, tree, known);

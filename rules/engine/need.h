@@ -21,6 +21,8 @@ enum {
     NEED_TOLD_MAX = 64,       /* texts for one pattern that are worth looking for */
     NEED_WAYS_MAX = 16,
     NEED_LISTS = 2,
+    NEED_STARTS = 4,
+    NEED_STARTS_SHARE = 5, /* values in a thousand that begin so that it tells something */
 };
 
 struct pattern_need {
@@ -41,6 +43,8 @@ struct pattern_need {
 
 /* How often a byte stands in plain values, in thousandths: about how many values have it. */
 unsigned byte_share(uint8_t byte);
+/* Plain values rarely have it: what a value without such bytes can match, is asked, too. */
+bool byte_is_rare(uint8_t byte);
 /* Of each of them, added up. */
 unsigned byte_set_share(const struct byte_set *set);
 
@@ -53,7 +57,9 @@ struct need_list {
 struct need_way {
     struct byte_set sets[NEED_SETS_MAX]; /* one byte of each of them; rarest first */
     unsigned set_count;
-    struct byte_set first; /* the value begins with one of these; the full set: or anyhow */
+    /* The value's first bytes, each one of these, as far as it has so many; the full set: any.
+     */
+    struct byte_set starts[NEED_STARTS];
     struct need_list lists[NEED_LISTS]; /* one text of each */
     unsigned list_count;
 };
@@ -76,6 +82,11 @@ MUST_USE enum err pattern_need(const char *text, unsigned flags, struct arena *a
 /* The same of each alternative by itself, which tells more and is kept apart (need_ways.c). */
 MUST_USE enum err pattern_ways(const char *text, unsigned flags, struct arena *arena,
                                struct pattern_ways *ways);
+
+/* Whether they rule out what one of a few texts would. */
+bool need_starts_tell(const struct byte_set *starts);
+/* How many plain values in a thousand go this way, as far as bytes tell. */
+unsigned need_way_share(const struct need_way *way);
 
 /* Whether the pattern finds in lower-case text just what it finds in the text as it was, when
  * it is compiled without regard to case. False also when its meaning is not plain. */

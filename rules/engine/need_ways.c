@@ -19,58 +19,118 @@ static const struct rx_node *unwrap(const struct rx_node *node)
 }
 
 /* ---- where a value begins -------------------------------------------------------------------
+ *
+ * Places in a value, as a set of bits: the lowest is its start. Of places behind the last that
+ * is looked at nothing is known.
  */
 
-/* Adds what the node can begin with. True: it may be empty, and so what follows counts, too. */
-static bool add_first(const struct rx_node *node, struct byte_set *first)
+enum { ALL_PLACES = (1 << (NEED_STARTS + 1)) - 1 };
+
+static unsigned behind(const struct rx_node *node, unsigned places, struct byte_set *starts);
+
+static unsigned behind_set(const struct byte_set *set, unsigned places, struct byte_set *starts)
 {
-    const struct rx_node *child = node->child;
-    bool empty;
+    for (unsigned i = 0; i < NEED_STARTS; i++) {
+        if ((places >> i & 1) != 0)
+            byte_set_unite(&starts[i], set);
+    }
+    return places << 1 & ALL_PLACES;
+}
+
+/* Behind its first round each may begin anywhere. */
+static unsigned behind_repeat(const struct rx_node *node, unsigned places,
+                              struct byte_set *starts)
+{
+    unsigned begins = places;
+    if (node->max > 1)
+        begins |= ALL_PLACES & ~((places & -places) - 1);
+    unsigned ends = node->max > 0 ? behind(node->child, begins, starts) : places;
+    return node->min == 0 ? places | ends : ends;
+}
+
+/* Notes what can stand at the places that the node may begin at or reach; returns where what is
+ * behind it may begin. */
+static unsigned behind(const struct rx_node *node, unsigned places, struct byte_set *starts)
+{
+    unsigned all = 0;
     switch (node->kind) {
     case RX_SET:
-        byte_set_unite(first, &node->set);
-        return false;
+        return behind_set(&node->set, places, starts);
     case RX_SEQ:
-        while (child != NULL && add_first(child, first))
-            child = child->next;
-        return child == NULL;
+        for (const struct rx_node *child = node->child; child != NULL; child = child->next)
+            places = behind(child, places, starts);
+        return places;
     case RX_ALT:
-        for (empty = false; child != NULL; child = child->next)
-            empty |= add_first(child, first);
-        return empty;
+        for (const struct rx_node *child = node->child; child != NULL; child = child->next)
+            all |= behind(child, places, starts);
+        return all;
     case RX_REPEAT:
-        empty = add_first(child, first);
-        return empty || node->min == 0;
+        return behind_repeat(node, places, starts);
     case RX_NOTHING:
         break;
     }
-    return true;
+    return places;
 }
 
-/* Of an alternative that can match nowhere but at the start, and is not empty. */
-static void find_first(const struct rx_node *node, struct byte_set *first)
+/* Of an alternative that can match nowhere but at the start. Behind its end anything may be. */
+static void find_starts(const struct rx_node *node, struct byte_set *starts)
 {
-    struct byte_set set = { { 0 } };
+    struct byte_set sets[NEED_STARTS] = { 0 };
     const struct rx_node *child = node->kind == RX_SEQ ? node->child : NULL;
     while (child != NULL && child->kind == RX_NOTHING && !child->start)
         child = child->next;
-    bool starts = child != NULL && child->kind == RX_NOTHING && child->start;
-    *first = starts && !add_first(node, &set) ? set : need_every_byte;
+    bool any = child == NULL || child->kind != RX_NOTHING;
+    unsigned ends = any ? 1 : behind(node, 1, sets);
+    for (unsigned i = 0; i < NEED_STARTS; i++) {
+        any = any || (ends >> i & 1) != 0;
+        starts[i] = any ? need_every_byte : sets[i];
+    }
+}
+
+bool need_starts_tell(const struct byte_set *starts)
+{
+    enum { FEW = 8, ENOUGH = 3 };
+    bool few = true;
+    for (unsigned i = 0; i < ENOUGH; i++) {
+        unsigned size = 0;
+        for (unsigned j = 0; j < 4; j++)
+            size += (unsigned)__builtin_popcountll(starts[i].words[j]);
+        few = few && size <= FEW;
+    }
+    return few;
 }
 
 /* ---- ways -----------------------------------------------------------------------------------
  */
 
+/* What has one of these is so rare that nothing more is worth looking for. */
+static bool tells_enough(const struct need_list *list)
+{
+    enum { LONG = 8 };
+    bool enough = true;
+    for (unsigned i = 0; i < list->count; i++) {
+        bool rare = list->texts[i].len >= LONG;
+        for (size_t j = 0; j < list->texts[i].len; j++)
+            rare = rare || byte_is_rare((uint8_t)list->texts[i].p[j]);
+        enough = enough && rare;
+    }
+    return enough;
+}
+
 static enum err copy_way(const struct derived *known, struct arena *arena, struct need_way *way)
 {
     way->set_count = known->set_count;
     memcpy(way->sets, known->sets, known->set_count * sizeof(*known->sets));
+    if (need_starts_tell(way->starts))
+        return OK;
     for (unsigned i = 0; i < NEED_LISTS; i++) {
         struct need_list *list = &way->lists[way->list_count];
         if (known->needed[i].items == NULL || known->needed[i].count > NEED_TOLD_MAX)
             continue;
         TRY(need_copy_texts(&known->needed[i], arena, &list->texts, &list->count));
         way->list_count += list->count > 0;
+        if (list->count > 0 && tells_enough(list))
+            break;
     }
     return OK;
 }
@@ -88,7 +148,7 @@ static enum err add_plain_ways(const struct derived *known, const struct derived
         struct need_way *other = &ways->items[ways->count];
         struct derived told = *known;
         memcpy(told.needed, plain->needed, sizeof(told.needed));
-        *other = (struct need_way){ .first = way->first };
+        memcpy(other->starts, way->starts, sizeof(other->starts));
         TRY(copy_way(&told, arena, other));
         if (other->list_count == 0)
             return OK;
@@ -103,10 +163,10 @@ static bool is_alike(const struct need_way *a, const struct need_way *b)
     return a->list_count < 2 && b->list_count == a->list_count &&
            a->set_count == b->set_count &&
            memcmp(a->sets, b->sets, a->set_count * sizeof(*a->sets)) == 0 &&
-           memcmp(&a->first, &b->first, sizeof(a->first)) == 0;
+           memcmp(a->starts, b->starts, sizeof(*a->starts)) == 0;
 }
 
-/* Those that differ in their texts alone are one. */
+/* Those that differ in their texts alone, or in what stands behind the first byte, are one. */
 static enum err join_alike(struct arena *arena, struct pattern_ways *ways)
 {
     struct need_way *last = &ways->items[ways->count - 1], *same = ways->items;
@@ -116,6 +176,8 @@ static enum err join_alike(struct arena *arena, struct pattern_ways *ways)
     if (same == last || count > NEED_TOLD_MAX)
         return OK;
     ways->count--;
+    for (unsigned i = 1; i < NEED_STARTS; i++)
+        byte_set_unite(&same->starts[i], &last->starts[i]);
     if (count == 0)
         return OK;
     struct span *texts = arena_array(arena, struct span, count);
@@ -136,7 +198,7 @@ static enum err add_way(const struct rx_node *node, struct arena *arena, struct 
         !need_derive(node, true, scratch, &plain))
         return ERR_LIMIT;
     memset(&ways->items[ways->count], 0, 2 * sizeof(*ways->items));
-    find_first(node, &ways->items[ways->count].first);
+    find_starts(node, ways->items[ways->count].starts);
     TRY(add_plain_ways(&known, &plain, arena, ways));
     return join_alike(arena, ways);
 }
@@ -144,7 +206,9 @@ static enum err add_way(const struct rx_node *node, struct arena *arena, struct 
 /* Whatever goes this way may go the other one, which needs no text. */
 static bool is_covered(const struct need_way *way, const struct need_way *other)
 {
-    bool covered = other->list_count == 0 && byte_set_is_within(&way->first, &other->first);
+    bool covered = other->list_count == 0;
+    for (unsigned i = 0; i < NEED_STARTS && covered; i++)
+        covered = byte_set_is_within(&way->starts[i], &other->starts[i]);
     for (unsigned i = 0; i < other->set_count && covered; i++) {
         covered = false;
         for (unsigned j = 0; j < way->set_count && !covered; j++)
@@ -253,4 +317,13 @@ enum err pattern_ways(const char *text, unsigned flags, struct arena *arena,
         ways->count = 0;
     drop_covered(ways);
     return err == ERR_LIMIT ? OK : err;
+}
+
+unsigned need_way_share(const struct need_way *way)
+{
+    enum { EVERY_VALUE = 1000 };
+    unsigned rarest = way->set_count > 0 ? byte_set_share(&way->sets[0]) : EVERY_VALUE;
+    if (need_starts_tell(way->starts))
+        return NEED_STARTS_SHARE;
+    return rarest < EVERY_VALUE ? rarest : EVERY_VALUE;
 }

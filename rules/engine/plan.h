@@ -168,6 +168,7 @@ struct ways {
 enum {
     WAYS_MAX = 128, /* of a class; the last one stands for all that have no room */
     WAY_LISTS = 2,
+    WAY_STARTS = 4, /* bytes that a text begins with */
 };
 
 /* What a text opens where it is found. */
@@ -279,7 +280,8 @@ struct scan_class {
     uint32_t told; /* parts that need a text */
     unsigned way_count;
     struct ways unlisted[WAY_LISTS]; /* ways without a first list of texts, without a second */
-    struct ways *starts;     /* by the text's first byte: ways that it does not rule out */
+    /* By the text's first byte, the second and so on: ways that it does not rule out. */
+    struct ways (*starts)[256];
     struct fitting *fitting; /* by the text's length */
     /* What sets off any form but those whose step is bounded, which alone are made of a plain
      * value, if it is long enough; and then this is which text each form is. */

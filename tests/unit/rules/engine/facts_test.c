@@ -71,7 +71,7 @@ static void same_ways(const struct pattern_ways *a, const struct pattern_ways *b
     assert_int_equal(a->count, b->count);
     for (unsigned i = 0; i < a->count; i++) {
         const struct need_way *one = &a->items[i], *other = &b->items[i];
-        assert_memory_equal(&one->first, &other->first, sizeof(one->first));
+        assert_memory_equal(one->starts, other->starts, sizeof(one->starts));
         assert_int_equal(one->set_count, other->set_count);
         assert_memory_equal(one->sets, other->sets, one->set_count * sizeof(one->sets[0]));
         assert_int_equal(one->list_count, other->list_count);

@@ -312,7 +312,9 @@ static bool goes(const struct pattern_ways *ways, struct span text)
     bool possible = ways->count == 0;
     for (unsigned i = 0; i < ways->count && !possible; i++) {
         const struct need_way *way = &ways->items[i];
-        possible = byte_set_has(&way->first, (uint8_t)text.p[0]);
+        possible = true;
+        for (size_t j = 0; j < NEED_STARTS && j < text.len; j++)
+            possible = possible && byte_set_has(&way->starts[j], (uint8_t)text.p[j]);
         for (unsigned j = 0; j < way->set_count; j++)
             possible = possible && byte_set_any(&way->sets[j], text);
         for (unsigned j = 0; j < way->list_count; j++)
@@ -327,12 +329,13 @@ static void matches_have_it(void **state)
     enum { PATTERNS = 3000, TEXTS = 12 };
     struct random random = { 42 };
     struct regex_local local;
-    unsigned matched = 0, useful = 0, relying = 0, several = 0, both = 0;
+    unsigned matched = 0, useful = 0, relying = 0, several = 0, both = 0, started = 0;
     assert_int_equal(regex_attach(&local), OK);
     for (unsigned i = 0; i < PATTERNS; i++) {
         char pattern[4096], text[4096], buffer[128];
         struct text out = text_fixed(pattern, sizeof(pattern) - 1);
         struct text why = text_fixed(buffer, sizeof(buffer));
+        text_add(&out, span_text(below(&random, 4) == 0 ? "^" : ""));
         write_pattern(&random, &out, 3);
         if (out.overflow)
             continue;
@@ -345,6 +348,7 @@ static void matches_have_it(void **state)
         assert_int_equal(pattern_ways(cstring, HS_FLAG_DOTALL, &arena, &ways), OK);
         several += ways.count > 1;
         both += ways.count > 0 && ways.items[0].list_count > 1;
+        started += ways.count > 0 && need_starts_tell(ways.items[0].starts);
         useful += need.text_count > 0;
         relying += need.never || need.plain_count > need.text_count;
         for (unsigned j = 0; regex != NULL && j < TEXTS; j++) {
@@ -367,12 +371,13 @@ static void matches_have_it(void **state)
     assert_true(relying > PATTERNS / 20);
     assert_true(several > PATTERNS / 20);
     assert_true(both > PATTERNS / 100);
+    assert_true(started > PATTERNS / 50);
 }
 
 /* ---- ways -----------------------------------------------------------------------------------
  */
 
-/* One line for each way: first bytes (or *), bytes of the sets that are no letters, texts. */
+/* For each way: what the first bytes can be (*: any), and the texts. */
 static const char *show_ways(const char *pattern)
 {
     struct pattern_ways ways;
@@ -380,13 +385,16 @@ static const char *show_ways(const char *pattern)
     assert_int_equal(pattern_ways(pattern, HS_FLAG_DOTALL, &arena, &ways), OK);
     for (unsigned i = 0; i < ways.count; i++) {
         const struct need_way *way = &ways.items[i];
-        bool any = memcmp(&way->first, &need_every_byte, sizeof(way->first)) == 0;
         text_add(&out, span_text(i > 0 ? "; " : ""));
-        for (unsigned c = 0; c < 256 && !any; c++) {
-            if (byte_set_has(&way->first, (uint8_t)c))
-                text_char(&out, (char)c);
+        for (unsigned j = 0; j < NEED_STARTS; j++) {
+            bool any = memcmp(&way->starts[j], &need_every_byte, sizeof(*way->starts)) == 0;
+            text_add(&out, span_text(j > 0 ? "," : ""));
+            for (unsigned c = 0; c < 256 && !any; c++) {
+                if (byte_set_has(&way->starts[j], (uint8_t)c))
+                    text_char(&out, (char)c);
+            }
+            text_add(&out, span_text(any ? "*" : ""));
         }
-        text_add(&out, span_text(any ? "*" : ""));
         for (unsigned j = 0; j < way->list_count; j++) {
             for (unsigned k = 0; k < way->lists[j].count; k++) {
                 text_char(&out, k > 0 ? '|' : ' ');
@@ -402,22 +410,31 @@ static void ways_of_patterns(void **state)
     static const struct {
         const char *pattern, *ways;
     } rows[] = {
-        { "union.*?select", "* select union" },
-        { "(?:one|two)", "* one|two" },
-        { "^(?:http|ftp)://", "fh http://|ftp://" },
-        { "^(?i:http)://", "Hh http://" },
-        { "(?m)^http://", "* http://" },
-        { "a(?:^http)://", "* ahttp://" },
-        { "(?:^abc|def)x", "* abcx|defx" },
-        { "^abc.*\\(|[0-9];", "a abc; *" },
-        { "\\b(?:create\\s+table|;\\s*drop)\\b", "* create table; * drop" },
-        { "['\"](?:having|select\\s*!)", "* having|select" },
-        { "s(?:elect\\s*1|leep\\s*2)", "* select|sleep" },
-        { "\\A(?:x|yy)z", "x; y yyz" },
-        { "^a*", "*" },
-        { "a*", "*" },
-        { "^abc.*x|[0-9]x", "*" }, /* who has an x may go the second way */
-        { "(?=x)a", "" },          /* nothing is known */
+        { "union.*?select", "*,*,*,* select union" },
+        { "(?:one|two)", "*,*,*,* one|two" },
+        /* What has the first list is rare as it is. */
+        { "end.*?\\);", "*,*,*,* );" },
+        { "new .*?constructor", "*,*,*,* constructor" },
+        /* Where it begins says all that the texts would. */
+        { "^(?:http|ftp)://", "fh,t,pt,:p" },
+        { "^(?i:http)://", "Hh,Tt,Tt,Pp" },
+        { "^ab.*select", "a,b,*,* select" },
+        { "^a?bc", "ab,bc,*,*" },
+        { "^(?:ab)?c+d", "ac,bcd,*,*" },
+        { "^(?:a|bc){2}xyz", "ab,abcx,abcxy,abcxyz" },
+        { "^x*(?:ab)+select", "ax,abx,absx,abesx" },
+        { "(?m)^http://", "*,*,*,* http://" },
+        { "a(?:^http)://", "*,*,*,* ahttp://" },
+        { "(?:^abc|def)x", "*,*,*,* abcx|defx" },
+        { "^abc.*\\(|[0-9];", "a,b,c,*; *,*,*,*" },
+        { "\\b(?:create\\s+table|;\\s*drop)\\b", "*,*,*,* create table; *,*,*,* drop" },
+        { "['\"](?:having|select\\s*!)", "*,*,*,* having|select" },
+        { "s(?:elect\\s*1|leep\\s*2)", "*,*,*,* select|sleep" },
+        { "\\A(?:x|yy)z", "x,z,*,*; y,y,z,*" },
+        { "^a*", "*,*,*,*" },
+        { "a*", "*,*,*,*" },
+        { "^abc.*x|[0-9]x", "*,*,*,*" }, /* who has an x may go the second way */
+        { "(?=x)a", "" },                /* nothing is known */
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
