@@ -3,7 +3,7 @@
 
 #include "gateway/chain/route.h"
 
-void bodies_limits(struct body_limits *limits, unsigned values)
+void bodies_limits(struct body_limits *limits, unsigned values, const struct siphash_key *seed)
 {
     *limits = (struct body_limits){
         .values = values,
@@ -14,12 +14,12 @@ void bodies_limits(struct body_limits *limits, unsigned values)
                        .header_bytes = BODY_PART_HEADER_BYTES_MAX },
         .json = { .depth = BODY_JSON_DEPTH_MAX,
                   .values = values,
-                  .name_bytes = BODY_JSON_NAME_BYTES_MAX },
+                  .name_bytes = BODY_JSON_NAME_BYTES_MAX,
+                  .seed = *seed },
         .xml = { .depth = BODY_XML_DEPTH_MAX,
                  .attributes = values,
                  .text_bytes = BODY_XML_TEXT_BYTES_MAX },
     };
-    random_bytes(&limits->json.seed, sizeof(limits->json.seed));
 }
 
 bool bodies_refused(const struct txn *txn, const struct body *body)

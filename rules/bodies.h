@@ -18,10 +18,10 @@ enum {
 };
 
 /*
- * `values`: arguments of a form, values of JSON, attributes of XML. The content codings are off
- * when a stage sees a body.
+ * `values`: arguments of a form, values of JSON, attributes of XML. `seed`: random, for keys of
+ * JSON. The content codings are off when a stage sees a body.
  */
-void bodies_limits(struct body_limits *limits, unsigned values);
+void bodies_limits(struct body_limits *limits, unsigned values, const struct siphash_key *seed);
 
 /* Whether the body has no reading or several, and the route is strict about that. */
 bool bodies_refused(const struct txn *txn, const struct body *body);

@@ -57,9 +57,8 @@ static enum body_processor processor_for(const struct call *c, struct span name)
 static struct body_limits limits_of(const struct call *c, const struct inspect_conf *conf)
 {
     struct body_limits limits;
-    bodies_limits(&limits, conf->values);
+    bodies_limits(&limits, conf->values, &c->txn->worker->held_key);
     limits.json.names = JSONSCAN_NAMES_V2;
-    limits.json.seed = c->txn->worker->held_key;
     return limits;
 }
 

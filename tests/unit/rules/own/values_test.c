@@ -30,7 +30,7 @@ static int end(void **state)
 static void read_body(const char *type, struct span text, bool alone)
 {
     struct body_limits limits;
-    bodies_limits(&limits, 100);
+    bodies_limits(&limits, 100, &(struct siphash_key){ 1, 2 });
     assert_int_equal(fields_add(&req.fields, &arena, SPAN("Content-Type"), span_text(type)),
                      OK);
     struct body *body = body_open(&req.fields, text, PROCESSOR_AUTO, &limits, &arena);
