@@ -168,10 +168,10 @@ static bool is_plain(const struct forms *t, const struct scan_class *class)
     return plain;
 }
 
-/* Places from `from` to `to` of the steps that a text with those traits sets off; the others
- * stay as they are. */
-static void set_off(const struct scan_class *class, uint32_t traits, unsigned from, unsigned to,
-                    struct places *places)
+/* Places from `from` to `to` of the steps that a text with those traits sets off, as far as the
+ * group has to do with them; the others stay as they are. */
+static void set_off(const struct scan_class *class, const struct plan_group *group,
+                    uint32_t traits, unsigned from, unsigned to, struct places *places)
 {
     struct places all = { { 0 } };
     for (traits &= class->triggers; traits != 0; traits &= traits - 1) {
@@ -185,7 +185,8 @@ static void set_off(const struct scan_class *class, uint32_t traits, unsigned fr
             mask &= UINT64_MAX << from % 64;
         if (to - i * 64 < 64)
             mask &= ~(UINT64_MAX << (to - i * 64));
-        places->words[i] = (places->words[i] & ~mask) | (all.words[i] & mask);
+        uint64_t due = all.words[i] & group->places.words[i];
+        places->words[i] = (places->words[i] & ~mask) | (due & mask);
     }
 }
 
@@ -201,14 +202,15 @@ static unsigned make_form(struct sec_batch *batch, struct sec_run *run, unsigned
     return make(batch, run, number, form->step, from);
 }
 
-/* A form that is not made is the same text as what it is made of, and so are all behind it.
- * False: there are too many. */
-static bool make_forms(struct sec_batch *batch, struct sec_run *run, unsigned number,
-                       uint8_t *index_of)
+/* A form that is not made is the same text as what it is made of, and so are all behind it; or
+ * nobody looks at it in such a value. False: there are too many. */
+static bool make_forms(struct sec_batch *batch, struct sec_run *run,
+                       const struct plan_group *group, uint8_t *index_of)
 {
+    const unsigned number = group->class;
     const struct scan_class *class = &run->plan->classes[number];
     struct places due = { { 0 } };
-    set_off(class, batch->texts.traits[0], 1, class->place_count, &due);
+    set_off(class, group, batch->texts.traits[0], 1, class->place_count, &due);
     for (unsigned i = bit_next(due.words, 1, class->place_count); i < class->place_count;
          i = bit_next(due.words, i + 1, class->place_count)) {
         const struct class_form *form = &class->steps[i];
@@ -216,8 +218,8 @@ static bool make_forms(struct sec_batch *batch, struct sec_run *run, unsigned nu
         if (index == BATCH_FORMS_MAX)
             return false;
         memset(index_of + i, (int)index, form->end - i);
-        set_off(class, index == NO_TEXT ? 0 : batch->texts.traits[index], i + 1, form->end,
-                &due);
+        set_off(class, group, index == NO_TEXT ? 0 : batch->texts.traits[index], i + 1,
+                form->end, &due);
     }
     return true;
 }
@@ -230,12 +232,15 @@ static bool ask_check(struct sec_batch *batch, struct sec_run *run,
                       const struct batch_value *of, const struct plan_pattern *check)
 {
     const struct scan_class *class = &run->plan->classes[of->class];
+    const struct plan_group *group = &run->plan->groups[of->value->group];
     const struct forms *t = &batch->texts;
     uint64_t asked = 0, said = 0;
     for (unsigned j = 0; j < check->find_count; j++) {
+        if (!bit_has(group->bits, check->finds[j].bit))
+            continue;
         unsigned text = sec_batch_text(class, of, check->finds[j].form);
         if (text == NO_TEXT || (t->traits[text] & check->check->traits) == 0)
-            continue; /* NO_TEXT: of a link of another class */
+            continue;
         uint64_t bit = UINT64_C(1) << text;
         if ((asked & bit) == 0 &&
             sec_check_says_yes(run, run->local, check->check, t->text[text]))
@@ -250,15 +255,14 @@ static bool ask_check(struct sec_batch *batch, struct sec_run *run,
 static bool ask_checks(struct sec_batch *batch, struct sec_run *run,
                        const struct batch_value *of)
 {
-    const struct scan_class *class = &run->plan->classes[of->class];
+    const struct plan_group *group = &run->plan->groups[of->value->group];
     const struct forms *t = &batch->texts;
     uint32_t traits = 0;
     bool good = true;
     for (unsigned i = 0; i < t->count; i++)
         traits |= t->traits[i];
-    for (unsigned i = 0; i < class->check_count && good; i++) {
-        const struct plan_pattern *check =
-            &run->plan->patterns[class->ids[class->id_count + i]];
+    for (unsigned i = 0; i < group->check_count && good; i++) {
+        const struct plan_pattern *check = &run->plan->patterns[group->checks[i]];
         if ((traits & check->check->traits) != 0)
             good = ask_check(batch, run, of, check);
     }
@@ -315,8 +319,8 @@ static bool add_text(struct sec_batch *batch, const struct scan_class *class, un
 }
 
 /* Of each text those parts are asked that look at a form which it is. */
-static bool add_texts(struct sec_batch *batch, const struct scan_class *class, unsigned number,
-                      const uint8_t *index_of)
+static bool add_texts(struct sec_batch *batch, const struct scan_class *class,
+                      const struct plan_group *group, const uint8_t *index_of)
 {
     UNCLEARED uint32_t parts[BATCH_FORMS_MAX];
     bool good = true;
@@ -327,7 +331,7 @@ static bool add_texts(struct sec_batch *batch, const struct scan_class *class, u
             parts[text] |= class->steps[place].parts;
     }
     for (unsigned i = 0; i < batch->texts.count && good; i++)
-        good = add_text(batch, class, number, i, parts[i]);
+        good = add_text(batch, class, group->class, i, parts[i] & group->parts);
     return good;
 }
 
@@ -363,6 +367,7 @@ static bool take(struct sec_batch *batch, struct sec_run *run, struct batch_valu
     const struct sec_plan *plan = run->plan;
     const struct scan_class *class = &plan->classes[of->class];
     struct sec_value *value = of->value;
+    const struct plan_group *group = &plan->groups[value->group];
     unsigned lines = batch->line_count;
     size_t bytes = batch->bytes;
     struct forms *t = &batch->texts;
@@ -372,14 +377,14 @@ static bool take(struct sec_batch *batch, struct sec_run *run, struct batch_valu
     value->has_traits = true;
     of->index_of = class->plain_index;
     if (is_plain(t, class))
-        return add_text(batch, class, of->class, 0, class->plain_parts);
+        return add_text(batch, class, of->class, 0, class->plain_parts & group->parts);
     uint8_t *index_of_place = batch->indexes[batch->value_count];
     memset(index_of_place, 0, class->place_count);
     index_of_place[class->place_count] = NO_TEXT;
     of->index_of = index_of_place;
-    if (!make_forms(batch, run, of->class, index_of_place))
+    if (!make_forms(batch, run, group, index_of_place))
         return false;
-    bool good = add_texts(batch, class, of->class, index_of_place);
+    bool good = add_texts(batch, class, group, index_of_place);
     if (!good)
         take_back(batch, lines, bytes);
     return good;

@@ -409,6 +409,54 @@ static enum err classes_of_forms(struct plan_builder *b, struct scan_class *clas
     return OK;
 }
 
+/* ---- what a group needs of its class --------------------------------------------------------
+ */
+
+static void add_place(const struct scan_class *class, unsigned form, struct places *places)
+{
+    unsigned place = class->place_of[form];
+    if (place == class->place_count)
+        return;
+    for (; form != 0; form = class->steps[class->place_of[form]].parent)
+        bit_add(places->words, class->place_of[form]);
+    bit_add(places->words, 0);
+}
+
+/* False: it has nothing to do with the pattern. */
+static bool add_pattern(const struct sec_plan *plan, struct plan_group *group, unsigned id)
+{
+    const struct plan_pattern *pattern = &plan->patterns[id];
+    for (unsigned i = 0; i < pattern->find_count; i++) {
+        if (bit_has(group->bits, pattern->finds[i].bit))
+            add_place(&plan->classes[group->class], pattern->finds[i].form, &group->places);
+    }
+    return wanted(pattern, group->bits);
+}
+
+static enum err finish_group(struct plan_builder *b, struct plan_group *group)
+{
+    const struct sec_plan *plan = b->plan;
+    const struct scan_class *class = &plan->classes[group->class];
+    uint32_t *checks = arena_array(b->arena, uint32_t, class->check_count);
+    if (checks == NULL)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < class->check_count; i++) {
+        uint32_t id = class->ids[class->id_count + i];
+        if (add_pattern(plan, group, id))
+            checks[group->check_count++] = id;
+    }
+    group->checks = checks;
+    for (unsigned i = 0; i < class->part_count; i++) {
+        const struct scan_part *part = &class->parts[i];
+        for (unsigned j = 0; j < part->id_count; j++) {
+            if ((part->ids[j] & PART_OPENS) == 0 && add_pattern(plan, group, part->ids[j]))
+                group->parts |= UINT32_C(1) << i;
+        }
+    }
+    group->idle = group->parts == 0 && group->check_count == 0;
+    return OK;
+}
+
 enum err plan_classes(struct plan_builder *b)
 {
     struct grouping *g = arena_new(b->arena, struct grouping);
@@ -430,8 +478,8 @@ enum err plan_classes(struct plan_builder *b)
         TRY(classes_of_forms(b, &b->plan->classes[i], drafts[i].bits));
     TRY(plan_parts(b));
     for (unsigned i = 0; i <= g->count; i++) {
-        const struct scan_class *class = &b->plan->classes[b->plan->groups[i].class];
-        b->plan->groups[i].idle = class->part_count + class->check_count == 0;
+        if (b->plan->groups[i].class != 0)
+            TRY(finish_group(b, &b->plan->groups[i]));
     }
     return OK;
 }

@@ -193,12 +193,12 @@ static enum sec_end ask_check(struct look *look, const struct plan_pattern *chec
 
 static enum sec_end ask_checks(struct look *look)
 {
-    const struct scan_class *class = look->class;
-    for (; look->check < class->check_count; look->check++) {
+    const struct sec_plan *plan = look->run->plan;
+    const struct plan_group *group = &plan->groups[look->value->group];
+    for (; look->check < group->check_count; look->check++) {
         if (look->find == 0)
             look->said_of = UINT_MAX;
-        const uint32_t index = class->ids[class->id_count + look->check];
-        enum sec_end end = ask_check(look, &look->run->plan->patterns[index]);
+        enum sec_end end = ask_check(look, &plan->patterns[group->checks[look->check]]);
         if (end != SEC_DONE)
             return end;
     }

@@ -306,7 +306,11 @@ struct plan_named {
 struct plan_group {
     const uint64_t *bits; /* of these links */
     uint8_t class;
-    bool idle; /* nor is there anything in its class */
+    bool idle;              /* nor is there anything in its class */
+    uint32_t parts;         /* of its class: those with a pattern of these links */
+    const uint32_t *checks; /* of these links: indices in plan->patterns */
+    unsigned check_count;
+    struct places places; /* in its class: of forms that they look at, and all on the way */
 };
 
 /* A pattern for names, TX:/.../. */

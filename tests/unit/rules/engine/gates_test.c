@@ -144,11 +144,38 @@ static void what_one_argument_is_asked(void **state)
     bench_unload(&bench);
 }
 
+/* Fields that nearly the same is looked for in are scanned alike, but asked what is theirs,
+ * alone or among others. */
+static void what_one_field_is_asked(void **state)
+{
+    static const char few[] = "REQUEST_HEADERS:a=x \xa0\nREQUEST_HEADERS:b=x \xa0";
+    char values[512];
+    struct text many = text_fixed(values, sizeof(values) - 1);
+    struct bench bench;
+    (void)state;
+    bench_load(&bench,
+               "SecRule REQUEST_HEADERS:a|REQUEST_HEADERS:b \"@rx x1\" \"id:1" LOG "\"\n"
+               "SecRule REQUEST_HEADERS:a|REQUEST_HEADERS:b \"@rx x2\" \"id:2" LOG "\"\n"
+               "SecRule REQUEST_HEADERS:b \"@validateUtf8Encoding\" \"id:3" LOG "\"\n");
+    for (unsigned i = 0; i < 20; i++)
+        text_format(&many, "REQUEST_HEADERS:a=%u\xa0\n", i);
+    text_add(&many, span_text(few));
+    assert_false(many.overflow);
+    values[many.len] = '\0';
+    const char *const both[] = { few, values };
+    for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+        assert_text(bench_ask(&bench, both[i]), "3");
+        assert_int_equal(bench.run.counts.operator_calls, 2); /* ahead, and for the place */
+    }
+    bench_unload(&bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(entries_sleep),
         cmocka_unit_test(what_one_argument_is_asked),
+        cmocka_unit_test(what_one_field_is_asked),
         cmocka_unit_test(names_beyond_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
