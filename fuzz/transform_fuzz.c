@@ -22,19 +22,31 @@ static uint32_t slow_traits(struct span s)
     uint32_t traits = TRAIT_ANY;
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.p[i];
-        traits |= c == '%' || c == '+' ? TRAIT_ESCAPE : 0u;
+        unsigned char next = i + 1 < s.len ? (unsigned char)s.p[i + 1] : '.';
+        bool last = i + 1 == s.len, slash = !last && next == '/';
+        unsigned char letter = next | 0x20;
+        traits |= c == '%' ? TRAIT_PERCENT : 0u;
+        traits |= c == '+' ? TRAIT_PLUS : 0u;
         traits |= c == '&' ? TRAIT_AMPERSAND : 0u;
-        traits |= c == '\\' ? TRAIT_BACKSLASH | TRAIT_PATH : 0u;
+        traits |= c == '\\' ? TRAIT_BACKSLASH : 0u;
         traits |= c == '\0' ? TRAIT_NUL : 0u;
         traits |= c == '*' ? TRAIT_STAR : 0u;
         traits |= c >= 'A' && c <= 'Z' ? TRAIT_UPPER : 0u;
-        traits |= c == ' ' || (c >= '\t' && c <= '\r') || c == 0xa0 ? TRAIT_SPACE : 0u;
-        bool last = i + 1 == s.len, slash = !last && s.p[i + 1] == '/';
+        traits |= c == ' ' ? TRAIT_BLANK : 0u;
+        traits |= c >= '\t' && c <= '\r' ? TRAIT_CONTROL : 0u;
+        traits |= c == 0xa0 ? TRAIT_NO_BREAK : 0u;
+        traits |= c == ' ' && (next == ' ' || slash || next == '(') ? TRAIT_GAP : 0u;
+        traits |= c == ' ' && next == ' ' ? TRAIT_BLANKS : 0u;
         traits |= (c == '.' && (last || slash)) || (c == '/' && slash) ? TRAIT_PATH : 0u;
+        traits |= c == '&' && next == '#' ? TRAIT_ENTITY_NUMBER : 0u;
+        traits |= c == '&' && strchr("lgaqn", letter) != NULL ? TRAIT_ENTITY_NAME : 0u;
+        traits |= c == '%' && next >= '0' && next <= '9' ? TRAIT_ESCAPE_DIGIT : 0u;
+        traits |= c == '%' && strchr("abcdefu", letter) != NULL ? TRAIT_ESCAPE_LETTER : 0u;
         traits |= c >= 0x80 ? TRAIT_HIGH : 0u;
         traits |= c == '-' || c == '#' ? TRAIT_COMMENT : 0u;
         traits |= c == '"' || c == '\'' || c == ',' ? TRAIT_QUOTE : 0u;
-        traits |= c == ';' || c == '^' ? TRAIT_SHELL : 0u;
+        traits |= c == ';' ? TRAIT_SEMICOLON : 0u;
+        traits |= c == '^' ? TRAIT_CARET : 0u;
         traits |= c == 'x' || c == 'X' ? TRAIT_X : 0u;
         traits |= c == '<' || c == '=' ? TRAIT_MARKUP : 0u;
     }

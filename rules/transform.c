@@ -440,7 +440,7 @@ const struct transform transforms[] = {
       .help =
           "SQL's `/* */` comments as one space; what a MySQL version comment holds stays." },
     { .name = "normalize_path",
-      .triggers = TRAIT_PATH,
+      .triggers = TRAIT_PATH | TRAIT_BACKSLASH,
       .times = 1,
       .idempotent = true,
       .apply = normalize_path,

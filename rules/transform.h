@@ -12,27 +12,50 @@
 
 #include "gateway/base/span.h"
 
-/* What stands in a value. A set bit may be wrong, a clear one never is. */
+/*
+ * What stands in a value: bytes, and pairs of bytes. A set bit may be wrong, a clear one never
+ * is. Pairs can come together where bytes between are taken away.
+ */
 enum {
-    TRAIT_ESCAPE = 1 << 0,    /* % + */
-    TRAIT_AMPERSAND = 1 << 1, /* & */
-    TRAIT_BACKSLASH = 1 << 2,
-    TRAIT_NUL = 1 << 3,
-    TRAIT_STAR = 1 << 4,    /* * */
-    TRAIT_UPPER = 1 << 5,   /* A to Z */
-    TRAIT_SPACE = 1 << 6,   /* ASCII white space, and 0xa0 of a no-break space */
-    TRAIT_PATH = 1 << 7,    /* // ./ \ or a dot at the end */
-    TRAIT_HIGH = 1 << 8,    /* 0x80 and above */
-    TRAIT_COMMENT = 1 << 9, /* - # */
-    TRAIT_QUOTE = 1 << 10,  /* " ' , */
-    TRAIT_SHELL = 1 << 11,  /* ; ^ */
-    TRAIT_X = 1 << 12,      /* x X */
-    TRAIT_MARKUP = 1 << 13, /* < = : without either there is no script (rules/detect.h) */
-    TRAIT_GAP = 1 << 14,    /* white space that is more than one space between words, or that
-                               stands before a slash or a parenthesis */
-    TRAIT_BREAK = 1 << 15,  /* what is no letter, digit or _, nor above 0x7f but for 0xa0:
-                               without  it there is no injection of SQL (rules/detect.h) */
-    TRAIT_ANY = 1 << 16,    /* every value has it, the empty one too */
+    TRAIT_PERCENT = 1 << 0,
+    TRAIT_PLUS = 1 << 1,
+    TRAIT_AMPERSAND = 1 << 2,
+    TRAIT_BACKSLASH = 1 << 3,
+    TRAIT_NUL = 1 << 4,
+    TRAIT_STAR = 1 << 5,  /* * */
+    TRAIT_UPPER = 1 << 6, /* A to Z */
+    TRAIT_BLANK = 1 << 7, /* the space */
+
+    TRAIT_COMMENT = 1 << 8, /* - # */
+    TRAIT_QUOTE = 1 << 9,   /* " ' , */
+    TRAIT_SEMICOLON = 1 << 10,
+    TRAIT_CARET = 1 << 11,
+    TRAIT_X = 1 << 12,        /* x X */
+    TRAIT_MARKUP = 1 << 13,   /* < = : without either there is no script (rules/detect.h) */
+    TRAIT_CONTROL = 1 << 14,  /* ASCII white space but for the space */
+    TRAIT_NO_BREAK = 1 << 15, /* 0xa0 */
+
+    TRAIT_GAP = 1 << 16,           /* a space before a space, a slash or a parenthesis */
+    TRAIT_BLANKS = 1 << 17,        /* two spaces */
+    TRAIT_PATH = 1 << 18,          /* // ./ or a dot at the end */
+    TRAIT_ENTITY_NUMBER = 1 << 19, /* &# */
+    TRAIT_ENTITY_NAME = 1 << 20,   /* & with what a name that is known begins with */
+    TRAIT_ESCAPE_DIGIT = 1 << 21,  /* % with a digit */
+    TRAIT_ESCAPE_LETTER = 1 << 22, /* % with A to F or U, or a to f or u */
+
+    /* What is no letter, digit or _, nor above 0x7e but for 0xa0: without it there is no
+     * injection of SQL (rules/detect.h). */
+    TRAIT_BREAK = 1 << 23,
+    TRAIT_HIGH = 1 << 24, /* 0x80 and above */
+    TRAIT_ANY = 1 << 25,  /* every value has it, the empty one too */
+
+    /* One of several. */
+    TRAIT_ESCAPE = TRAIT_PERCENT | TRAIT_PLUS,
+    TRAIT_ESCAPED = TRAIT_PLUS | TRAIT_ESCAPE_DIGIT | TRAIT_ESCAPE_LETTER,
+    TRAIT_ENTITY = TRAIT_ENTITY_NUMBER | TRAIT_ENTITY_NAME,
+    TRAIT_SPACE = TRAIT_BLANK | TRAIT_CONTROL | TRAIT_NO_BREAK,
+    TRAIT_RUN = TRAIT_BLANKS | TRAIT_CONTROL | TRAIT_NO_BREAK, /* not just single spaces */
+    TRAIT_SHELL = TRAIT_SEMICOLON | TRAIT_CARET,
 };
 
 uint32_t traits_of(struct span s);

@@ -165,6 +165,17 @@ static bool decodes(const struct transform *step)
 }
 
 /* NULL: it is none of the class's, or the value as it came. */
+/* Without any of these no step that does not decode makes a text that has one of the traits:
+ * it may bring the bytes of a pair together, but makes none of those that begin one. */
+static uint32_t bytes_of(uint32_t traits)
+{
+    if ((traits & TRAIT_ESCAPED) != 0)
+        traits |= TRAIT_ESCAPE;
+    if ((traits & TRAIT_ENTITY) != 0)
+        traits |= TRAIT_AMPERSAND;
+    return traits;
+}
+
 static struct class_form *form_in(const struct scan_class *class, unsigned form)
 {
     unsigned place = class->place_of[form];
@@ -263,7 +274,7 @@ enum err plan_batch_begin(struct plan_builder *b, struct scan_class *class)
     for (unsigned i = 1; i < class->place_count; i++) {
         struct class_form *at = &class->steps[i];
         for (; at != NULL && decodes(class->steps[i].step); at = form_in(class, at->parent))
-            at->decodes |= class->steps[i].set_off_by;
+            at->decodes |= bytes_of(class->steps[i].set_off_by);
     }
     for (unsigned i = 0; i < class->check_count; i++) {
         const struct plan_pattern *check = &plan->patterns[class->ids[class->id_count + i]];

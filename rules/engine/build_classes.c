@@ -351,7 +351,7 @@ static enum err gather(struct plan_builder *b, struct scan_class *class, const u
 
 /* What plain values may have: steps that these set off make texts of their own all the time. */
 enum {
-    USUAL_TRAITS = TRAIT_ANY | TRAIT_UPPER | TRAIT_SPACE | TRAIT_GAP | TRAIT_QUOTE |
+    USUAL_TRAITS = TRAIT_ANY | TRAIT_UPPER | TRAIT_SPACE | TRAIT_GAP | TRAIT_RUN | TRAIT_QUOTE |
                    TRAIT_SHELL | TRAIT_HIGH,
 };
 

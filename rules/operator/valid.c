@@ -89,7 +89,7 @@ bool eval_byte_range(const struct operator_call *call, struct operator_match *ma
 uint32_t url_encoding_wants(const void *prepared)
 {
     (void)prepared;
-    return TRAIT_ESCAPE;
+    return TRAIT_PERCENT;
 }
 
 bool eval_url_encoding(const struct operator_call *call, struct operator_match *match)

@@ -191,30 +191,57 @@ static void test_short_values(void **state)
     }
 }
 
-/* Each byte has its traits wherever it stands: in the vector part, and in the tail. */
-/* Of two bytes, one behind the other. */
-static void test_path_traits(void **state)
+enum { TRAITS_LEN = 70 };
+
+/* A pair has its trait wherever it stands, also where 16 bytes end, and where only a part of it
+ * is there it has none. */
+static void test_pairs(void **state)
 {
     (void)state;
-    for (size_t len = 1; len <= 70; len++) {
-        for (size_t at = 0; at < len; at++) {
-            char value[70];
-            memset(value, 'a', sizeof(value));
-            struct span s = span_of(value, len);
-            value[at] = '/';
-            assert_int_equal(traits_of(s) & TRAIT_PATH, 0);
-            value[at] = '.';
-            assert_int_equal((traits_of(s) & TRAIT_PATH) != 0, at + 1 == len);
-            if (at + 1 == len)
-                continue;
-            value[at + 1] = '/';
-            assert_true((traits_of(s) & TRAIT_PATH) != 0);
-            value[at] = '/';
-            assert_true((traits_of(s) & TRAIT_PATH) != 0);
+    static const struct {
+        const char *pair;
+        uint32_t trait;
+    } rows[] = {
+        { "//", TRAIT_PATH },          { "./", TRAIT_PATH },
+        { "  ", TRAIT_BLANKS },        { "  ", TRAIT_GAP },
+        { " /", TRAIT_GAP },           { " (", TRAIT_GAP },
+        { "&#", TRAIT_ENTITY_NUMBER }, { "&l", TRAIT_ENTITY_NAME },
+        { "&G", TRAIT_ENTITY_NAME },   { "&a", TRAIT_ENTITY_NAME },
+        { "&q", TRAIT_ENTITY_NAME },   { "&N", TRAIT_ENTITY_NAME },
+        { "%0", TRAIT_ESCAPE_DIGIT },  { "%9", TRAIT_ESCAPE_DIGIT },
+        { "%a", TRAIT_ESCAPE_LETTER }, { "%F", TRAIT_ESCAPE_LETTER },
+        { "%u", TRAIT_ESCAPE_LETTER }, { "%U", TRAIT_ESCAPE_LETTER },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        for (size_t len = 2; len <= TRAITS_LEN; len++) {
+            for (size_t at = 0; at + 1 < len; at++) {
+                char value[TRAITS_LEN];
+                struct span s = span_of(value, len);
+                memset(value, 'z', sizeof(value));
+                value[at] = rows[i].pair[0];
+                assert_int_equal(traits_of(s) & rows[i].trait, 0);
+                value[at + 1] = rows[i].pair[1];
+                assert_int_equal(traits_of(s) & rows[i].trait, rows[i].trait);
+                value[at] = 'z';
+                assert_int_equal(traits_of(s) & rows[i].trait, 0);
+            }
         }
     }
 }
 
+/* Prose sets no decoder off. */
+static void test_no_pairs(void **state)
+{
+    (void)state;
+    const uint32_t pairs = TRAIT_ESCAPED | TRAIT_ENTITY | TRAIT_PATH | TRAIT_GAP | TRAIT_RUN;
+    assert_int_equal(traits_of(SPAN("50% of R&D, fish & chips")) & pairs, 0);
+    assert_int_equal(traits_of(SPAN("a/b.c&d=1 100%")) & pairs, 0);
+    assert_int_equal(traits_of(SPAN("&")) & pairs, 0);
+    assert_int_equal(traits_of(SPAN("a.")) & pairs, TRAIT_PATH);
+    assert_int_equal(traits_of(SPAN("a. b.html")) & pairs, 0);
+}
+
+/* Each byte has its traits wherever it stands: in the vector part, and in the tail. */
 static void test_traits(void **state)
 {
     (void)state;
@@ -222,15 +249,15 @@ static void test_traits(void **state)
         char byte;
         uint32_t trait;
     } rows[] = {
-        { '%', TRAIT_ESCAPE },     { '+', TRAIT_ESCAPE },      { '&', TRAIT_AMPERSAND },
-        { '\\', TRAIT_BACKSLASH }, { '\0', TRAIT_NUL },        { '*', TRAIT_STAR },
-        { 'A', TRAIT_UPPER },      { 'Z', TRAIT_UPPER },       { ' ', TRAIT_SPACE },
-        { '\t', TRAIT_SPACE },     { '\r', TRAIT_SPACE },      { (char)0xa0, TRAIT_SPACE },
-        { '\\', TRAIT_PATH },      { (char)0x80, TRAIT_HIGH }, { (char)0xff, TRAIT_HIGH },
-        { '-', TRAIT_COMMENT },    { '#', TRAIT_COMMENT },     { '"', TRAIT_QUOTE },
-        { '\'', TRAIT_QUOTE },     { ',', TRAIT_QUOTE },       { ';', TRAIT_SHELL },
-        { '^', TRAIT_SHELL },      { 'x', TRAIT_X },           { 'X', TRAIT_X },
-        { '<', TRAIT_MARKUP },     { '=', TRAIT_MARKUP }
+        { '%', TRAIT_PERCENT },     { '+', TRAIT_PLUS },        { '&', TRAIT_AMPERSAND },
+        { '\\', TRAIT_BACKSLASH },  { '\0', TRAIT_NUL },        { '*', TRAIT_STAR },
+        { 'A', TRAIT_UPPER },       { 'Z', TRAIT_UPPER },       { ' ', TRAIT_BLANK },
+        { '\t', TRAIT_CONTROL },    { '\r', TRAIT_CONTROL },    { (char)0xa0, TRAIT_NO_BREAK },
+        { (char)0x80, TRAIT_HIGH }, { (char)0xff, TRAIT_HIGH }, { '-', TRAIT_COMMENT },
+        { '#', TRAIT_COMMENT },     { '"', TRAIT_QUOTE },       { '\'', TRAIT_QUOTE },
+        { ',', TRAIT_QUOTE },       { ';', TRAIT_SEMICOLON },   { '^', TRAIT_CARET },
+        { 'x', TRAIT_X },           { 'X', TRAIT_X },           { '<', TRAIT_MARKUP },
+        { '=', TRAIT_MARKUP }
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         for (size_t len = 1; len <= 150; len++) {
@@ -245,10 +272,9 @@ static void test_traits(void **state)
         }
     }
     assert_int_equal(traits_of(span_of(NULL, 0)), TRAIT_ANY);
-    assert_int_equal(
-        traits_of(SPAN("the_usual_value:1234567890~{}()>!?|$@`")) &
-            ~(uint32_t)(TRAIT_UPPER | TRAIT_SPACE | TRAIT_PATH | TRAIT_SHELL | TRAIT_BREAK),
-        TRAIT_ANY);
+    assert_int_equal(traits_of(SPAN("the_usual_value:1234567890~{}()>!?|$@`")) &
+                         ~(uint32_t)(TRAIT_UPPER | TRAIT_BREAK),
+                     TRAIT_ANY);
     assert_null(transform_find(SPAN("")));
     assert_null(transform_find(SPAN("url_decod")));
 }
@@ -304,9 +330,10 @@ static void test_text_runs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_samples),     cmocka_unit_test(test_short_values),
-        cmocka_unit_test(test_traits),      cmocka_unit_test(test_breaks),
-        cmocka_unit_test(test_path_traits), cmocka_unit_test(test_text_runs),
+        cmocka_unit_test(test_samples),   cmocka_unit_test(test_short_values),
+        cmocka_unit_test(test_traits),    cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_no_pairs),  cmocka_unit_test(test_breaks),
+        cmocka_unit_test(test_text_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -166,6 +166,27 @@ static void plain_texts(void **state)
     }
 }
 
+/* What is taken away may stand within what a later step decodes. */
+static void parts_come_together(void **state)
+{
+    static const char *const given[] = { "& lt;b& gt;", "% 3cb% 3e", "&\t#60;b>", "%u 003cb>" };
+    enum { TIMES = 8, COUNT = TIMES * ARRAY_LEN(given) };
+    static uint32_t found[COUNT];
+    struct bench bench;
+    (void)state;
+    bench_load(&bench, "SecRule ARGS_GET \"@rx <b>\" \"id:1,phase:2,pass,t:none,"
+                       "t:removeWhitespace,t:urlDecodeUni,t:htmlEntityDecode\"\n");
+    make_values(COUNT);
+    for (unsigned i = 0; i < COUNT; i++)
+        (void)snprintf(values[i], VALUE_MAX, "%s", given[i / TIMES]);
+    run_over(&bench, 0, COUNT, UINT64_MAX, found);
+    assert_true(bench.run.together);
+    for (unsigned i = 0; i < COUNT; i++)
+        assert_int_equal(found[i], 1);
+    free(values);
+    bench_unload(&bench);
+}
+
 /* What a value costs does not depend on its neighbours: no decision does, then. */
 static void work_is_counted_by_value(void **state)
 {
@@ -232,5 +253,6 @@ static void limits(void **state)
 int main(void)
 {
     return RUN(cmocka_unit_test(together_as_alone), cmocka_unit_test(plain_texts),
+               cmocka_unit_test(parts_come_together),
                cmocka_unit_test(work_is_counted_by_value), cmocka_unit_test(limits));
 }
