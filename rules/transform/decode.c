@@ -69,20 +69,23 @@ static const struct {
     { SPAN_INIT("quot"), '"' }, { SPAN_INIT("nbsp"), (char)0xa0 },
 };
 
+enum { ENTITY_MAX = 4 };
+
 static bool is_alphanumeric(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-/* Behind `&`, which is at `p`: all letters and digits there are the name. */
+/* Behind `&`, which is at `p`: all letters and digits there are the name. Of one that is longer
+ * than any that is known, as many as tell so are looked at. */
 static size_t named_entity(const char *p, const char *end, char **out)
 {
     const char *at = p + 1;
-    while (at < end && is_alphanumeric(*at))
+    while (at < end && at - p <= ENTITY_MAX + 1 && is_alphanumeric(*at))
         at++;
     struct span name = span_range(p + 1, at);
     for (size_t i = 0; i < ARRAY_LEN(entities); i++) {
-        if (!span_equal_nocase(name, entities[i].name))
+        if (name.len != entities[i].name.len || !span_equal_nocase(name, entities[i].name))
             continue;
         *(*out)++ = entities[i].byte;
         return 1 + name.len + (at < end && *at == ';');

@@ -46,6 +46,7 @@ static const struct sample samples[] = {
     ROW("utf8toUnicode", "\xf5\x80\x80\x80", "\xf5%u140000"),
     ROW("htmlEntityDecode", "&lt;&GT;&Quot&amp;&nbsp;", "<>\"&\xa0"),
     SAME("htmlEntityDecode", "&ltx; & &; &# &#; &#x; &#xg;"),
+    SAME("htmlEntityDecode", "&nbspx &quotation; &amp0 &nbs"),
     ROW("htmlEntityDecode", "&#60;&#x3C&#060;", "<<<"),
     ROW("htmlEntityDecode", "&#316;&#99999999999999999999;", "<\xff"),
     ROW("htmlEntityDecode", "&#x13c;", "<"),
