@@ -102,6 +102,19 @@ bool regex_takes_all(const struct sec_regex *regex)
     return regex->plain == PLAIN_ALL;
 }
 
+int regex_needed_byte(const struct sec_regex *regex)
+{
+    uint32_t known = 0, byte = 0;
+    (void)pcre2_pattern_info(regex->code, PCRE2_INFO_FIRSTCODETYPE, &known);
+    if (known == 1)
+        return pcre2_pattern_info(regex->code, PCRE2_INFO_FIRSTCODEUNIT, &byte) == 0 ? (int)byte
+                                                                                     : -1;
+    (void)pcre2_pattern_info(regex->code, PCRE2_INFO_LASTCODETYPE, &known);
+    if (known != 1 || pcre2_pattern_info(regex->code, PCRE2_INFO_LASTCODEUNIT, &byte) != 0)
+        return -1;
+    return (int)byte;
+}
+
 enum err regex_attach(struct regex_local *local)
 {
     enum { STACK_FIRST = 32 * 1024, STACK_MAX = 1024 * 1024 };

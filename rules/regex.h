@@ -36,6 +36,10 @@ void regex_detach(struct regex_local *local);
 /* Whether it matches all of any text. */
 bool regex_takes_all(const struct sec_regex *regex);
 
+/* A byte that every text has in which it matches, in either case if it is a letter; -1: none is
+ * known. */
+int regex_needed_byte(const struct sec_regex *regex);
+
 enum regex_answer { REGEX_NO, REGEX_YES, REGEX_LIMIT };
 
 struct regex_captures {

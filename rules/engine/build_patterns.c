@@ -12,6 +12,7 @@
 
 #include "rules/engine/database.h"
 #include "rules/engine/facts.h"
+#include "rules/engine/run.h"
 #include "rules/engine/split.h"
 #include "rules/pattern.h"
 #include "rules/words.h"
@@ -449,12 +450,6 @@ static enum err check_piece(struct plan_builder *b, const struct plan_check *che
     return info.text == NULL ? ERR_MEMORY : add_piece(b, pieces, &info);
 }
 
-/* One that says "not" says yes where the operator says no. */
-static uint32_t traits_wanted(const struct sec_operator *op)
-{
-    return op->negated || op->row->wants == NULL ? TRAIT_ANY : op->row->wants(op->prepared);
-}
-
 /* Where case means nothing to the pattern, lower case need not be made. */
 static unsigned form_for(struct plan_builder *b, const struct sec_link *link,
                          struct pattern_info *info)
@@ -485,7 +480,7 @@ static enum err check_of(struct plan_builder *b, struct sec_link *link, struct p
         plan_feed_check(b, link, *check);
     else
         (*check)->op = link->op;
-    (*check)->traits = link->feeds ? TRAIT_ANY : traits_wanted(link->op);
+    (*check)->traits = link->feeds ? TRAIT_ANY : sec_check_wants(link->op);
     return check_piece(b, *check, pieces);
 }
 

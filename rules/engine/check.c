@@ -22,6 +22,33 @@ static bool suits(struct sec_local *local, const struct sec_operator *op, struct
     return (op->row->eval != NULL && op->row->eval(&call, &match)) != op->negated;
 }
 
+/* A trait that comes of a byte without which the pattern does not match, be it in either case;
+ * seldom ones first. */
+static uint32_t regex_wants(const struct sec_regex *regex)
+{
+    static const uint32_t by_byte[] = { TRAIT_NUL,    TRAIT_MARKUP,    TRAIT_STAR,
+                                        TRAIT_ESCAPE, TRAIT_BACKSLASH, TRAIT_AMPERSAND,
+                                        TRAIT_SHELL,  TRAIT_COMMENT,   TRAIT_QUOTE,
+                                        TRAIT_SPACE,  TRAIT_X,         TRAIT_BREAK };
+    char byte = (char)regex_needed_byte(regex);
+    uint32_t traits = regex_needed_byte(regex) >= 0 ? traits_of(span_of(&byte, 1)) : 0;
+    for (size_t i = 0; i < ARRAY_LEN(by_byte); i++) {
+        if ((traits & by_byte[i]) != 0)
+            return by_byte[i];
+    }
+    return TRAIT_ANY;
+}
+
+/* One that says "not" says yes where the operator says no. */
+uint32_t sec_check_wants(const struct sec_operator *op)
+{
+    if (op->negated)
+        return TRAIT_ANY;
+    if (op->row->kind == OPERATOR_REGEX)
+        return regex_wants(op->regex);
+    return op->row->wants == NULL ? TRAIT_ANY : op->row->wants(op->prepared);
+}
+
 /* ---- what a link's steps make ---------------------------------------------------------------
  */
 

@@ -169,14 +169,22 @@ static enum sec_end ask_class(struct look *look, const struct scan_class *class,
 /* ---- checks ---------------------------------------------------------------------------------
  */
 
+/* None of what only links of another class look at. */
+static uint32_t traits_at(const struct look *look, unsigned text)
+{
+    if (text == DISTINCT_MAX)
+        return 0;
+    return look->d != NULL ? look->d->traits[text] : look->value->traits;
+}
+
 /* The check once for each different text that its links see. */
 static enum sec_end ask_check(struct look *look, const struct plan_pattern *check)
 {
     for (; look->find < check->find_count; look->find++) {
         const struct plan_find *find = &check->finds[look->find];
         unsigned text = look->index_of[find->form];
-        if (text == DISTINCT_MAX)
-            continue; /* a link of another class */
+        if ((traits_at(look, text) & check->check->traits) == 0)
+            continue;
         if (text != look->said_of) {
             if (must_give_way(look))
                 return SEC_PAUSE;

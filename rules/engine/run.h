@@ -236,6 +236,8 @@ MUST_USE bool sec_note_find(struct sec_run *run, struct sec_value *value, unsign
  * again, and sees it. */
 bool sec_check_says_yes(struct sec_run *run, struct sec_local *local,
                         const struct plan_check *check, struct span text);
+/* The operator says no of a text that has none of these traits. */
+uint32_t sec_check_wants(const struct sec_operator *op);
 
 /* look.c. The most bytes that all forms of a value can take: a form that grows multiplies. */
 size_t sec_forms_bound(const struct scan_class *class, size_t len);

@@ -268,6 +268,34 @@ static void write_file(struct span text)
     assert_int_equal(fclose(file), 0);
 }
 
+/* Escapes, whole or broken at one place, wherever they stand. */
+static void test_escapes(void **state)
+{
+    (void)state;
+    static const char *const broken[] = { "%", "%4", "%g0", "%0G", "%%4", "% 0" };
+    const struct operator_row *row = operator_find(SPAN("validateUrlEncoding"));
+    for (size_t at = 0; at < 64; at++) {
+        for (size_t i = 0; i < 2 * ARRAY_LEN(broken); i++) {
+            char value[128];
+            struct text text = text_fixed(value, sizeof(value));
+            for (size_t j = 0; j < at; j++)
+                text_char(&text, "%aF%09%Af"[j % 9]);
+            while (text.len % 3 != 0) /* so that the last one is whole */
+                text_char(&text, '1');
+            size_t from = text.len;
+            text_add(&text, span_text(broken[i / 2]));
+            text_add(&text, span_text(i % 2 == 0 ? "" : "zz%41zzzzzzzzzzzz%4"));
+            struct operator_call call = { .value = text_span(&text) };
+            struct operator_match match;
+            assert_true(row->eval(&call, &match));
+            assert_int_equal(match.offset, from);
+            assert_int_equal(match.len, text.len - from < 3 ? text.len - from : 3);
+            call.value.len = from;
+            assert_false(row->eval(&call, &match));
+        }
+    }
+}
+
 static void test_word_files(void **state)
 {
     (void)state;
@@ -330,10 +358,10 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),        cmocka_unit_test(test_no_value),
-        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_names),
-        cmocka_unit_test(test_captures),      cmocka_unit_test(test_word_files),
-        cmocka_unit_test(test_address_files),
+        cmocka_unit_test(test_values),   cmocka_unit_test(test_no_value),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_captures), cmocka_unit_test(test_word_files),
+        cmocka_unit_test(test_escapes),  cmocka_unit_test(test_address_files),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -170,12 +170,26 @@ static void what_one_field_is_asked(void **state)
     bench_unload(&bench);
 }
 
+/* Nor is a pattern tried on what has not a byte that all its matches have. */
+static void what_has_the_byte_is_asked(void **state)
+{
+    struct bench bench;
+    (void)state;
+    bench_load(&bench,
+               "SecRule RESPONSE_BODY \"@rx <\\?(?!xml)\" \"id:1,phase:4,pass,log,t:none\"");
+    assert_text(bench_ask(&bench, "RESPONSE_BODY=?xml> it is"), "");
+    assert_int_equal(bench.run.counts.operator_calls, 0);
+    assert_text(bench_ask(&bench, "RESPONSE_BODY=it is <?xml>"), "");
+    assert_int_equal(bench.run.counts.operator_calls, 1);
+    assert_text(bench_ask(&bench, "RESPONSE_BODY=it is <?php>"), "1");
+    bench_unload(&bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(entries_sleep),
-        cmocka_unit_test(what_one_argument_is_asked),
-        cmocka_unit_test(what_one_field_is_asked),
+        cmocka_unit_test(entries_sleep),           cmocka_unit_test(what_one_argument_is_asked),
+        cmocka_unit_test(what_one_field_is_asked), cmocka_unit_test(what_has_the_byte_is_asked),
         cmocka_unit_test(names_beyond_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

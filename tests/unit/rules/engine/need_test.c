@@ -306,6 +306,15 @@ static bool has(const struct pattern_need *need, struct span text)
            (!plain || (!need->never && has_text(need->plain_texts, need->plain_count, text)));
 }
 
+/* In either case; -1: it need have none. */
+static bool has_byte(struct span text, int byte)
+{
+    bool found = byte < 0;
+    for (size_t i = 0; i < text.len; i++)
+        found = found || ascii_lower(text.p[i]) == ascii_lower((char)byte);
+    return found;
+}
+
 /* Whether a match by one of the alternatives is possible. */
 static bool goes(const struct pattern_ways *ways, struct span text)
 {
@@ -330,6 +339,7 @@ static void matches_have_it(void **state)
     struct random random = { 42 };
     struct regex_local local;
     unsigned matched = 0, useful = 0, relying = 0, several = 0, both = 0, started = 0;
+    unsigned told = 0;
     assert_int_equal(regex_attach(&local), OK);
     for (unsigned i = 0; i < PATTERNS; i++) {
         char pattern[4096], text[4096], buffer[128];
@@ -350,6 +360,7 @@ static void matches_have_it(void **state)
         both += ways.count > 0 && ways.items[0].list_count > 1;
         started += ways.count > 0 && need_starts_tell(ways.items[0].starts);
         useful += need.text_count > 0;
+        told += regex != NULL && regex_needed_byte(regex) >= 0;
         relying += need.never || need.plain_count > need.text_count;
         for (unsigned j = 0; regex != NULL && j < TEXTS; j++) {
             struct text made = text_fixed(text, sizeof(text));
@@ -358,7 +369,8 @@ static void matches_have_it(void **state)
                 regex_match(&local, regex, text_span(&made), NULL) != REGEX_YES)
                 continue;
             matched++;
-            if (!has(&need, text_span(&made)) || !goes(&ways, text_span(&made)))
+            if (!has(&need, text_span(&made)) || !goes(&ways, text_span(&made)) ||
+                !has_byte(text_span(&made), regex_needed_byte(regex)))
                 fail_msg("%s matches \"%.*s\", which has not what it needs", cstring,
                          (int)made.len, made.p);
         }
@@ -368,6 +380,7 @@ static void matches_have_it(void **state)
     regex_detach(&local);
     assert_true(matched > PATTERNS * TEXTS / 2);
     assert_true(useful > PATTERNS / 8);
+    assert_true(told > PATTERNS / 8);
     assert_true(relying > PATTERNS / 20);
     assert_true(several > PATTERNS / 20);
     assert_true(both > PATTERNS / 100);
