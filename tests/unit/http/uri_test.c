@@ -289,6 +289,46 @@ static void test_decode(void **state)
     assert_text(uri_decode(SPAN("a+b"), false, fresh_arena()), "a+b");
 }
 
+/* Byte by byte. */
+static size_t decode_slowly(char *out, struct span text, bool plus)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        int high = text.len - i > 2 ? hex_value(text.p[i + 1]) : -1;
+        int low = text.len - i > 2 ? hex_value(text.p[i + 2]) : -1;
+        char c = plus && text.p[i] == '+' ? ' ' : text.p[i];
+        if (c == '%' && high >= 0 && low >= 0) {
+            c = (char)(high << 4 | low);
+            i += 2;
+        }
+        out[n++] = c;
+    }
+    return n;
+}
+
+/* Escapes, whole ones and others, at every place of texts of many lengths. */
+static void test_decode_blocks(void **state)
+{
+    enum { LONGEST = 70, RANGE = 12 };
+    static const char some[] = "%%+a4F/\xc3";
+    uint64_t dice = 7;
+
+    (void)state;
+    for (unsigned i = 0; i < 20000; i++) {
+        char text[LONGEST], expected[LONGEST];
+        size_t len = i % LONGEST;
+        for (size_t k = 0; k < len; k++) {
+            dice = dice * UINT64_C(6364136223846793005) + 1442695040888963407u;
+            unsigned choice = (unsigned)(dice >> 40) % RANGE;
+            text[k] = choice < sizeof(some) - 1 ? some[choice] : i % 3 == 0 ? '%' : 'z';
+        }
+        bool plus = i % 2 == 0;
+        size_t n = decode_slowly(expected, span_of(text, len), plus);
+        assert_span(uri_decode(exact(span_of(text, len)), plus, fresh_arena()),
+                    span_of(expected, n));
+    }
+}
+
 static void test_utf8(void **state)
 {
     static const struct span good[] = {
@@ -369,5 +409,6 @@ int main(void)
 {
     return finish(RUN(TEST(test_parameters), TEST(test_spellings), TEST(test_preserved),
                       TEST(test_private), TEST(test_query), TEST(test_authorities),
-                      TEST(test_host_length), TEST(test_decode), TEST(test_utf8)));
+                      TEST(test_host_length), TEST(test_decode), TEST(test_decode_blocks),
+                      TEST(test_utf8)));
 }
