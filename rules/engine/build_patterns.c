@@ -10,6 +10,7 @@
 
 #include <hs/hs_compile.h>
 
+#include "rules/engine/apart.h"
 #include "rules/engine/database.h"
 #include "rules/engine/facts.h"
 #include "rules/engine/run.h"
@@ -267,8 +268,12 @@ static enum err ask_about_long_ones(struct plan_builder *b)
     if (rounds == NULL)
         return ERR_MEMORY;
     for (unsigned i = 0; i < b->link_count; i++) {
+        struct span apart[APART_MAX];
+        unsigned count = 0;
         if (looks_for_regex(b->links[i]->rule))
-            add_long_one(&rounds[0], b->links[i]->rule->op.argument.source);
+            TRY(plan_apart(b, b->links[i]->rule->op.argument.source, apart, &count));
+        for (unsigned j = 0; j < count; j++)
+            add_long_one(&rounds[0], apart[j]);
     }
     for (unsigned i = 0; rounds[i & 1].count > 0; i++)
         TRY(ask_round(b, &rounds[i & 1], &rounds[~i & 1]));
@@ -296,8 +301,12 @@ static enum err take_regex(struct plan_builder *b, struct span source, struct pi
 static enum err regex_pieces(struct plan_builder *b, const struct sec_rule *rule,
                              struct pieces *pieces)
 {
+    struct span apart[APART_MAX];
+    unsigned count;
     bool good = true;
-    TRY(take_regex(b, rule->op.argument.source, pieces, &good));
+    TRY(plan_apart(b, rule->op.argument.source, apart, &count));
+    for (unsigned i = 0; i < count; i++)
+        TRY(take_regex(b, apart[i], pieces, &good));
     if (!good)
         pieces->count = 0;
     return OK;

@@ -9,14 +9,15 @@
 
 enum {
     CALL = 2500, /* what a call costs, in the measure of weights: hundredths of a nanosecond */
+    LARGER = 2, /* patterns cost that part more together: fewer become deterministic automata */
     EVERY_VALUE = 1000,
     TEXT_SHARE = 20,   /* of a word, in tenths of thousandths */
     TELLING_SHARE = 2, /* of a text with brackets, dots and the like in it */
 };
 
 const unsigned cluster_limits[CLUSTER_KINDS] = {
-    [CLUSTER_LITERALS] = 5, [CLUSTER_LINE_ENDS] = 1,  [CLUSTER_UNTOLD] = 8,
-    [CLUSTER_TOLD] = 6,     [CLUSTER_PLAIN_TOLD] = 4, [CLUSTER_OWN] = 1,
+    [CLUSTER_LITERALS] = 5, [CLUSTER_LINE_ENDS] = 1,  [CLUSTER_UNTOLD] = 10,
+    [CLUSTER_TOLD] = 12,    [CLUSTER_PLAIN_TOLD] = 2, [CLUSTER_OWN] = 1,
 };
 
 static unsigned smaller(unsigned a, unsigned b)
@@ -61,7 +62,8 @@ static int64_t price(const struct cluster *a, const struct cluster *b,
     unite(&both, a, b, texts, room);
     int64_t share_a = share_of(a, texts), share_b = share_of(b, texts);
     int64_t share = share_of(&both, texts);
-    return (share - share_a) * a->weight + (share - share_b) * b->weight +
+    int64_t more = a->kind == CLUSTER_LITERALS ? 0 : share * both.weight / LARGER;
+    return (share - share_a) * a->weight + (share - share_b) * b->weight + more +
            CALL * (share - share_a - share_b);
 }
 

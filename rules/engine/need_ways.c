@@ -166,18 +166,41 @@ static bool is_alike(const struct need_way *a, const struct need_way *b)
            memcmp(a->starts, b->starts, sizeof(*a->starts)) == 0;
 }
 
-/* Those that differ in their texts alone, or in what stands behind the first byte, are one. */
+/* Whoever goes one of them is rare, whatever else he has. */
+static bool both_tell_enough(const struct need_way *a, const struct need_way *b)
+{
+    return a->list_count > 0 && b->list_count > 0 && tells_enough(&a->lists[0]) &&
+           tells_enough(&b->lists[0]);
+}
+
+/* What both have. */
+static void keep_common(struct need_way *way, const struct need_way *other)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < way->set_count; i++) {
+        bool common = false;
+        for (unsigned j = 0; j < other->set_count && !common; j++)
+            common = byte_set_is_within(&other->sets[j], &way->sets[i]);
+        if (common)
+            way->sets[kept++] = way->sets[i];
+    }
+    way->set_count = kept;
+    for (unsigned i = 0; i < NEED_STARTS; i++)
+        byte_set_unite(&way->starts[i], &other->starts[i]);
+}
+
+/* Those are one that differ in their texts alone, or in what stands behind the first byte; and
+ * those whose texts tell enough. */
 static enum err join_alike(struct arena *arena, struct pattern_ways *ways)
 {
     struct need_way *last = &ways->items[ways->count - 1], *same = ways->items;
-    while (same < last && !is_alike(same, last))
+    while (same < last && !is_alike(same, last) && !both_tell_enough(same, last))
         same++;
     unsigned count = same->lists[0].count + last->lists[0].count;
     if (same == last || count > NEED_TOLD_MAX)
         return OK;
     ways->count--;
-    for (unsigned i = 1; i < NEED_STARTS; i++)
-        byte_set_unite(&same->starts[i], &last->starts[i]);
+    keep_common(same, last);
     if (count == 0)
         return OK;
     struct span *texts = arena_array(arena, struct span, count);
@@ -233,34 +256,54 @@ static void drop_covered(struct pattern_ways *ways)
 /* ---- alternatives ---------------------------------------------------------------------------
  */
 
-/* The sequence with one of its parts, a group of alternatives, replaced by one of these. NULL:
- * out of memory. */
+/* False: out of memory. */
+static bool append_copy(struct rx_node *made, const struct rx_node *node, struct arena *scratch)
+{
+    struct rx_node *copy = arena_new(scratch, struct rx_node);
+    if (copy == NULL)
+        return false;
+    *copy = *node;
+    copy->next = NULL;
+    if (made->last != NULL)
+        made->last->next = copy;
+    else
+        made->child = copy;
+    made->last = copy;
+    return true;
+}
+
+/* The sequence with one of its parts, a group of alternatives, replaced by the parts of one of
+ * these, which is a sequence. NULL: out of memory. */
 static struct rx_node *with_one(const struct rx_node *sequence, const struct rx_node *group,
                                 const struct rx_node *one, struct arena *scratch)
 {
     struct rx_node *made = arena_new(scratch, struct rx_node);
-    if (made == NULL)
-        return NULL;
-    made->kind = RX_SEQ;
+    bool good = made != NULL;
+    if (good)
+        made->kind = RX_SEQ;
     for (const struct rx_node *child = sequence->child; child != NULL; child = child->next) {
-        struct rx_node *copy = arena_new(scratch, struct rx_node);
-        if (copy == NULL)
-            return NULL;
-        *copy = child == group ? *one : *child;
-        copy->next = NULL;
-        if (made->last != NULL)
-            made->last->next = copy;
-        else
-            made->child = copy;
-        made->last = copy;
+        const struct rx_node *part = one->child;
+        for (; child == group && part != NULL; part = part->next)
+            good = good && append_copy(made, part, scratch);
+        good = good && (child == group || append_copy(made, child, scratch));
     }
-    return made;
+    return good ? made : NULL;
 }
 
-/* The group of a sequence that has nothing else in it, or needs no text, and so may hide that
- * most alternatives do: the last one. NULL: the sequence is best seen as it is. */
+static unsigned count_children(const struct rx_node *node)
+{
+    unsigned count = 0;
+    for (const struct rx_node *child = node->child; child != NULL; child = child->next)
+        count++;
+    return count;
+}
+
+/* The group of a sequence that has nothing else in it, or few alternatives, or needs no text
+ * and so may hide that most alternatives do: the last one. NULL: the sequence is best seen as
+ * it is. */
 static const struct rx_node *group_of(const struct rx_node *sequence, struct arena *scratch)
 {
+    enum { FEW = 3 };
     const struct rx_node *group = NULL;
     struct derived known;
     unsigned others = 0;
@@ -272,9 +315,10 @@ static const struct rx_node *group_of(const struct rx_node *sequence, struct are
             group = child;
         others += !several && child->kind != RX_NOTHING;
     }
-    bool whole = others == 0 || (need_derive(sequence, false, scratch, &known) &&
-                                 known.needed[0].items == NULL);
-    return whole ? group : NULL;
+    bool apart =
+        others == 0 || (group != NULL && count_children(group) <= FEW) ||
+        (need_derive(sequence, false, scratch, &known) && known.needed[0].items == NULL);
+    return apart ? group : NULL;
 }
 
 /* Alternatives in alternatives count alike. */

@@ -219,7 +219,7 @@ struct scan_part {
     const struct opening *openings; /* by number, of texts that open others */
 };
 
-enum { PARTS_MAX = 25, MARKS_MAX = 63, CONDITIONS_MAX = SIGNS_MAX };
+enum { PARTS_MAX = 31, MARKS_MAX = 63, CONDITIONS_MAX = SIGNS_MAX };
 #define PART_OPENS (UINT32_C(1) << 31)
 #define MARK_ANY (UINT64_C(1) << MARKS_MAX) /* every text has it */
 

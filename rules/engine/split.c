@@ -1,4 +1,4 @@
-/* Large patterns in two, at their longest alternation. */
+/* Patterns in pieces: large ones in two, at their longest alternation; and alternatives. */
 #include "rules/engine/split.h"
 
 #include "gateway/base/text.h"
@@ -201,5 +201,76 @@ bool pattern_split(struct span source, struct arena *arena, struct span halves[2
             return false;
         halves[i] = text_span(&text);
     }
+    return true;
+}
+
+/* ---- alternatives ---------------------------------------------------------------------------
+ */
+
+/* `(?i:` and the like: the colon; 0: it is no such group. */
+static size_t behind_group_flags(struct span s, size_t i)
+{
+    if (i + 2 >= s.len || s.p[i + 1] != '?')
+        return 0;
+    size_t end = behind_letters(s, i + 2);
+    return end < s.len && s.p[end] == ':' ? end + 1 : 0;
+}
+
+/* Goes into the group that is all of s[*from, *to); false: there is none, or it does more than
+ * group and set flags. */
+static bool enter(struct span s, size_t *from, size_t *to)
+{
+    unsigned depth = 0;
+    size_t i = *from;
+    bool cuttable;
+    if (i >= *to || s.p[i] != '(' || s.p[*to - 1] != ')')
+        return false;
+    for (; i < *to; i = behind(s, i)) {
+        depth += s.p[i] == '(';
+        if (s.p[i] == ')' && --depth == 0)
+            break;
+    }
+    if (i + 1 != *to)
+        return false;
+    size_t flags = behind_group_flags(s, *from), begin = inside(s, *from, &cuttable);
+    if (flags == 0 && !cuttable)
+        return false;
+    *from = flags > 0 ? flags : begin;
+    *to = i;
+    return true;
+}
+
+/* False: there are too many, or but one. */
+static bool list_alternatives(struct span s, size_t from, size_t to,
+                              struct split_alternatives *out)
+{
+    unsigned depth = 0;
+    size_t begin = from;
+    out->count = 0;
+    for (size_t i = from; i < to; i = behind(s, i)) {
+        depth += s.p[i] == '(';
+        depth -= s.p[i] == ')';
+        if (s.p[i] != '|' || depth > 0)
+            continue;
+        if (out->count == SPLIT_ALTERNATIVES_MAX - 1)
+            return false;
+        out->items[out->count++] = span_range(s.p + begin, s.p + i);
+        begin = i + 1;
+    }
+    out->items[out->count++] = span_range(s.p + begin, s.p + to);
+    return out->count > 1;
+}
+
+bool pattern_alternatives(struct span source, struct split_alternatives *out)
+{
+    size_t from = behind_flags(source), to = source.len;
+    if (is_odd(source))
+        return false;
+    while (!list_alternatives(source, from, to, out)) {
+        if (out->count > 1 || !enter(source, &from, &to))
+            return false;
+    }
+    out->before = span_sub(source, 0, from);
+    out->behind = span_sub(source, to, source.len);
     return true;
 }

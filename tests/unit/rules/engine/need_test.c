@@ -429,7 +429,8 @@ static void ways_of_patterns(void **state)
         { "end.*?\\);", "*,*,*,* );" },
         { "new .*?constructor", "*,*,*,* constructor" },
         /* Where it begins says all that the texts would. */
-        { "^(?:http|ftp)://", "fh,t,pt,:p" },
+        { "^(?:http|ftp)://", "h,t,t,p; f,t,p,:" },
+        { "^(?:http|ftp|wss|file)://", "fhw,ist,lpst,:ep" },
         { "^(?i:http)://", "Hh,Tt,Tt,Pp" },
         { "^ab.*select", "a,b,*,* select" },
         { "^a?bc", "ab,bc,*,*" },
@@ -438,11 +439,15 @@ static void ways_of_patterns(void **state)
         { "^x*(?:ab)+select", "ax,abx,absx,abesx" },
         { "(?m)^http://", "*,*,*,* http://" },
         { "a(?:^http)://", "*,*,*,* ahttp://" },
-        { "(?:^abc|def)x", "*,*,*,* abcx|defx" },
+        { "(?:^abc|def)x", "a,b,c,x; *,*,*,* defx" },
         { "^abc.*\\(|[0-9];", "a,b,c,*; *,*,*,*" },
         { "\\b(?:create\\s+table|;\\s*drop)\\b", "*,*,*,* create table; *,*,*,* drop" },
-        { "['\"](?:having|select\\s*!)", "*,*,*,* having|select" },
-        { "s(?:elect\\s*1|leep\\s*2)", "*,*,*,* select|sleep" },
+        { "['\"](?:having|select\\s*!)", "*,*,*,* \"having|'having|\"select|'select" },
+        { "s(?:elect\\s*1|leep\\s*2)", "*,*,*,* select; *,*,*,* sleep" },
+        /* Few alternatives are looked at one by one, with what stands before them. */
+        { "u(?:nion.*?select|ser\\s*\\()", "*,*,*,* select union; *,*,*,* user" },
+        /* Whose texts tell enough are one, whatever bytes they have besides. */
+        { "<object.*;|x\\[\\?php", "*,*,*,* <object|x[?php" },
         { "\\A(?:x|yy)z", "x,z,*,*; y,y,z,*" },
         { "^a*", "*,*,*,*" },
         { "a*", "*,*,*,*" },

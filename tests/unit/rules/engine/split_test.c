@@ -1,5 +1,5 @@
 /*
- * Large patterns in two: where the whole matches, one of the halves does, and nowhere else; and
+ * Patterns in pieces: where the whole matches, one of the pieces does, and nowhere else; and
  * what Hyperscan finds is what PCRE2 finds. Over patterns by hand and generated ones, with
  * texts made from the patterns.
  */
@@ -67,6 +67,72 @@ static void cuts(void **state)
         arena_reset(&arena);
     }
     assert_int_equal(wrong, 0);
+}
+
+/* ---- alternatives ---------------------------------------------------------------------------
+ */
+
+/* What stands before all of them, they, and what stands behind, with spaces between. */
+static const struct {
+    const char *source, *shown; /* NULL: it has none */
+} alternative_rows[] = {
+    { "a|b", " a b " },
+    { "(?i)aa|bb|cc", "(?i) aa bb cc " },
+    { "(?:a|b)", "(?: a b )" },
+    { "(?i:(?:a|(b|c)x|[|)]))", "(?i:(?: a (b|c)x [|)] ))" },
+    { "(?i)((?s-i:a\\||b))", "(?i)((?s-i: a\\| b ))" },
+    { "(?:a|b)c", NULL },
+    { "(?:a|b)+", NULL },
+    { "(?:a|b)(?:c|d)", NULL },
+    { "\\b(?:a|b)", NULL },
+    { "(?=a|b)", NULL },
+    { "(?!a|b)", NULL },
+    { "(?>a|ab)", NULL },
+    { "(?<n>a|b)", NULL },
+    { "(a|b)\\1", NULL },
+    { "a(?i)b|c", NULL },
+    { "(?:(?i)a|b)", NULL },
+    { "\\Qa|b\\E", NULL },
+    { "(?x)a|b", NULL },
+    { "[a|b]", NULL },
+    { "(a", NULL },
+    { "a)|b", NULL },
+    { "abc", NULL },
+};
+
+static void alternatives(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(alternative_rows); i++) {
+        struct split_alternatives found;
+        struct text text = text_growing(&arena, 256);
+        const char *wanted = alternative_rows[i].shown;
+        bool has = pattern_alternatives(span_text(alternative_rows[i].source), &found);
+        assert_int_equal(has, wanted != NULL);
+        if (!has)
+            continue;
+        text_add(&text, found.before);
+        for (unsigned j = 0; j < found.count; j++) {
+            text_char(&text, ' ');
+            text_add(&text, found.items[j]);
+        }
+        text_char(&text, ' ');
+        text_add(&text, found.behind);
+        assert_string_equal(text_cstring(&text), wanted);
+    }
+}
+
+static void as_many_alternatives_as_there_is_room_for(void **state)
+{
+    (void)state;
+    for (unsigned more = 0; more < 2; more++) {
+        struct split_alternatives found;
+        struct text text = text_growing(&arena, 256);
+        text_char(&text, 'a');
+        for (unsigned i = 1; i < SPLIT_ALTERNATIVES_MAX + more; i++)
+            text_lit(&text, "|a");
+        assert_int_equal(pattern_alternatives(text_span(&text), &found), more == 0);
+    }
 }
 
 /* ---- the halves match what the whole does ---------------------------------------------------
@@ -180,12 +246,14 @@ static void check_text(const struct regex_local *local, const struct compiled *w
                  second, (int)text.len, text.p, scanned);
 }
 
+typedef bool cutting(struct span pattern, struct span cut[2]);
+
 static unsigned check_one(const struct regex_local *local, struct span pattern,
-                          struct dice *dice)
+                          struct dice *dice, cutting *cut_in_two)
 {
     enum { TEXTS = 6 };
     struct span cut[2];
-    if (!pattern_split(pattern, &arena, cut))
+    if (!cut_in_two(pattern, cut))
         return 0;
     struct compiled whole = compile(pattern), halves[2] = { compile(cut[0]), compile(cut[1]) };
     compile_for_scan(&halves[0]);
@@ -198,11 +266,35 @@ static unsigned check_one(const struct regex_local *local, struct span pattern,
     return 1;
 }
 
-static void halves_match_what_the_whole_does(void **state)
+/* The first alternative, and the others together. */
+static bool first_and_others(struct span pattern, struct span cut[2])
+{
+    struct split_alternatives found;
+    if (!pattern_alternatives(pattern, &found))
+        return false;
+    for (unsigned i = 0; i < 2; i++) {
+        struct text text = text_growing(&arena, 256);
+        text_add(&text, found.before);
+        for (unsigned j = i; j < (i == 0 ? 1 : found.count); j++) {
+            text_add(&text, j > 1 ? SPAN("|") : SPAN(""));
+            text_add(&text, found.items[j]);
+        }
+        text_add(&text, found.behind);
+        cut[i] = text_span(&text);
+    }
+    return true;
+}
+
+static bool halves(struct span pattern, struct span cut[2])
+{
+    return pattern_split(pattern, &arena, cut);
+}
+
+static void pieces_match_what_the_whole_does(void **state)
 {
     enum { PATTERNS = 400 };
     struct regex_local local;
-    unsigned cut = 0;
+    unsigned cut = 0, apart = 0;
     (void)state;
     assert_int_equal(regex_attach(&local), OK);
     for (unsigned i = 0; i < PATTERNS; i++) {
@@ -213,15 +305,18 @@ static void halves_match_what_the_whole_does(void **state)
             text_char(&text, '|');
             write_pattern(&text, &dice, 2);
         }
-        cut += check_one(&local, text_span(&text), &dice);
+        cut += check_one(&local, text_span(&text), &dice, halves);
+        apart += check_one(&local, text_span(&text), &dice, first_and_others);
         arena_reset(&arena);
     }
     regex_detach(&local);
     assert_true(cut > PATTERNS / 4);
+    assert_true(apart > PATTERNS / 8);
 }
 
 int main(void)
 {
     arena_init(&arena, NULL, 0, NULL, 64 * 1024 * 1024);
-    return RUN(TEST(cuts), TEST(halves_match_what_the_whole_does));
+    return RUN(TEST(cuts), TEST(alternatives), TEST(as_many_alternatives_as_there_is_room_for),
+               TEST(pieces_match_what_the_whole_does));
 }
