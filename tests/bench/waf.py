@@ -125,7 +125,7 @@ def wait(port):
 
 def measure(port, pid, script, seconds):
     before = cpu_of(pid)
-    said = subprocess.run(["wrk", "-t1", "-c8", f"-d{seconds}s", "-s", script, f"http://127.0.0.1:{port}/"],
+    said = subprocess.run(["wrk", "-t1", "-c16", f"-d{seconds}s", "-s", script, f"http://127.0.0.1:{port}/"],
                           capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in said:
         raise SystemExit("not every request was answered:\n" + said)
