@@ -178,11 +178,3 @@ bool span_uint(struct span s, uint64_t *value)
     *value = sum;
     return true;
 }
-
-int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}

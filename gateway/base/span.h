@@ -76,7 +76,11 @@ static inline char ascii_lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
-/* Value of a hexadecimal digit, or -1. */
-int hex_value(char c);
+/* Value of a hexadecimal digit, or -1. Inline: escapes are all that some values have. */
+static inline int hex_value(char c)
+{
+    unsigned digit = (uint8_t)c - (unsigned)'0', letter = ((uint8_t)c | 0x20u) - 'a';
+    return digit < 10 ? (int)digit : letter < 6 ? (int)letter + 10 : -1;
+}
 
 #endif

@@ -102,7 +102,7 @@ static size_t numeric_entity(const char *p, const char *end, char **out)
     const char *digits = at;
     int64_t number = 0;
     for (; at < end; at++) {
-        int digit = hex_digit(*at);
+        int digit = hex_value(*at);
         if (digit < 0 || (!hex && digit > 9))
             break;
         if (__builtin_mul_overflow(number, hex ? 16 : 10, &number) ||

@@ -83,13 +83,6 @@ static inline struct span made(struct span in, const char *room, const char *out
     return span_equal(result, in) ? in : result;
 }
 
-/* hex_value, inline: escapes are all that some values have. */
-static inline int hex_digit(char c)
-{
-    unsigned digit = (uint8_t)c - (unsigned)'0', letter = ((uint8_t)c | 0x20u) - 'a';
-    return digit < 10 ? (int)digit : letter < 6 ? (int)letter + 10 : -1;
-}
-
 /* `digits` hexadecimal digits at `p`; -1 when there are fewer. */
 static inline int32_t fixed_hex(const char *p, const char *end, int digits)
 {
@@ -97,7 +90,7 @@ static inline int32_t fixed_hex(const char *p, const char *end, int digits)
     if (end - p < digits)
         return -1;
     for (int i = 0; i < digits; i++) {
-        int digit = hex_digit(p[i]);
+        int digit = hex_value(p[i]);
         if (digit < 0)
             return -1;
         value = value << 4 | digit;

@@ -92,8 +92,8 @@ static size_t css_step(const char *p, const char *end, char **out)
 {
     int32_t value = 0;
     const char *at = p + 1;
-    for (; at < end && at - p <= 6 && hex_digit(*at) >= 0; at++)
-        value = value << 4 | hex_digit(*at);
+    for (; at < end && at - p <= 6 && hex_value(*at) >= 0; at++)
+        value = value << 4 | hex_value(*at);
     size_t digits = (size_t)(at - p) - 1;
     if (digits > 0) {
         *(*out)++ = low_byte(value);
