@@ -44,7 +44,7 @@ def test_list(rules):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["sets"][0]["rules"]
     assert [(r["id"], r["state"]) for r in found] == [
-        (1, "done"), (2, "done"), (3, "skipped"), (4, "scanned"), (5, "never"), (6, "removed"), (7, "scanned"), (8, "unseen")]
+        (1, "done"), (2, "done"), (3, "skipped"), (4, "scanned"), (5, "never"), (6, "removed"), (7, "direct"), (8, "unseen")]
     assert found[3] == {"id": 4, "phase": 2, "paranoia": "1", "state": "scanned", "severity": "critical",
                         "message": "SQL"}
     done = rules("list")
@@ -61,7 +61,7 @@ def test_show(rules):
     assert "nobody could tell" in rules("show", "8").stdout
     assert "an exclusion removed it" in rules("show", "6").stdout
     link = json.loads(rules("show", "7", "-o", "json").stdout)[0]["links"][0]
-    assert link["operator"] == "@gt 5" and link["matched_by"] == "scan" and link["transformations"] == ["length"]
+    assert link["operator"] == "@gt 5" and link["matched_by"] == "operator" and link["transformations"] == ["length"]
     for wrong in (("show", "99"), ("show", "x"), ("show",), ("list", "4"), ("cost", "1"), ()):
         assert rules(*wrong).returncode == 2, wrong
 
