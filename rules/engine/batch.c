@@ -414,7 +414,11 @@ enum sec_end sec_batch_add(struct sec_run *run, struct sec_value *value, unsigne
     *of = (struct batch_value){ .value = value, .kept = kept, .class = (uint8_t) class };
     if (!take(batch, run, of)) {
         run->work = before;
-        return SEC_AWAY;
+        if (batch->value_count == 0)
+            return SEC_AWAY;
+        /* There may be room where nothing waits: what becomes of it is up to itself alone. */
+        enum sec_end end = sec_batch_end(run);
+        return end == SEC_DONE ? sec_batch_add(run, value, class, kept) : end;
     }
     run->counts.values++;
     run->counts.distinct += batch->texts.count;

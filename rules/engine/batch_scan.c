@@ -39,11 +39,13 @@ static void find(struct sec_batch *batch, const struct line *line,
     const struct batch_value *of = &batch->values[line->value];
     const struct scan_class *class = &batch->run->plan->classes[of->class];
     const struct sec_value *value = of->value;
+    const struct plan_group *group = &batch->run->plan->groups[value->group];
     if ((pattern->at_start && value->goes_back) || (pattern->at_end && value->goes_on))
         return;
     for (unsigned i = 0; i < pattern->find_count && !batch->memory; i++) {
         const struct plan_find *found = &pattern->finds[i];
-        if (sec_batch_text(class, of, found->form) != line->index ||
+        if (!bit_has(group->bits, found->bit) ||
+            sec_batch_text(class, of, found->form) != line->index ||
             (value->hits != NULL && bit_has(value->hits, found->bit)))
             continue;
         batch->run->work += WORK_FIND;

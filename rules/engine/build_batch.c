@@ -335,7 +335,6 @@ enum err plan_batch_job(struct plan_builder *b, const struct scan_part *part,
                         const struct database_job *of, struct database_job *wide,
                         bool *possible, bool *own)
 {
-    enum { SURELY_SMALL = 512 };
     const char **texts = arena_array(b->arena, const char *, of->count);
     unsigned *flags = arena_array(b->arena, unsigned, of->count);
     if (texts == NULL || flags == NULL)
@@ -351,7 +350,8 @@ enum err plan_batch_job(struct plan_builder *b, const struct scan_part *part,
         *own = *own || tied;
         *possible = texts[i] != NULL;
         struct database_fit fit = { .text = texts[i], .flags = flags[i], .fits = true };
-        if (*possible && tied && strlen(texts[i]) > SURELY_SMALL)
+        if (*possible &&
+            tied) /* in lines it is another pattern: `^` behind `^` is none there */
             TRY(database_fits(b->maker, &fit, 1));
         *possible = *possible && fit.fits;
     }

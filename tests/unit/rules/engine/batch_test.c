@@ -8,7 +8,7 @@
 
 #include "tests/unit/rules/engine/kit.h"
 
-enum { VALUE_MAX = 40, MANY = 1500 };
+enum { VALUE_MAX = 40, MANY = 1500, VALUE_BYTES = 2048 };
 
 static const char rules[] =
     "SecRule ARGS_GET \"@rx ^ab\" \"id:1,phase:2,pass,log,t:none\"\n"
@@ -217,6 +217,103 @@ static void work_is_counted_by_value(void **state)
     bench_unload(&bench);
 }
 
+static uint64_t work_of(struct bench *bench, unsigned others, unsigned len, enum variable var,
+                        struct span text)
+{
+    char filler[VALUE_BYTES];
+    memset(filler, 'q', sizeof(filler));
+    memcpy(filler, "union", 5);
+    bench_begin(bench, "");
+    for (unsigned i = 0; i < others; i++)
+        assert_int_equal(
+            sec_values_add(&bench->run.values, VAR_ARGS_GET, SPAN("k"), span_of(filler, len)),
+            OK);
+    if (text.len > 0)
+        assert_int_equal(sec_values_add(&bench->run.values, var, SPAN("k"), text), OK);
+    for (unsigned phase = SEC_REQUEST_HEADERS; phase <= SEC_REQUEST_BODY; phase++)
+        assert_int_equal(sec_run_phase(&bench->run, (enum sec_phase)phase, UINT64_MAX),
+                         SEC_DONE);
+    return bench->run.work;
+}
+
+/* The same of a value beside others, short ones and long ones. */
+static void check_work_beside(const char *rules_of_two, enum variable var, struct span text)
+{
+    static const unsigned lens[] = { 9, 400, 850, 880, 910, 940, 1000, 1900 };
+    struct bench bench;
+    uint64_t first = 0;
+    bench_load(&bench, rules_of_two);
+    for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+        uint64_t without = work_of(&bench, 20, lens[i], var, SPAN(""));
+        uint64_t cost = work_of(&bench, 20, lens[i], var, text) - without;
+        assert_true(bench.run.together);
+        first = i == 0 ? cost : first;
+        assert_int_equal(cost, first);
+    }
+    bench_unload(&bench);
+}
+
+/* Finds that only other values of the class are looked at for. */
+static void work_of_other_groups(void **state)
+{
+    char text[400];
+    (void)state;
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = "unionzzzz"[i % 9];
+    check_work_beside("SecRule ARGS_GET|ARGS_POST \"@pm select etc passwd ls xy bz\" "
+                      "\"id:1,phase:2,pass,t:none\"\n"
+                      "SecRule ARGS_GET \"@pm union zz\" \"id:2,phase:2,pass,t:none\"\n",
+                      VAR_ARGS_POST, span_of(text, sizeof(text)));
+}
+
+/* One that has many texts, where little room is left for them. */
+static void work_where_room_is_short(void **state)
+{
+    static const char *const steps[] = {
+        "urlEncode",
+        "hexEncode",
+        "base64Encode",
+        "uppercase",
+        "urlEncode,t:urlEncode",
+        "hexEncode,t:hexEncode",
+        "uppercase,t:hexEncode",
+        "uppercase,t:base64Encode",
+        "urlEncode,t:base64Encode",
+        "urlEncode,t:hexEncode",
+    };
+    char text[1500], all[4096];
+    struct text out = text_fixed(all, sizeof(all));
+    (void)state;
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = i % 3 == 0 ? '(' : 'z';
+    for (unsigned i = 0; i < ARRAY_LEN(steps); i++)
+        text_format(&out, "SecRule ARGS_GET \"@rx ....\" \"id:%u,phase:2,pass,t:none,t:%s\"\n",
+                    i + 1, steps[i]);
+    check_work_beside(text_cstring(&out), VAR_ARGS_GET, span_of(text, sizeof(text)));
+}
+
+/* What Hyperscan takes by itself and not in lines. */
+static void starts_behind_starts(void **state)
+{
+    static uint32_t found[MANY];
+    struct bench bench;
+    (void)state;
+    bench_load(&bench, "SecRule ARGS_GET \"@rx ^^abc\" \"id:1,phase:2,pass,t:none\"\n"
+                       "SecRule ARGS_GET \"@rx ^(?:\\.\\./|^/etc/)\" "
+                       "\"id:2,phase:2,pass,t:none\"\n");
+    make_values(30);
+    for (unsigned i = 0; i < 30; i++)
+        (void)snprintf(values[i], VALUE_MAX, "%s",
+                       i % 3 == 0   ? "abc"
+                       : i % 3 == 1 ? "/etc/"
+                                    : "x/etc/");
+    run_over(&bench, 0, 30, UINT64_MAX, found);
+    for (unsigned i = 0; i < 30; i++)
+        assert_int_equal(found[i], i % 3 == 0 ? 1 : i % 3 == 1 ? 2 : 0);
+    free(values);
+    bench_unload(&bench);
+}
+
 /* A budget ends it between two parts, and a value that is too long for a batch is seen, too. */
 static void limits(void **state)
 {
@@ -252,7 +349,9 @@ static void limits(void **state)
 
 int main(void)
 {
-    return RUN(cmocka_unit_test(together_as_alone), cmocka_unit_test(plain_texts),
-               cmocka_unit_test(parts_come_together),
-               cmocka_unit_test(work_is_counted_by_value), cmocka_unit_test(limits));
+    return RUN(
+        cmocka_unit_test(together_as_alone), cmocka_unit_test(plain_texts),
+        cmocka_unit_test(parts_come_together), cmocka_unit_test(work_is_counted_by_value),
+        cmocka_unit_test(work_of_other_groups), cmocka_unit_test(work_where_room_is_short),
+        cmocka_unit_test(starts_behind_starts), cmocka_unit_test(limits));
 }
