@@ -61,7 +61,8 @@ static unsigned ask_ways(struct facts *facts, const struct asked *asked, struct 
         INVARIANT(way->set_count <= NEED_SETS_MAX && way->list_count <= NEED_LISTS);
         for (unsigned j = 0; j < way->set_count; j++)
             sum = sum * 31 + byte_set_share(&way->sets[j]);
-        sum = sum * 31 + byte_set_share(&way->starts[0]);
+        for (unsigned j = 0; j < NEED_STARTS; j++)
+            sum = sum * 31 + byte_set_share(&way->starts[j]);
         for (unsigned j = 0; j < way->list_count; j++)
             check_texts(way->lists[j].texts, way->lists[j].count, &sum);
     }
@@ -76,7 +77,6 @@ static unsigned ask(struct facts *facts, const struct asked *asked, struct arena
     INVARIANT(facts_need(facts, asked->text, asked->flags & FLAGS, arena, &need) == OK);
     INVARIANT(need.set_count <= NEED_SETS_MAX);
     check_texts(need.texts, need.text_count, &sum);
-    check_texts(need.plain_texts, need.plain_count, &sum);
     for (unsigned i = 0; i < need.set_count; i++)
         sum = sum * 31 + byte_set_share(&need.sets[i]);
     sum = sum * 31 + byte_set_share(&need.bytes) + byte_set_share(&need.relied);

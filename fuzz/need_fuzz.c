@@ -75,8 +75,7 @@ static void check(struct arena *arena, const char *pattern, unsigned flags, stru
     struct span lower = span_of(room, text.len);
     bool plain = !byte_set_any(&need.relied, text);
     bool skipped = !has_text(need.texts, need.text_count, lower) ||
-                   !byte_set_any(&need.bytes, text) || (plain && need.never) ||
-                   (plain && !has_text(need.plain_texts, need.plain_count, lower));
+                   !byte_set_any(&need.bytes, text) || (plain && need.never);
     for (unsigned i = 0; i < need.set_count; i++)
         skipped = skipped || !byte_set_any(&need.sets[i], text);
     if (text.len > 0 && (skipped || !is_possible(&ways, text, lower)))

@@ -14,29 +14,15 @@ struct alternative {
     unsigned piece;
 };
 
-/* What has one of these texts has hardly anything else in common with plain ones. */
-static bool is_seldom_found(const struct need_list *list)
-{
-    enum { LONG = 6 };
-    bool all = list->count > 0;
-    for (unsigned i = 0; i < list->count && all; i++) {
-        const struct span text = list->texts[i];
-        bool rare = text.len >= LONG;
-        for (size_t j = 0; j < text.len; j++)
-            rare = rare || byte_is_rare((uint8_t)text.p[j]);
-        all = rare;
-    }
-    return all;
-}
-
 static bool is_seldom_possible(const struct pattern_ways *ways)
 {
+    enum { LONG = 6 }; /* less than what is enough by itself: it only sorts */
     bool all = ways->count > 0;
     for (unsigned i = 0; i < ways->count && all; i++) {
         const struct need_way *way = &ways->items[i];
         bool seldom = need_starts_tell(way->starts);
         for (unsigned j = 0; j < way->list_count; j++)
-            seldom = seldom || is_seldom_found(&way->lists[j]);
+            seldom = seldom || need_list_is_rare(&way->lists[j], LONG);
         all = seldom;
     }
     return all;

@@ -164,7 +164,6 @@ static bool decodes(const struct transform *step)
     return true;
 }
 
-/* NULL: it is none of the class's, or the value as it came. */
 /* Without any of these no step that does not decode makes a text that has one of the traits:
  * it may bring the bytes of a pair together, but makes none of those that begin one. */
 static uint32_t bytes_of(uint32_t traits)
@@ -176,6 +175,7 @@ static uint32_t bytes_of(uint32_t traits)
     return traits;
 }
 
+/* NULL: it is none of the class's, or the value as it came. */
 static struct class_form *form_in(const struct scan_class *class, unsigned form)
 {
     unsigned place = class->place_of[form];

@@ -97,8 +97,8 @@ static bool read_texts(struct span *rest, unsigned count, struct arena *arena,
 
 /* Who adds a pointer to it says here, and in both functions, what becomes of it. */
 _Static_assert(sizeof(struct pattern_need) ==
-                   (2 + NEED_SETS_MAX) * sizeof(struct byte_set) + 6 * sizeof(uint64_t),
-               "of pattern_need only texts and plain_texts are pointers");
+                   (2 + NEED_SETS_MAX) * sizeof(struct byte_set) + 3 * sizeof(uint64_t),
+               "of pattern_need only texts is a pointer");
 
 static bool is_bool(const bool *p)
 {
@@ -112,9 +112,7 @@ static bool read_need(struct span written, struct arena *arena, struct pattern_n
 {
     return take(&written, need, sizeof(*need)) && is_bool(&need->literal) &&
            is_bool(&need->never) && need->set_count <= NEED_SETS_MAX &&
-           read_texts(&written, need->text_count, arena, &need->texts) &&
-           read_texts(&written, need->plain_count, arena, &need->plain_texts) &&
-           written.len == 0;
+           read_texts(&written, need->text_count, arena, &need->texts) && written.len == 0;
 }
 
 _Static_assert(sizeof(struct need_way) ==
@@ -184,11 +182,10 @@ static void write_texts(struct text *out, const struct span *texts, unsigned cou
 static struct span write_need(struct facts *facts, const struct pattern_need *need)
 {
     struct pattern_need flat = *need;
-    flat.texts = flat.plain_texts = NULL;
+    flat.texts = NULL;
     struct text out = text_growing(&facts->arena, 2 * sizeof(flat));
     put(&out, &flat, sizeof(flat));
     write_texts(&out, need->texts, need->text_count);
-    write_texts(&out, need->plain_texts, need->plain_count);
     return out.overflow ? (struct span){ 0 } : text_span(&out);
 }
 

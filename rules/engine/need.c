@@ -88,6 +88,14 @@ unsigned byte_set_share(const struct byte_set *set)
     return sum;
 }
 
+unsigned byte_set_size(const struct byte_set *set)
+{
+    unsigned size = 0;
+    for (unsigned i = 0; i < 4; i++)
+        size += (unsigned)__builtin_popcountll(set->words[i]);
+    return size;
+}
+
 bool byte_is_rare(uint8_t byte)
 {
     return byte_share(byte) <= 20;
@@ -292,14 +300,6 @@ static void either_lists(struct deriving *d, struct derived *known, const struct
 
 static void derive(struct deriving *d, const struct rx_node *node, struct derived *known);
 
-static unsigned size_of(const struct byte_set *set)
-{
-    unsigned size = 0;
-    for (unsigned i = 0; i < 4; i++)
-        size += (unsigned)__builtin_popcountll(set->words[i]);
-    return size;
-}
-
 /* Without its rare bytes, where little is left then. Those are relied on. */
 static void narrow(struct deriving *d, const struct rx_node *node, struct derived *known)
 {
@@ -308,7 +308,7 @@ static void narrow(struct deriving *d, const struct rx_node *node, struct derive
         common.words[i] &= ~d->rare.words[i];
         rare.words[i] &= d->rare.words[i];
     }
-    unsigned left = size_of(&common);
+    unsigned left = byte_set_size(&common);
     if (left > CHOICE_MAX)
         return;
     known->bytes = common;
@@ -322,7 +322,7 @@ static void derive_set(struct deriving *d, const struct rx_node *node, struct de
     need_add_set(known->sets, &known->set_count, &node->set);
     if (d->plain)
         narrow(d, node, known);
-    if (size_of(&known->bytes) > CHOICE_MAX)
+    if (byte_set_size(&known->bytes) > CHOICE_MAX)
         return;
     struct texts_list list = list_of(d, CHOICE_MAX);
     for (unsigned c = 0; list.items != NULL && c < 256; c++) {
@@ -471,9 +471,7 @@ static bool is_literal(const struct rx_node *node)
     if (node->kind != RX_ALT || child == NULL || child->next != NULL)
         return false;
     for (child = child->child; child != NULL; child = child->next) {
-        unsigned bytes = 0;
-        for (unsigned i = 0; i < 4; i++)
-            bytes += (unsigned)__builtin_popcountll(child->set.words[i]);
+        unsigned bytes = byte_set_size(&child->set);
         if (child->kind != RX_SET || bytes > 2)
             return false;
         for (unsigned c = 'a'; c <= 'z' && bytes == 2; c++) { /* of any case */
@@ -549,7 +547,6 @@ enum err pattern_need(const char *text, unsigned flags, struct arena *arena,
     if (err == OK && tree != NULL && need_derive(tree, true, &scratch, &plain)) {
         need->relied = plain.relied;
         need->never = plain.never;
-        err = need_copy_texts(&plain.needed[0], arena, &need->plain_texts, &need->plain_count);
     }
     arena_reset(&scratch);
     return err;

@@ -34,11 +34,8 @@ struct pattern_need {
     struct byte_set sets[NEED_SETS_MAX]; /* one byte of each of them; rarest first */
     unsigned set_count;
 
-    /* The same again, of values that have none of the bytes `relied`. */
+    bool never; /* values that have none of the bytes `relied` have no match */
     struct byte_set relied;
-    bool never; /* they have no match */
-    const struct span *plain_texts;
-    unsigned plain_count; /* 0: nothing is needed */
 };
 
 /* How often a byte stands in plain values, in thousandths: about how many values have it. */
@@ -47,11 +44,14 @@ unsigned byte_share(uint8_t byte);
 bool byte_is_rare(uint8_t byte);
 /* Of each of them, added up. */
 unsigned byte_set_share(const struct byte_set *set);
+unsigned byte_set_size(const struct byte_set *set); /* how many they are */
 
 struct need_list {
     const struct span *texts; /* one of these is there, without regard to case */
     unsigned count;
 };
+/* Each of the texts is so long, or has a byte so rare, that plain values hardly have it. */
+bool need_list_is_rare(const struct need_list *list, size_t long_enough);
 
 /* What a match by one of the pattern's alternatives has. */
 struct need_way {

@@ -124,20 +124,12 @@ static struct rx_node *byte_node(struct parser *x, uint8_t byte)
 /* ---- escapes --------------------------------------------------------------------------------
  */
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* \xHH; any other way to write it is not understood: -1. */
 static int hex_byte(struct parser *x)
 {
-    if (x->end - x->p < 2 || hex(x->p[0]) < 0 || hex(x->p[1]) < 0)
+    if (x->end - x->p < 2 || hex_value(x->p[0]) < 0 || hex_value(x->p[1]) < 0)
         return -1;
-    int byte = hex(x->p[0]) * 16 + hex(x->p[1]);
+    int byte = hex_value(x->p[0]) * 16 + hex_value(x->p[1]);
     x->p += 2;
     return byte;
 }

@@ -91,30 +91,32 @@ bool need_starts_tell(const struct byte_set *starts)
 {
     enum { FEW = 8, ENOUGH = 3 };
     bool few = true;
-    for (unsigned i = 0; i < ENOUGH; i++) {
-        unsigned size = 0;
-        for (unsigned j = 0; j < 4; j++)
-            size += (unsigned)__builtin_popcountll(starts[i].words[j]);
-        few = few && size <= FEW;
-    }
+    for (unsigned i = 0; i < ENOUGH; i++)
+        few = few && byte_set_size(&starts[i]) <= FEW;
     return few;
 }
 
 /* ---- ways -----------------------------------------------------------------------------------
  */
 
+bool need_list_is_rare(const struct need_list *list, size_t long_enough)
+{
+    bool all = list->count > 0;
+    for (unsigned i = 0; i < list->count && all; i++) {
+        const struct span text = list->texts[i];
+        bool rare = text.len >= long_enough;
+        for (size_t j = 0; j < text.len; j++)
+            rare = rare || byte_is_rare((uint8_t)text.p[j]);
+        all = rare;
+    }
+    return all;
+}
+
 /* What has one of these is so rare that nothing more is worth looking for. */
 static bool tells_enough(const struct need_list *list)
 {
     enum { LONG = 8 };
-    bool enough = true;
-    for (unsigned i = 0; i < list->count; i++) {
-        bool rare = list->texts[i].len >= LONG;
-        for (size_t j = 0; j < list->texts[i].len; j++)
-            rare = rare || byte_is_rare((uint8_t)list->texts[i].p[j]);
-        enough = enough && rare;
-    }
-    return enough;
+    return need_list_is_rare(list, LONG);
 }
 
 static enum err copy_way(const struct derived *known, struct arena *arena, struct need_way *way)

@@ -314,6 +314,35 @@ static void starts_behind_starts(void **state)
     bench_unload(&bench);
 }
 
+/* Alternatives are patterns of their own: what prose may have, and what it has not. */
+static void alternatives_stand_apart(void **state)
+{
+    static const struct {
+        const char *pattern;
+        unsigned patterns;
+    } rows[] = {
+        { "@\\W*imp|<script[^>]*>|waitfor\\s+delay", 2 },
+        { "(?i)(?:@\\W*imp|\\(\\s*x|waitfor\\s+delay|benchmark\\()", 3 },
+        { "<script[^>]*>|waitfor\\s+delay", 1 },
+        { "@\\W*imp", 1 },
+        { "(?:@\\W*imp|\\(\\s*x)+", 1 },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char rule[512];
+        struct bench bench;
+        unsigned patterns = 0;
+        (void)snprintf(rule, sizeof(rule),
+                       "SecRule ARGS_GET \"@rx %s\" \"id:1,phase:2,pass,t:none\"",
+                       rows[i].pattern);
+        bench_load(&bench, rule);
+        for (unsigned j = 0; j < bench.plan->pattern_count; j++)
+            patterns += bench.plan->patterns[j].check == NULL;
+        assert_int_equal(patterns, rows[i].patterns);
+        bench_unload(&bench);
+    }
+}
+
 /* A budget ends it between two parts, and a value that is too long for a batch is seen, too. */
 static void limits(void **state)
 {
@@ -353,5 +382,6 @@ int main(void)
         cmocka_unit_test(together_as_alone), cmocka_unit_test(plain_texts),
         cmocka_unit_test(parts_come_together), cmocka_unit_test(work_is_counted_by_value),
         cmocka_unit_test(work_of_other_groups), cmocka_unit_test(work_where_room_is_short),
-        cmocka_unit_test(starts_behind_starts), cmocka_unit_test(limits));
+        cmocka_unit_test(starts_behind_starts), cmocka_unit_test(alternatives_stand_apart),
+        cmocka_unit_test(limits));
 }

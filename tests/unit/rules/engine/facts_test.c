@@ -61,9 +61,7 @@ static void same_need(const struct pattern_need *a, const struct pattern_need *b
     assert_int_equal(a->literal, b->literal);
     assert_int_equal(a->never, b->never);
     assert_int_equal(a->text_count, b->text_count);
-    assert_int_equal(a->plain_count, b->plain_count);
     same_texts(a->texts, b->texts, a->text_count);
-    same_texts(a->plain_texts, b->plain_texts, a->plain_count);
 }
 
 static void same_ways(const struct pattern_ways *a, const struct pattern_ways *b)
@@ -199,11 +197,9 @@ static void cut_off(void **state)
 static void within_limits(const struct pattern_need *need)
 {
     assert_true(need->set_count <= NEED_SETS_MAX);
-    assert_true(need->text_count <= NEED_TEXTS_MAX && need->plain_count <= NEED_TEXTS_MAX);
+    assert_true(need->text_count <= NEED_TEXTS_MAX);
     for (unsigned i = 0; i < need->text_count; i++)
         assert_in_range(need->texts[i].len, 1, NEED_TEXT_BYTES_MAX);
-    for (unsigned i = 0; i < need->plain_count; i++)
-        assert_in_range(need->plain_texts[i].len, 1, NEED_TEXT_BYTES_MAX);
 }
 
 static void damaged(void **state)
