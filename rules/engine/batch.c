@@ -12,8 +12,8 @@
  * is missed.
  */
 #include "rules/engine/batch.h"
+#include "rules/engine/set128.h"
 
-#include <smmintrin.h>
 #include <stdlib.h>
 
 enum {
@@ -22,21 +22,6 @@ enum {
     WORK_STEP = 8,
     STEP_BYTES = 4,
 };
-
-static __m128i load(const void *words)
-{
-    return _mm_loadu_si128((const __m128i *)words);
-}
-
-static void store(void *words, __m128i from)
-{
-    _mm_storeu_si128((__m128i *)words, from);
-}
-
-static bool any(const struct conditions *a, const struct conditions *b)
-{
-    return ((a->words[0] & b->words[0]) | (a->words[1] & b->words[1])) != 0;
-}
 
 /* ---- conditions -----------------------------------------------------------------------------
  */
@@ -47,13 +32,13 @@ static struct signs signs_of(const struct sec_plan *plan, struct span text)
     const uint8_t *p = (const uint8_t *)text.p, *end = p + text.len;
     __m128i even = _mm_setzero_si128(), odd = even;
     for (; end - p >= 4; p += 4) {
-        even = _mm_or_si128(even, _mm_or_si128(load(&of[p[0]]), load(&of[p[1]])));
-        odd = _mm_or_si128(odd, _mm_or_si128(load(&of[p[2]]), load(&of[p[3]])));
+        even = _mm_or_si128(even, _mm_or_si128(set128_load(&of[p[0]]), set128_load(&of[p[1]])));
+        odd = _mm_or_si128(odd, _mm_or_si128(set128_load(&of[p[2]]), set128_load(&of[p[3]])));
     }
     for (; p < end; p++)
-        even = _mm_or_si128(even, load(&of[*p]));
+        even = _mm_or_si128(even, set128_load(&of[*p]));
     struct signs have;
-    store(&have, _mm_or_si128(even, odd));
+    set128_store(&have, _mm_or_si128(even, odd));
     return have;
 }
 
@@ -63,33 +48,33 @@ static void to_fours(__m128i bits, uint8_t fours[NIBBLES])
     const __m128i mask = _mm_set1_epi8(NIBBLE_VALUES - 1);
     __m128i low = _mm_and_si128(bits, mask);
     __m128i high = _mm_and_si128(_mm_srli_epi16(bits, 4), mask);
-    store(fours, _mm_unpacklo_epi8(low, high));
-    store(fours + NIBBLES / 2, _mm_unpackhi_epi8(low, high));
+    set128_store(fours, _mm_unpacklo_epi8(low, high));
+    set128_store(fours + NIBBLES / 2, _mm_unpackhi_epi8(low, high));
 }
 
 static void meet(const struct scan_class *class, struct met *met)
 {
-    __m128i lacks = _mm_setzero_si128(), ways = load(&class->wants[0].ways);
+    __m128i lacks = _mm_setzero_si128(), ways = set128_load(&class->wants[0].ways);
     uint8_t fours[NIBBLES];
     met->wanted = class->wants[0];
     met->conditions = class->all;
     if (class->condition_count == 1)
         return;
-    to_fours(load(&met->have), fours);
+    to_fours(set128_load(&met->have), fours);
     for (unsigned i = 0; i < class->lacking_count; i++) {
         const struct lacking *lacking = &class->lacking[i];
-        lacks = _mm_or_si128(lacks, load(&lacking->by_value[fours[lacking->nibble]]));
+        lacks = _mm_or_si128(lacks, set128_load(&lacking->by_value[fours[lacking->nibble]]));
     }
-    __m128i hold = _mm_andnot_si128(lacks, load(&class->all));
-    store(&met->conditions, hold);
+    __m128i hold = _mm_andnot_si128(lacks, set128_load(&class->all));
+    set128_store(&met->conditions, hold);
     to_fours(hold, fours);
     for (unsigned i = 0; i < (class->condition_count + 3) / 4; i++) {
         const struct wanted *wanted = &class->wanting[i][fours[i]];
         met->wanted.asks |= wanted->asks;
         met->wanted.opens |= wanted->opens;
-        ways = _mm_or_si128(ways, load(&wanted->ways));
+        ways = _mm_or_si128(ways, set128_load(&wanted->ways));
     }
-    store(&met->wanted.ways, ways);
+    set128_store(&met->wanted.ways, ways);
 }
 
 static void meet_again(struct sec_batch *batch, const struct sec_plan *plan, unsigned class,
@@ -196,8 +181,9 @@ static unsigned make_form(struct sec_batch *batch, struct sec_run *run, unsigned
                           const struct class_form *form, unsigned from)
 {
     const struct forms *t = &batch->texts;
-    if (is_too_short(form, t->text[from]) || ((t->traits[from] & form->decodes) == 0 &&
-                                              !any(&form->wanted, &t->met[from].conditions)))
+    if (is_too_short(form, t->text[from]) ||
+        ((t->traits[from] & form->decodes) == 0 &&
+         !set128_meet(form->wanted.words, t->met[from].conditions.words)))
         return NO_TEXT;
     return make(batch, run, number, form->step, from);
 }
@@ -297,41 +283,15 @@ static bool add_line(struct sec_batch *batch, const struct scan_class *row, unsi
     return true;
 }
 
-/* Texts that open others are worth looking for only if there is one to open. */
-static bool add_text(struct sec_batch *batch, const struct scan_class *class, unsigned number,
-                     unsigned text, uint32_t parts)
-{
-    struct wanted *wanted = &batch->texts.met[text].wanted;
-    const struct span of = batch->texts.text[text];
-    const struct fitting *fitting =
-        &class->fitting[of.len < FITTING_LENGTHS ? of.len : FITTING_LENGTHS - 1];
-    uint32_t asks = wanted->asks & parts & fitting->parts;
-    store(&wanted->ways, _mm_and_si128(load(&wanted->ways), load(&fitting->ways)));
-    for (size_t i = 0; class->starts != NULL && i < WAY_STARTS && i < of.len; i++) {
-        const struct ways *starts = &class->starts[i][(uint8_t)of.p[i]];
-        store(&wanted->ways, _mm_and_si128(load(&wanted->ways), load(starts)));
-    }
-    if ((wanted->ways.words[0] | wanted->ways.words[1]) == 0)
-        asks &= ~class->told;
-    if ((asks & class->told) != 0)
-        asks |= wanted->opens;
-    return add_line(batch, class, number, text, asks);
-}
-
-/* Of each text those parts are asked that look at a form which it is. */
+/* False: there is no room for all of them. */
 static bool add_texts(struct sec_batch *batch, const struct scan_class *class,
-                      const struct plan_group *group, const uint8_t *index_of)
+                      const struct plan_group *group, const struct batch_value *of)
 {
-    UNCLEARED uint32_t parts[BATCH_FORMS_MAX];
+    UNCLEARED uint32_t asks[BATCH_FORMS_MAX];
     bool good = true;
-    memset(parts, 0, batch->texts.count * sizeof(*parts));
-    for (unsigned i = 0; i < class->asked_count; i++) {
-        unsigned place = class->asked[i], text = index_of[place];
-        if (text != NO_TEXT)
-            parts[text] |= class->steps[place].parts;
-    }
+    sec_batch_asks(batch, class, group, of, asks);
     for (unsigned i = 0; i < batch->texts.count && good; i++)
-        good = add_text(batch, class, group->class, i, parts[i] & group->parts);
+        good = add_line(batch, class, group->class, i, asks[i]);
     return good;
 }
 
@@ -377,14 +337,14 @@ static bool take(struct sec_batch *batch, struct sec_run *run, struct batch_valu
     value->has_traits = true;
     of->index_of = class->plain_index;
     if (is_plain(t, class))
-        return add_text(batch, class, of->class, 0, class->plain_parts & group->parts);
+        return add_texts(batch, class, group, of);
     uint8_t *index_of_place = batch->indexes[batch->value_count];
     memset(index_of_place, 0, class->place_count);
     index_of_place[class->place_count] = NO_TEXT;
     of->index_of = index_of_place;
     if (!make_forms(batch, run, group, index_of_place))
         return false;
-    bool good = add_texts(batch, class, group, index_of_place);
+    bool good = add_texts(batch, class, group, of);
     if (!good)
         take_back(batch, lines, bytes);
     return good;

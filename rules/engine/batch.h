@@ -92,6 +92,12 @@ static inline unsigned sec_batch_text(const struct scan_class *class,
     return of->index_of[class->place_of[form]];
 }
 
+/* Of each text of the value at hand the parts that are asked about it, and in what is met with
+ * it the ways that may be open (asks.c). */
+void sec_batch_asks(struct sec_batch *batch, const struct scan_class *class,
+                    const struct plan_group *group, const struct batch_value *of,
+                    uint32_t *asks);
+
 /* What is found in its lines becomes bits of the values. */
 enum sec_end sec_batch_scan(struct sec_batch *batch, struct sec_run *run);
 

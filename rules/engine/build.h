@@ -99,18 +99,27 @@ MUST_USE enum err plan_parts(struct plan_builder *b);
  * that opens others (`pattern` NULL), and of what a match needs one byte each. Answers the
  * number of that condition. */
 MUST_USE enum err plan_batch_begin(struct plan_builder *b, struct scan_class *class);
-unsigned plan_batch_add(struct plan_builder *b, struct scan_class *class, unsigned part,
-                        const struct plan_pattern *pattern, const struct byte_set *sets,
-                        unsigned set_count);
+MUST_USE enum err plan_batch_add(struct plan_builder *b, struct scan_class *class,
+                                 unsigned part, const struct plan_pattern *pattern,
+                                 const struct byte_set *sets, unsigned set_count,
+                                 unsigned *condition);
 /* build_ways.c: a way of a part that needs a text, under the condition of that number. */
 struct need_way;
 MUST_USE enum err plan_way_add(struct plan_builder *b, struct scan_class *class,
                                struct scan_part *part, unsigned condition,
-                               const struct need_way *way, uint32_t shortest, unsigned *number);
+                               const struct need_way *way, const struct plan_pattern *pattern,
+                               unsigned *number);
 /* When all were added. */
 MUST_USE enum err plan_batch_end(struct plan_builder *b, struct scan_class *class);
-/* build_few.c: the texts of a part, where they are few. */
+/* build_few.c: texts that are looked for by hand. Of a pattern, if it is `good` for that: a
+ * plain text; words in lower case, to be found without regard to case (NULL: out of memory);
+ * those of a part, where they are few. */
+struct few_text;
 struct database_job;
+MUST_USE enum err plan_few_text(struct plan_builder *b, const char *pattern, unsigned flags,
+                                struct few_text *few, bool *good);
+const struct few_text *plan_few_words(struct plan_builder *b, const struct span *words,
+                                      unsigned count);
 MUST_USE enum err plan_few(struct plan_builder *b, struct scan_part *part,
                            const struct database_job *of);
 /* build_batch.c: the same database for lines. `*own`: it is another one. False: there can be

@@ -12,6 +12,7 @@
 #include <hs/hs_compile.h>
 
 #include "rules/engine/database.h"
+#include "rules/engine/few.h"
 #include "rules/engine/need.h"
 #include "rules/pattern.h"
 
@@ -250,8 +251,12 @@ static enum err find_plain(struct plan_builder *b, struct scan_class *class)
     for (unsigned i = 0; i < class->place_count; i++) {
         if (class->steps[i].parts != 0)
             class->asked[class->asked_count++] = (uint8_t)i;
-        if (index[i] != NO_TEXT)
-            class->plain_parts |= class->steps[i].parts;
+        class->by_hand |= class->steps[i].by_hand;
+        if (index[i] == NO_TEXT)
+            continue;
+        class->plain_parts |= class->steps[i].parts;
+        for (unsigned j = 0; j < ARRAY_LEN(class->plain_ways.words); j++)
+            class->plain_ways.words[j] |= class->steps[i].ways.words[j];
     }
     return OK;
 }
@@ -288,27 +293,70 @@ enum err plan_batch_begin(struct plan_builder *b, struct scan_class *class)
     return OK;
 }
 
-unsigned plan_batch_add(struct plan_builder *b, struct scan_class *class, unsigned part,
-                        const struct plan_pattern *pattern, const struct byte_set *sets,
-                        unsigned set_count)
+/* Plain texts, as long as they are few. */
+static enum err add_few(struct plan_builder *b, struct class_form *form, unsigned part,
+                        const struct plan_pattern *pattern)
 {
-    unsigned condition = condition_of(b->plan, class, sets, set_count);
-    struct class_form *form = NULL;
-    if (pattern == NULL) {
-        class->wants[condition].opens |= UINT32_C(1) << part;
-        return condition;
+    const uint32_t bit = UINT32_C(1) << part;
+    struct closer *closer = &((struct form_look *)form->looks)[part].closer;
+    bool first = (form->parts & bit) == 0, good = false;
+    if (!first && (form->by_hand & bit) == 0)
+        return OK;
+    if (first)
+        closer->texts = arena_array(b->arena, struct few_text, CLOSER_MAX);
+    if (closer->texts == NULL)
+        return ERR_MEMORY;
+    if (closer->count < CLOSER_MAX) {
+        struct few_text *few = (struct few_text *)&closer->texts[closer->count++];
+        TRY(plan_few_text(b, pattern->text, pattern->flags, few, &good));
     }
+    form->by_hand = good ? form->by_hand | bit : form->by_hand & ~bit;
+    return OK;
+}
+
+/* Texts of the form are asked about where one of its conditions holds. */
+static enum err look_at_form(struct plan_builder *b, struct class_form *form, unsigned part,
+                             const struct plan_pattern *pattern, bool literals,
+                             unsigned condition)
+{
+    if (form->looks == NULL)
+        form->looks = arena_array(b->arena, struct form_look, PARTS_MAX);
+    if (form->looks == NULL)
+        return ERR_MEMORY;
+    if (literals)
+        TRY(add_few(b, form, part, pattern));
+    form->parts |= UINT32_C(1) << part;
+    bit_add(((struct form_look *)form->looks)[part].conditions.words, condition);
+    return OK;
+}
+
+static enum err add_pattern(struct plan_builder *b, struct scan_class *class, unsigned part,
+                            const struct plan_pattern *pattern, unsigned condition)
+{
     class->wants[condition].asks |= UINT32_C(1) << part;
     for (unsigned i = 0; i < pattern->find_count; i++) {
-        want_form(class, pattern->finds[i].form, condition);
-        form = form_in(class, pattern->finds[i].form);
+        const struct plan_find *find = &pattern->finds[i];
+        struct class_form *form = form_in(class, find->form);
+        want_form(class, find->form, condition);
         if (form != NULL && pattern->shortest < form->shortest)
             form->shortest = pattern->shortest;
-        if (class->place_of[pattern->finds[i].form] < class->place_count)
-            class->steps[class->place_of[pattern->finds[i].form]].parts |= UINT32_C(1) << part;
-        class->parts[part].alone |= bit_has(b->negated, pattern->finds[i].bit);
+        if (class->place_of[find->form] < class->place_count)
+            TRY(look_at_form(b, &class->steps[class->place_of[find->form]], part, pattern,
+                             class->parts[part].literals, condition));
+        class->parts[part].alone |= bit_has(b->negated, find->bit);
     }
-    return condition;
+    return OK;
+}
+
+enum err plan_batch_add(struct plan_builder *b, struct scan_class *class, unsigned part,
+                        const struct plan_pattern *pattern, const struct byte_set *sets,
+                        unsigned set_count, unsigned *condition)
+{
+    *condition = condition_of(b->plan, class, sets, set_count);
+    if (pattern != NULL)
+        return add_pattern(b, class, part, pattern, *condition);
+    class->wants[*condition].opens |= UINT32_C(1) << part;
+    return OK;
 }
 
 enum err plan_batch_end(struct plan_builder *b, struct scan_class *class)

@@ -40,8 +40,8 @@ static bool read_text(const struct rx_node *tree, uint8_t *bytes, uint8_t *folds
     return *len > 0;
 }
 
-static enum err make(struct plan_builder *b, const char *pattern, unsigned flags,
-                     struct few_text *few, bool *good)
+enum err plan_few_text(struct plan_builder *b, const char *pattern, unsigned flags,
+                       struct few_text *few, bool *good)
 {
     char first[MEMORY_FIRST];
     uint8_t bytes[FEW_BYTES_MAX], folds[FEW_BYTES_MAX];
@@ -68,7 +68,23 @@ enum err plan_few(struct plan_builder *b, struct scan_part *part, const struct d
     if (few == NULL)
         return ERR_MEMORY;
     for (unsigned i = 0; i < of->count && good; i++)
-        TRY(make(b, of->texts[i], of->flags[i], &few[i], &good));
+        TRY(plan_few_text(b, of->texts[i], of->flags[i], &few[i], &good));
     part->few = good ? few : NULL;
     return OK;
+}
+
+const struct few_text *plan_few_words(struct plan_builder *b, const struct span *words,
+                                      unsigned count)
+{
+    struct few_text *few = arena_array(b->arena, struct few_text, count);
+    for (unsigned i = 0; i < count && few != NULL; i++) {
+        struct span bytes = arena_copy(b->arena, words[i]);
+        uint8_t *folds = arena_array(b->arena, uint8_t, words[i].len);
+        if (bytes.p == NULL || folds == NULL)
+            return NULL;
+        for (size_t j = 0; j < words[i].len; j++)
+            folds[j] = words[i].p[j] >= 'a' && words[i].p[j] <= 'z' ? CASE_BIT : 0;
+        few[i] = (struct few_text){ (const uint8_t *)bytes.p, folds, words[i].len };
+    }
+    return few;
 }

@@ -335,12 +335,12 @@ static enum err tell_ways(const struct sorting *s, struct draft *draft, unsigned
     for (unsigned i = 0; i < ways->count; i++) {
         const struct need_way *way = &ways->items[i];
         unsigned number, condition;
-        condition = plan_batch_add(s->b, draft->class, draft->part_of[index],
-                                   &s->b->plan->patterns[id], way->sets, way->set_count);
+        TRY(plan_batch_add(s->b, draft->class, draft->part_of[index], &s->b->plan->patterns[id],
+                           way->sets, way->set_count, &condition));
         if (!part->needs_text)
             continue;
-        TRY(plan_way_add(s->b, draft->class, part, condition, way,
-                         s->b->plan->patterns[id].shortest, &number));
+        TRY(plan_way_add(s->b, draft->class, part, condition, way, &s->b->plan->patterns[id],
+                         &number));
         open_by(draft, number, way);
     }
     return OK;
@@ -351,6 +351,7 @@ static enum err tell_batch(const struct sorting *s, struct draft *draft)
     const struct sec_plan *plan = s->b->plan;
     struct scan_class *class = draft->class;
     struct byte_set sets[NEED_SETS_MAX];
+    unsigned condition;
     for (unsigned i = 0; i < class->id_count; i++) {
         const struct pattern_need *need = &s->patterns[class->ids[i]].need;
         if (!need->literal) {
@@ -358,14 +359,14 @@ static enum err tell_batch(const struct sorting *s, struct draft *draft)
             continue;
         }
         memcpy(sets, need->sets, sizeof(sets));
-        (void)plan_batch_add(s->b, class, draft->part_of[i], &plan->patterns[class->ids[i]],
-                             sets, few_sets(sets, need->set_count));
+        TRY(plan_batch_add(s->b, class, draft->part_of[i], &plan->patterns[class->ids[i]], sets,
+                           few_sets(sets, need->set_count), &condition));
     }
     for (unsigned i = 0; i < draft->text_count; i++) {
         unsigned count;
         text_sets(draft->texts[i], sets, &count);
-        (void)plan_batch_add(s->b, class, draft->part_of[class->id_count + i], NULL, sets,
-                             few_sets(sets, count));
+        TRY(plan_batch_add(s->b, class, draft->part_of[class->id_count + i], NULL, sets,
+                           few_sets(sets, count), &condition));
     }
     return OK;
 }
@@ -387,6 +388,10 @@ static enum err place_openings(const struct sorting *s, const struct draft *draf
         struct opening *opening = (struct opening *)part->openings + id;
         *opening = draft->openings[i - class->id_count];
         opening->len = draft->texts[i - class->id_count].len;
+        for (unsigned j = 0; j < WAY_LISTS; j++) {
+            for (unsigned k = 0; k < ARRAY_LEN(part->ways.words); k++)
+                part->ways.words[k] |= opening->by[j].words[k];
+        }
     }
     return OK;
 }

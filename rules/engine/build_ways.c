@@ -3,6 +3,7 @@
  * how texts that have them begin, and which texts open them.
  */
 #include "rules/engine/build.h"
+#include "rules/engine/few.h"
 #include "rules/engine/need.h"
 
 _Static_assert((int)WAY_LISTS == (int)NEED_LISTS, "each list has a place");
@@ -39,12 +40,45 @@ static void note_shortest(struct scan_class *class, unsigned number, uint32_t sh
         class->fitting[len].ways.words[number / 64] &= ~(UINT64_C(1) << number % 64);
 }
 
+/* Texts that are none of the forms which the pattern looks at. */
+static void note_forms(struct scan_class *class, unsigned number,
+                       const struct plan_pattern *pattern)
+{
+    for (unsigned i = 0; i < pattern->find_count; i++) {
+        unsigned place = class->place_of[pattern->finds[i].form];
+        if (place < class->place_count)
+            bit_add(class->steps[place].ways.words, number);
+    }
+}
+
+/* The shortest of the way's lists, if it is short. */
+static enum err note_closer(struct plan_builder *b, struct scan_class *class, unsigned number,
+                            const struct need_way *way)
+{
+    const struct need_list *best = NULL;
+    for (unsigned i = 0; i < way->list_count; i++) {
+        if (way->lists[i].count <= CLOSER_MAX &&
+            (best == NULL || way->lists[i].count < best->count))
+            best = &way->lists[i];
+    }
+    if (best == NULL)
+        return OK;
+    if (class->closers == NULL)
+        class->closers = arena_array(b->arena, struct closer, WAYS_MAX);
+    if (class->closers == NULL)
+        return ERR_MEMORY;
+    struct closer *closer = (struct closer *)&class->closers[number];
+    *closer = (struct closer){ plan_few_words(b, best->texts, best->count), best->count };
+    return closer->texts != NULL ? OK : ERR_MEMORY;
+}
+
 enum err plan_way_add(struct plan_builder *b, struct scan_class *class, struct scan_part *part,
-                      unsigned condition, const struct need_way *way, uint32_t shortest,
-                      unsigned *number)
+                      unsigned condition, const struct need_way *way,
+                      const struct plan_pattern *pattern, unsigned *number)
 {
     unsigned lists = way->list_count;
     *number = number_of(class);
+    note_forms(class, *number, pattern);
     bit_add(class->wants[condition].ways.words, *number);
     bit_add(part->ways.words, *number);
     if (*number == WAYS_MAX - 1)
@@ -53,7 +87,8 @@ enum err plan_way_add(struct plan_builder *b, struct scan_class *class, struct s
         bit_add(class->unlisted[i].words, *number);
     if (*number == WAYS_MAX - 1)
         return OK;
-    note_shortest(class, *number, shortest);
+    note_shortest(class, *number, pattern->shortest);
+    TRY(note_closer(b, class, *number, way));
     for (unsigned i = 0; i < WAY_STARTS; i++)
         TRY(note_start(b, class, *number, i, &way->starts[i]));
     return OK;

@@ -185,6 +185,13 @@ struct fitting {
 };
 enum { FITTING_LENGTHS = 32 }; /* the last one is for all longer texts, too */
 
+/* A few texts: without one of them a way is not open, a part finds nothing. */
+struct closer {
+    const struct few_text *texts;
+    unsigned count; /* 0: they are too many, or there are none */
+};
+enum { CLOSER_MAX = 4 };
+
 /* Sets of parts: to be asked about the text, and with texts in it that open others. */
 struct wanted {
     uint32_t asks, opens;
@@ -215,7 +222,7 @@ struct scan_part {
     /* For many texts at once, a line each: finds in a line all that `db` finds in the text, and
      * perhaps more. May be `db` itself. NULL: there is none. */
     struct hs_database *wide;
-    struct ways ways;               /* of its patterns, where `needs_text` */
+    struct ways ways; /* of its patterns, where `needs_text`; which its texts open */
     const struct opening *openings; /* by number, of texts that open others */
 };
 
@@ -230,12 +237,21 @@ struct places {
 };
 _Static_assert((int)PLAN_FORMS_MAX < 4 * 64, "each form and one more have a place");
 
+/* What a form is looked at for by the patterns of a part. */
+struct form_look {
+    struct conditions conditions; /* one of these holds */
+    struct closer closer;         /* plain texts alone, if they are few */
+};
+
 /* One of a class's forms, as a batch makes them (batch.c). */
 struct class_form {
     const struct transform *step; /* NULL: the value as it came */
     uint16_t form, parent;
-    uint16_t end;   /* place behind the last form that is made of it */
-    uint32_t parts; /* with a pattern that looks at it */
+    uint16_t end;                  /* place behind the last form that is made of it */
+    uint32_t parts;                /* with a pattern that looks at it */
+    struct ways ways;              /* of such patterns */
+    const struct form_look *looks; /* by part */
+    uint32_t by_hand;              /* parts of which it looks for a few texts alone */
     uint32_t set_off_by;
     /* Steps to this form, or behind it to one that some pattern looks at, that write bytes
      * which their text need not have: what sets them off. */
@@ -277,18 +293,21 @@ struct scan_class {
     struct lacking *lacking; /* of fours that some condition needs one of */
     unsigned lacking_count;
     struct wanted (*wanting)[NIBBLE_VALUES];
-    uint32_t told; /* parts that need a text */
+    uint32_t told;    /* parts that need a text */
+    uint32_t by_hand; /* of any form */
     unsigned way_count;
     struct ways unlisted[WAY_LISTS]; /* ways without a first list of texts, without a second */
     /* By the text's first byte, the second and so on: ways that it does not rule out. */
     struct ways (*starts)[256];
-    struct fitting *fitting; /* by the text's length */
+    struct fitting *fitting;      /* by the text's length */
+    const struct closer *closers; /* by way */
     /* What sets off any form but those whose step is bounded, which alone are made of a plain
      * value, if it is long enough; and then this is which text each form is. */
     uint32_t plain_triggers;
     const uint8_t *plain_index; /* by place */
     uint32_t plain_parts;       /* those that look at a form which is the value itself then */
-    const uint8_t *bounded;     /* places of these forms */
+    struct ways plain_ways;
+    const uint8_t *bounded; /* places of these forms */
     unsigned bounded_count;
 };
 

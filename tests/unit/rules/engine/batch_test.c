@@ -8,7 +8,7 @@
 
 #include "tests/unit/rules/engine/kit.h"
 
-enum { VALUE_MAX = 40, MANY = 1500, VALUE_BYTES = 2048 };
+enum { VALUE_MAX = 240, SHORT_MAX = 40, MANY = 1500, VALUE_BYTES = 2048 };
 
 static const char rules[] =
     "SecRule ARGS_GET \"@rx ^ab\" \"id:1,phase:2,pass,log,t:none\"\n"
@@ -61,20 +61,39 @@ static const char *const pieces[] = {
 
 static char (*values)[VALUE_MAX];
 
+/* Some of the pieces behind `before`. */
+static void make_value(char *value, const char *before, size_t max, unsigned parts,
+                       uint64_t *state)
+{
+    struct text out = text_fixed(value, max - 1);
+    text_add(&out, span_text(before));
+    while (parts-- > 0) {
+        *state = *state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        text_add(&out, span_text(pieces[(*state >> 33) % ARRAY_LEN(pieces)]));
+    }
+    value[out.len] = '\0';
+}
+
 static void make_values(unsigned count)
 {
     uint64_t state = 11;
     values = calloc(count, sizeof(*values));
     assert_non_null(values);
-    for (unsigned i = 0; i < count; i++) {
-        unsigned parts = 0;
-        struct text out = text_fixed(values[i], VALUE_MAX - 1);
-        for (; parts < 1 + i % 4; parts++) {
-            state = state * UINT64_C(6364136223846793005) + 1442695040888963407u;
-            text_add(&out, span_text(pieces[(state >> 33) % ARRAY_LEN(pieces)]));
-        }
-        values[i][out.len] = '\0';
-    }
+    for (unsigned i = 0; i < count; i++)
+        make_value(values[i], "", SHORT_MAX, 1 + i % 4, &state);
+}
+
+/* So long that what their forms are looked at for is told apart; few pieces, so that little
+ * is to be looked for. */
+static void make_long_values(unsigned count)
+{
+    static const char prose[] = "it was late when the last of them had gone and the gate was "
+                                "closed behind them for the night, ";
+    uint64_t state = 12;
+    values = calloc(count, sizeof(*values));
+    assert_non_null(values);
+    for (unsigned i = 0; i < count; i++)
+        make_value(values[i], prose, VALUE_MAX, i % 7, &state);
 }
 
 /* A run over values[from, to): by value, the set of rules that matched it. */
@@ -107,7 +126,7 @@ static void run_over(struct bench *bench, unsigned from, unsigned to, uint64_t s
 }
 
 /* How often something is found. */
-static unsigned check_together(struct bench *bench)
+static unsigned check_together(struct bench *bench, void (*make)(unsigned count))
 {
     static const uint64_t slices[] = { UINT64_MAX, 3000 };
     static uint32_t alone[MANY], together[ARRAY_LEN(slices)][MANY];
@@ -115,7 +134,7 @@ static unsigned check_together(struct bench *bench)
     unsigned found = 0;
     memset(alone, 0, sizeof(alone));
     memset(together, 0, sizeof(together));
-    make_values(MANY);
+    make(MANY);
     for (unsigned i = 0; i < MANY; i++) {
         run_over(bench, i, i + 1, UINT64_MAX, alone);
         scans += bench->run.counts.scans;
@@ -137,8 +156,20 @@ static void together_as_alone(void **state)
     (void)state;
     (void)snprintf(all, sizeof(all), "%s%s", rules, more_rules);
     bench_load(&bench, all);
-    assert_true(check_together(&bench) > MANY);
+    assert_true(check_together(&bench, make_values) > MANY);
     bench_unload(&bench);
+}
+
+static void long_texts(void **state)
+{
+    static const char *const sets[] = { rules, more_rules, few_rules, too_many_rules };
+    struct bench bench;
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
+        bench_load(&bench, sets[i]);
+        assert_true(check_together(&bench, make_long_values) > MANY / 4);
+        bench_unload(&bench);
+    }
 }
 
 static bool all_are_few(const struct sec_plan *plan)
@@ -161,7 +192,7 @@ static void plain_texts(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         bench_load(&bench, rows[i].rules);
         assert_int_equal(all_are_few(bench.plan), rows[i].few);
-        assert_true(check_together(&bench) > MANY / 4);
+        assert_true(check_together(&bench, make_values) > MANY / 4);
         bench_unload(&bench);
     }
 }
@@ -379,9 +410,9 @@ static void limits(void **state)
 int main(void)
 {
     return RUN(
-        cmocka_unit_test(together_as_alone), cmocka_unit_test(plain_texts),
-        cmocka_unit_test(parts_come_together), cmocka_unit_test(work_is_counted_by_value),
-        cmocka_unit_test(work_of_other_groups), cmocka_unit_test(work_where_room_is_short),
-        cmocka_unit_test(starts_behind_starts), cmocka_unit_test(alternatives_stand_apart),
-        cmocka_unit_test(limits));
+        cmocka_unit_test(together_as_alone), cmocka_unit_test(long_texts),
+        cmocka_unit_test(plain_texts), cmocka_unit_test(parts_come_together),
+        cmocka_unit_test(work_is_counted_by_value), cmocka_unit_test(work_of_other_groups),
+        cmocka_unit_test(work_where_room_is_short), cmocka_unit_test(starts_behind_starts),
+        cmocka_unit_test(alternatives_stand_apart), cmocka_unit_test(limits));
 }
