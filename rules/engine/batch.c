@@ -9,7 +9,7 @@
  * what is left, nor where there is no room for anything in what the step makes.
  *
  * A step that does not decode makes no byte that has a sign which its text has not: so nothing
- * is missed.
+ * is missed, and what it makes is taken to have the same signs.
  */
 #include "rules/engine/batch.h"
 #include "rules/engine/set128.h"
@@ -95,8 +95,16 @@ static void meet_again(struct sec_batch *batch, const struct sec_plan *plan, uns
 /* ---- forms ----------------------------------------------------------------------------------
  */
 
+static void see_traits(struct forms *t, unsigned i)
+{
+    if (t->traits[i] == 0)
+        t->traits[i] = traits_of(t->text[i]);
+}
+
+/* Which of the value's texts it is. BATCH_FORMS_MAX: there is no room for another. `like`: one
+ * that has all its signs; BATCH_FORMS_MAX: there is none. */
 static unsigned index_of(struct sec_batch *batch, const struct sec_plan *plan, unsigned class,
-                         struct span text)
+                         struct span text, unsigned like)
 {
     struct forms *t = &batch->texts;
     for (unsigned i = 0; i < t->count; i++) {
@@ -107,16 +115,21 @@ static unsigned index_of(struct sec_batch *batch, const struct sec_plan *plan, u
     if (t->count == BATCH_FORMS_MAX)
         return BATCH_FORMS_MAX;
     t->text[t->count] = text;
-    t->traits[t->count] = traits_of(text);
-    t->met[t->count].have = signs_of(plan, text);
-    meet_again(batch, plan, class, &t->met[t->count]);
+    t->traits[t->count] = 0;
+    if (like != BATCH_FORMS_MAX) {
+        t->met[t->count] = t->met[like];
+    } else {
+        t->met[t->count].have = signs_of(plan, text);
+        meet_again(batch, plan, class, &t->met[t->count]);
+    }
     return t->count++;
 }
 
 static unsigned make(struct sec_batch *batch, struct sec_run *run, unsigned class,
-                     const struct transform *step, unsigned from)
+                     const struct class_form *form, unsigned from)
 {
     struct forms *t = &batch->texts;
+    const struct transform *step = form->step;
     for (unsigned i = 0; i < t->made_count; i++) {
         if (t->made[i].apply == step->apply && t->made[i].from == from)
             return t->made[i].to;
@@ -127,7 +140,8 @@ static unsigned make(struct sec_batch *batch, struct sec_run *run, unsigned clas
     run->work += in.len / STEP_BYTES + WORK_STEP;
     if (out.p == NULL)
         out = SPAN("");
-    unsigned to = index_of(batch, run->plan, class, out);
+    bool decoded = (t->traits[from] & form->decoded_by) != 0;
+    unsigned to = index_of(batch, run->plan, class, out, decoded ? BATCH_FORMS_MAX : from);
     if (to == BATCH_FORMS_MAX)
         return BATCH_FORMS_MAX;
     if (out.p == room && t->text[to].p == room)
@@ -185,7 +199,7 @@ static unsigned make_form(struct sec_batch *batch, struct sec_run *run, unsigned
         ((t->traits[from] & form->decodes) == 0 &&
          !set128_meet(form->wanted.words, t->met[from].conditions.words)))
         return NO_TEXT;
-    return make(batch, run, number, form->step, from);
+    return make(batch, run, number, form, from);
 }
 
 /* A form that is not made is the same text as what it is made of, and so are all behind it; or
@@ -204,6 +218,8 @@ static bool make_forms(struct sec_batch *batch, struct sec_run *run,
         if (index == BATCH_FORMS_MAX)
             return false;
         memset(index_of + i, (int)index, form->end - i);
+        if (form->traits_matter && index != NO_TEXT)
+            see_traits(&batch->texts, index);
         set_off(class, group, index == NO_TEXT ? 0 : batch->texts.traits[index], i + 1,
                 form->end, &due);
     }
@@ -332,7 +348,9 @@ static bool take(struct sec_batch *batch, struct sec_run *run, struct batch_valu
     size_t bytes = batch->bytes;
     struct forms *t = &batch->texts;
     t->count = t->made_count = 0;
-    (void)index_of(batch, plan, of->class, value->text.p != NULL ? value->text : SPAN(""));
+    (void)index_of(batch, plan, of->class, value->text.p != NULL ? value->text : SPAN(""),
+                   BATCH_FORMS_MAX);
+    see_traits(t, 0);
     value->traits = t->traits[0];
     value->has_traits = true;
     of->index_of = class->plain_index;

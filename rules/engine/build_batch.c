@@ -23,12 +23,12 @@ enum { TRAITS_MAX = 32 };
 
 /*
  * All bytes of which a step that does not decode may make one of the set: letters change their
- * case, a backslash becomes a slash, and a space comes of white space, NUL, a comma, a
- * semicolon or a comment, which has a star.
+ * case, a backslash becomes a slash, and a space comes of white space, NUL, a plus sign, a
+ * comma, a semicolon or a comment, which has a star.
  */
 static void close_set(struct byte_set *set)
 {
-    static const char to_space[] = "\t\n\v\f\r,;*\xa0";
+    static const char to_space[] = "\t\n\v\f\r,;*+\xa0";
 
     for (unsigned c = 'a'; c <= 'z'; c++) {
         uint8_t upper = (uint8_t)(c - 'a' + 'A');
@@ -146,8 +146,9 @@ static enum err tabulate(struct plan_builder *b, struct scan_class *class)
 /* ---- forms ----------------------------------------------------------------------------------
  */
 
-/* Steps that take bytes away, or change them as close_set says. */
-static bool decodes(const struct transform *step)
+/* By what a step writes bytes which its text need not have. 0: it takes bytes away, or changes
+ * them as close_set says. */
+static uint32_t decodes_by(const struct transform *step)
 {
     static const char *const names[] = {
         "lowercase",       "removeWhitespace", "compressWhitespace",
@@ -157,20 +158,20 @@ static bool decodes(const struct transform *step)
         "replaceComments", "cmdLine",
     };
     if (step == &seclang_cmd_line_cased)
-        return false;
+        return 0;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (step == seclang_transform_find(span_text(names[i])))
-            return false;
+            return 0;
     }
-    return true;
+    return step->triggers & ~(uint32_t)TRAIT_PLUS; /* it becomes a space */
 }
 
 /* Without any of these no step that does not decode makes a text that has one of the traits:
  * it may bring the bytes of a pair together, but makes none of those that begin one. */
 static uint32_t bytes_of(uint32_t traits)
 {
-    if ((traits & TRAIT_ESCAPED) != 0)
-        traits |= TRAIT_ESCAPE;
+    if ((traits & (TRAIT_ESCAPE_DIGIT | TRAIT_ESCAPE_LETTER)) != 0)
+        traits |= TRAIT_PERCENT;
     if ((traits & TRAIT_ENTITY) != 0)
         traits |= TRAIT_AMPERSAND;
     return traits;
@@ -275,19 +276,24 @@ enum err plan_batch_begin(struct plan_builder *b, struct scan_class *class)
         if (parent != NULL)
             parent->shortest = 0;
     }
-    /* Of a step that decodes, and of all before it on the way there. */
+    /* Of each step, and of all before it on the way there. */
     for (unsigned i = 1; i < class->place_count; i++) {
         struct class_form *at = &class->steps[i];
-        for (; at != NULL && decodes(class->steps[i].step); at = form_in(class, at->parent))
-            at->decodes |= bytes_of(class->steps[i].set_off_by);
+        const uint32_t by = decodes_by(at->step);
+        at->decoded_by = by;
+        at->traits_matter = at->end > i + 1;
+        for (; at != NULL; at = form_in(class, at->parent))
+            at->decodes |= bytes_of(by);
     }
     for (unsigned i = 0; i < class->check_count; i++) {
         const struct plan_pattern *check = &plan->patterns[class->ids[class->id_count + i]];
         for (unsigned j = 0; j < check->find_count; j++) {
             struct class_form *form = form_in(class, check->finds[j].form);
             want_form(class, check->finds[j].form, 0);
-            if (form != NULL)
-                form->shortest = 0;
+            if (form == NULL)
+                continue;
+            form->shortest = 0;
+            form->traits_matter = true;
         }
     }
     return OK;

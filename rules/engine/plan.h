@@ -256,6 +256,8 @@ struct class_form {
     /* Steps to this form, or behind it to one that some pattern looks at, that write bytes
      * which their text need not have: what sets them off. */
     uint32_t decodes;
+    uint32_t decoded_by;      /* the same of its own step, by traits of the very text */
+    bool traits_matter;       /* of its text: to a step behind it, or to a check */
     struct conditions wanted; /* of all that look at this form, or at one behind it */
     uint32_t shortest;        /* output of this step in which anything can be found */
 };
