@@ -104,19 +104,6 @@ static bool tell_part(struct body *body, const struct multipart_part *part)
 /* ---- forms ---------------------------------------------------------------------------------
  */
 
-static void check_escapes(struct body *body, struct span piece)
-{
-    const char *p = piece.p, *end = span_end(piece);
-
-    while (p < end && (p = memchr(p, '%', (size_t)(end - p))) != NULL) {
-        if (end - p < 3 || hex_value(p[1]) < 0 || hex_value(p[2]) < 0) {
-            body->findings |= BODY_FOUND_ESCAPES;
-            return;
-        }
-        p += 3;
-    }
-}
-
 static bool pair_read(struct body *body, struct span piece)
 {
     ssize_t equals = span_index(piece, '=');
@@ -130,8 +117,8 @@ static bool pair_read(struct body *body, struct span piece)
         return false;
     }
     body->arguments++;
-    if (!body->untyped)
-        check_escapes(body, piece);
+    if (!body->untyped && !uri_is_escaped_well(piece))
+        body->findings |= BODY_FOUND_ESCAPES;
     struct span name = uri_decode(span_sub(piece, 0, len), true, body->arena);
     struct span value = uri_decode(raw, true, body->arena);
     if (name.p == NULL || value.p == NULL)

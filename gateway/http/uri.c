@@ -2,6 +2,7 @@
 #include "gateway/http/uri.h"
 
 #include "gateway/http/chars.h"
+#include "gateway/http/escapes.h"
 
 /* ---- percent-encoding ---- */
 
@@ -14,46 +15,35 @@ static int escape_value(const char *p, const char *end)
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
-/* Copies up to the next `%`, or `end`. Blocks are written whole: there is room for all that is
- * left to read. */
-static const char *copy_plain(char *out, const char *p, const char *end, bool plus)
-{
-#if defined(__SSSE3__)
-    const __m128i to_space = _mm_set1_epi8(plus ? '+' ^ ' ' : 0);
-    while (end - p >= 16) {
-        __m128i bytes = load_bytes(p);
-        __m128i change = _mm_and_si128(bytes_equal(bytes, '+'), to_space);
-        unsigned stops = (unsigned)_mm_movemask_epi8(bytes_equal(bytes, '%'));
-        _mm_storeu_si128((__m128i *)(void *)out, _mm_xor_si128(bytes, change));
-        if (stops != 0)
-            return p + __builtin_ctz(stops);
-        p += 16;
-        out += 16;
-    }
-#endif
-    for (; p < end && *p != '%'; p++)
-        *out++ = plus && *p == '+' ? ' ' : *p;
-    return p;
-}
-
-/* `out` has room for the text, and is not it. */
+/* `out` has room for the text, and is not it: where there is a block to read, there is room for
+ * one. */
 static size_t decode_into(char *out, struct span text, bool plus)
 {
     const char *p = text.p, *end = span_end(text);
-    size_t n = 0;
+    char *at = out;
+    bool changed = false;
 
+    p = escapes_decode(p, end, plus ? '+' : ' ', false, &at, &changed);
     while (p < end) {
-        if (*p != '%') {
-            const char *stop = copy_plain(out + n, p, end, plus);
-            n += (size_t)(stop - p);
-            p = stop;
-            continue;
-        }
         int value = escape_value(p, end);
-        out[n++] = value >= 0 ? (char)value : '%';
+        *at++ = value >= 0 ? (char)value : plus && *p == '+' ? ' ' : *p;
         p += value >= 0 ? 3 : 1;
     }
-    return n;
+    return (size_t)(at - out);
+}
+
+bool uri_is_escaped_well(struct span text)
+{
+    const char *p = text.p, *end = span_end(text);
+    bool good = true;
+
+    for (; good && end - p >= ESCAPES_READ; p += ESCAPES_BLOCK) {
+        struct escapes found = escapes_at(p);
+        good = _mm_movemask_epi8(_mm_xor_si128(found.percent, found.escaped)) == 0;
+    }
+    for (; good && p < end; p++)
+        good = *p != '%' || escape_value(p, end) >= 0;
+    return good;
 }
 
 struct span uri_decode(struct span text, bool plus, struct arena *arena)

@@ -1,6 +1,7 @@
 /*
  * SecLang's decoders of the web: percent-escapes, character references, hexadecimal, base64.
  */
+#include "gateway/http/escapes.h"
 #include "rules/transform/blocks.h"
 #include "rules/transform/drive.h"
 #include "rules/transform/rows.h"
@@ -19,13 +20,15 @@ static inline size_t escape(const char *p, const char *end, bool uni, char *byte
     return wide ? 6 : 3;
 }
 
-/* The bytes before an escape at once, then those escapes that follow each other. */
+/* What is left where there are wide escapes, and of the end: the bytes before an escape at
+ * once, then those escapes that follow each other. */
 static inline struct span url_decode(struct span in, char *room, bool uni)
 {
     const char *p = in.p, *end = span_end(in);
     char *out = room, byte = 0;
     bool changed = false;
     while (p < end) {
+        p = escapes_decode(p, end, '+', uni, &out, &changed);
         size_t len = part_len(p, end), at = len, taken = 0;
         __m128i bytes = load_part(p, len), plus = equal16(bytes, '+');
         unsigned signs = mask16(equal16(bytes, '%'));
