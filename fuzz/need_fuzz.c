@@ -1,7 +1,8 @@
 /*
  * What matches need: where Hyperscan finds the pattern, the text has a byte and a text of those
- * that every match is said to have, also when it has none of the bytes relied on; and a pattern
- * said to be blind to case finds in lower case what it finds without regard to case.
+ * that every match is said to have, also when it has none of the bytes relied on; a pattern
+ * said to be blind to case finds in lower case what it finds without regard to case, and one
+ * said to have none, what it finds in the text.
  *
  * Input: the pattern, a newline, the text.
  */
@@ -83,6 +84,8 @@ static void check(struct arena *arena, const char *pattern, unsigned flags, stru
     if (text.len > 0 && pattern_is_blind_to_case(pattern, flags))
         INVARIANT(finds(pattern, flags, lower) ==
                   finds(pattern, flags | HS_FLAG_CASELESS, text));
+    if (text.len > 0 && pattern_has_no_case(pattern, flags))
+        INVARIANT(finds(pattern, flags, lower) == finds(pattern, flags, text));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

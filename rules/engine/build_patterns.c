@@ -156,9 +156,24 @@ static enum err draft_for(struct drafting *d, const struct pattern_info *info,
     return OK;
 }
 
+/* Where case means nothing to the pattern, lower case need not be made. Of the forms that
+ * multiMatch sees some are not in lower case. */
+static unsigned form_for(struct plan_builder *b, const struct sec_link *link, unsigned seen,
+                         struct pattern_info *info)
+{
+    bool many = link->rule->multi_match;
+    unsigned form = link->check || link->feeds ? seen : plan_form_without_case(b->plan, seen);
+    if (form == seen ||
+        !(many ? pattern_has_no_case(info->text, info->flags)
+               : facts_is_blind_to_case(b->maker->facts, info->text, info->flags)))
+        return seen;
+    info->flags |= many ? 0 : HS_FLAG_CASELESS;
+    return form;
+}
+
 /* The link's bit for each form that its operator sees, found by this pattern. */
 static enum err add_finds(struct plan_builder *b, struct pattern_draft *draft,
-                          const struct sec_link *link, unsigned form)
+                          const struct sec_link *link, struct pattern_info *info, unsigned form)
 {
     bool many = link->rule->multi_match;
     unsigned count = many ? link->path_count : 1;
@@ -167,7 +182,7 @@ static enum err add_finds(struct plan_builder *b, struct pattern_draft *draft,
         if (find == NULL)
             return ERR_MEMORY;
         find->find.bit = (uint16_t)(plan_bit_of(link) + i);
-        find->find.form = many ? link->path[i] : (uint16_t)form;
+        find->find.form = (uint16_t)(many ? form_for(b, link, link->path[i], info) : form);
         find->next = draft->finds;
         draft->finds = find;
         draft->find_count++;
@@ -459,22 +474,6 @@ static enum err check_piece(struct plan_builder *b, const struct plan_check *che
     return info.text == NULL ? ERR_MEMORY : add_piece(b, pieces, &info);
 }
 
-/* Where case means nothing to the pattern, lower case need not be made. */
-static unsigned form_for(struct plan_builder *b, const struct sec_link *link,
-                         struct pattern_info *info)
-{
-    unsigned form = link->form;
-    if (link->check || link->feeds || link->rule->multi_match)
-        return form;
-    form = plan_form_without_case(b->plan, form);
-    if (form == link->form)
-        return form;
-    if (!facts_is_blind_to_case(b->maker->facts, info->text, info->flags))
-        return link->form;
-    info->flags |= HS_FLAG_CASELESS;
-    return form;
-}
-
 /* What is asked by an operator itself; NULL where it is not. */
 static enum err check_of(struct plan_builder *b, struct sec_link *link, struct pieces *pieces,
                          struct plan_check **check)
@@ -517,12 +516,12 @@ static enum err plan_link(struct drafting *d, struct sec_link *link)
     b->plan->bit_count += bits;
     for (unsigned i = 0; i < pieces.count; i++) {
         struct pattern_draft *draft;
-        unsigned form = form_for(b, link, &pieces.items[i]);
+        unsigned form = form_for(b, link, link->form, &pieces.items[i]);
         TRY(draft_for(d, &pieces.items[i], &draft));
         draft->own = draft->own && link->rule->own != NULL;
         if (check != NULL)
             draft->check = check;
-        TRY(add_finds(b, draft, link, form));
+        TRY(add_finds(b, draft, link, &pieces.items[i], form));
     }
     return OK;
 }

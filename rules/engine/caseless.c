@@ -1,5 +1,5 @@
-/* Whether lower case before a pattern may be left out: the pattern without case does the same.
- */
+/* Whether lower case before a pattern may be left out: the pattern without case does the same,
+ * or has none. */
 #include <hs/hs_compile.h>
 
 #include "rules/engine/need.h"
@@ -37,6 +37,28 @@ bool pattern_is_blind_to_case(const char *text, unsigned flags)
     const struct rx_node *blind =
         as_is != NULL ? rx_parse(span_text(text), flags | HS_FLAG_CASELESS, &scratch) : NULL;
     bool yes = blind != NULL && same(as_is, blind);
+    arena_reset(&scratch);
+    return yes;
+}
+
+/* Of each letter that a byte may be, the other case, too. */
+static bool has_no_case(const struct rx_node *node)
+{
+    const uint64_t upper = UINT64_C(0x07fffffe), letters = node->set.words[1];
+    if (node->kind == RX_SET)
+        return (letters & upper) == (letters >> 32 & upper);
+    const struct rx_node *child = node->child;
+    while (child != NULL && has_no_case(child))
+        child = child->next;
+    return child == NULL;
+}
+
+bool pattern_has_no_case(const char *text, unsigned flags)
+{
+    struct arena scratch;
+    arena_init(&scratch, NULL, 0, NULL, MEMORY_MAX);
+    const struct rx_node *tree = rx_parse(span_text(text), flags, &scratch);
+    bool yes = tree != NULL && has_no_case(tree);
     arena_reset(&scratch);
     return yes;
 }

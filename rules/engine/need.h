@@ -91,6 +91,8 @@ unsigned need_way_share(const struct need_way *way);
 /* Whether the pattern finds in lower-case text just what it finds in the text as it was, when
  * it is compiled without regard to case. False also when its meaning is not plain. */
 bool pattern_is_blind_to_case(const char *text, unsigned flags);
+/* Whether it finds in a text what it finds in that in lower case. */
+bool pattern_has_no_case(const char *text, unsigned flags);
 
 /* ---- the tree of a pattern, between need_parse.c, need.c and need_ways.c ---- */
 

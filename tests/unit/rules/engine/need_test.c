@@ -459,6 +459,33 @@ static void ways_of_patterns(void **state)
     }
 }
 
+/* ---- case -----------------------------------------------------------------------------------
+ */
+
+static void case_of_patterns(void **state)
+{
+    static const struct {
+        const char *pattern;
+        bool blind, none;
+    } rows[] = {
+        { "(?:^|[\\/])\\.\\.(?:[\\/]|$)", true, true },
+        { "\\d+[^\\w]\\s", true, true },
+        { "[a-zA-Z]=", true, true },
+        { "(?i)select", true, true },
+        { "(?i)sel(?-i:E)ct", false, false },
+        { "select", true, false },
+        { "[^a]", true, false },
+        { "[A-Z]=", false, false },
+        { "x\\.\\.", true, false },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (pattern_is_blind_to_case(rows[i].pattern, 0) != rows[i].blind ||
+            pattern_has_no_case(rows[i].pattern, 0) != rows[i].none)
+            fail_msg("%s", rows[i].pattern);
+    }
+}
+
 /* ---- limits ---------------------------------------------------------------------------------
  */
 
@@ -502,5 +529,6 @@ int main(void)
 {
     return RUN(WITH_ARENA(known_texts), WITH_ARENA(known_relied), WITH_ARENA(known_bytes),
                WITH_ARENA(known_sets), WITH_ARENA(literals), WITH_ARENA(ways_of_patterns),
-               WITH_ARENA(matches_have_it), WITH_ARENA(depth), WITH_ARENA(many_texts));
+               WITH_ARENA(case_of_patterns), WITH_ARENA(matches_have_it), WITH_ARENA(depth),
+               WITH_ARENA(many_texts));
 }
