@@ -1,15 +1,15 @@
 /*
  * What matches need: where Hyperscan finds the pattern, the text has a byte and a text of those
- * that every match is said to have, also when it has none of the bytes relied on; a pattern
- * said to be blind to case finds in lower case what it finds without regard to case, and one
- * said to have none, what it finds in the text.
+ * that every match is said to have, also when it has none of the bytes relied on, and edges let
+ * it pass; a pattern said to be blind to case finds in lower case what it finds without regard
+ * to case, and one said to have none, what it finds in the text.
  *
  * Input: the pattern, a newline, the text.
  */
 #include <hs/hs.h>
 #include <stdlib.h>
 
-#include "rules/engine/need.h"
+#include "rules/engine/edge_make.h"
 
 enum { PATTERN_MAX = 200, TEXT_MAX = 2000 };
 
@@ -64,6 +64,20 @@ static bool is_possible(const struct pattern_ways *ways, struct span text, struc
     return possible;
 }
 
+static bool edges_let_pass(struct arena *arena, const char *pattern, unsigned flags,
+                           struct span text)
+{
+    const struct pattern_edges *chosen;
+    const struct edges *edges = NULL;
+    struct edge_room *room = arena_new(arena, struct edge_room);
+    INVARIANT(room != NULL);
+    room->arena = arena;
+    INVARIANT(edges_choose(room, pattern, flags, &chosen) == OK);
+    if (chosen != NULL)
+        INVARIANT(edges_make(room, &chosen, 1, arena, &edges) == OK);
+    return edges == NULL || edges_pass(edges, text);
+}
+
 static void check(struct arena *arena, const char *pattern, unsigned flags, struct span text)
 {
     struct pattern_need need;
@@ -80,6 +94,8 @@ static void check(struct arena *arena, const char *pattern, unsigned flags, stru
     for (unsigned i = 0; i < need.set_count; i++)
         skipped = skipped || !byte_set_any(&need.sets[i], text);
     if (text.len > 0 && (skipped || !is_possible(&ways, text, lower)))
+        INVARIANT(!finds(pattern, flags, text));
+    if (text.len > 0 && !edges_let_pass(arena, pattern, flags, text))
         INVARIANT(!finds(pattern, flags, text));
     if (text.len > 0 && pattern_is_blind_to_case(pattern, flags))
         INVARIANT(finds(pattern, flags, lower) ==

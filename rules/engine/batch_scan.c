@@ -4,12 +4,13 @@
  *
  * Why nothing is missed: what `db` of a part finds in a text, `wide` finds in its line
  * (pattern_for_lines, and plain texts at every place), and a text that opens a part stands in
- * the line as it stands in the text.
+ * the line as it stands in the text. Texts that edges (edge.h) do not let pass have no match.
  *
  * Work is counted by value, whatever else is in the buffer, so that no decision depends on what
  * a value happens to stand beside.
  */
 #include "rules/engine/batch.h"
+#include "rules/engine/edge.h"
 #include "rules/engine/few.h"
 
 #include <hs/hs_runtime.h>
@@ -19,6 +20,7 @@ enum {
     SCANS_MAX = 8,   /* of a part's lines together, when some have finds */
     WORK_LINE = 16,
     WORK_FIND = 8,
+    EDGE_BYTES = 2, /* looked at for edges in the time it takes to scan one */
 };
 
 /* The line that has the byte before `to`. */
@@ -30,6 +32,12 @@ static unsigned line_at(struct sec_batch *batch, unsigned long long to)
     while (batch->at + 1 < batch->pick_count && at >= batch->starts[batch->at + 1])
         batch->at++;
     return batch->at;
+}
+
+static void count_work(struct sec_batch *batch, const struct line *line, size_t work)
+{
+    batch->run->work += work;
+    batch->values[line->value].work += work;
 }
 
 /* Work is counted once for each, however often and in whatever company it is found. */
@@ -48,8 +56,7 @@ static void find(struct sec_batch *batch, const struct line *line,
             sec_batch_text(class, of, found->form) != line->index ||
             (value->hits != NULL && bit_has(value->hits, found->bit)))
             continue;
-        batch->run->work += WORK_FIND;
-        batch->values[line->value].work += WORK_FIND;
+        count_work(batch, line, WORK_FIND);
         batch->memory = !sec_note_find(batch->run, of->value, found->bit);
     }
 }
@@ -176,15 +183,23 @@ static void scan_lines(struct sec_batch *batch, unsigned from, unsigned to, unsi
     scan_lines(batch, hit + 1, to, scans);
 }
 
-static bool is_asked(const struct line *line, const struct scan_part *part)
+static bool is_asked(struct sec_batch *batch, const struct line *line,
+                     const struct scan_part *part)
 {
-    uint64_t open = 0;
+    uint64_t open = 0, sure = 0;
     if (line->text.len < part->shortest)
         return false;
-    for (unsigned i = 0; i < 2; i++)
-        open |= line->may.words[i] & line->found[0].words[i] & line->found[1].words[i] &
-                part->ways.words[i];
-    return !part->needs_text || open != 0;
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t ways = line->may.words[i] & line->found[0].words[i] & line->found[1].words[i];
+        open |= ways & part->ways.words[i];
+        sure |= ways & part->sure.words[i];
+    }
+    if (part->needs_text && open == 0)
+        return false;
+    if (sure != 0 || part->edges == NULL)
+        return true;
+    count_work(batch, line, line->text.len / EDGE_BYTES);
+    return edges_pass(part->edges, line->text);
 }
 
 /* Which lines each of some parts is asked about. */
@@ -197,7 +212,7 @@ static void pick(struct sec_batch *batch, unsigned class, uint32_t among)
         next = line->next;
         for (uint32_t asks = line->asks & among; asks != 0; asks &= asks - 1) {
             const unsigned part = (unsigned)__builtin_ctz(asks);
-            if (is_asked(line, &parts[part]))
+            if (is_asked(batch, line, &parts[part]))
                 batch->picks_of[part][batch->picks[part]++] = (uint16_t)i;
         }
     }
@@ -231,8 +246,7 @@ static void scan_part(struct sec_batch *batch, unsigned class, unsigned index)
     batch->pick_count = batch->picks[index];
     for (unsigned i = 0; i < batch->pick_count; i++) {
         const struct line *line = &batch->lines[batch->picked[i]];
-        batch->run->work += line->text.len + WORK_LINE;
-        batch->values[line->value].work += line->text.len + WORK_LINE;
+        count_work(batch, line, line->text.len + WORK_LINE);
     }
     if (batch->part->few != NULL)
         look_for_few(batch);

@@ -14,11 +14,14 @@ enum {
     MEMBERS_MAX = 96,   /* clusters of one kind before they are joined */
     LITERAL_WEIGHT = 4, /* hundredths of a nanosecond that it takes to look for it, too */
     PATTERN_WEIGHT = 3000,
+    EDGE_PATTERNS_MAX = 128,
+    EDGE_MEMORY_MAX = 256 << 20, /* of all trees */
 };
 
 struct sorting {
     struct plan_builder *b;
     struct sorted *patterns;
+    struct edge_room *edges;
 };
 
 /* One class while it is taken apart. */
@@ -341,6 +344,8 @@ static enum err tell_ways(const struct sorting *s, struct draft *draft, unsigned
             continue;
         TRY(plan_way_add(s->b, draft->class, part, condition, way, &s->b->plan->patterns[id],
                          &number));
+        if (s->patterns[id].edges == NULL)
+            bit_add(part->sure.words, number);
         open_by(draft, number, way);
     }
     return OK;
@@ -396,6 +401,24 @@ static enum err place_openings(const struct sorting *s, const struct draft *draf
     return OK;
 }
 
+/* Edges of a part's patterns. Those that have none are asked about by their ways alone, if all
+ * have ways. */
+static enum err make_edges(const struct sorting *s, struct scan_part *part)
+{
+    const struct pattern_edges *edges[EDGE_PATTERNS_MAX];
+    unsigned count = 0;
+    for (unsigned i = 0; i < part->id_count; i++) {
+        if ((part->ids[i] & PART_OPENS) != 0)
+            continue;
+        const struct sorted *sorted = &s->patterns[part->ids[i]];
+        if ((sorted->edges == NULL && !part->needs_text) || count == EDGE_PATTERNS_MAX)
+            return OK;
+        if (sorted->edges != NULL)
+            edges[count++] = sorted->edges;
+    }
+    return count > 0 ? edges_make(s->edges, edges, count, s->b->arena, &part->edges) : OK;
+}
+
 static enum err take_apart(const struct sorting *s, struct draft *draft)
 {
     TRY(gather_texts(s, draft));
@@ -405,6 +428,10 @@ static enum err take_apart(const struct sorting *s, struct draft *draft)
     TRY(fill_parts(s, draft));
     TRY(tell_batch(s, draft));
     TRY(place_openings(s, draft));
+    for (unsigned i = 0; i < draft->class->part_count; i++) {
+        if (!draft->class->parts[i].literals && draft->class->looked_count > 0)
+            TRY(make_edges(s, &draft->class->parts[i]));
+    }
     return plan_batch_end(s->b, draft->class);
 }
 
@@ -495,13 +522,14 @@ static enum err add_jobs(struct plan_builder *b, struct jobs *jobs, const struct
 }
 
 /* All at once, so that they can be compiled side by side. */
-enum err plan_parts(struct plan_builder *b)
+static enum err make_all(struct plan_builder *b, struct edge_room *edges)
 {
     struct sorting s = { .b = b };
     struct jobs *jobs = arena_new(b->arena, struct jobs);
     if (jobs == NULL)
         return ERR_MEMORY;
-    TRY(plan_sort(b, &s.patterns));
+    s.edges = edges;
+    TRY(plan_sort(b, edges, &s.patterns));
     for (unsigned i = 1; i < b->plan->class_count; i++) {
         struct draft *draft = arena_new(b->arena, struct draft);
         if (draft == NULL)
@@ -520,5 +548,19 @@ enum err plan_parts(struct plan_builder *b)
     }
     for (unsigned i = 0; i < jobs->shared_count; i++)
         jobs->shared[i]->wide = jobs->shared[i]->db;
+    return err;
+}
+
+enum err plan_parts(struct plan_builder *b)
+{
+    struct arena scratch;
+    arena_init(&scratch, NULL, 0, NULL, EDGE_MEMORY_MAX);
+    struct edge_room *edges = arena_new(&scratch, struct edge_room);
+    enum err err = ERR_MEMORY;
+    if (edges != NULL) {
+        edges->arena = &scratch;
+        err = make_all(b, edges);
+    }
+    arena_reset(&scratch);
     return err;
 }

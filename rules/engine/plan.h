@@ -20,6 +20,7 @@
 #include "rules/regex.h"
 #include "rules/values.h"
 
+struct edges;
 struct few_text;
 struct hs_database;
 struct expr;
@@ -222,7 +223,9 @@ struct scan_part {
     /* For many texts at once, a line each: finds in a line all that `db` finds in the text, and
      * perhaps more. May be `db` itself. NULL: there is none. */
     struct hs_database *wide;
-    struct ways ways; /* of its patterns, where `needs_text`; which its texts open */
+    struct ways ways;          /* of its patterns, where `needs_text`; which its texts open */
+    struct ways sure;          /* those of its patterns that `edges` know nothing of */
+    const struct edges *edges; /* of its other patterns; NULL: there are none */
     const struct opening *openings; /* by number, of texts that open others */
 };
 

@@ -78,7 +78,7 @@ static bool is_mixed(const struct sec_plan *plan)
     return own && others;
 }
 
-enum err plan_sort(struct plan_builder *b, struct sorted **patterns)
+enum err plan_sort(struct plan_builder *b, struct edge_room *edges, struct sorted **patterns)
 {
     const struct sec_plan *plan = b->plan;
     struct facts *facts = b->maker->facts;
@@ -96,6 +96,9 @@ enum err plan_sort(struct plan_builder *b, struct sorted **patterns)
             TRY(facts_ways(facts, pattern->text, pattern->flags, b->arena, &s->ways));
         TRY(sort_ways(s, b->arena));
         sort_pattern(s, mixed && pattern->own);
+        bool told = s->kind == CLUSTER_TOLD || s->kind == CLUSTER_PLAIN_TOLD;
+        if (!s->need.literal && (!told || edges_are_worth_it(&s->ways)))
+            TRY(edges_choose(edges, pattern->text, pattern->flags, &s->edges));
     }
     return OK;
 }

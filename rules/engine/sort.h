@@ -7,6 +7,7 @@
 
 #include "rules/engine/build.h"
 #include "rules/engine/clusters.h"
+#include "rules/engine/edge_make.h"
 #include "rules/engine/need.h"
 
 /* What is known of a pattern of the plan. */
@@ -19,11 +20,13 @@ struct sorted {
     struct span *texts;
     unsigned text_count;
     struct byte_set unless;
-    unsigned others; /* values in a thousand that may match without a text */
-    bool started;    /* some of its ways are told by how a value begins */
+    unsigned others;                   /* values in a thousand that may match without a text */
+    bool started;                      /* some of its ways are told by how a value begins */
+    const struct pattern_edges *edges; /* NULL: none are known */
 };
 
 /* One for each pattern of the plan. */
-MUST_USE enum err plan_sort(struct plan_builder *b, struct sorted **patterns);
+MUST_USE enum err plan_sort(struct plan_builder *b, struct edge_room *edges,
+                            struct sorted **patterns);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "rules/regex.h"
 #include "tests/unit/check.h"
+#include "tests/unit/rules/engine/patterns.h"
 
 static struct arena arena;
 
@@ -204,81 +205,6 @@ static void literals(void **state)
 /* ---- generated patterns ---------------------------------------------------------------------
  */
 
-struct random {
-    uint64_t state;
-};
-
-static unsigned below(struct random *random, unsigned limit)
-{
-    random->state = random->state * UINT64_C(6364136223846793005) + 1442695040888963407u;
-    return limit > 1 ? (unsigned)(random->state >> 33) % limit : 0;
-}
-
-static const char *const atoms[] = {
-    "a",       "B",      "union", "select", "<",     "[a-c]",   "[^x]",        "\\d",
-    "\\s",     ".",      "\\(",   "[\"'`]", "\\x41", "=",       "script",      "\\bon",
-    "[\\w.-]", "\\.",    "%",     "\\n",    "(?i)q", "(?i:Xy)", "[[:digit:]]", "java",
-    "\\S",     "[^\\s]", "\\W",   "\\\\",   "-",     "[A-F]",
-};
-static const char *const repeats[] = { "?", "*", "+", "{2}", "{0,2}", "{1,}", "+?", "*?" };
-
-static void write_pattern(struct random *random, struct text *out, unsigned depth)
-{
-    unsigned parts = 1 + below(random, 4);
-    for (unsigned i = 0; i < parts; i++) {
-        if (depth > 0 && below(random, 3) == 0) {
-            text_add(out, below(random, 2) != 0 ? SPAN("(?:") : SPAN("("));
-            unsigned branches = 1 + below(random, 3);
-            for (unsigned j = 0; j < branches; j++) {
-                if (j > 0)
-                    text_char(out, '|');
-                write_pattern(random, out, depth - 1);
-            }
-            text_char(out, ')');
-        } else {
-            text_add(out, span_text(atoms[below(random, ARRAY_LEN(atoms))]));
-        }
-        if (below(random, 4) == 0)
-            text_add(out, span_text(repeats[below(random, ARRAY_LEN(repeats))]));
-    }
-}
-
-/* A text that the tree stands for. */
-static void write_text(struct random *random, struct text *out, const struct rx_node *node)
-{
-    unsigned count = 0;
-    switch (node->kind) {
-    case RX_SET:
-        for (unsigned c = below(random, 256), i = 0; i < 256; i++, c = (c + 1) & 255) {
-            if (!byte_set_has(&node->set, (uint8_t)c))
-                continue;
-            text_char(out, (char)c);
-            return;
-        }
-        return;
-    case RX_SEQ:
-        for (const struct rx_node *child = node->child; child != NULL; child = child->next)
-            write_text(random, out, child);
-        return;
-    case RX_ALT:
-        for (const struct rx_node *child = node->child; child != NULL; child = child->next)
-            count++;
-        count = below(random, count);
-        for (const struct rx_node *child = node->child; child != NULL; child = child->next) {
-            if (count-- == 0)
-                write_text(random, out, child);
-        }
-        return;
-    case RX_REPEAT:
-        count = node->min + below(random, 3);
-        for (unsigned i = 0; i < (count < node->max ? count : node->max); i++)
-            write_text(random, out, node->child);
-        return;
-    case RX_NOTHING:
-        return;
-    }
-}
-
 static bool has_text(const struct span *texts, unsigned count, struct span text)
 {
     char lower[4096];
@@ -342,8 +268,8 @@ static void matches_have_it(void **state)
         char pattern[4096], text[4096], buffer[128];
         struct text out = text_fixed(pattern, sizeof(pattern) - 1);
         struct text why = text_fixed(buffer, sizeof(buffer));
-        text_add(&out, span_text(below(&random, 4) == 0 ? "^" : ""));
-        write_pattern(&random, &out, 3);
+        text_add(&out, span_text(random_below(&random, 4) == 0 ? "^" : ""));
+        pattern_write(&random, &out, 3);
         if (out.overflow)
             continue;
         const char *cstring = text_cstring(&out);
@@ -361,7 +287,7 @@ static void matches_have_it(void **state)
         relying += need.never;
         for (unsigned j = 0; regex != NULL && j < TEXTS; j++) {
             struct text made = text_fixed(text, sizeof(text));
-            write_text(&random, &made, tree);
+            pattern_write_text(&random, &made, tree);
             if (made.overflow || made.len == 0 ||
                 regex_match(&local, regex, text_span(&made), NULL) != REGEX_YES)
                 continue;

@@ -1,0 +1,29 @@
+/*
+ * Whether any of some patterns can match in a text, by what stands around its rare bytes.
+ *
+ * Most patterns have a place where few bytes are possible: a quote, a bracket, an equals sign.
+ * A match has such a byte, and behind it, or before it, what the pattern says. From each such
+ * byte of a text an automaton goes on, or back, for a few bytes: until nothing of any pattern
+ * is possible any more, which is soon in plain text, or until it has gone far enough. It is a
+ * fraction of a database's size, and looks at few of the bytes.
+ *
+ * What it passes may have no match. What it does not pass has none.
+ */
+#ifndef SALLYPORT_RULES_EDGE_H
+#define SALLYPORT_RULES_EDGE_H
+
+#include "gateway/base/span.h"
+
+struct edges {
+    uint8_t low[16], high[16]; /* bytes to begin at: by lower half, a bit for each upper one */
+    uint8_t class_of[256];
+    /* By state and class: the next state. State 0: nothing is possible. */
+    const uint16_t *next;
+    uint16_t found;             /* the state in which a match is; all others are larger */
+    uint16_t begin;             /* at the text's first byte, on */
+    uint16_t forward, backward; /* from any byte on, or back */
+};
+
+bool edges_pass(const struct edges *edges, struct span text);
+
+#endif

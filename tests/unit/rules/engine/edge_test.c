@@ -1,0 +1,228 @@
+/*
+ * Edges pass every text in which one of their patterns matches, wherever it stands; of known
+ * patterns they do not pass plain text.
+ */
+#include "rules/engine/edge.h"
+
+#include <hs/hs_compile.h>
+#include <stdlib.h>
+
+#include "rules/engine/edge_make.h"
+#include "rules/regex.h"
+#include "tests/unit/check.h"
+#include "tests/unit/rules/engine/patterns.h"
+
+static struct arena arena;
+static struct edge_room *room;
+
+static int begin(void **state)
+{
+    (void)state;
+    arena_init(&arena, NULL, 0, NULL, 256 << 20);
+    room = arena_new(&arena, struct edge_room);
+    assert_non_null(room);
+    room->arena = &arena;
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    arena_reset(&arena);
+    return 0;
+}
+
+/* Of all of them; NULL: there are none of one of them, or of all together. */
+static const struct edges *edges_of(const char *const *patterns, unsigned count)
+{
+    const struct pattern_edges *chosen[8];
+    const struct edges *made = NULL;
+    assert_true(count <= ARRAY_LEN(chosen));
+    for (unsigned i = 0; i < count; i++) {
+        assert_int_equal(edges_choose(room, patterns[i], HS_FLAG_DOTALL, &chosen[i]), OK);
+        if (chosen[i] == NULL)
+            return NULL;
+    }
+    assert_int_equal(edges_make(room, chosen, count, &arena, &made), OK);
+    return made;
+}
+
+/* In memory of its own, so that a byte too far is seen. */
+static bool passes(const struct edges *edges, struct span text)
+{
+    char *copy = malloc(text.len + 1);
+    assert_non_null(copy);
+    memcpy(copy, text.p, text.len);
+    char *tight = realloc(copy, text.len > 0 ? text.len : 1);
+    assert_non_null(tight);
+    bool pass = edges_pass(edges, span_of(tight, text.len));
+    free(tight);
+    return pass;
+}
+
+/* ---- known patterns -------------------------------------------------------------------------
+ */
+
+static void known(void **state)
+{
+    static const struct {
+        const char *pattern, *plain, *like;
+    } rows[] = {
+        { "(?i)[\"'`];?\\s*(?:having|union)\\b", "it's a union of \"two\" parts", "x' UNION" },
+        { "(?i)\\b(?:strrev|eval|end)(?:\\s|/\\*.*\\*/|#.*)*\\(.*\\)", "the town (below)",
+          "end /* x */ (1)" },
+        { "^(?i:file|ftp|https?)://\\d", "see http://1 or https://a", "HTTPS://1" },
+        { "(?:^|=)\\s*(?:ls|cat)\\b", "a list = dog", " cat" },
+        { "(?:^|=)\\s*(?:ls|cat)\\b", "a ls, b cat", "x= ls" },
+        { "[;|]\\s*(?:\\w+/)*sh", "this; and that/sh", "; bin/x/sh" },
+        { "(?i)[\\s;]on[a-z]+\\s*=", "salon = one on=; x=on", "a onload =" },
+        { "s\\s*c\\s*r\\s*i\\s*p\\s*t\\s*:", "a script; 12:30 pt:", "xs cript :" },
+        { "<[^>]*\xbe", "2 < 3 and 4 > 3", "a <b\xbe" },
+        { "\\(a\\)|\\[b\\]|\"c\"", "(b) [c] \"a\"", "x[b]" },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct edges *edges = edges_of(&rows[i].pattern, 1);
+        if (edges == NULL || passes(edges, span_text(rows[i].plain)))
+            fail_msg("%s: \"%s\" is let pass", rows[i].pattern, rows[i].plain);
+        if (!passes(edges, span_text(rows[i].like)))
+            fail_msg("%s: \"%s\" is not let pass", rows[i].pattern, rows[i].like);
+    }
+}
+
+/* What is everywhere in plain text has no place by which it is told. */
+static void without(void **state)
+{
+    static const char *const patterns[] = { "[a-z]+ing?", ".", "select", "\\w+\\s", "a\\1" };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(patterns); i++)
+        assert_null(edges_of(&patterns[i], 1));
+}
+
+/* Bytes that lead a long way from each of many places, on or back. */
+static void long_ways(void **state)
+{
+    static const char *const pattern = "<[<>a]*>";
+    const struct edges *edges = edges_of(&pattern, 1);
+    char text[2048];
+    (void)state;
+    assert_non_null(edges);
+    memset(text, '<', sizeof(text) / 2);
+    memset(text + sizeof(text) / 2, '>', sizeof(text) / 2);
+    text[sizeof(text) / 2] = ';';
+    assert_true(passes(edges, span_of(text, sizeof(text))));
+    assert_false(passes(edges, span_of(text + sizeof(text) / 2 - 3, 7)));
+}
+
+static void worth(void **state)
+{
+    static const struct {
+        const char *pattern;
+        bool worth;
+    } rows[] = {
+        { "union.*?select", true },
+        { "xp_cmdshell", false },
+        { "union.*?pg_sleep", false },
+        { "^https?://.*union", true },
+        { "x", true },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct pattern_ways ways;
+        assert_int_equal(pattern_ways(rows[i].pattern, HS_FLAG_DOTALL, &arena, &ways), OK);
+        if (edges_are_worth_it(&ways) != rows[i].worth)
+            fail_msg("%s", rows[i].pattern);
+    }
+}
+
+/* ---- generated patterns ---------------------------------------------------------------------
+ */
+
+/* What may stand around a match. */
+static void write_plain(struct random *random, struct text *out)
+{
+    static const char some[] = "aBcx09 .,;:=<>()[]{}\"'`&|$#%/\\-+*!?@\n\t\xbc\xbe";
+    for (unsigned i = random_below(random, 40); i > 0; i--)
+        text_char(out, some[random_below(random, sizeof(some) - 1)]);
+}
+
+struct sample {
+    const char *pattern;
+    struct sec_regex *regex;
+    const struct rx_node *tree;
+};
+
+static bool take_sample(struct random *random, struct sample *sample)
+{
+    char pattern[512], buffer[128];
+    struct text out = text_fixed(pattern, sizeof(pattern) - 1);
+    struct text why = text_fixed(buffer, sizeof(buffer));
+    text_add(&out, span_text(random_below(random, 6) == 0 ? "^" : ""));
+    pattern_write(random, &out, 2);
+    if (out.overflow)
+        return false;
+    sample->pattern = arena_cstring(&arena, text_span(&out));
+    sample->regex = regex_compile(text_span(&out), false, &why);
+    sample->tree = rx_parse(span_text(sample->pattern), HS_FLAG_DOTALL, &arena);
+    return sample->regex != NULL && sample->tree != NULL;
+}
+
+static void matches_pass(void **state)
+{
+    enum { ROUNDS = 1500, TOGETHER = 3, TEXTS = 20 };
+    struct random random = { 7 };
+    struct regex_local local;
+    unsigned made = 0, matched = 0, held = 0;
+    (void)state;
+    assert_int_equal(regex_attach(&local), OK);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct sample samples[TOGETHER] = { { NULL } };
+        const char *patterns[TOGETHER];
+        unsigned count = 0, wanted = 1 + i % TOGETHER;
+        while (count < wanted) {
+            regex_free(samples[count].regex);
+            if (take_sample(&random, &samples[count])) {
+                patterns[count] = samples[count].pattern;
+                count += edges_of(&patterns[count], 1) != NULL;
+            }
+        }
+        const struct edges *edges = edges_of(patterns, count);
+        made += edges != NULL;
+        for (unsigned j = 0; edges != NULL && j < TEXTS; j++) {
+            char buffer[2048];
+            struct text text = text_fixed(buffer, sizeof(buffer));
+            const struct sample *sample = &samples[j % count];
+            if (j % 4 != 0)
+                write_plain(&random, &text);
+            if (j % 5 != 0)
+                pattern_write_text(&random, &text, sample->tree);
+            write_plain(&random, &text);
+            if (text.overflow)
+                continue;
+            bool match =
+                regex_match(&local, sample->regex, text_span(&text), NULL) == REGEX_YES;
+            bool pass = passes(edges, text_span(&text));
+            if (match && !pass)
+                fail_msg("%s matches \"%.*s\", which is not let pass", sample->pattern,
+                         (int)text.len, text.p);
+            matched += match;
+            held += !pass;
+        }
+        for (unsigned j = 0; j < count; j++)
+            regex_free(samples[j].regex);
+        (void)end(NULL);
+        (void)begin(NULL);
+    }
+    regex_detach(&local);
+    assert_true(made > ROUNDS / 2);
+    assert_true(matched > made * TEXTS / 3);
+    assert_true(held > made * TEXTS / 20);
+}
+
+#define WITH_ARENA(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
+
+int main(void)
+{
+    return RUN(WITH_ARENA(known), WITH_ARENA(without), WITH_ARENA(long_ways), WITH_ARENA(worth),
+               WITH_ARENA(matches_pass));
+}
