@@ -286,6 +286,32 @@ static bool is_silent(const struct gating *g, const struct sec_link *link)
            (rule->unconditional || rule->op.row->kind != OPERATOR_GEO);
 }
 
+/* `&REQUEST_HEADERS:Host "@eq 0"` */
+static bool asks_for_none(const struct sec_link *link)
+{
+    const struct sec_rule *rule = link->rule;
+    const struct sec_target *target = rule->targets;
+    unsigned from = 0;
+    return !rule->unconditional && rule->target_count == 1 && target->count &&
+           is_named(target) && !target->cased && plan_scannable(target->var) &&
+           plan_seen_as(target->var, &from) == target->var && !link->op->negated &&
+           strcmp(link->op->row->name, "eq") == 0 && link->op->argument.literal &&
+           span_equal(link->op->argument.source, SPAN("0"));
+}
+
+/* Of plan->named, and one more: by such a value the entry cannot match. 0: there is none. */
+static uint16_t ruled_out_by(struct gating *g, const struct sec_link *head)
+{
+    const struct sec_link *link = head;
+    while (link != NULL && !asks_for_none(link))
+        link = is_silent(g, link) ? link->next : NULL;
+    if (link == NULL || head->rule->own != NULL)
+        return 0;
+    uint32_t row = named_row(g, link->rule->targets[0].var, link->rule->targets[0].key);
+    see_var(g->b->plan, link->rule->targets[0].var);
+    return row < PLAN_NAMED_MAX ? (uint16_t)(row + 1) : 0;
+}
+
 /* The link that the entry waits for; NULL: it never sleeps. */
 static const struct sec_link *sleeps_for(struct gating *g, const struct sec_link *head)
 {
@@ -378,8 +404,9 @@ static void gate_phase(struct gating *g, unsigned phase)
 {
     struct plan_phase *list = &g->b->plan->phases[phase];
     for (unsigned i = 0; i < list->count; i++) {
-        const struct sec_entry *entry = &list->entries[i];
+        struct sec_entry *entry = &list->entries[i];
         g->sleeper = (struct plan_waiting){ i, (uint8_t)phase };
+        entry->absent = ruled_out_by(g, entry->head);
         const struct sec_link *link = sleeps_for(g, entry->head);
         if (entry->head->deferred)
             continue;

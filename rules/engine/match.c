@@ -283,6 +283,8 @@ static bool chosen(struct sec_run *run, const struct sec_target *target, unsigne
     case KEY_NONE:
         return true;
     case KEY_NAME:
+        if (target->key.len != value->key.len)
+            return false;
         return target->cased ? span_equal(target->key, value->key)
                              : span_equal_nocase(target->key, value->key);
     case KEY_REGEX:

@@ -96,6 +96,8 @@ struct sec_entry {
     struct sec_link *head;
     uint32_t skip_to; /* index behind the marker of skipAfter; the end where it is missing */
     uint32_t index;   /* in the program's list of the phase */
+    uint16_t absent;  /* of plan->named, and one more: it matches only while there is no such
+                         value; 0: there may be any */
 };
 
 struct plan_phase {

@@ -56,7 +56,9 @@ enum err sec_run_init(struct sec_run *run, const struct sec_plan *plan, struct s
     run->slots = arena_alloc(arena, plan->slot_count * sizeof(*run->slots));
     run->slot_order = arena_alloc(arena, plan->slot_count * sizeof(*run->slot_order));
     run->passed = arena_array(arena, uint32_t, plan->scanned_count);
-    if (run->slots == NULL || run->slot_order == NULL || run->passed == NULL)
+    run->seen = arena_array(arena, uint64_t, (plan->named_count + 63) / 64);
+    if (run->slots == NULL || run->slot_order == NULL || run->passed == NULL ||
+        run->seen == NULL)
         return ERR_MEMORY;
     if (plan->slot_count > 0)
         memcpy(run->slots, plan->initial, plan->slot_count * sizeof(*run->slots));
@@ -146,6 +148,8 @@ static enum sec_end run_entries(struct sec_run *run)
             break;
         const struct sec_entry *entry = &list->entries[at];
         run->at_entry = at + 1;
+        if (entry->absent != 0 && bit_has(run->seen, entry->absent - 1U))
+            continue;
         run->work += WORK_ENTRY;
         run->counts.entries++;
         if (run->engine == ENGINE_OFF || removed(run, entry->head))

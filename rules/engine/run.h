@@ -162,6 +162,7 @@ struct sec_run {
     const struct sec_store *store; /* NULL: collections begin new in each transaction */
 
     uint64_t *live[SEC_PHASES];       /* sets of entries to look at */
+    uint64_t *seen;                   /* set of plan->named: there are such values */
     struct sec_matched *last_matched; /* of the transaction; NULL: nothing matched yet */
     struct sec_matched *matched, **matched_tail;
     int highest_severity;

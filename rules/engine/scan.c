@@ -203,8 +203,9 @@ static unsigned named_row(const struct sec_plan *plan, enum variable var, struct
 {
     unsigned row =
         bit_has(plan->named_vars, var) ? plan->named_first[plan_name_bucket(name)] : 0;
-    while (row != 0 && (plan->named[row - 1].var != var ||
-                        !span_equal_nocase(plan->named[row - 1].name, name)))
+    while (row != 0 &&
+           (plan->named[row - 1].var != var || plan->named[row - 1].name.len != name.len ||
+            !span_equal_nocase(plan->named[row - 1].name, name)))
         row = plan->named[row - 1].next;
     return row;
 }
@@ -219,8 +220,10 @@ static unsigned meet(struct sec_run *run, enum variable var, struct sec_value *v
     const struct plan_named *named = row != 0 ? &plan->named[row - 1] : NULL;
     value->group = named != NULL ? named->group : plan->group_of[var];
     *kept = named != NULL ? named->kept : bit_has(plan->kept_vars, var);
-    if (named != NULL)
+    if (named != NULL) {
+        bit_add(run->seen, row - 1);
         sec_wake(run, plan_event_named(plan, row - 1));
+    }
     const struct plan_group *group = &plan->groups[value->group];
     return group->idle ? 0 : group->class;
 }

@@ -37,8 +37,17 @@ static const struct row rows[] = {
         { "FILES:x=b", "2", 1 } } },
     { "a count is asked of what is not there",
       "SecRule &REQUEST_HEADERS:Host \"@eq 0\" \"id:1" LOG "\"\n"
-      "SecRule ARGS|&REQUEST_HEADERS:Host \"@eq 0\" \"id:2" LOG "\"",
-      { { "REQUEST_HEADERS:a=b", "1 2", 2 }, { "REQUEST_HEADERS:host=b", "", 2 } } },
+      "SecRule ARGS|&REQUEST_HEADERS:Host \"@eq 0\" \"id:2" LOG "\"\n"
+      "SecRule &REQUEST_HEADERS:Host \"!@eq 0\" \"id:3" LOG "\"",
+      { { "REQUEST_HEADERS:a=b", "1 2", 2 }, { "REQUEST_HEADERS:host=b", "3", 2 } } },
+    { "one that is none rules a chain out",
+      "SecRule REQUEST_METHOD \"@rx ^GET\" \"id:1" LOG ",chain\"\n"
+      "SecRule &REQUEST_HEADERS:Host \"@eq 0\"\n"
+      "SecRule REQUEST_METHOD \"@rx ^GET\" \"id:2" LOG ",chain,setvar:tx.seen=1\"\n"
+      "SecRule &REQUEST_HEADERS:Host \"@eq 0\"\n"
+      "SecRule TX:seen \"@eq 1\" \"id:3" LOG "\"",
+      { { "REQUEST_METHOD=GET", "1 2 3", 3 },
+        { "REQUEST_METHOD=GET\nREQUEST_HEADERS:Host=b", "3", 2 } } },
     { "a variable that does not change",
       "SecAction \"id:1" SET ",setvar:tx.level=0,setvar:tx.limit=5\"\n"
       "SecRule ARGS:set \"!@streq -\" \"id:2" SET ",setvar:tx.level=%{ARGS.set}\"\n"
