@@ -1,5 +1,5 @@
 /*
- * Percent-escapes, 16 places at a time: whatever stands there, it takes the same time.
+ * Percent-escapes, 16 places at a time, however many there are among them.
  */
 #ifndef SALLYPORT_ESCAPES_H
 #define SALLYPORT_ESCAPES_H
@@ -82,10 +82,11 @@ static inline __m128i escapes_close_up(__m128i bytes, __m128i escaped)
 }
 
 /* Whether `%u` begins at one of the places. */
-static inline bool escapes_are_wide(const struct escapes *found, const char *p)
+static inline bool escapes_are_wide(const char *p)
 {
     __m128i next = _mm_or_si128(escapes_load(p + 1), _mm_set1_epi8(0x20));
-    __m128i wide = _mm_and_si128(found->percent, _mm_cmpeq_epi8(next, _mm_set1_epi8('u')));
+    __m128i percent = _mm_cmpeq_epi8(escapes_load(p), _mm_set1_epi8('%'));
+    __m128i wide = _mm_and_si128(percent, _mm_cmpeq_epi8(next, _mm_set1_epi8('u')));
     return _mm_movemask_epi8(wide) != 0;
 }
 
@@ -96,6 +97,23 @@ static inline __m128i escapes_spaced(__m128i bytes, char plus, __m128i *changes)
     *changes = _mm_or_si128(*changes, spaces);
     return _mm_or_si128(_mm_andnot_si128(spaces, bytes),
                         _mm_and_si128(spaces, _mm_set1_epi8(' ')));
+}
+
+/* As far as there is no percent sign, two blocks at once: where there are many, one block is
+ * often without. */
+static inline const char *escapes_copy(const char *p, const char *end, char plus, char **out,
+                                       __m128i *changes)
+{
+    const __m128i percent = _mm_set1_epi8('%');
+    for (; end - p >= 2 * ESCAPES_BLOCK; p += 2 * ESCAPES_BLOCK, *out += 2 * ESCAPES_BLOCK) {
+        __m128i first = escapes_load(p), second = escapes_load(p + ESCAPES_BLOCK);
+        if (_mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(first, percent),
+                                           _mm_cmpeq_epi8(second, percent))) != 0)
+            break;
+        escapes_store(*out, escapes_spaced(first, plus, changes));
+        escapes_store(*out + ESCAPES_BLOCK, escapes_spaced(second, plus, changes));
+    }
+    return p;
 }
 
 /*
@@ -114,10 +132,12 @@ static inline const char *escapes_decode(const char *p, const char *end, char pl
                                                9, 10, 11, 12, 13, 14, 15, -1, -1 };
     __m128i changes = _mm_setzero_si128();
     size_t over = 0;
-    for (; end - p >= ESCAPES_READ; p += ESCAPES_BLOCK) {
-        struct escapes found = escapes_at(p);
-        if (stops_at_wide && escapes_are_wide(&found, p))
+    for (;; p += ESCAPES_BLOCK) {
+        if (over == 0)
+            p = escapes_copy(p, end, plus, out, &changes);
+        if (end - p < ESCAPES_READ || (stops_at_wide && escapes_are_wide(p)))
             break;
+        struct escapes found = escapes_at(p);
         __m128i bytes = escapes_spaced(escapes_load(p), plus, &changes);
         changes = _mm_or_si128(changes, found.escaped);
         bytes = _mm_or_si128(_mm_andnot_si128(found.escaped, bytes),
