@@ -166,7 +166,7 @@ static void scan_lines(struct sec_batch *batch, unsigned from, unsigned to, unsi
     struct batch_scan lines = { batch, from };
     if (from >= to)
         return;
-    if (part->wide == NULL || to - from == 1 || (*scans)++ >= SCANS_MAX) {
+    if (to - from == 1 || (*scans)++ >= SCANS_MAX) {
         for (unsigned i = from; i < to; i++)
             scan_alone(batch, i);
         return;
@@ -231,25 +231,36 @@ static void scan_with_others(struct sec_batch *batch)
         batch->buffer[used++] = '\n';
     }
     batch->starts[batch->pick_count] = used;
-    if (part->literals && used / batch->pick_count < LONG_LINE)
+    if (part->literals)
         scan(batch, part->wide, span_of(batch->buffer, used), on_text, batch);
-    else if (part->literals)
-        scan_each(batch);
     else
         scan_lines(batch, 0, batch->pick_count, &scans);
 }
 
+/* Whether its lines are better scanned one by one. */
+static bool is_for_each(const struct sec_batch *batch, size_t bytes)
+{
+    const struct scan_part *part = batch->part;
+    if (part->wide == NULL)
+        return true;
+    return part->literals ? bytes / batch->pick_count >= LONG_LINE : batch->pick_count == 1;
+}
+
 static void scan_part(struct sec_batch *batch, unsigned class, unsigned index)
 {
+    size_t bytes = 0;
     batch->part = &batch->run->plan->classes[class].parts[index];
     batch->picked = batch->picks_of[index];
     batch->pick_count = batch->picks[index];
     for (unsigned i = 0; i < batch->pick_count; i++) {
         const struct line *line = &batch->lines[batch->picked[i]];
         count_work(batch, line, line->text.len + WORK_LINE);
+        bytes += line->text.len;
     }
     if (batch->part->few != NULL)
         look_for_few(batch);
+    else if (batch->pick_count > 0 && is_for_each(batch, bytes))
+        scan_each(batch);
     else if (batch->pick_count > 0)
         scan_with_others(batch);
 }
