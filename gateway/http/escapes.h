@@ -54,6 +54,20 @@ static inline struct escapes escapes_at(const char *p)
     return found;
 }
 
+/* The first percent sign from `p` on that begins no escape, or where less than ESCAPES_READ
+ * bytes are left. */
+static inline const char *escapes_skip(const char *p, const char *end)
+{
+    for (; end - p >= ESCAPES_READ; p += ESCAPES_BLOCK) {
+        struct escapes found = escapes_at(p);
+        unsigned broken =
+            (unsigned)_mm_movemask_epi8(_mm_andnot_si128(found.escaped, found.percent));
+        if (broken != 0)
+            return p + __builtin_ctz(broken);
+    }
+    return p;
+}
+
 /* `bytes` without the two behind each escape: what is behind these moves up. */
 static inline __m128i escapes_close_up(__m128i bytes, __m128i escaped)
 {

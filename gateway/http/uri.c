@@ -34,16 +34,11 @@ static size_t decode_into(char *out, struct span text, bool plus)
 
 bool uri_is_escaped_well(struct span text)
 {
-    const char *p = text.p, *end = span_end(text);
-    bool good = true;
+    const char *end = span_end(text), *p = escapes_skip(text.p, end);
 
-    for (; good && end - p >= ESCAPES_READ; p += ESCAPES_BLOCK) {
-        struct escapes found = escapes_at(p);
-        good = _mm_movemask_epi8(_mm_xor_si128(found.percent, found.escaped)) == 0;
-    }
-    for (; good && p < end; p++)
-        good = *p != '%' || escape_value(p, end) >= 0;
-    return good;
+    while (p < end && (*p != '%' || escape_value(p, end) >= 0))
+        p++;
+    return p == end;
 }
 
 struct span uri_decode(struct span text, bool plus, struct arena *arena)

@@ -4,7 +4,7 @@
  */
 #include "rules/operator/valid.h"
 
-#include "rules/load.h"
+#include "gateway/http/escapes.h"
 #include "rules/operator/rows.h"
 #include "rules/transform.h"
 
@@ -93,37 +93,10 @@ uint32_t url_encoding_wants(const void *prepared)
     return TRAIT_PERCENT;
 }
 
-static inline unsigned hex_digits(__m128i bytes)
-{
-    __m128i digit = _mm_sub_epi8(bytes, _mm_set1_epi8('0'));
-    __m128i letter = _mm_sub_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
-    __m128i good = _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit),
-                                _mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(5)), letter));
-    return (unsigned)_mm_movemask_epi8(good);
-}
-
-/* The first escape that is broken, or where fewer than 16 bytes are left: two bytes less are
- * looked at than are loaded. */
-static const char *skip_escapes(const char *p, const char *end)
-{
-    enum { LOADED = 16, ESCAPE_REST = 2 };
-    for (; end - p >= LOADED; p += LOADED - ESCAPE_REST) {
-        __m128i bytes = load16(p);
-        unsigned percents =
-            (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('%')));
-        unsigned hex = percents != 0 ? hex_digits(bytes) : 0;
-        unsigned broken = percents & ~(hex >> 1 & hex >> 2);
-        broken &= (1U << (LOADED - ESCAPE_REST)) - 1;
-        if (broken != 0)
-            return p + __builtin_ctz(broken);
-    }
-    return p;
-}
-
 bool eval_url_encoding(const struct operator_call *call, struct operator_match *match)
 {
     const char *begin = call->value.p, *end = span_end(call->value);
-    const char *p = skip_escapes(begin, end);
+    const char *p = escapes_skip(begin, end);
     while (p < end && (p = memchr(p, '%', (size_t)(end - p))) != NULL) {
         if (end - p < 3 || hex_value(p[1]) < 0 || hex_value(p[2]) < 0)
             return matched(match, (size_t)(p - begin), (size_t)(end - p < 3 ? end - p : 3));

@@ -329,6 +329,30 @@ static void test_decode_blocks(void **state)
     }
 }
 
+/* One escape more, at every place: whole, or cut short. */
+static void test_escaped_well(void **state)
+{
+    static const struct span broken[] = { SPAN_INIT("%"), SPAN_INIT("%4"), SPAN_INIT("%4g"),
+                                          SPAN_INIT("%g4"), SPAN_INIT("%%41") };
+    enum { LONGEST = 70 };
+    char text[LONGEST];
+
+    (void)state;
+    assert_true(uri_is_escaped_well(SPAN("")));
+    for (size_t at = 0; at < LONGEST - 4; at++) {
+        memset(text, 'z', sizeof(text));
+        for (size_t i = 0; i + 3 <= at; i += 3)
+            memcpy(text + i, "%c3", 3);
+        assert_true(uri_is_escaped_well(exact(span_of(text, at - at % 3))));
+        for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
+            memset(text + at, 'z', LONGEST - at);
+            memcpy(text + at, broken[i].p, broken[i].len);
+            assert_false(uri_is_escaped_well(exact(span_of(text, LONGEST))));
+            assert_false(uri_is_escaped_well(exact(span_of(text, at + broken[i].len))));
+        }
+    }
+}
+
 static void test_utf8(void **state)
 {
     static const struct span good[] = {
@@ -410,5 +434,5 @@ int main(void)
     return finish(RUN(TEST(test_parameters), TEST(test_spellings), TEST(test_preserved),
                       TEST(test_private), TEST(test_query), TEST(test_authorities),
                       TEST(test_host_length), TEST(test_decode), TEST(test_decode_blocks),
-                      TEST(test_utf8)));
+                      TEST(test_escaped_well), TEST(test_utf8)));
 }
