@@ -387,6 +387,7 @@ enum sec_end sec_batch_add(struct sec_run *run, struct sec_value *value, unsigne
     if (!sec_room_for(&batch->room, bound, ROOM_MAX))
         return SEC_AWAY;
     batch->begun = true;
+    batch->class_end = class < batch->class_end ? batch->class_end : class + 1;
     struct batch_value *of = &batch->values[batch->value_count];
     uint64_t before = run->work;
     *of = (struct batch_value){ .value = value, .kept = kept, .class = (uint8_t) class };
@@ -432,8 +433,9 @@ void sec_batch_drop(struct sec_local *local)
     batch->begun = false;
     batch->value_count = batch->line_count = 0;
     batch->bytes = batch->used = 0;
-    memset(batch->lines_of, 0, sizeof(batch->lines_of));
-    memset(batch->asked, 0, sizeof(batch->asked));
+    memset(batch->lines_of, 0, batch->class_end * sizeof(*batch->lines_of));
+    memset(batch->asked, 0, batch->class_end * sizeof(*batch->asked));
+    batch->class_end = 0;
 }
 
 void sec_batch_free(struct sec_batch *batch)

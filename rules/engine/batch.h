@@ -65,6 +65,7 @@ struct sec_batch {
     unsigned value_count, line_count;
     bool begun;                          /* something is in it, or was */
     size_t bytes;                        /* of all lines */
+    unsigned class_end;                  /* behind the last one that it has values of */
     uint16_t lines_of[PLAN_CLASSES_MAX]; /* the last one, and 1 */
     uint32_t asked[PLAN_CLASSES_MAX];    /* parts, by any line */
     struct sec_room room;

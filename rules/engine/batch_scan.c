@@ -285,7 +285,7 @@ enum sec_end sec_batch_scan(struct sec_batch *batch, struct sec_run *run)
     enum sec_end end = SEC_DONE;
     batch->run = run;
     batch->memory = false;
-    for (unsigned class = 1; class < run->plan->class_count && end == SEC_DONE; class ++) {
+    for (unsigned class = 1; class < batch->class_end && end == SEC_DONE; class ++) {
         const uint32_t asked = batch->asked[class], told = run->plan->classes[class].told;
         if (asked == 0)
             continue;
