@@ -46,6 +46,7 @@ struct inspect_state {
     enum sec_phase first, last;  /* phases to run now */
     struct sec_match **reported; /* up to where matches are on record */
     unsigned dropped;            /* that are told to be missing there */
+    unsigned added;              /* values of the body that rules are shown */
 };
 
 extern const char *const inspect_severities[8];

@@ -183,15 +183,24 @@ static bool is_unread(const struct call *c, const struct inspect_state *state)
     return state->seclang && len > 0 && !shown && !shown_own;
 }
 
-static enum err add_all(struct sec_run *run, const struct body *body)
+/* As many more as a slice has time for. */
+static enum err add_values(struct inspect_state *state, uint64_t slice)
+{
+    enum { VALUE_TURN = 128 /* of a slice */ };
+    const struct body *body = state->body;
+    uint64_t most = slice / VALUE_TURN + 1;
+    if (body->err != OK)
+        return body->err;
+    for (; state->added < body->count && most > 0; most--)
+        TRY(add_value(&state->run.values, &body->values[state->added++]));
+    return OK;
+}
+
+static enum err add_rest(struct sec_run *run, const struct body *body)
 {
     struct sec_values *values = &run->values;
     struct span none = { 0 };
     bool form = body->processor == PROCESSOR_URLENCODED;
-    if (body->err != OK)
-        return body->err;
-    for (unsigned i = 0; i < body->count; i++)
-        TRY(add_value(values, &body->values[i]));
     values->body.error = error_of(run->arena, body);
     values->body.urlencoded_error = form && (body->findings & BODY_FOUND_ESCAPES) != 0;
     if (body->processor == PROCESSOR_MULTIPART)
@@ -241,8 +250,12 @@ enum sec_end inspect_read_body(struct call *c, struct inspect_state *state, uint
     if (state->body != NULL && !state->body_read) {
         if (!body_run(state->body, bytes))
             return SEC_PAUSE;
+        enum err err = add_values(state, slice);
+        if (err == OK && state->added < state->body->count)
+            return SEC_PAUSE;
         state->body_read = true;
-        enum err err = add_all(&state->run, state->body);
+        if (err == OK)
+            err = add_rest(&state->run, state->body);
         state->over_limit = state->seclang && state->body->guess_cut;
         if (err == OK)
             err = state->over_limit ? ERR_LIMIT : show_own(c, state);

@@ -133,6 +133,14 @@ static struct verdict wait_for_thread(struct call *c, struct long_value *value)
 /* ---- slices ---------------------------------------------------------------------------------
  */
 
+static struct verdict let_others(struct call *c)
+{
+    struct waf_state *state = c->state;
+    op_init(&state->turn);
+    op_finish(&state->turn, c->txn->worker, OK, NULL);
+    return wait_for(c, &state->turn, resume);
+}
+
 static struct verdict go_on(struct call *c)
 {
     struct waf_state *state = c->state;
@@ -146,21 +154,20 @@ static struct verdict go_on(struct call *c)
     state->slices++;
     if (end == SEC_AWAY)
         return wait_for_thread(c, value);
-    if (end == SEC_PAUSE) {
-        op_init(&state->turn);
-        op_finish(&state->turn, c->txn->worker, OK, NULL);
-        return wait_for(c, &state->turn, resume);
-    }
+    if (end == SEC_PAUSE)
+        return let_others(c);
     note_scores(c);
     return verdict;
 }
 
 static struct verdict resume(struct call *c)
 {
+    loop_rest(&c->txn->worker->loop);
     return c->error == OK ? go_on(c) : fail(REASON_STAGE_DEADLINE);
 }
 
-/* Slices such that reading and usual work are through before the last one. */
+/* Slices such that reading and usual work are through before the last one. What takes more than
+ * one does not begin among the events of a turn, in which many may come together. */
 static struct verdict begin(struct call *c, enum err err, size_t body)
 {
     struct waf_state *state = c->state;
@@ -169,7 +176,7 @@ static struct verdict begin(struct call *c, enum err err, size_t body)
     state->slices = 0;
     state->slice = body / (SLICES / 8) > SLICE_WORK ? body / (SLICES / 8) : SLICE_WORK;
     c->txn->undecided = false;
-    return go_on(c);
+    return body > SLICE_WORK / 2 ? let_others(c) : go_on(c);
 }
 
 static struct verdict see_head(struct call *c)

@@ -197,7 +197,20 @@ void task_cancel(struct task *task)
     task->prev = task->next = NULL;
 }
 
-/* What a task posts runs in the next turn, so that tasks cannot starve the descriptors. */
+/* First among those that are posted already. */
+static void tasks_put_back(struct loop *loop, struct task *rest)
+{
+    struct task *head = &loop->queue;
+    if (rest->next == rest)
+        return;
+    rest->prev->next = head->next;
+    head->next->prev = rest->prev;
+    head->next = rest->next;
+    rest->next->prev = head;
+}
+
+/* What a task posts runs in the next turn, so that tasks cannot starve the descriptors; nor do
+ * many that work for long, each of which leaves the rest to the next turn. */
 static void tasks_run(struct loop *loop)
 {
     struct task *head = &loop->queue;
@@ -207,11 +220,13 @@ static void tasks_run(struct loop *loop)
     now.next->prev = &now;
     now.prev->next = &now;
     tasks_clear(head);
-    while (now.next != &now) {
+    loop->rested = false;
+    while (now.next != &now && !loop->rested) {
         struct task *task = now.next;
         task_cancel(task);
         task->run(task);
     }
+    tasks_put_back(loop, &now);
 }
 
 /* ---- descriptors ---- */

@@ -312,6 +312,41 @@ static void test_tasks(void **state)
     assert_int_equal(self.ran, 2);
 }
 
+struct worker_job {
+    struct job job;
+    struct task *posts;
+    unsigned *order, turn;
+};
+
+static void run_long(struct task *task)
+{
+    struct worker_job *worker = CONTAINER(task, struct worker_job, job.task);
+    worker->turn = ++*worker->order;
+    if (worker->posts != NULL)
+        loop_post(&loop, worker->posts);
+    loop_rest(&loop);
+}
+
+/* One that works for long ends the turn's tasks; the others keep their places. */
+static void test_long_tasks(void **state)
+{
+    (void)state;
+    unsigned order = 0;
+    struct worker_job jobs[4];
+    for (unsigned i = 0; i < ARRAY_LEN(jobs); i++)
+        jobs[i] = (struct worker_job){ .job.task.run = run_long, .order = &order };
+    jobs[0].posts = &jobs[3].job.task;
+    for (unsigned i = 0; i < 3; i++)
+        loop_post(&loop, &jobs[i].job.task);
+    for (unsigned i = 0; i < ARRAY_LEN(jobs); i++) {
+        loop_turn(&loop, -1);
+        assert_int_equal(order, i + 1);
+        assert_int_equal(jobs[i].turn, i + 1);
+    }
+    loop_turn(&loop, 0);
+    assert_int_equal(order, ARRAY_LEN(jobs));
+}
+
 struct end {
     struct watch watch;
     int other_fd;
@@ -467,6 +502,7 @@ int main(void)
         LOOP_TEST(test_against_a_model),
         LOOP_TEST(test_idle_connections_do_not_wake_the_loop),
         LOOP_TEST(test_tasks),
+        LOOP_TEST(test_long_tasks),
         LOOP_TEST(test_events),
         LOOP_TEST(test_pending_events_of_a_batch_are_dropped),
         LOOP_TEST(test_turn_waits_for_the_next_timer),
