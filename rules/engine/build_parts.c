@@ -11,9 +11,8 @@
 
 enum {
     TEXTS_PER_CLASS_MAX = 64 * CLUSTER_TEXT_WORDS_MAX,
-    MEMBERS_MAX = 96,   /* clusters of one kind before they are joined */
-    LITERAL_WEIGHT = 4, /* hundredths of a nanosecond that it takes to look for it, too */
-    PATTERN_WEIGHT = 3000,
+    MEMBERS_MAX = 96,      /* clusters of one kind before they are joined */
+    PATTERN_WEIGHT = 3000, /* hundredths of a nanosecond that it takes to look for it, too */
     EDGE_PATTERNS_MAX = 128,
     EDGE_MEMORY_MAX = 256 << 20, /* of all trees */
 };
@@ -142,14 +141,14 @@ static bool same_bytes(const struct byte_set *a, const struct byte_set *b)
     return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-/* The cluster that has the same gate; of patterns with texts each is its own. With none free,
- * the last one takes everything. */
+/* The cluster that has the same gate; of patterns with texts each is its own, and plain texts
+ * have one. With none free, the last one takes everything. */
 static struct cluster *cluster_for(struct draft *draft, enum cluster_kind kind,
                                    const struct byte_set *gate)
 {
     bool own = kind == CLUSTER_TOLD || kind == CLUSTER_PLAIN_TOLD;
     for (unsigned i = 0; i < draft->cluster_count && !own; i++) {
-        if (same_bytes(&draft->clusters[i].gate, gate))
+        if (kind == CLUSTER_LITERALS || same_bytes(&draft->clusters[i].gate, gate))
             return &draft->clusters[i];
     }
     if (draft->cluster_count == MEMBERS_MAX)
@@ -164,7 +163,7 @@ static enum err put_in(const struct sorting *s, struct draft *draft, unsigned me
 {
     struct cluster *cluster = cluster_for(draft, kind, gate);
     byte_set_unite(&cluster->gate, gate);
-    cluster->weight += kind == CLUSTER_LITERALS ? LITERAL_WEIGHT : PATTERN_WEIGHT;
+    cluster->weight += PATTERN_WEIGHT;
     draft->member_of[member] = (uint16_t)(cluster - draft->clusters);
     bool told = kind == CLUSTER_TOLD || kind == CLUSTER_PLAIN_TOLD;
     if (!told || cluster->texts != NULL)

@@ -15,8 +15,10 @@ enum {
     TELLING_SHARE = 2, /* of a text with brackets, dots and the like in it */
 };
 
+/* All plain texts together: a scan for them costs by the bytes that it sees, and what it reads
+ * of its tables, hardly by their number. */
 const unsigned cluster_limits[CLUSTER_KINDS] = {
-    [CLUSTER_LITERALS] = 5, [CLUSTER_LINE_ENDS] = 1,  [CLUSTER_UNTOLD] = 10,
+    [CLUSTER_LITERALS] = 1, [CLUSTER_LINE_ENDS] = 1,  [CLUSTER_UNTOLD] = 10,
     [CLUSTER_TOLD] = 12,    [CLUSTER_PLAIN_TOLD] = 2, [CLUSTER_OWN] = 1,
 };
 
@@ -62,9 +64,8 @@ static int64_t price(const struct cluster *a, const struct cluster *b,
     unite(&both, a, b, texts, room);
     int64_t share_a = share_of(a, texts), share_b = share_of(b, texts);
     int64_t share = share_of(&both, texts);
-    int64_t more = a->kind == CLUSTER_LITERALS ? 0 : share * both.weight / LARGER;
-    return (share - share_a) * a->weight + (share - share_b) * b->weight + more +
-           CALL * (share - share_a - share_b);
+    return (share - share_a) * a->weight + (share - share_b) * b->weight +
+           share * both.weight / LARGER + CALL * (share - share_a - share_b);
 }
 
 struct choice {

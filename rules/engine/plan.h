@@ -205,7 +205,7 @@ struct wanted {
  * Patterns of a class that one database holds, and when it is asked about a text: when the text
  * has one of some bytes; where `needs_text`, also when one of some texts was found in it, or it
  * has one of other bytes, which would let the patterns match without those texts. The first
- * parts of a class hold what is plain text, and among it the texts that open the others.
+ * part of a class holds what is plain text, and among it the texts that open the others.
  *
  * Bytes are told by marks: each set of them that matters has a bit, and a text has the marks of
  * all its bytes.
