@@ -65,34 +65,14 @@ static __m128i close_ways(const struct scan_class *class, struct span text, __m1
     return set128_load(ways);
 }
 
-/* Parts of plain texts, of which each form looks at few, that are asked for one of these. */
-static uint32_t found_by_hand(const struct forms *t, const struct scan_class *class,
-                              const uint8_t *index_of, unsigned text, uint32_t among)
-{
-    uint32_t parts = 0;
-    for (unsigned i = 0; i < class->asked_count; i++) {
-        const struct class_form *form = &class->steps[class->asked[i]];
-        if (index_of[class->asked[i]] != text)
-            continue;
-        for (uint32_t left = form->by_hand & among & ~parts; left != 0; left &= left - 1) {
-            const struct form_look *look = &form->looks[__builtin_ctz(left)];
-            if (set128_meet(&look->conditions, &t->met[text].conditions) &&
-                has_any(t->text[text], &look->closer))
-                parts |= left & -left;
-        }
-    }
-    return parts;
-}
-
 /* ---- by what bytes there are ----------------------------------------------------------------
  */
 
 static uint32_t parts_for(const struct class_form *form, const struct met *met)
 {
     uint32_t parts = 0;
-    for (uint32_t left = form->parts & ~form->by_hand & met->wanted.asks; left != 0;
-         left &= left - 1) {
-        if (set128_meet(&form->looks[__builtin_ctz(left)].conditions, &met->conditions))
+    for (uint32_t left = form->parts & met->wanted.asks; left != 0; left &= left - 1) {
+        if (set128_meet(&form->by_part[__builtin_ctz(left)], &met->conditions))
             parts |= left & -left;
     }
     return parts;
@@ -164,8 +144,5 @@ void sec_batch_asks(struct sec_batch *batch, const struct scan_class *class,
     for (unsigned i = 0; i < t->count; i++) {
         sought[i].parts &= group->parts;
         asks[i] = asks_of(class, t->text[i], &t->met[i].wanted, &sought[i]);
-        uint32_t left = t->met[i].wanted.asks & group->parts & class->by_hand & ~asks[i];
-        if (left != 0 && is_long(t->text[i]))
-            asks[i] |= found_by_hand(t, class, of->index_of, i, left);
     }
 }

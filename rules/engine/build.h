@@ -111,13 +111,10 @@ MUST_USE enum err plan_way_add(struct plan_builder *b, struct scan_class *class,
                                unsigned *number);
 /* When all were added. */
 MUST_USE enum err plan_batch_end(struct plan_builder *b, struct scan_class *class);
-/* build_few.c: texts that are looked for by hand. Of a pattern, if it is `good` for that: a
- * plain text; words in lower case, to be found without regard to case (NULL: out of memory);
- * those of a part, where they are few. */
+/* build_few.c: texts that are looked for by hand: words in lower case, to be found without
+ * regard to case (NULL: out of memory), and those of a part, where they are few. */
 struct few_text;
 struct database_job;
-MUST_USE enum err plan_few_text(struct plan_builder *b, const char *pattern, unsigned flags,
-                                struct few_text *few, bool *good);
 const struct few_text *plan_few_words(struct plan_builder *b, const struct span *words,
                                       unsigned count);
 MUST_USE enum err plan_few(struct plan_builder *b, struct scan_part *part,

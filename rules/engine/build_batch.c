@@ -12,7 +12,6 @@
 #include <hs/hs_compile.h>
 
 #include "rules/engine/database.h"
-#include "rules/engine/few.h"
 #include "rules/engine/need.h"
 #include "rules/pattern.h"
 
@@ -252,7 +251,6 @@ static enum err find_plain(struct plan_builder *b, struct scan_class *class)
     for (unsigned i = 0; i < class->place_count; i++) {
         if (class->steps[i].parts != 0)
             class->asked[class->asked_count++] = (uint8_t)i;
-        class->by_hand |= class->steps[i].by_hand;
         if (index[i] == NO_TEXT)
             continue;
         class->plain_parts |= class->steps[i].parts;
@@ -299,40 +297,16 @@ enum err plan_batch_begin(struct plan_builder *b, struct scan_class *class)
     return OK;
 }
 
-/* Plain texts, as long as they are few. */
-static enum err add_few(struct plan_builder *b, struct class_form *form, unsigned part,
-                        const struct plan_pattern *pattern)
-{
-    const uint32_t bit = UINT32_C(1) << part;
-    struct closer *closer = &((struct form_look *)form->looks)[part].closer;
-    bool first = (form->parts & bit) == 0, good = false;
-    if (!first && (form->by_hand & bit) == 0)
-        return OK;
-    if (first)
-        closer->texts = arena_array(b->arena, struct few_text, CLOSER_MAX);
-    if (closer->texts == NULL)
-        return ERR_MEMORY;
-    if (closer->count < CLOSER_MAX) {
-        struct few_text *few = (struct few_text *)&closer->texts[closer->count++];
-        TRY(plan_few_text(b, pattern->text, pattern->flags, few, &good));
-    }
-    form->by_hand = good ? form->by_hand | bit : form->by_hand & ~bit;
-    return OK;
-}
-
 /* Texts of the form are asked about where one of its conditions holds. */
 static enum err look_at_form(struct plan_builder *b, struct class_form *form, unsigned part,
-                             const struct plan_pattern *pattern, bool literals,
                              unsigned condition)
 {
-    if (form->looks == NULL)
-        form->looks = arena_array(b->arena, struct form_look, PARTS_MAX);
-    if (form->looks == NULL)
+    if (form->by_part == NULL)
+        form->by_part = arena_array(b->arena, struct conditions, PARTS_MAX);
+    if (form->by_part == NULL)
         return ERR_MEMORY;
-    if (literals)
-        TRY(add_few(b, form, part, pattern));
     form->parts |= UINT32_C(1) << part;
-    bit_add(((struct form_look *)form->looks)[part].conditions.words, condition);
+    bit_add(((struct conditions *)form->by_part)[part].words, condition);
     return OK;
 }
 
@@ -347,8 +321,7 @@ static enum err add_pattern(struct plan_builder *b, struct scan_class *class, un
         if (form != NULL && pattern->shortest < form->shortest)
             form->shortest = pattern->shortest;
         if (class->place_of[find->form] < class->place_count)
-            TRY(look_at_form(b, &class->steps[class->place_of[find->form]], part, pattern,
-                             class->parts[part].literals, condition));
+            TRY(look_at_form(b, &class->steps[class->place_of[find->form]], part, condition));
         class->parts[part].alone |= bit_has(b->negated, find->bit);
     }
     return OK;

@@ -40,8 +40,8 @@ static bool read_text(const struct rx_node *tree, uint8_t *bytes, uint8_t *folds
     return *len > 0;
 }
 
-enum err plan_few_text(struct plan_builder *b, const char *pattern, unsigned flags,
-                       struct few_text *few, bool *good)
+static enum err make(struct plan_builder *b, const char *pattern, unsigned flags,
+                     struct few_text *few, bool *good)
 {
     char first[MEMORY_FIRST];
     uint8_t bytes[FEW_BYTES_MAX], folds[FEW_BYTES_MAX];
@@ -68,7 +68,7 @@ enum err plan_few(struct plan_builder *b, struct scan_part *part, const struct d
     if (few == NULL)
         return ERR_MEMORY;
     for (unsigned i = 0; i < of->count && good; i++)
-        TRY(plan_few_text(b, of->texts[i], of->flags[i], &few[i], &good));
+        TRY(make(b, of->texts[i], of->flags[i], &few[i], &good));
     part->few = good ? few : NULL;
     return OK;
 }

@@ -188,7 +188,7 @@ struct fitting {
 };
 enum { FITTING_LENGTHS = 32 }; /* the last one is for all longer texts, too */
 
-/* A few texts: without one of them a way is not open, a part finds nothing. */
+/* A few texts of which one is there where the way is open. */
 struct closer {
     const struct few_text *texts;
     unsigned count; /* 0: they are too many, or there are none */
@@ -242,21 +242,14 @@ struct places {
 };
 _Static_assert((int)PLAN_FORMS_MAX < 4 * 64, "each form and one more have a place");
 
-/* What a form is looked at for by the patterns of a part. */
-struct form_look {
-    struct conditions conditions; /* one of these holds */
-    struct closer closer;         /* plain texts alone, if they are few */
-};
-
 /* One of a class's forms, as a batch makes them (batch.c). */
 struct class_form {
     const struct transform *step; /* NULL: the value as it came */
     uint16_t form, parent;
-    uint16_t end;                  /* place behind the last form that is made of it */
-    uint32_t parts;                /* with a pattern that looks at it */
-    struct ways ways;              /* of such patterns */
-    const struct form_look *looks; /* by part */
-    uint32_t by_hand;              /* parts of which it looks for a few texts alone */
+    uint16_t end;                     /* place behind the last form that is made of it */
+    uint32_t parts;                   /* with a pattern that looks at it */
+    struct ways ways;                 /* of such patterns */
+    const struct conditions *by_part; /* the same by part: one of these holds */
     uint32_t set_off_by;
     /* Steps to this form, or behind it to one that some pattern looks at, that write bytes
      * which their text need not have: what sets them off. */
@@ -300,8 +293,7 @@ struct scan_class {
     struct lacking *lacking; /* of fours that some condition needs one of */
     unsigned lacking_count;
     struct wanted (*wanting)[NIBBLE_VALUES];
-    uint32_t told;    /* parts that need a text */
-    uint32_t by_hand; /* of any form */
+    uint32_t told; /* parts that need a text */
     unsigned way_count;
     struct ways unlisted[WAY_LISTS]; /* ways without a first list of texts, without a second */
     /* By the text's first byte, the second and so on: ways that it does not rule out. */
