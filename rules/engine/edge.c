@@ -58,26 +58,44 @@ static unsigned begins(const struct edges *e, __m128i bytes)
     return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_and_si128(row, bit), bit));
 }
 
-static unsigned begins_at(const struct edges *e, struct span text, size_t from)
+static __m128i block_at(const char *at)
+{
+    return _mm_loadu_si128((const __m128i *)at);
+}
+
+/* Around each of the places behind `from` that have a bit. */
+static bool any_finds(struct walk *walk, size_t from, unsigned places)
+{
+    bool found = false;
+    for (; places != 0 && !found; places &= places - 1)
+        found = finds_around(walk, from + (unsigned)__builtin_ctz(places));
+    return found;
+}
+
+/* Of a text that is shorter than a block. */
+static bool passes_short(struct walk *walk)
 {
     char bytes[BLOCK] = { 0 };
-    size_t len = text.len - from;
-    if (len >= BLOCK)
-        return begins(e, _mm_loadu_si128((const __m128i *)(text.p + from)));
-    memcpy(bytes, text.p + from, len);
-    return begins(e, _mm_loadu_si128((const __m128i *)bytes)) & ((1U << len) - 1);
+    memcpy(bytes, walk->text.p, walk->text.len);
+    unsigned places = begins(walk->edges, block_at(bytes)) & ((1U << walk->text.len) - 1);
+    return any_finds(walk, 0, places);
 }
 
 bool edges_pass(const struct edges *edges, struct span text)
 {
     struct walk walk = { edges, text, STEPS_EACH * text.len + STEPS_LEAST };
+    size_t from = 0;
     if (finds(&walk, edges->begin, text.p, text.len, false))
         return true;
-    for (size_t from = 0; from < text.len; from += BLOCK) {
-        for (unsigned left = begins_at(edges, text, from); left != 0; left &= left - 1) {
-            if (finds_around(&walk, from + (unsigned)__builtin_ctz(left)))
-                return true;
-        }
+    if (text.len < BLOCK)
+        return passes_short(&walk);
+    for (; text.len - from >= BLOCK; from += BLOCK) {
+        unsigned places = begins(edges, block_at(text.p + from));
+        if (places != 0 && any_finds(&walk, from, places))
+            return true;
     }
-    return false;
+    /* The last block has some bytes a second time: these places are left out. */
+    const size_t last = text.len - BLOCK;
+    unsigned places = begins(edges, block_at(text.p + last)) & (~0U << (from - last));
+    return any_finds(&walk, last, places);
 }

@@ -10,11 +10,11 @@
  * of it is an attack, so a place at which it is taken for one is of no use. */
 static const char plain[] =
     "Dear Ann, (see below) please select a chair & a table: \"oak\" or 'pine' - it's 12.50\n"
-    "each (approx.) if you order {2} from us; update your user profile at "
+    "each (approx.) when you order {2} from us; update your user profile at "
     "https://www.example.org/shop/item?id=31&page=2#top or write to ann@example.org. 30% off, "
     "1+1, x=y, <3! A union of two [notes] for Q7mZ+f/1sAbU== script 4:15pm, drop in; where? "
     "window -> left_side!\nCaf\xc3\xa9, Z\xc3\xbcrich, as the alert by e.g. v2.0.1 said; "
-    "it may create more, having all.";
+    "it may create more, having all if need be.";
 
 enum { PLAIN_BYTES = sizeof(plain) - 1 };
 #define NO_STEPS UINT_MAX

@@ -11,10 +11,10 @@
 
 enum {
     ENTRIES_MAX = 256, /* places, on and back each */
-    STATES_MAX = 256,
+    STATES_MAX = 512,
     CLASSES_MAX = 96,
     ITEMS_MAX = 32 * 1024, /* states of the patterns, in all of ours */
-    SLOTS = 512,           /* powers of two */
+    SLOTS = 1024,          /* powers of two */
     SETS = 256,
     LINKS_MAX = 16 * 1024,
     DEAD = 0,
@@ -30,6 +30,11 @@ struct classes {
     uint64_t words[2];
 };
 
+struct known_set {
+    const struct byte_set *set;
+    struct classes classes;
+};
+
 struct subset {
     unsigned from, count; /* of the items, in order */
 };
@@ -40,6 +45,7 @@ struct edge_maker {
     uint8_t class_of[256]; /* of bytes that lead to the same */
     unsigned class_count;
     struct classes classes[NFA_STATES_MAX]; /* by state of the patterns: of its bytes */
+    struct known_set known[SETS];
     struct subset subsets[STATES_MAX];
     uint16_t items[ITEMS_MAX];
     unsigned subset_count, item_count;
@@ -117,34 +123,52 @@ static bool cut_classes(struct edge_maker *m, const struct byte_set *set)
 }
 
 /* Most sets are a letter that was met before. */
-static bool is_new(const struct byte_set *known[SETS], const struct byte_set *set)
+static struct known_set *slot_of(struct edge_maker *m, const struct byte_set *set)
 {
     uint64_t hash = 0;
     for (size_t i = 0; i < ARRAY_LEN(set->words); i++)
         hash = (hash ^ set->words[i]) * UINT64_C(0xff51afd7ed558ccd);
-    const struct byte_set **slot = &known[hash >> 32 & (SETS - 1)];
-    bool new = *slot == NULL || memcmp(*slot, set, sizeof(*set)) != 0;
-    *slot = set;
-    return new;
+    return &m->known[hash >> 32 & (SETS - 1)];
 }
 
+static bool is_known(const struct known_set *known, const struct byte_set *set)
+{
+    return known->set != NULL && memcmp(known->set, set, sizeof(*set)) == 0;
+}
+
+static struct classes classes_of(const struct edge_maker *m, const struct byte_set *set)
+{
+    struct classes classes = { { 0 } };
+    for (unsigned c = 0; c < 256; c++) {
+        if (byte_set_has(set, (uint8_t)c))
+            bit_add(classes.words, m->class_of[c]);
+    }
+    return classes;
+}
+
+/* False: there are too many. */
 static bool find_classes(struct edge_maker *m)
 {
     const struct nfa *nfa = &m->room->nfa;
-    const struct byte_set *known[SETS] = { NULL };
     memset(m->class_of, 0, sizeof(m->class_of));
+    memset(m->known, 0, sizeof(m->known));
     m->class_count = 1;
     for (unsigned i = 0; i < nfa->count; i++) {
         const struct byte_set *set = nfa->states[i].set;
-        if (set != NULL && is_new(known, set) && !cut_classes(m, set))
+        if (set == NULL || is_known(slot_of(m, set), set))
+            continue;
+        slot_of(m, set)->set = set;
+        if (!cut_classes(m, set))
             return false;
     }
+    memset(m->known, 0, sizeof(m->known));
     for (unsigned i = 0; i < nfa->count; i++) {
-        m->classes[i] = (struct classes){ { 0 } };
-        for (unsigned c = 0; nfa->states[i].set != NULL && c < 256; c++) {
-            if (byte_set_has(nfa->states[i].set, (uint8_t)c))
-                bit_add(m->classes[i].words, m->class_of[c]);
-        }
+        const struct byte_set *set = nfa->states[i].set;
+        struct known_set *known = set != NULL ? slot_of(m, set) : NULL;
+        if (known != NULL && !is_known(known, set))
+            *known = (struct known_set){ set, classes_of(m, set) };
+        if (known != NULL)
+            m->classes[i] = known->classes;
     }
     return true;
 }
