@@ -362,27 +362,31 @@ static int judge_count(struct sec_run *run, const struct sec_link *link, unsigne
     return judge_number(run, link, target, count);
 }
 
-static int judge_list(struct sec_run *run, const struct sec_link *link, unsigned at,
-                      const struct sec_target *target, const struct sec_list *list)
+/* 0, -1 or MATCH_STANDS. */
+static int judge_list(struct sec_run *run, struct sec_stand *stand)
 {
-    int matched = 0;
-    unsigned count = list->count;
+    const struct sec_link *link = stand->link;
+    const struct sec_target *target = stand->source.target;
+    const unsigned at = stand->target, from = stand->value;
     bool made = sec_made_by_rules(target->var);
-    for (unsigned i = 0; i < count && !is_decided(run) && !run->spent; i++) {
-        struct sec_value *value = list->items[i];
-        if (surely_not(link, value) ||
-            (!made && !chosen(run, target, link->targets[at].key, value)) ||
+    for (; stand->value < stand->count && !is_decided(run) && !run->spent; stand->value++) {
+        struct sec_value *value = stand->source.list->items[stand->value];
+        if (surely_not(link, value))
+            continue;
+        if (run->may_stand && run->work > run->slice_end && stand->value > from)
+            return MATCH_STANDS;
+        if ((!made && !chosen(run, target, link->targets[at].key, value)) ||
             excluded(run, link, at, target->var, value))
             continue;
         struct shown shown = { .link = link, .var = target->var, .value = value };
         int one = judge_value(run, &shown);
         if (one < 0)
             return one;
-        matched |= one;
+        stand->matched |= one != 0;
         if (run->work > run->budget)
             run->spent = true;
     }
-    return matched;
+    return 0;
 }
 
 /* A value that nobody else shows; p NULL: it is not there, and nothing could match. */
@@ -421,14 +425,8 @@ static int always(struct sec_run *run, const struct sec_link *link)
     return value != NULL ? judge_value(run, &shown) : -1;
 }
 
-/* A target with macros resolved, and what it chooses among. */
-struct source {
-    const struct sec_target *target;
-    const struct sec_list *list;
-};
-
 static bool fetch(struct sec_run *run, const struct sec_link *link, unsigned at,
-                  struct source *source)
+                  struct sec_source *source)
 {
     source->target = resolve(run, &link->rule->targets[at]);
     if (source->target == NULL)
@@ -439,24 +437,57 @@ static bool fetch(struct sec_run *run, const struct sec_link *link, unsigned at,
 
 /* All of a rule's values stand before the first is judged: what its own matches change it does
  * not see. That makes a difference only for what rules make. NULL: none, or out of memory. */
-static struct source *fetch_all(struct sec_run *run, const struct sec_link *link, bool *good)
+static const struct sec_source *fetch_all(struct sec_run *run, const struct sec_link *link,
+                                          bool *good)
 {
     const struct sec_rule *rule = link->rule;
     *good = true;
     if (!link->sees_made)
         return NULL;
-    struct source *sources = arena_array(run->arena, struct source, rule->target_count);
+    struct sec_source *sources = arena_array(run->arena, struct sec_source, rule->target_count);
     *good = sources != NULL;
     for (unsigned i = 0; *good && i < rule->target_count; i++)
         *good = rule->targets[i].exclude || fetch(run, link, i, &sources[i]);
     return sources;
 }
 
+/* From the beginning, or where it gave way. */
+static bool stand_begin(struct sec_run *run, const struct sec_link *link,
+                        struct sec_stand *stand)
+{
+    bool good = true;
+    if (run->stand.link == link) {
+        *stand = run->stand;
+        run->stand.link = NULL;
+        return true;
+    }
+    stand->link = link;
+    stand->target = stand->value = 0;
+    stand->matched = false;
+    stand->sources = fetch_all(run, link, &good);
+    return good;
+}
+
+static int judge_target(struct sec_run *run, struct sec_stand *stand)
+{
+    const struct sec_source *source = &stand->source;
+    if (stand->value > 0)
+        return judge_list(run, stand);
+    if (stand->sources != NULL)
+        stand->source = stand->sources[stand->target];
+    else if (!fetch(run, stand->link, stand->target, &stand->source))
+        return -1;
+    stand->count = source->list->count;
+    if (!source->target->count)
+        return judge_list(run, stand);
+    int matched = judge_count(run, stand->link, stand->target, source->target, source->list);
+    stand->matched |= matched > 0;
+    return matched < 0 ? matched : 0;
+}
+
 int sec_match_link(struct sec_run *run, const struct sec_link *link)
 {
     const struct sec_rule *rule = link->rule;
-    int matched = 0;
-    bool good;
     if (link->match == LINK_ALWAYS)
         return always(run, link);
     if (link->slot != NO_SLOT)
@@ -466,22 +497,18 @@ int sec_match_link(struct sec_run *run, const struct sec_link *link)
         !rule->targets[0].exclude)
         return judge_own(run, link, (struct span){ 0 },
                          sec_lookup(run, VAR_REQBODY_PROCESSOR, (struct span){ 0 }));
-    const struct source *sources = fetch_all(run, link, &good);
-    if (!good)
+    UNCLEARED struct sec_stand stand;
+    if (!stand_begin(run, link, &stand))
         return -1;
-    for (unsigned i = 0; i < rule->target_count && !is_decided(run); i++) {
-        struct source own;
-        if (rule->targets[i].exclude)
+    for (; stand.target < rule->target_count && !is_decided(run); stand.target++) {
+        if (rule->targets[stand.target].exclude)
             continue;
-        if (sources == NULL && !fetch(run, link, i, &own))
-            return -1;
-        const struct source *source = sources != NULL ? &sources[i] : &own;
-        int one = source->target->count
-                      ? judge_count(run, link, i, source->target, source->list)
-                      : judge_list(run, link, i, source->target, source->list);
-        if (one < 0)
+        int one = judge_target(run, &stand);
+        if (one == MATCH_STANDS)
+            run->stand = stand;
+        if (one != 0)
             return one;
-        matched |= one;
+        stand.value = 0;
     }
-    return matched;
+    return stand.matched;
 }

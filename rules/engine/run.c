@@ -90,13 +90,16 @@ static void forget_matched(struct sec_run *run)
     run->matched_tail = &run->matched;
 }
 
-/* 1: every link matched; 0: one did not; -1: out of memory. */
+/* 1: every link matched; 0: one did not; -1: out of memory; MATCH_STANDS: call again. */
 static int run_chain(struct sec_run *run, const struct sec_link *head)
 {
     int matched = 1;
+    const struct sec_link *link = run->stand.link != NULL ? run->stand.link : head;
     run->running = head->rule->head;
-    for (const struct sec_link *link = head; link != NULL && matched == 1; link = link->next) {
+    for (; link != NULL && matched == 1; link = link->next) {
         matched = sec_match_link(run, link);
+        if (matched == MATCH_STANDS)
+            return matched;
         if (run->intercepted != NULL)
             break;
     }
@@ -112,6 +115,8 @@ void sec_run_deferred(struct sec_run *run)
     struct sec_removal *removed_targets = run->removed_targets;
     struct sec_matched *matched = run->matched, **tail = run->matched_tail,
                        *last = run->last_matched;
+    const bool may_stand = run->may_stand;
+    run->may_stand = false;
     run->deferred = false;
     run->removed_targets = NULL;
     run->matched = NULL;
@@ -120,6 +125,7 @@ void sec_run_deferred(struct sec_run *run)
         if (run_chain(run, run->plan->deferred[i]) < 0)
             run->spent = true;
     }
+    run->may_stand = may_stand;
     run->running = running;
     run->removed_targets = removed_targets;
     run->matched = matched;
@@ -138,6 +144,18 @@ static bool removed(const struct sec_run *run, const struct sec_link *head)
     return run->removed_rules != NULL && bit_has(run->removed_rules, head->ordinal);
 }
 
+/* Whether the entry is to be run; one that gave way has begun already. */
+static bool is_run(struct sec_run *run, const struct sec_entry *entry)
+{
+    if (run->stand.link != NULL)
+        return true;
+    if (entry->absent != 0 && bit_has(run->seen, entry->absent - 1U))
+        return false;
+    run->work += WORK_ENTRY;
+    run->counts.entries++;
+    return run->engine != ENGINE_OFF && !removed(run, entry->head);
+}
+
 static enum sec_end run_entries(struct sec_run *run)
 {
     const struct plan_phase *list = &run->plan->phases[run->phase];
@@ -148,15 +166,17 @@ static enum sec_end run_entries(struct sec_run *run)
             break;
         const struct sec_entry *entry = &list->entries[at];
         run->at_entry = at + 1;
-        if (entry->absent != 0 && bit_has(run->seen, entry->absent - 1U))
+        if (!is_run(run, entry))
             continue;
-        run->work += WORK_ENTRY;
-        run->counts.entries++;
-        if (run->engine == ENGINE_OFF || removed(run, entry->head))
-            continue;
+        run->may_stand = true;
         int matched = run_chain(run, entry->head);
+        run->may_stand = false;
         if (matched < 0)
             return SEC_MEMORY;
+        if (matched == MATCH_STANDS) {
+            run->at_entry = at;
+            return SEC_PAUSE;
+        }
         if (matched > 0 && entry->skip_to > run->at_entry)
             run->at_entry = entry->skip_to;
         if (run->work > run->budget)
@@ -183,6 +203,7 @@ static void begin(struct sec_run *run, enum sec_phase phase)
     run->scanning = run->values.count > run->values_seen;
     run->together = are_many(run);
     run->at_var = run->at_entry = 0;
+    run->stand.link = NULL;
     sec_look_end(run);
     run->allow_phase = false;
     if (phase >= SEC_RESPONSE_HEADERS)

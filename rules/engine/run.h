@@ -143,6 +143,21 @@ struct sec_geo {
 /* "COUNTRY_CODE" and so on. False: out of memory. */
 MUST_USE bool sec_geo_add(struct sec_run *run, const char *name, struct span text);
 
+/* A target with macros resolved, and what it chooses among. */
+struct sec_source {
+    const struct sec_target *target;
+    const struct sec_list *list;
+};
+
+/* How far a link is asked: with many values it gives way between two of them. */
+struct sec_stand {
+    const struct sec_link *link;      /* NULL: none has given way */
+    const struct sec_source *sources; /* of all targets; NULL: each is fetched in its turn */
+    struct sec_source source;         /* of the target at hand */
+    unsigned target, value, count;    /* count: of its values */
+    bool matched;
+};
+
 struct sec_run {
     const struct sec_plan *plan;
     struct sec_local *local;
@@ -202,6 +217,8 @@ struct sec_run {
     struct sec_away *offered; /* by the caller: for a long value, elsewhere. NULL: none is */
     struct sec_away *away;    /* what was offered and is in use */
     unsigned at_entry;
+    struct sec_stand stand; /* of a link of that entry */
+    bool may_stand;         /* whoever runs the link calls again */
 };
 
 /* `plan` and `local` outlive the run. ERR_MEMORY. Values are added by the caller, to
@@ -325,7 +342,9 @@ MUST_USE bool sec_own_fire(struct sec_run *run, const struct own_rule *rule);
 
 /* match.c: whether values of the variable are no part of the message. */
 bool sec_made_by_rules(enum variable var);
-/* One link against all its values. -1: out of memory. */
+/* One link against all its values: 1 or 0; -1: out of memory. MATCH_STANDS: it has given way,
+ * and is called again; only where run->may_stand. */
+enum { MATCH_STANDS = 2 };
 int sec_match_link(struct sec_run *run, const struct sec_link *link);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "tests/unit/rules/engine/kit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { LONG = 40 * 1024, SLICE = 1024, STEPS = 3 };
@@ -74,6 +75,43 @@ static void test_turns_and_one_look_are_alike(void **state)
     assert_memory_equal(&bench.run.counts, &counts, sizeof(counts));
     for (unsigned i = 0; i < RUN_ROOMS_MAX; i++)
         assert_false(bench.local.rooms[i].lent);
+    bench_unload(&bench);
+    arena_reset(&accounts);
+}
+
+/* A rule that finds something in many values gives way between two of them, also in the middle
+ * of a chain; each value counts once, and what it set stands. */
+static void test_a_link_gives_way(void **state)
+{
+    enum { MANY = 200, ONE = 1024 /* work of a value, at most */ };
+    static const char many_rules[] =
+        "SecRule ARGS \"@rx (?i)attack(\\d+)\" "
+        "\"id:1,phase:2,pass,log,capture,t:none,setvar:tx.n=+1,setvar:tx.last=%{tx.1},chain\"\n"
+        "SecRule MATCHED_VARS \"@rx attack\" \"t:none,setvar:tx.again=+1\"\n";
+    static char lines[MANY * 32];
+    struct bench bench;
+    struct arena accounts;
+    uint64_t most = 0, most_sliced = 0;
+    size_t at = 0;
+    (void)state;
+    arena_init(&accounts, NULL, 0, NULL, (size_t)1 << 22);
+    bench_load(&bench, many_rules);
+    for (unsigned i = 0; i < MANY; i++)
+        at += (size_t)snprintf(lines + at, sizeof(lines) - at, "ARGS_GET:a%u=attack%u\n", i, i);
+
+    bench_begin(&bench, lines);
+    assert_int_equal(run_on(&bench.run, UINT64_MAX, &most), 0);
+    struct span whole = bench_account(&bench, &accounts);
+    uint64_t work = bench.run.work;
+    assert_span(sec_run_tx(&bench.run, SPAN("n")), SPAN("200"));
+    assert_span(sec_run_tx(&bench.run, SPAN("last")), SPAN("199"));
+
+    bench_begin(&bench, lines);
+    assert_true(run_on(&bench.run, SLICE, &most_sliced) > MANY / 4);
+    assert_true(most_sliced < SLICE + ONE && most_sliced < most / 4);
+    assert_span(bench_account(&bench, &accounts), whole);
+    assert_int_equal(bench.run.work, work);
+    assert_span(sec_run_tx(&bench.run, SPAN("again")), SPAN("200"));
     bench_unload(&bench);
     arena_reset(&accounts);
 }
@@ -277,6 +315,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_turns_and_one_look_are_alike),
+        cmocka_unit_test(test_a_link_gives_way),
         cmocka_unit_test(test_away_and_one_look_are_alike),
         cmocka_unit_test(test_away_keeps_to_the_budget),
         cmocka_unit_test(test_away_outlives_the_transaction),
