@@ -286,14 +286,14 @@ static bool is_silent(const struct gating *g, const struct sec_link *link)
            (rule->unconditional || rule->op.row->kind != OPERATOR_GEO);
 }
 
-/* `&REQUEST_HEADERS:Host "@eq 0"` */
+/* `&REQUEST_HEADERS:Host "@eq 0"`. No rule of the configuration counts. */
 static bool asks_for_none(const struct sec_link *link)
 {
     const struct sec_rule *rule = link->rule;
     const struct sec_target *target = rule->targets;
     unsigned from = 0;
     return !rule->unconditional && rule->target_count == 1 && target->count &&
-           is_named(target) && !target->cased && plan_scannable(target->var) &&
+           is_named(target) && plan_scannable(target->var) &&
            plan_seen_as(target->var, &from) == target->var && !link->op->negated &&
            strcmp(link->op->row->name, "eq") == 0 && link->op->argument.literal &&
            span_equal(link->op->argument.source, SPAN("0"));
@@ -305,7 +305,7 @@ static uint16_t ruled_out_by(struct gating *g, const struct sec_link *head)
     const struct sec_link *link = head;
     while (link != NULL && !asks_for_none(link))
         link = is_silent(g, link) ? link->next : NULL;
-    if (link == NULL || head->rule->own != NULL)
+    if (link == NULL)
         return 0;
     uint32_t row = named_row(g, link->rule->targets[0].var, link->rule->targets[0].key);
     see_var(g->b->plan, link->rule->targets[0].var);

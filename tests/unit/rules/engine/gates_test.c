@@ -40,6 +40,10 @@ static const struct row rows[] = {
       "SecRule ARGS|&REQUEST_HEADERS:Host \"@eq 0\" \"id:2" LOG "\"\n"
       "SecRule &REQUEST_HEADERS:Host \"!@eq 0\" \"id:3" LOG "\"",
       { { "REQUEST_HEADERS:a=b", "1 2", 2 }, { "REQUEST_HEADERS:host=b", "3", 2 } } },
+    { "or of how many there are",
+      "SecRule &REQUEST_HEADERS:Host \"@eq 1\" \"id:1" LOG "\"\n"
+      "SecRule &REQUEST_HEADERS:Host \"@ge 0\" \"id:2" LOG "\"",
+      { { "REQUEST_HEADERS:a=b", "2", 1 }, { "REQUEST_HEADERS:host=b", "1 2", 2 } } },
     { "one that is none rules a chain out",
       "SecRule REQUEST_METHOD \"@rx ^GET\" \"id:1" LOG ",chain\"\n"
       "SecRule &REQUEST_HEADERS:Host \"@eq 0\"\n"
