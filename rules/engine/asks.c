@@ -11,7 +11,8 @@
 #include "rules/engine/set128.h"
 
 enum {
-    LONG_BYTES = 64, /* shorter texts are scanned as fast as they are looked at by hand */
+    LONG_BYTES = 64, /* shorter texts are scanned as fast as it is told, by form or by hand,
+                        what would be in vain */
     BY_HAND_MAX = 4, /* texts looked for, for one text's ways */
 };
 
@@ -60,7 +61,7 @@ static __m128i close_ways(const struct scan_class *class, struct span text, __m1
     for (unsigned i = bit_next(ways, 0, WAYS_MAX); i < WAYS_MAX;
          i = bit_next(ways, i + 1, WAYS_MAX)) {
         if (!has_any(text, &class->closers[i]))
-            ways[i / 64] &= ~(UINT64_C(1) << i % 64);
+            bit_remove(ways, i);
     }
     return set128_load(ways);
 }
@@ -84,7 +85,7 @@ static uint32_t opening_parts(const struct scan_class *class, uint32_t opens, __
     uint32_t parts = 0;
     for (; opens != 0; opens &= opens - 1) {
         const struct scan_part *part = &class->parts[__builtin_ctz(opens)];
-        if (set128_any(_mm_and_si128(ways, set128_load(&part->ways))))
+        if (set128_any(_mm_and_si128(ways, set128_load(&part->opened))))
             parts |= opens & -opens;
     }
     return parts;
@@ -109,7 +110,7 @@ static uint32_t asks_of(const struct scan_class *class, struct span text, struct
     return asks;
 }
 
-/* The value is all of its forms. */
+/* The value is all of its forms, so what its bytes let match looks at one of them. */
 static uint32_t asks_of_plain(struct forms *t, const struct scan_class *class,
                               const struct plan_group *group)
 {
@@ -138,8 +139,7 @@ void sec_batch_asks(struct sec_batch *batch, const struct scan_class *class,
             continue;
         }
         sought[text].parts |= parts_for(form, &t->met[text]);
-        set128_store(&sought[text].ways,
-                     _mm_or_si128(set128_load(&sought[text].ways), set128_load(&form->ways)));
+        set128_unite(&sought[text].ways, &form->ways);
     }
     for (unsigned i = 0; i < t->count; i++) {
         sought[i].parts &= group->parts;

@@ -49,7 +49,7 @@ struct batch_value {
 /* The different texts of one value. */
 struct forms {
     struct span text[BATCH_FORMS_MAX];
-    uint32_t traits[BATCH_FORMS_MAX];
+    uint32_t traits[BATCH_FORMS_MAX]; /* 0: not seen yet */
     struct met met[BATCH_FORMS_MAX];
     unsigned count;
     struct made {

@@ -12,6 +12,7 @@
 #include "rules/engine/batch.h"
 #include "rules/engine/edge.h"
 #include "rules/engine/few.h"
+#include "rules/engine/set128.h"
 
 #include <hs/hs_runtime.h>
 
@@ -63,10 +64,8 @@ static void find(struct sec_batch *batch, const struct line *line,
 
 static void open_ways(struct line *line, const struct opening *opening)
 {
-    for (unsigned i = 0; i < WAY_LISTS; i++) {
-        line->found[i].words[0] |= opening->by[i].words[0];
-        line->found[i].words[1] |= opening->by[i].words[1];
-    }
+    for (unsigned i = 0; i < WAY_LISTS; i++)
+        set128_unite(&line->found[i], &opening->by[i]);
 }
 
 /* A plain text is found where it stands; one with a line's end in it, in two lines, is not. */

@@ -96,21 +96,20 @@ MUST_USE enum err plan_patterns(struct plan_builder *b);
 /* build_parts.c: which of a class's patterns are in which database; all databases. */
 MUST_USE enum err plan_parts(struct plan_builder *b);
 /* build_batch.c: what a batch knows of a class: a pattern of a part, or a text
- * that opens others (`pattern` NULL), and of what a match needs one byte each. Answers the
- * number of that condition. */
+ * that opens others (`pattern` NULL), and of what a match needs one byte each: `condition` is
+ * the number of that. The last one when all was added, and all ways. */
 MUST_USE enum err plan_batch_begin(struct plan_builder *b, struct scan_class *class);
 MUST_USE enum err plan_batch_add(struct plan_builder *b, struct scan_class *class,
                                  unsigned part, const struct plan_pattern *pattern,
                                  const struct byte_set *sets, unsigned set_count,
                                  unsigned *condition);
+MUST_USE enum err plan_batch_end(struct plan_builder *b, struct scan_class *class);
 /* build_ways.c: a way of a part that needs a text, under the condition of that number. */
 struct need_way;
 MUST_USE enum err plan_way_add(struct plan_builder *b, struct scan_class *class,
                                struct scan_part *part, unsigned condition,
                                const struct need_way *way, const struct plan_pattern *pattern,
                                unsigned *number);
-/* When all were added. */
-MUST_USE enum err plan_batch_end(struct plan_builder *b, struct scan_class *class);
 /* build_few.c: texts that are looked for by hand: words in lower case, to be found without
  * regard to case (NULL: out of memory), and those of a part, where they are few. */
 struct few_text;

@@ -13,6 +13,7 @@
 
 #include "rules/engine/database.h"
 #include "rules/engine/need.h"
+#include "rules/engine/set128.h"
 #include "rules/pattern.h"
 
 enum { TRAITS_MAX = 32 };
@@ -126,8 +127,7 @@ static enum err tabulate(struct plan_builder *b, struct scan_class *class)
                 continue;
             wanted->asks |= class->wants[condition].asks;
             wanted->opens |= class->wants[condition].opens;
-            wanted->ways.words[0] |= class->wants[condition].ways.words[0];
-            wanted->ways.words[1] |= class->wants[condition].ways.words[1];
+            set128_unite(&wanted->ways, &class->wants[condition].ways);
         }
         const uint64_t *needs = class->needs[condition].words;
         for (unsigned sign = bit_next(needs, 0, SIGNS_MAX); sign < SIGNS_MAX;
@@ -254,8 +254,7 @@ static enum err find_plain(struct plan_builder *b, struct scan_class *class)
         if (index[i] == NO_TEXT)
             continue;
         class->plain_parts |= class->steps[i].parts;
-        for (unsigned j = 0; j < ARRAY_LEN(class->plain_ways.words); j++)
-            class->plain_ways.words[j] |= class->steps[i].ways.words[j];
+        set128_unite(&class->plain_ways, &class->steps[i].ways);
     }
     return OK;
 }

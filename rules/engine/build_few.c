@@ -1,4 +1,5 @@
-/* Parts with so few plain texts that a batch looks for these by hand (few.h). */
+/* Plain texts that a batch looks for by hand (few.h): those of parts with few of them, and what
+ * ways need. */
 #include "rules/engine/build.h"
 
 #include "rules/engine/database.h"

@@ -7,6 +7,7 @@
 
 #include "rules/engine/build.h"
 #include "rules/engine/database.h"
+#include "rules/engine/set128.h"
 #include "rules/engine/sort.h"
 
 enum {
@@ -392,10 +393,8 @@ static enum err place_openings(const struct sorting *s, const struct draft *draf
         struct opening *opening = (struct opening *)part->openings + id;
         *opening = draft->openings[i - class->id_count];
         opening->len = draft->texts[i - class->id_count].len;
-        for (unsigned j = 0; j < WAY_LISTS; j++) {
-            for (unsigned k = 0; k < ARRAY_LEN(part->ways.words); k++)
-                part->ways.words[k] |= opening->by[j].words[k];
-        }
+        for (unsigned j = 0; j < WAY_LISTS; j++)
+            set128_unite(&part->opened, &opening->by[j]);
     }
     return OK;
 }

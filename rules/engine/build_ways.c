@@ -28,7 +28,7 @@ static enum err note_start(struct plan_builder *b, struct scan_class *class, uns
     }
     for (unsigned c = 0; c < 256; c++) {
         if (!byte_set_has(start, (uint8_t)c))
-            class->starts[place][c].words[number / 64] &= ~(UINT64_C(1) << number % 64);
+            bit_remove(class->starts[place][c].words, number);
     }
     return OK;
 }
@@ -37,10 +37,10 @@ static enum err note_start(struct plan_builder *b, struct scan_class *class, uns
 static void note_shortest(struct scan_class *class, unsigned number, uint32_t shortest)
 {
     for (unsigned len = 0; len < FITTING_LENGTHS - 1 && len < shortest; len++)
-        class->fitting[len].ways.words[number / 64] &= ~(UINT64_C(1) << number % 64);
+        bit_remove(class->fitting[len].ways.words, number);
 }
 
-/* Texts that are none of the forms which the pattern looks at. */
+/* The forms that a pattern of this way looks at. */
 static void note_forms(struct scan_class *class, unsigned number,
                        const struct plan_pattern *pattern)
 {

@@ -15,9 +15,9 @@ enum {
     TELLING_SHARE = 2, /* of a text with brackets, dots and the like in it */
 };
 
-/* All plain texts together: a scan for them costs by the bytes that it sees, and what it reads
- * of its tables, hardly by their number. */
-const unsigned cluster_limits[CLUSTER_KINDS] = {
+/* How many there are of a kind at most. All plain texts stand together: a scan for them costs
+ * by the bytes that it sees, and what it reads of its tables, hardly by their number. */
+static const unsigned limits[CLUSTER_KINDS] = {
     [CLUSTER_LITERALS] = 1, [CLUSTER_LINE_ENDS] = 1,  [CLUSTER_UNTOLD] = 10,
     [CLUSTER_TOLD] = 12,    [CLUSTER_PLAIN_TOLD] = 2, [CLUSTER_OWN] = 1,
 };
@@ -96,7 +96,7 @@ unsigned clusters_join(struct cluster *clusters, unsigned count,
         became[i] = (uint16_t)i;
     while (count > 1) {
         struct choice best = cheapest(clusters, count, texts, room);
-        if (count <= cluster_limits[clusters[0].kind] && best.price > 0)
+        if (count <= limits[clusters[0].kind] && best.price > 0)
             break;
         struct cluster *a = &clusters[best.a], both;
         unite(&both, a, &clusters[best.b], texts, a->texts);

@@ -20,9 +20,6 @@ enum cluster_kind {
 
 enum { CLUSTER_TEXT_WORDS_MAX = 256 }; /* of a set of texts */
 
-/* How many there are of a kind at most. */
-extern const unsigned cluster_limits[CLUSTER_KINDS];
-
 struct cluster {
     enum cluster_kind kind;
     struct byte_set gate;   /* a match has one of these */
@@ -39,7 +36,7 @@ struct cluster_texts {
 };
 
 /*
- * Joins clusters of one kind until no more than the limit are left and joining saves nothing.
+ * Joins clusters of one kind until no more than its limit are left and joining saves nothing.
  * `became[i]`: which cluster the i-th is part of now. Returns how many there are; they are in
  * order of their first members.
  */

@@ -202,10 +202,12 @@ struct wanted {
 };
 
 /*
- * Patterns of a class that one database holds, and when it is asked about a text: when the text
- * has one of some bytes; where `needs_text`, also when one of some texts was found in it, or it
- * has one of other bytes, which would let the patterns match without those texts. The first
- * part of a class holds what is plain text, and among it the texts that open the others.
+ * Patterns of a class that one database holds, and when it is asked about a text that is looked
+ * at by itself (look.c): when the text has one of some bytes; where `needs_text`, also when one
+ * of some texts was found in it, or it has one of other bytes, which would let the patterns
+ * match without those texts. In a batch conditions say more (asks.c), then ways, and then edges
+ * (batch_scan.c). The first part of a class holds what is plain text, and among it the texts
+ * that open the others.
  *
  * Bytes are told by marks: each set of them that matters has a bit, and a text has the marks of
  * all its bytes.
@@ -225,9 +227,10 @@ struct scan_part {
     /* For many texts at once, a line each: finds in a line all that `db` finds in the text, and
      * perhaps more. May be `db` itself. NULL: there is none. */
     struct hs_database *wide;
-    struct ways ways;          /* of its patterns, where `needs_text`; which its texts open */
-    struct ways sure;          /* those of its patterns that `edges` know nothing of */
-    const struct edges *edges; /* of its other patterns; NULL: there are none */
+    struct ways ways;               /* of its patterns, where `needs_text` */
+    struct ways opened;             /* by its texts that open others */
+    struct ways sure;               /* those of its patterns that `edges` know nothing of */
+    const struct edges *edges;      /* of its other patterns; NULL: there are none */
     const struct opening *openings; /* by number, of texts that open others */
 };
 
@@ -249,7 +252,7 @@ struct class_form {
     uint16_t end;                     /* place behind the last form that is made of it */
     uint32_t parts;                   /* with a pattern that looks at it */
     struct ways ways;                 /* of such patterns */
-    const struct conditions *by_part; /* the same by part: one of these holds */
+    const struct conditions *by_part; /* PARTS_MAX: of those, one holds; NULL: no `parts` */
     uint32_t set_off_by;
     /* Steps to this form, or behind it to one that some pattern looks at, that write bytes
      * which their text need not have: what sets them off. */
@@ -510,6 +513,11 @@ static inline unsigned bit_next(const uint64_t *set, unsigned from, unsigned cou
 static inline void bit_add(uint64_t *set, unsigned i)
 {
     set[i / 64] |= UINT64_C(1) << i % 64;
+}
+
+static inline void bit_remove(uint64_t *set, unsigned i)
+{
+    set[i / 64] &= ~(UINT64_C(1) << i % 64);
 }
 
 #endif

@@ -23,6 +23,12 @@ static inline bool set128_any(__m128i set)
     return !_mm_testz_si128(set, set);
 }
 
+/* Adds what is in `more`. */
+static inline void set128_unite(void *words, const void *more)
+{
+    set128_store(words, _mm_or_si128(set128_load(words), set128_load(more)));
+}
+
 /* Whether they have one in common. */
 static inline bool set128_meet(const void *a, const void *b)
 {

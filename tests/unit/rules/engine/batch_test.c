@@ -39,7 +39,10 @@ static const char more_rules[] =
     "SecRule ARGS_GET \"@validateUrlEncoding\" \"id:21,phase:2,pass,log,t:none\"\n"
     "SecRule ARGS_GET \"!@validateByteRange 1-255\" \"id:22,phase:2,pass,log,t:none\"\n"
     "SecRule ARGS_GET \"@rx union.*select|select.*/passwd\" \"id:23,phase:2,pass,log,t:none\"\n"
-    "SecRule ARGS_GET \"@rx ^(?:union|[;a]\\s*ls)\" \"id:24,phase:2,pass,log,t:none\"\n";
+    "SecRule ARGS_GET \"@rx ^(?:union|[;a]\\s*ls)\" \"id:24,phase:2,pass,log,t:none\"\n"
+    "SecRule ARGS_GET \"@rx (?i)union\\s*/|select.*etc\" \"id:25,phase:2,pass,log,t:none\"\n"
+    "SecRule ARGS_GET \"@rx [a-z] ls\" \"id:26,phase:2,pass,log,t:none,t:urlDecode\"\n"
+    "SecRule ARGS_GET \"@detectXSS\" \"id:27,phase:2,pass,log,t:none,t:normalizePathWin\"\n";
 
 /* A few plain texts, and as many as are too many to be looked for by hand. */
 static const char few_rules[] =
@@ -53,10 +56,10 @@ static const char too_many_rules[] =
     "SecRule ARGS_GET \"@rx x\\ny\" \"id:3,phase:2,pass,log,t:none\"\n";
 
 static const char *const pieces[] = {
-    "ab",  " ",   "ls",  ";",         "union",    "select",   "etc",    "/passwd",
-    "'",   "\\",  "%20", "&lt;b&gt;", "123",      "-4",       "/*",     "*/",
-    "<B>", "<b>", "x",   "y",         "+",        "\n",       "/./bin", "/ls",
-    "a",   "b",   "Z",   "\x01",      "ZXZhbCg=", "\xc3\xa4", "..",     "//",
+    "ab",   " ",        "ls",        ";",   "union",  "select", "etc",    "/passwd",  "'",
+    "\\",   "%20",      "&lt;b&gt;", "123", "-4",     "/*",     "*/",     "<B>",      "<b>",
+    "x",    "y",        "+",         "\n",  "/./bin", "/ls",    "a",      "b",        "Z",
+    "\x01", "ZXZhbCg=", "\xc3\xa4",  "..",  "//",     "UNION",  "Select", "<Script>",
 };
 
 static char (*values)[VALUE_MAX];
