@@ -251,6 +251,55 @@ static void work_is_counted_by_value(void **state)
     bench_unload(&bench);
 }
 
+/* ---- edges ----------------------------------------------------------------------------------
+ */
+
+/* Whether some part has two patterns with edges and one without. */
+static bool any_is_mixed(const struct sec_plan *plan)
+{
+    const struct scan_class *class = &plan->classes[plan_class_of(plan, VAR_ARGS_GET)];
+    bool any = false;
+    for (unsigned i = 0; i < class->part_count; i++) {
+        const struct scan_part *part = &class->parts[i];
+        unsigned sure = 0;
+        for (size_t j = 0; j < ARRAY_LEN(part->sure.words); j++)
+            sure += (unsigned)__builtin_popcountll(part->sure.words[j]);
+        any = any || (part->edges != NULL && sure > 0 && part->id_count >= sure + 2);
+    }
+    return any;
+}
+
+/* Each value matches one pattern alone: of those with edges, and of those without. */
+static void edges_of_several(void **state)
+{
+    static const char *const words[] = { "union",  "select", "update", "script", "create",
+                                         "having", "alert",  "table",  "order",  "profile" };
+    static const struct {
+        const char *pattern, *value; /* behind a word; the last one is plain text */
+    } kinds[] = { { "\\s*\\(\\d", "(1" }, { "\\s*\\[\\d", "[2" }, { "[\\s:].*\\.", ": ." } };
+    enum { COUNT = ARRAY_LEN(words) * ARRAY_LEN(kinds) };
+    static uint32_t found[COUNT];
+    struct bench bench;
+    char all[4096];
+    struct text out = text_fixed(all, sizeof(all));
+    (void)state;
+    make_values(COUNT);
+    for (unsigned i = 0; i < COUNT; i++) {
+        unsigned word = i / ARRAY_LEN(kinds), kind = i % ARRAY_LEN(kinds);
+        (void)snprintf(values[i], VALUE_MAX, "a %s%s", words[word], kinds[kind].value);
+        text_format(&out, "SecRule ARGS_GET \"@rx %s%s\" \"id:%u,phase:2,pass,t:none\"\n",
+                    words[word], kinds[kind].pattern, i + 1);
+    }
+    bench_load(&bench, text_cstring(&out));
+    assert_true(any_is_mixed(bench.plan));
+    run_over(&bench, 0, COUNT, UINT64_MAX, found);
+    assert_true(bench.run.together);
+    for (unsigned i = 0; i < COUNT; i++)
+        assert_int_equal(found[i], UINT32_C(1) << i);
+    free(values);
+    bench_unload(&bench);
+}
+
 static uint64_t work_of(struct bench *bench, unsigned others, unsigned len, enum variable var,
                         struct span text)
 {
@@ -285,6 +334,40 @@ static void check_work_beside(const char *rules_of_two, enum variable var, struc
         assert_int_equal(cost, first);
     }
     bench_unload(&bench);
+}
+
+static void take_edges(struct sec_plan *plan)
+{
+    for (unsigned i = 0; i < plan->class_count; i++) {
+        for (unsigned j = 0; j < plan->classes[i].part_count; j++)
+            plan->classes[i].parts[j].edges = NULL;
+    }
+}
+
+/* Looking for edges is work, which saves more where they do not pass the text. */
+static void work_of_edges(void **state)
+{
+    static const char *const given[] = { "it was late when <the last had gone",
+                                         "it was late when < b the last had gone" };
+    enum { WITH, WITHOUT, BOTH };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(given); i++) {
+        uint64_t work[BOTH];
+        for (unsigned j = 0; j < BOTH; j++) {
+            struct bench bench;
+            bench_load(&bench,
+                       "SecRule ARGS_GET \"@rx [;<]\\s+b\" \"id:1,phase:2,pass,t:none\"\n");
+            if (j == WITHOUT)
+                take_edges(bench.plan);
+            work[j] = work_of(&bench, 20, 9, VAR_ARGS_GET, span_text(given[i])) -
+                      work_of(&bench, 20, 9, VAR_ARGS_GET, SPAN(""));
+            bench_unload(&bench);
+        }
+        if (i == 0)
+            assert_in_range(work[WITH], strlen(given[i]) / 4, work[WITHOUT] - 1);
+        else
+            assert_in_range(work[WITH], work[WITHOUT] + strlen(given[i]) / 4, UINT64_MAX);
+    }
 }
 
 /* Finds that only other values of the class are looked at for. */
@@ -412,10 +495,11 @@ static void limits(void **state)
 
 int main(void)
 {
-    return RUN(
-        cmocka_unit_test(together_as_alone), cmocka_unit_test(long_texts),
-        cmocka_unit_test(plain_texts), cmocka_unit_test(parts_come_together),
-        cmocka_unit_test(work_is_counted_by_value), cmocka_unit_test(work_of_other_groups),
-        cmocka_unit_test(work_where_room_is_short), cmocka_unit_test(starts_behind_starts),
-        cmocka_unit_test(alternatives_stand_apart), cmocka_unit_test(limits));
+    return RUN(cmocka_unit_test(together_as_alone), cmocka_unit_test(long_texts),
+               cmocka_unit_test(plain_texts), cmocka_unit_test(parts_come_together),
+               cmocka_unit_test(work_is_counted_by_value), cmocka_unit_test(edges_of_several),
+               cmocka_unit_test(work_of_edges), cmocka_unit_test(work_of_other_groups),
+               cmocka_unit_test(work_where_room_is_short),
+               cmocka_unit_test(starts_behind_starts),
+               cmocka_unit_test(alternatives_stand_apart), cmocka_unit_test(limits));
 }
