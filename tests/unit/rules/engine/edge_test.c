@@ -5,6 +5,7 @@
 #include "rules/engine/edge.h"
 
 #include <hs/hs_compile.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "rules/engine/edge_make.h"
@@ -112,6 +113,38 @@ static void long_ways(void **state)
     text[sizeof(text) / 2] = ';';
     assert_true(passes(edges, span_of(text, sizeof(text))));
     assert_false(passes(edges, span_of(text + sizeof(text) / 2 - 3, 7)));
+}
+
+/* Of more than there is room for nothing is held off. */
+static void too_many(void **state)
+{
+    enum { PATTERNS = 24, WORDS = 100, LETTERS = 8, BYTES = WORDS * (LETTERS + 1) + 16 };
+    static char patterns[PATTERNS][BYTES];
+    const struct pattern_edges *chosen[PATTERNS];
+    struct random random = { 3 };
+    unsigned made_of = 0;
+    (void)state;
+    for (unsigned i = 0; i < PATTERNS; i++) {
+        const struct edges *edges;
+        struct text out = text_fixed(patterns[i], BYTES);
+        for (unsigned j = 0; j < WORDS; j++) {
+            text_add(&out, span_text(j == 0 ? "(?:" : "|"));
+            for (unsigned k = 0; k < LETTERS; k++)
+                text_char(&out, (char)('a' + (char)random_below(&random, 26)));
+        }
+        text_lit(&out, ")\\(\\$");
+        assert_non_null(text_cstring(&out));
+        assert_int_equal(edges_choose(room, patterns[i], HS_FLAG_DOTALL, &chosen[i]), OK);
+        assert_non_null(chosen[i]);
+        assert_int_equal(edges_make(room, chosen, i + 1, &arena, &edges), OK);
+        made_of += edges != NULL;
+        for (unsigned j = 0; j <= i && edges != NULL; j++) {
+            char match[64];
+            (void)snprintf(match, sizeof(match), "hello %.8s($x", patterns[j] + 3);
+            assert_true(passes(edges, span_text(match)));
+        }
+    }
+    assert_in_range(made_of, 8, PATTERNS - 1); /* others were too many */
 }
 
 static void worth(void **state)
@@ -223,6 +256,6 @@ static void matches_pass(void **state)
 
 int main(void)
 {
-    return RUN(WITH_ARENA(known), WITH_ARENA(without), WITH_ARENA(long_ways), WITH_ARENA(worth),
-               WITH_ARENA(matches_pass));
+    return RUN(WITH_ARENA(known), WITH_ARENA(without), WITH_ARENA(long_ways),
+               WITH_ARENA(too_many), WITH_ARENA(worth), WITH_ARENA(matches_pass));
 }
