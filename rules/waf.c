@@ -162,8 +162,12 @@ static struct verdict go_on(struct call *c)
 
 static struct verdict resume(struct call *c)
 {
-    loop_rest(&c->txn->worker->loop);
-    return c->error == OK ? go_on(c) : fail(REASON_STAGE_DEADLINE);
+    if (c->error != OK)
+        return fail(REASON_STAGE_DEADLINE);
+    struct loop *loop = &c->txn->worker->loop;
+    struct verdict verdict = go_on(c);
+    loop_rest(loop);
+    return verdict;
 }
 
 /* Slices such that reading and usual work are through before the last one. What takes more than

@@ -14,6 +14,7 @@ enum {
     HORIZON_MS =
         (LOOP_SLOTS - 1) * LOOP_TICK_MS, /* furthest slot that does not lap the wheel */
     PARK_MS = 64 * LOOP_TICK_MS,         /* boundary on which later deadlines wait */
+    TASKS_NS = 1000 * 1000,              /* that those have in any turn which work for long */
 };
 
 #define FOREVER_MS (UINT64_MAX / 4) /* no sum of a time and this can overflow */
@@ -209,8 +210,13 @@ static void tasks_put_back(struct loop *loop, struct task *rest)
     rest->next->prev = head;
 }
 
+void loop_rest(struct loop *loop)
+{
+    loop->rested = clock_mono_ns() >= loop->tasks_until_ns;
+}
+
 /* What a task posts runs in the next turn, so that tasks cannot starve the descriptors; nor do
- * many that work for long, each of which leaves the rest to the next turn. */
+ * many that work for long. But many descriptors do not starve these, either. */
 static void tasks_run(struct loop *loop)
 {
     struct task *head = &loop->queue;
@@ -220,6 +226,8 @@ static void tasks_run(struct loop *loop)
     now.next->prev = &now;
     now.prev->next = &now;
     tasks_clear(head);
+    uint64_t began = clock_mono_ns(), before = began - loop->clock.mono_ns;
+    loop->tasks_until_ns = began + (before > TASKS_NS ? before : TASKS_NS);
     loop->rested = false;
     while (now.next != &now && !loop->rested) {
         struct task *task = now.next;

@@ -41,7 +41,8 @@ struct loop {
     struct clock clock;                 /* read once a turn */
     int64_t wall_shift_us;              /* added to the wall clock: a replay's other time */
     struct task queue;                  /* list head */
-    bool rested;                        /* the task at hand has worked for long */
+    uint64_t tasks_until_ns;            /* then those that work for long make room */
+    bool rested;                        /* one of them has: the turn's other tasks wait */
     struct timer wheel[LOOP_SLOTS];     /* list heads */
     uint64_t occupied[LOOP_SLOTS / 64]; /* a clear bit: that slot is empty */
     uint64_t wheel_ms;                  /* up to here all slots have been looked at */
@@ -76,11 +77,9 @@ void loop_remove(struct loop *loop, struct watch *watch);
 
 void loop_post(struct loop *loop, struct task *task); /* twice is once */
 void task_cancel(struct task *task);
-/* Said by a task that works for long: descriptors come before the next one. */
-static inline void loop_rest(struct loop *loop)
-{
-    loop->rested = true;
-}
+/* Said by a task that has worked for long: descriptors come before the next one, if this turn's
+ * tasks had as much time as its descriptors, and a millisecond at least. */
+void loop_rest(struct loop *loop);
 static inline bool task_queued(const struct task *task)
 {
     return task->next != NULL;

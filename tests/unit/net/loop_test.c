@@ -316,6 +316,7 @@ struct worker_job {
     struct job job;
     struct task *posts;
     unsigned *order, turn;
+    uint64_t works_ns;
 };
 
 static void run_long(struct task *task)
@@ -324,17 +325,22 @@ static void run_long(struct task *task)
     worker->turn = ++*worker->order;
     if (worker->posts != NULL)
         loop_post(&loop, worker->posts);
+    for (uint64_t began = clock_mono_ns(); clock_mono_ns() - began < worker->works_ns;) {
+    }
     loop_rest(&loop);
 }
 
 /* One that works for long ends the turn's tasks; the others keep their places. */
 static void test_long_tasks(void **state)
 {
+    enum { LONG_NS = 1500 * 1000 };
     (void)state;
     unsigned order = 0;
     struct worker_job jobs[4];
     for (unsigned i = 0; i < ARRAY_LEN(jobs); i++)
-        jobs[i] = (struct worker_job){ .job.task.run = run_long, .order = &order };
+        jobs[i] = (struct worker_job){ .job.task.run = run_long,
+                                       .order = &order,
+                                       .works_ns = LONG_NS };
     jobs[0].posts = &jobs[3].job.task;
     for (unsigned i = 0; i < 3; i++)
         loop_post(&loop, &jobs[i].job.task);
@@ -345,6 +351,22 @@ static void test_long_tasks(void **state)
     }
     loop_turn(&loop, 0);
     assert_int_equal(order, ARRAY_LEN(jobs));
+}
+
+/* Those that are soon done share a turn. */
+static void test_short_slices(void **state)
+{
+    enum { JOBS = 40 };
+    (void)state;
+    unsigned order = 0, turns = 0;
+    struct worker_job jobs[JOBS];
+    for (unsigned i = 0; i < JOBS; i++) {
+        jobs[i] = (struct worker_job){ .job.task.run = run_long, .order = &order };
+        loop_post(&loop, &jobs[i].job.task);
+    }
+    for (; order < JOBS; turns++)
+        loop_turn(&loop, 0);
+    assert_in_range(turns, 1, JOBS / 2); /* one, but for a machine that is busy */
 }
 
 struct end {
@@ -503,6 +525,7 @@ int main(void)
         LOOP_TEST(test_idle_connections_do_not_wake_the_loop),
         LOOP_TEST(test_tasks),
         LOOP_TEST(test_long_tasks),
+        LOOP_TEST(test_short_slices),
         LOOP_TEST(test_events),
         LOOP_TEST(test_pending_events_of_a_batch_are_dropped),
         LOOP_TEST(test_turn_waits_for_the_next_timer),
