@@ -79,6 +79,12 @@ bool inspect_score(const struct inspect_state *state, enum score_kind kind, int6
 bool inspect_type(struct span media_type);
 struct span inspect_media_type(const struct response *rsp);
 
+/* That the body is known to have by now. */
+static inline unsigned inspect_values(const struct inspect_state *state)
+{
+    return (state->body != NULL ? state->body->count : 0) +
+           (state->second != NULL ? state->second->count : 0);
+}
 /* The configuration's own rules let it through: no rule is asked any more. */
 static inline bool inspect_allowed(const struct inspect_state *state)
 {

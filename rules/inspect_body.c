@@ -6,6 +6,9 @@
 #include "rules/bodies.h"
 #include "rules/own/values.h"
 
+/* Counted work that takes about as long as to show rules one value, measured. */
+enum { SHOWN_WORK = 128 };
+
 static const struct {
     struct span name;
     enum body_processor processor;
@@ -186,9 +189,8 @@ static bool is_unread(const struct call *c, const struct inspect_state *state)
 /* As many more as a slice has time for. */
 static enum err add_values(struct inspect_state *state, uint64_t slice)
 {
-    enum { VALUE_TURN = 128 /* of a slice */ };
     const struct body *body = state->body;
-    uint64_t most = slice / VALUE_TURN + 1;
+    uint64_t most = slice / SHOWN_WORK + 1;
     if (body->err != OK)
         return body->err;
     for (; state->added < body->count && most > 0; most--)

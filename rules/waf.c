@@ -10,13 +10,17 @@
 
 enum {
     SLICE_WORK = 64 * 1024,   /* counted work before others get their turn */
-    SLICES = RESUMES_MAX - 2, /* of one phase; the last one has no end but the budget's */
+    SLICES = RESUMES_MAX - 2, /* of one phase, and one that has no end but the budget's */
+    VALUE_WORK = 256,         /* about what reading, showing and meeting any value is like */
     LONG_VALUES = 64,         /* of a worker that are looked at elsewhere, or wait for that */
     LONG_NICE = 10,
 };
 
-/* A body of the default limit is looked at in slices that stall nobody. */
-_Static_assert(SLICES / 8 * 6 * SLICE_WORK >= 10 * 1024 * 1024, "a long body stalls nobody");
+/* A body of the default limits is looked at in slices that stall nobody. */
+_Static_assert(SLICES / 8 * 7 * SLICE_WORK >= 10 * 1024 * 1024 + 10000 * VALUE_WORK,
+               "a long body stalls nobody");
+/* Each ends with a wait, and `begin` waits before the first one. */
+_Static_assert(SLICES + 1 < RESUMES_MAX, "the last slice is never refused");
 
 /* The thread beside the loop that looks at long values: one for all stages of a worker. */
 struct rules_crew {
@@ -44,8 +48,8 @@ struct waf_local {
 struct waf_state {
     struct inspect_state rules;
     unsigned slices; /* of this phase */
-    uint64_t slice;
-    struct op turn; /* finished at once: only to let others have a turn */
+    size_t bytes;    /* that it has to look at */
+    struct op turn;  /* finished at once: only to let others have a turn */
 };
 
 static struct inspect_conf inspect_conf_of(const struct waf_conf *conf)
@@ -141,11 +145,22 @@ static struct verdict let_others(struct call *c)
     return wait_for(c, &state->turn, resume);
 }
 
+/* Such that reading and usual work are through before the last one: they grow with the values
+ * that are found in the body. */
+static uint64_t slice_of(const struct waf_state *state)
+{
+    uint64_t values = inspect_values(&state->rules);
+    uint64_t share = (state->bytes + values * VALUE_WORK) / (SLICES / 8);
+    if (state->slices >= SLICES)
+        return UINT64_MAX;
+    return share > SLICE_WORK ? share : SLICE_WORK;
+}
+
 static struct verdict go_on(struct call *c)
 {
     struct waf_state *state = c->state;
     struct sec_run *run = &state->rules.run;
-    uint64_t slice = state->slices < SLICES ? state->slice : UINT64_MAX;
+    uint64_t slice = slice_of(state);
     struct long_value *value = long_value_at_hand(c->local);
     struct verdict verdict;
     run->offered = value != NULL ? value->away : NULL;
@@ -170,15 +185,15 @@ static struct verdict resume(struct call *c)
     return verdict;
 }
 
-/* Slices such that reading and usual work are through before the last one. What takes more than
- * one does not begin among the events of a turn, in which many may come together. */
+/* What takes more than one slice does not begin among the events of a turn, in which many may
+ * come together. */
 static struct verdict begin(struct call *c, enum err err, size_t body)
 {
     struct waf_state *state = c->state;
     if (err != OK)
         return fail(err == ERR_LIMIT ? REASON_ARGUMENT_LIMIT : REASON_MEMORY);
     state->slices = 0;
-    state->slice = body / (SLICES / 8) > SLICE_WORK ? body / (SLICES / 8) : SLICE_WORK;
+    state->bytes = body;
     c->txn->undecided = false;
     return body > SLICE_WORK / 2 ? let_others(c) : go_on(c);
 }

@@ -3,7 +3,7 @@
 
 #include "gateway/http/uri.h"
 
-enum { VALUES_FIRST = 16, PAIR_COST = 32 /* of a slice */ };
+enum { VALUES_FIRST = 16, PAIR_BYTES = 32 /* of a slice: what reading any pair is like */ };
 enum state { DECODING, TRANSCODING, READING, FINISHING, OVER };
 enum class { REFUSE, FACT };
 enum {
@@ -154,7 +154,7 @@ static bool form_run(struct body *body, size_t bytes)
         if ((piece.len > 0 || (!body->automatic && body->rest.p != NULL)) &&
             !pair_read(body, piece))
             return true;
-        size_t cost = piece.len + PAIR_COST;
+        size_t cost = piece.len + PAIR_BYTES;
         left -= cost < left ? cost : left;
     }
     return false;

@@ -228,9 +228,9 @@ static unsigned meet(struct sec_run *run, enum variable var, struct sec_value *v
     return group->idle ? 0 : group->class;
 }
 
-/* Short values take longer than their bytes tell. That is not counted work: it says only when
- * others have their turn. */
-enum { VALUE_TURN = 96 };
+/* Short values take longer than their bytes tell: about as long as so much counted work,
+ * measured. It is not counted, and says only when others have their turn. */
+enum { MET_WORK = 96 };
 
 static enum sec_end scan_values(struct sec_run *run)
 {
@@ -248,7 +248,7 @@ static enum sec_end scan_values(struct sec_run *run)
                 return SEC_SPENT;
             if (run->work > run->slice_end || looked > run->slice_end - run->work)
                 return SEC_PAUSE;
-            looked += VALUE_TURN;
+            looked += MET_WORK;
             bool kept = false;
             unsigned class = value->scanned ? 0 : meet(run, var, value, &kept);
             enum sec_end end = SEC_DONE;

@@ -492,6 +492,42 @@ static void long_bodies_take_turns(void **state)
     kit_close(&kit);
 }
 
+static unsigned resumes_for(const char *piece, unsigned times)
+{
+    struct text body = text_growing(&kit.config_arena, strlen(piece) * times);
+    repeat(&body, piece, times);
+    post("application/x-www-form-urlencoded", "");
+    kit.body = text_span(&body);
+    assert_string_equal(ask(PHASE_REQUEST_BODY), "pass");
+    return kit.txn.trail[kit.txn.trail_count - 1].resumes;
+}
+
+/* Short values take longer than their bytes tell; a great many make slices longer. */
+static void many_values_take_turns(void **state)
+{
+    (void)state;
+    open_with("{ruleset: none, budget: {values: 30000}, rules: [{name: a, match: evil}]}");
+    assert_int_equal(resumes_for("a&", 100), 0);
+    assert_true(resumes_for("a&", 2000) > 6);
+    assert_true(resumes_for("a&", 30000) < RESUMES_MAX / 3);
+    kit_close(&kit);
+}
+
+/* What may take more than a slice waits once before it begins, and ends the turn's tasks. */
+static void long_work_begins_later(void **state)
+{
+    static const char piece[] =
+        "a=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+        "0123456789abcdef0123456789abcdef0&";
+    (void)state;
+    open_with("{ruleset: none, rules: [{name: a, match: evil, in: method}]}");
+    assert_int_equal(resumes_for(piece, 320), 0);
+    assert_false(kit.worker.loop.rested);
+    assert_int_equal(resumes_for(piece, 330), 1);
+    assert_true(kit.worker.loop.rested);
+    kit_close(&kit);
+}
+
 static void memory_runs_out(void **state)
 {
     (void)state;
@@ -551,5 +587,6 @@ int main(void)
                TEST(forms_and_other_bodies), TEST(head_and_body_together),
                TEST(what_is_allowed_stays_so), TEST(detecting_says_it_once),
                TEST(budget_of_values), TEST(budget_of_bytes), TEST(the_large_one_is_to_blame),
-               TEST(long_bodies_take_turns), TEST(memory_runs_out), TEST(the_pack));
+               TEST(long_bodies_take_turns), TEST(many_values_take_turns),
+               TEST(long_work_begins_later), TEST(memory_runs_out), TEST(the_pack));
 }
