@@ -20,6 +20,9 @@ enum {
     DEAD = 0,
     FOUND = 1,
 };
+_Static_assert(STATES_MAX *CLASSES_MAX <= UINT16_MAX, "each state's row has a number");
+_Static_assert(CLASSES_MAX <= 128, "a class is a bit of struct classes");
+_Static_assert(SLOTS > STATES_MAX, "a slot is free, so that a search for one ends");
 
 struct entries {
     uint16_t items[ENTRIES_MAX];
@@ -185,8 +188,10 @@ static void put_in_order(struct nfa_set *set)
 {
     enum { FEW = 32 };
     uint16_t *items = set->items;
-    if (set->count > FEW)
+    if (set->count > FEW) {
         qsort(items, set->count, sizeof(*items), by_number);
+        return;
+    }
     for (unsigned i = 1; i < set->count; i++) {
         uint16_t item = items[i];
         unsigned at = i;
@@ -224,8 +229,7 @@ static uint16_t number_of(struct edge_maker *m, struct nfa_set *set)
         if (is_same(m, &m->subsets[m->slots[slot]], set))
             return m->slots[slot];
     }
-    if (m->subset_count == STATES_MAX || m->item_count + set->count > ITEMS_MAX ||
-        (m->subset_count + 1) * m->class_count > UINT16_MAX)
+    if (m->subset_count == STATES_MAX || m->item_count + set->count > ITEMS_MAX)
         return FOUND;
     m->slots[slot] = (uint16_t)m->subset_count;
     m->subsets[m->subset_count] = (struct subset){ m->item_count, set->count };

@@ -36,7 +36,7 @@ static int end(void **state)
 /* Of all of them; NULL: there are none of one of them, or of all together. */
 static const struct edges *edges_of(const char *const *patterns, unsigned count)
 {
-    const struct pattern_edges *chosen[8];
+    const struct pattern_edges *chosen[9];
     const struct edges *made = NULL;
     assert_true(count <= ARRAY_LEN(chosen));
     for (unsigned i = 0; i < count; i++) {
@@ -168,6 +168,102 @@ static void worth(void **state)
     }
 }
 
+/* ---- limits ---------------------------------------------------------------------------------
+ */
+
+struct choice {
+    unsigned count, first, bytes;
+    const char *before, *after;
+    unsigned times; /* that `after` stands there */
+};
+
+/* `<(?:`, and then alternatives: some of `bytes` bytes from `first` on, between two texts. */
+static const char *choice_of(const struct choice *choice)
+{
+    struct text out = text_growing(&arena, 1024);
+    text_lit(&out, "<(?:");
+    for (unsigned i = 0; i < choice->count; i++) {
+        text_format(&out, "%s%s\\x%x", i > 0 ? "|" : "", choice->before,
+                    choice->first + i % choice->bytes);
+        for (unsigned j = 0; j < choice->times; j++)
+            text_add(&out, span_text(choice->after));
+    }
+    text_lit(&out, ")");
+    return text_cstring(&out);
+}
+
+/* `count` times the text, and another at its start. */
+static const char *repeated(const char *before, const char *text, unsigned count)
+{
+    struct text out = text_growing(&arena, 1024);
+    text_add(&out, span_text(before));
+    for (unsigned i = 0; i < count; i++)
+        text_add(&out, span_text(text));
+    return text_cstring(&out);
+}
+
+static const struct edges *edges_of_same(const char *pattern, unsigned count)
+{
+    const char *patterns[9];
+    for (unsigned i = 0; i < count; i++)
+        patterns[i] = pattern;
+    return edges_of(patterns, count);
+}
+
+/* 3000 states: from each '<' on, as what is behind it is everywhere. */
+static const struct choice large = { 50, 'A', 50, "", "a", 59 };
+
+/* Beyond them there are no edges. */
+static void numbers(void **state)
+{
+    const char *starts = repeated("<z", "|<y", EDGE_STARTS_MAX - 1);
+    const char *states = choice_of(&large);
+    (void)state;
+    assert_non_null(edges_of_same(starts, 1));
+    assert_null(edges_of_same(repeated(starts, "|<x", 1), 1));
+    assert_non_null(edges_of_same(starts, 8));
+    assert_null(edges_of_same(starts, 9));
+    assert_non_null(edges_of_same(repeated("<", "a", EDGE_PARTS_MAX - 1), 1));
+    assert_null(edges_of_same(repeated("<", "a", EDGE_PARTS_MAX), 1));
+    /* Three classes of bytes besides. */
+    assert_non_null(edges_of_same(choice_of(&(struct choice){ 93, 128, 93, "", "a", 1 }), 1));
+    assert_null(edges_of_same(choice_of(&(struct choice){ 94, 128, 94, "", "a", 1 }), 1));
+    assert_non_null(edges_of_same(states, 5));
+    assert_null(edges_of_same(states, 6));
+}
+
+/* What there is no room for is passed. */
+static void no_room(void **state)
+{
+    const struct edges *few =
+        edges_of_same(choice_of(&(struct choice){ 100, 128, 80, ".", "", 0 }), 1);
+    const struct edges *many =
+        edges_of_same(choice_of(&(struct choice){ 250, 128, 80, ".", "", 0 }), 1);
+    const struct edges *deep = edges_of_same(choice_of(&large), 1);
+    (void)state;
+    assert_non_null(few);
+    assert_true(passes(few, SPAN("<q\x80")));
+    assert_false(passes(few, SPAN("<qr")));
+    assert_non_null(many);
+    assert_true(passes(many, SPAN("<q\x80")));
+    assert_true(passes(many, SPAN("<qr")));
+    assert_non_null(deep);
+    assert_true(passes(deep, SPAN("<Caaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")));
+    assert_false(passes(deep, SPAN("<Caaab")));
+}
+
+/* More children than are added at once. */
+static void long_sequence(void **state)
+{
+    const char *text = repeated("<", "a", 70);
+    const struct edges *edges =
+        edges_of_same(repeated(repeated("<(?:", "a", 70), "b|c)", 1), 1);
+    (void)state;
+    assert_non_null(edges);
+    assert_false(passes(edges, span_text(text)));
+    assert_true(passes(edges, span_text(repeated(text, "b", 1))));
+}
+
 /* ---- generated patterns ---------------------------------------------------------------------
  */
 
@@ -257,5 +353,6 @@ static void matches_pass(void **state)
 int main(void)
 {
     return RUN(WITH_ARENA(known), WITH_ARENA(without), WITH_ARENA(long_ways),
-               WITH_ARENA(too_many), WITH_ARENA(worth), WITH_ARENA(matches_pass));
+               WITH_ARENA(too_many), WITH_ARENA(worth), WITH_ARENA(numbers),
+               WITH_ARENA(no_room), WITH_ARENA(long_sequence), WITH_ARENA(matches_pass));
 }
