@@ -79,6 +79,15 @@ static void check_authority(struct span text, struct arena *arena)
     INVARIANT(none == 0 && span_equal(again, host));
 }
 
+static bool is_escaped_well(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.p[i] == '%' &&
+            (text.len - i < 3 || hex_value(text.p[i + 1]) < 0 || hex_value(text.p[i + 2]) < 0))
+            return false;
+    return true;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
@@ -92,6 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_authority(text, &arena);
     struct span decoded = uri_decode(text, data[0] & 4, &arena);
     INVARIANT(decoded.p != NULL && decoded.len <= text.len);
+    INVARIANT(uri_is_escaped_well(text) == is_escaped_well(text));
     arena_reset(&arena);
     return 0;
 }

@@ -221,6 +221,76 @@ static void test_places(void **state)
     }
 }
 
+/* ---- urlDecodeUni, byte by byte ----
+ */
+
+static int digits_at(struct span text, size_t at, unsigned count)
+{
+    int value = 0;
+    if (text.len < at || text.len - at < count)
+        return -1;
+    for (size_t i = at; i < at + count; i++) {
+        int digit = hex_value(text.p[i]);
+        if (digit < 0)
+            return -1;
+        value = value << 4 | digit;
+    }
+    return value;
+}
+
+static size_t decode_slowly(char *out, struct span in)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < in.len; n++) {
+        bool percent = in.p[i] == '%';
+        bool wide = percent && i + 1 < in.len && ascii_lower(in.p[i + 1]) == 'u';
+        int value = !percent ? -1 : wide ? digits_at(in, i + 2, 4) : digits_at(in, i + 1, 2);
+        bool full_width = value > 0xff00 && value < 0xff5f;
+        out[n] = in.p[i] == '+' ? ' ' : in.p[i];
+        if (value >= 0)
+            out[n] = (char)(full_width ? value + 0x20 : value);
+        i += value < 0 ? 1 : wide ? 6 : 3;
+    }
+    return n;
+}
+
+static void check_decoder(const struct transform *row, const char *text, size_t len)
+{
+    char expected[128], *copy = malloc(len + 1), *room = malloc(len + 1);
+    assert_non_null(copy);
+    assert_non_null(room);
+    memcpy(copy + 1, text, len);
+    size_t n = decode_slowly(expected, span_of(text, len));
+    struct span out = row->apply(span_of(copy + 1, len), room + 1);
+    assert_int_equal(out.len, n);
+    assert_memory_equal(out.p, expected, n);
+    free(copy);
+    free(room);
+}
+
+/* Escapes of both kinds, whole ones and others, at every place of texts of all lengths. */
+static void test_wide_escapes(void **state)
+{
+    static const char *const some[] = { "%u0027", "%uFF1c", "%U2622", "%41", "%c3", "%",
+                                        "%u",     "%u00",   "u",      "4",   "F",   "+" };
+    enum { LONGEST = 80, RANGE = 20, TIMES = 300 };
+    const struct transform *row = seclang_transform_find(SPAN("urlDecodeUni"));
+    uint64_t dice = 7;
+    (void)state;
+    for (size_t i = 0; i < (size_t)TIMES * (LONGEST + 1); i++) {
+        char text[LONGEST + 8];
+        size_t len = i % (LONGEST + 1);
+        for (size_t k = 0; k < len;) {
+            dice = dice * UINT64_C(6364136223846793005) + 1442695040888963407u;
+            unsigned choice = (unsigned)(dice >> 40) % RANGE;
+            const char *piece = choice < ARRAY_LEN(some) ? some[choice] : i % 3 ? "z" : "%61";
+            memcpy(text + k, piece, strlen(piece));
+            k += strlen(piece);
+        }
+        check_decoder(row, text, len);
+    }
+}
+
 /* Every value of 0, 1 and 2 bytes: the output fits, and no trigger means no change. */
 static void check_all(const struct transform *row, struct span in)
 {
@@ -284,7 +354,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_samples),      cmocka_unit_test(test_places),
         cmocka_unit_test(test_short_values), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_room),
+        cmocka_unit_test(test_room),         cmocka_unit_test(test_wide_escapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
