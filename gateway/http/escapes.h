@@ -54,9 +54,8 @@ static inline struct escapes escapes_at(const char *p)
     return found;
 }
 
-/* The first percent sign from `p` on that begins no escape, or where less than ESCAPES_READ
- * bytes are left. */
-static inline const char *escapes_skip(const char *p, const char *end)
+/* The first percent sign from `p` on that begins no escape; NULL: there is none. */
+static inline const char *escapes_broken(const char *p, const char *end)
 {
     for (; end - p >= ESCAPES_READ; p += ESCAPES_BLOCK) {
         struct escapes found = escapes_at(p);
@@ -65,7 +64,12 @@ static inline const char *escapes_skip(const char *p, const char *end)
         if (broken != 0)
             return p + __builtin_ctz(broken);
     }
-    return p;
+    while (p < end && (p = memchr(p, '%', (size_t)(end - p))) != NULL) {
+        if (end - p < 3 || hex_value(p[1]) < 0 || hex_value(p[2]) < 0)
+            return p;
+        p += 3;
+    }
+    return NULL;
 }
 
 /* `bytes` without the two behind each escape: what is behind these moves up. */

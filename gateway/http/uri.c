@@ -34,11 +34,7 @@ static size_t decode_into(char *out, struct span text, bool plus)
 
 bool uri_is_escaped_well(struct span text)
 {
-    const char *end = span_end(text), *p = escapes_skip(text.p, end);
-
-    while (p < end && (*p != '%' || escape_value(p, end) >= 0))
-        p++;
-    return p == end;
+    return escapes_broken(text.p, span_end(text)) == NULL;
 }
 
 struct span uri_decode(struct span text, bool plus, struct arena *arena)

@@ -96,13 +96,11 @@ uint32_t url_encoding_wants(const void *prepared)
 bool eval_url_encoding(const struct operator_call *call, struct operator_match *match)
 {
     const char *begin = call->value.p, *end = span_end(call->value);
-    const char *p = escapes_skip(begin, end);
-    while (p < end && (p = memchr(p, '%', (size_t)(end - p))) != NULL) {
-        if (end - p < 3 || hex_value(p[1]) < 0 || hex_value(p[2]) < 0)
-            return matched(match, (size_t)(p - begin), (size_t)(end - p < 3 ? end - p : 3));
-        p += 3;
-    }
-    return false;
+    const char *broken = escapes_broken(begin, end);
+    if (broken == NULL)
+        return false;
+    return matched(match, (size_t)(broken - begin),
+                   end - broken < 3 ? (size_t)(end - broken) : 3);
 }
 
 /* ---- validateUtf8Encoding -------------------------------------------------------------------
