@@ -15,7 +15,7 @@ enum {
     MEMBERS_MAX = 96,      /* clusters of one kind before they are joined */
     PATTERN_WEIGHT = 3000, /* hundredths of a nanosecond that it takes to look for it, too */
     EDGE_PATTERNS_MAX = 128,
-    EDGE_MEMORY_MAX = 256 << 20, /* of all trees */
+    EDGE_MEMORY_MAX = 256 << 20, /* of all trees; without it there are no edges */
 };
 
 struct sorting {

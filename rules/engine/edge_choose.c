@@ -244,23 +244,18 @@ static enum err choose(struct edge_room *room, const struct rx_node *node,
     return OK;
 }
 
-enum err edges_choose(struct edge_room *room, const char *text, unsigned flags,
-                      const struct pattern_edges **edges)
+const struct pattern_edges *edges_choose(struct edge_room *room, const char *text,
+                                         unsigned flags)
 {
     struct pattern_edges found = { .count = 0 };
     const struct rx_node *tree = rx_parse(span_text(text), flags, room->arena);
     bool good = tree != NULL;
-    *edges = NULL;
-    if (good)
-        TRY(choose(room, tree, &found, &good));
-    if (!good)
-        return OK;
+    if (!good || choose(room, tree, &found, &good) != OK || !good)
+        return NULL;
     struct pattern_edges *kept = arena_new(room->arena, struct pattern_edges);
-    if (kept == NULL)
-        return ERR_MEMORY;
-    *kept = found;
-    *edges = kept;
-    return OK;
+    if (kept != NULL)
+        *kept = found;
+    return kept;
 }
 
 /* Whether plain text has what the way needs, as far as texts go. */

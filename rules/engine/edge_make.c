@@ -347,7 +347,7 @@ enum err edges_make(struct edge_room *room, const struct pattern_edges *const *o
     uint16_t starts[3];
     *made = NULL;
     if (m == NULL)
-        return ERR_MEMORY;
+        return OK;
     m->room = room;
     m->ahead.count = m->back.count = 0;
     nfa_clear(&room->nfa);

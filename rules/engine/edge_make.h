@@ -1,5 +1,6 @@
 /*
- * Which place of a pattern is looked for by edges (edge.h), and the automaton of several.
+ * Which place of a pattern is looked for by edges (edge.h), and the automaton of several: a
+ * DFA by subset construction over byte classes.
  */
 #ifndef SALLYPORT_RULES_EDGE_MAKE_H
 #define SALLYPORT_RULES_EDGE_MAKE_H
@@ -27,7 +28,7 @@ struct pattern_edges {
     unsigned count;
 };
 
-/* What it takes to make them. */
+/* What it takes to make them; for load only. */
 struct edge_room {
     struct arena *arena; /* of trees, too: until all are made */
     struct edge_maker *maker;
@@ -35,12 +36,14 @@ struct edge_room {
     struct nfa_set sets[3];
 };
 
-/* Of a pattern as Hyperscan gets it. NULL: there is none by which plain text is told. */
-MUST_USE enum err edges_choose(struct edge_room *room, const char *text, unsigned flags,
-                               const struct pattern_edges **edges);
+/* Of a pattern as Hyperscan gets it. NULL: there is none by which plain text is told, or no
+ * more memory in the room: it is looked for without edges then. */
+const struct pattern_edges *edges_choose(struct edge_room *room, const char *text,
+                                         unsigned flags);
 /* Whether a pattern that is told by its ways is asked about plain text nevertheless. */
 bool edges_are_worth_it(const struct pattern_ways *ways);
-/* Of all of these patterns together, in `arena`. NULL: they take too much. */
+/* Of all of these patterns together, in `arena`. NULL: they take too much, or there is no more
+ * memory in the room. */
 MUST_USE enum err edges_make(struct edge_room *room, const struct pattern_edges *const *of,
                              unsigned count, struct arena *arena, const struct edges **made);
 

@@ -40,7 +40,8 @@ uint16_t nfa_add(struct nfa *nfa, const struct rx_node *node, uint16_t next, boo
 uint16_t nfa_add_set(struct nfa *nfa, const struct byte_set *set, uint16_t next);
 
 void nfa_empty(struct nfa *nfa, struct nfa_set *set);
-/* A state, and all that are as good; `begin`: at the text's start. Of one set after the other.
+/* A state, and all that are as good (its epsilon closure); `begin`: at the text's start. Of one
+ * set after the other.
  */
 void nfa_put(struct nfa *nfa, struct nfa_set *set, uint16_t state, bool begin);
 /* Where the byte leads. */

@@ -98,7 +98,7 @@ enum err plan_sort(struct plan_builder *b, struct edge_room *edges, struct sorte
         sort_pattern(s, mixed && pattern->own);
         bool told = s->kind == CLUSTER_TOLD || s->kind == CLUSTER_PLAIN_TOLD;
         if (!s->need.literal && (!told || edges_are_worth_it(&s->ways)))
-            TRY(edges_choose(edges, pattern->text, pattern->flags, &s->edges));
+            s->edges = edges_choose(edges, pattern->text, pattern->flags);
     }
     return OK;
 }

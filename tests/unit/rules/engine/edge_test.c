@@ -40,7 +40,7 @@ static const struct edges *edges_of(const char *const *patterns, unsigned count)
     const struct edges *made = NULL;
     assert_true(count <= ARRAY_LEN(chosen));
     for (unsigned i = 0; i < count; i++) {
-        assert_int_equal(edges_choose(room, patterns[i], HS_FLAG_DOTALL, &chosen[i]), OK);
+        chosen[i] = edges_choose(room, patterns[i], HS_FLAG_DOTALL);
         if (chosen[i] == NULL)
             return NULL;
     }
@@ -134,7 +134,7 @@ static void too_many(void **state)
         }
         text_lit(&out, ")\\(\\$");
         assert_non_null(text_cstring(&out));
-        assert_int_equal(edges_choose(room, patterns[i], HS_FLAG_DOTALL, &chosen[i]), OK);
+        chosen[i] = edges_choose(room, patterns[i], HS_FLAG_DOTALL);
         assert_non_null(chosen[i]);
         assert_int_equal(edges_make(room, chosen, i + 1, &arena, &edges), OK);
         made_of += edges != NULL;
@@ -252,6 +252,27 @@ static void no_room(void **state)
     assert_false(passes(deep, SPAN("<Caaab")));
 }
 
+/* Without memory there are no edges, and it is no mistake. */
+static void no_memory(void **state)
+{
+    static const char pattern[] = "<\\s+b";
+    struct arena none;
+    const struct edges *made;
+    const struct pattern_edges *chosen = edges_choose(room, pattern, HS_FLAG_DOTALL);
+    (void)state;
+    assert_non_null(chosen);
+    arena_init(&none, NULL, 0, NULL, 64);
+    room->arena = &none;
+    assert_null(edges_choose(room, pattern, HS_FLAG_DOTALL));
+    assert_int_equal(edges_make(room, &chosen, 1, &arena, &made), OK);
+    assert_null(made);
+    room->arena = &arena;
+    assert_int_equal(edges_make(room, &chosen, 1, &none, &made), ERR_MEMORY);
+    assert_int_equal(edges_make(room, &chosen, 1, &arena, &made), OK);
+    assert_non_null(made);
+    arena_reset(&none);
+}
+
 /* More children than are added at once. */
 static void long_sequence(void **state)
 {
@@ -354,5 +375,6 @@ int main(void)
 {
     return RUN(WITH_ARENA(known), WITH_ARENA(without), WITH_ARENA(long_ways),
                WITH_ARENA(too_many), WITH_ARENA(worth), WITH_ARENA(numbers),
-               WITH_ARENA(no_room), WITH_ARENA(long_sequence), WITH_ARENA(matches_pass));
+               WITH_ARENA(no_room), WITH_ARENA(no_memory), WITH_ARENA(long_sequence),
+               WITH_ARENA(matches_pass));
 }
