@@ -85,6 +85,7 @@ static inline unsigned inspect_values(const struct inspect_state *state)
     return (state->body != NULL ? state->body->count : 0) +
            (state->second != NULL ? state->second->count : 0);
 }
+
 /* The configuration's own rules let it through: no rule is asked any more. */
 static inline bool inspect_allowed(const struct inspect_state *state)
 {
@@ -93,7 +94,8 @@ static inline bool inspect_allowed(const struct inspect_state *state)
 
 /* inspect_body.c: which processor reads the body; empty: none. */
 struct span inspect_processor(const struct request *req);
-/* Reads on, and shows the values when all is read. */
+/* Reads on, and when all is read shows rules the values, as many as a slice has time for.
+ * SEC_PAUSE: there is more of either. */
 enum sec_end inspect_read_body(struct call *c, struct inspect_state *state, uint64_t slice);
 /* Whether it has no reading, or several, where that is refused. */
 bool inspect_body_refused(const struct call *c, const struct inspect_state *state);
