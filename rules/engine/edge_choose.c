@@ -9,12 +9,14 @@
 /* What people write, with some of what patterns look for: words of SQL, quotes, brackets. None
  * of it is an attack, so a place at which it is taken for one is of no use. */
 static const char plain[] =
-    "Dear Ann, (see below) please select a chair & a table: \"oak\" or 'pine' - it's 12.50\n"
-    "each (approx.) when you order {2} from us; update your user profile at "
-    "https://www.example.org/shop/item?id=31&page=2#top or write to ann@example.org. 30% off, "
-    "1+1, x=y, <3! A union of two [notes] for Q7mZ+f/1sAbU== script 4:15pm, drop in; where? "
-    "window -> left_side!\nCaf\xc3\xa9, Z\xc3\xbcrich, as the alert by e.g. v2.0.1 said; "
-    "it may create more, having all if need be.";
+    "Hello Tom & Eve, thanks for your letter (#2041). I've seen \"The Birds\" and 'Vertigo':\n"
+    "both are good - 7.5/10 = fine! Create a list of films, or select any from ours at\n"
+    "https://films.example.net/list?sort=year&from=1950#end; eve@films.example.net has the\n"
+    "script (1957) of one, having read it. It takes 2-3 days [holidays excepted], costs 0%\n"
+    "more than {n} = 5+4 others, and the union of clubs will update its table of prices\n"
+    "where it can. Drop in between 10:30 and 12:00 -> by the left window, if you like; 3 < 4,\n"
+    "a_b, v3.1.4 and ab9+Zk/0Qx== are what the user had. M\xc3\xbcnchen, \xc3\x89vreux... "
+    "stay on the alert!";
 
 enum { PLAIN_BYTES = sizeof(plain) - 1 };
 #define NO_STEPS UINT_MAX
