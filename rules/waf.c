@@ -185,8 +185,9 @@ static struct verdict resume(struct call *c)
     return verdict;
 }
 
-/* What takes more than one slice does not begin among the events of a turn, in which many may
- * come together. */
+/* A request is looked at behind the events of the turn, which may bring many: these are looked
+ * at one right after the other, in warm caches. What takes more than one slice comes behind all
+ * that does not. */
 static struct verdict begin(struct call *c, enum err err, size_t body)
 {
     struct waf_state *state = c->state;
@@ -195,7 +196,10 @@ static struct verdict begin(struct call *c, enum err err, size_t body)
     state->slices = 0;
     state->bytes = body;
     c->txn->undecided = false;
-    return body > SLICE_WORK / 2 ? let_others(c) : go_on(c);
+    if (body > SLICE_WORK / 2)
+        return let_others(c);
+    return c->rsp == NULL && loop_among_events(&c->txn->worker->loop) ? wait_behind(c, go_on)
+                                                                      : go_on(c);
 }
 
 static struct verdict see_head(struct call *c)

@@ -185,7 +185,8 @@ static struct verdict call_stage(struct call *c, stage_fn *fn)
     txn->run.calling = true;
     struct verdict said = fn(c);
     txn->run.calling = false;
-    /* Only wait_for makes a wait, and a stage that waits has nothing else to say. */
+    /* Only wait_for and wait_behind make a wait, and a stage that waits has nothing else to
+     * say. */
     INVARIANT((said.action == ACTION_WAIT) == (txn->await.resume != NULL));
     /* What a stage could not remember it cannot vouch for. */
     if (said.action == ACTION_PASS && !exhausted && txn->arena->exhausted)
@@ -222,6 +223,15 @@ struct verdict wait_for(struct call *c, struct op *op, stage_fn *resume)
     return (struct verdict){ .action = ACTION_WAIT };
 }
 
+struct verdict wait_behind(struct call *c, stage_fn *resume)
+{
+    struct await *await = &c->txn->await;
+    INVARIANT(await->op == NULL && resume != NULL);
+    await->resume = resume;
+    loop_put_behind(&c->txn->worker->loop, &await->wake);
+    return (struct verdict){ .action = ACTION_WAIT };
+}
+
 static struct waited *waited_of(struct txn *txn, unsigned local)
 {
     for (struct waited *waited = txn->waited; waited != NULL; waited = waited->next)
@@ -240,6 +250,13 @@ static uint64_t now_ms(const struct txn *txn)
     return clock_ms(&txn->worker->loop.clock);
 }
 
+static struct verdict step_aside(struct txn *txn)
+{
+    txn->run.waiting = true;
+    txn->run.aside_ns = clock_mono_ns();
+    return (struct verdict){ .action = ACTION_WAIT };
+}
+
 /*
  * Lets the transaction sleep. The deadline is set at the stage's first wait in a phase, from
  * what earlier phases have left of it, and stays as it is however often the stage waits again.
@@ -247,6 +264,8 @@ static uint64_t now_ms(const struct txn *txn)
 static struct verdict sleep_on(struct txn *txn, const struct stage_instance *stage)
 {
     struct await *await = &txn->await;
+    if (await->op == NULL)
+        return step_aside(txn);
     if (txn->run.resumes == RESUMES_MAX) {
         await_cut(await);
         return fail(REASON_STAGE_STUCK);
@@ -297,6 +316,15 @@ static void expire(struct timer *timer)
     loop_post(&txn->worker->loop, &await->wake);
 }
 
+/* The turn's events are over. What they took is not the stage's time. */
+static struct verdict step_back(struct txn *txn, struct call *c)
+{
+    stage_fn *fn = txn->await.resume;
+    txn->await.resume = NULL;
+    txn->run.began_ns += clock_mono_ns() - txn->run.aside_ns;
+    return call_stage(c, fn);
+}
+
 /* The answer to what the stage waited for, or the deadline. */
 static struct verdict resume(struct txn *txn, const struct stage_instance *stage)
 {
@@ -311,7 +339,10 @@ static struct verdict resume(struct txn *txn, const struct stage_instance *stage
         return fail(REASON_STAGE_DEADLINE);
     }
     struct op *op = await->op;
-    INVARIANT(op != NULL && op->finished && fn != NULL);
+    INVARIANT(fn != NULL);
+    if (op == NULL)
+        return step_back(txn, &c);
+    INVARIANT(op->finished);
     c.error = op->error;
     c.answer = op->value;
     await_cut(await); /* the op is its owner's again: the answer is in our arena */

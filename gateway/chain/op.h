@@ -7,7 +7,7 @@
  * 3. A transaction may go at any time: the op is cut loose, told by `abandon`, and a late
  * answer is dropped.
  * 4. The answer is copied to the waiter's arena (op_arena) before the post.
- * 5. Only wait_for makes ACTION_WAIT; the runner asserts it.
+ * 5. Only wait_for and wait_behind make ACTION_WAIT; the runner asserts it.
  * 6. Timeouts belong to the waiter, never to the connection that serves many.
  */
 #ifndef SALLYPORT_OP_H
@@ -32,7 +32,7 @@ struct op {
 
 /* At most one per transaction, embedded in it. */
 struct await {
-    struct op *op;
+    struct op *op; /* NULL: it waits for the turn's events to be over */
     stage_fn *resume;
     struct task wake;
     struct timer deadline;

@@ -34,6 +34,7 @@ struct chain_run {
     bool running, waiting;
     bool calling;      /* a stage is on the stack: the transaction may not go */
     uint64_t began_ns; /* this stage, for the trail: its waiting counts */
+    uint64_t aside_ns; /* since when it lets the turn's other events go first */
     struct span body;
     void (*done)(struct txn *txn, struct verdict verdict); /* set by chain_start */
 };

@@ -178,15 +178,25 @@ static void tasks_clear(struct task *head)
     head->prev = head->next = head;
 }
 
-void loop_post(struct loop *loop, struct task *task)
+static void task_queue(struct task *head, struct task *task)
 {
     if (task_queued(task))
         return;
-    struct task *head = &loop->queue;
     task->prev = head->prev;
     task->next = head;
     head->prev->next = task;
     head->prev = task;
+}
+
+void loop_post(struct loop *loop, struct task *task)
+{
+    task_queue(&loop->queue, task);
+}
+
+void loop_put_behind(struct loop *loop, struct task *task)
+{
+    INVARIANT(loop_among_events(loop));
+    task_queue(&loop->behind, task);
 }
 
 void task_cancel(struct task *task)
@@ -215,6 +225,18 @@ void loop_rest(struct loop *loop)
     loop->rested = clock_mono_ns() >= loop->tasks_until_ns;
 }
 
+static void task_run(struct task *task)
+{
+    task_cancel(task);
+    task->run(task);
+}
+
+static void behind_run(struct loop *loop)
+{
+    while (loop->behind.next != &loop->behind)
+        task_run(loop->behind.next);
+}
+
 /* What a task posts runs in the next turn, so that tasks cannot starve the descriptors; nor do
  * many that work for long. But many descriptors do not starve these, either. */
 static void tasks_run(struct loop *loop)
@@ -229,11 +251,8 @@ static void tasks_run(struct loop *loop)
     uint64_t began = clock_mono_ns(), before = began - loop->clock.mono_ns;
     loop->tasks_until_ns = began + (before > TASKS_NS ? before : TASKS_NS);
     loop->rested = false;
-    while (now.next != &now && !loop->rested) {
-        struct task *task = now.next;
-        task_cancel(task);
-        task->run(task);
-    }
+    while (now.next != &now && !loop->rested)
+        task_run(now.next);
     tasks_put_back(loop, &now);
 }
 
@@ -321,6 +340,7 @@ enum err loop_init(struct loop *loop)
     if (loop->epoll_fd < 0)
         return ERR_SYSTEM;
     tasks_clear(&loop->queue);
+    tasks_clear(&loop->behind);
     for (size_t i = 0; i < LOOP_SLOTS; i++)
         timers_clear(&loop->wheel[i]);
     read_clock(loop);
@@ -352,6 +372,8 @@ void loop_turn(struct loop *loop, int wait_ms)
         events_run(loop, count);
     flush(loop);
     loop_advance(loop, clock_ms(&loop->clock));
+    behind_run(loop);
+    flush(loop);
     tasks_run(loop);
     flush(loop);
 }

@@ -1,7 +1,8 @@
 /*
  * The event loop of a process: epoll, level-triggered, each descriptor added once. Nothing
  * resumes on the stack of the event that caused it: completions are tasks, run after the events
- * of the turn.
+ * of the turn. What an event has much to do for may wait until all events of its turn have been
+ * read: work of one kind is then done together, in warm caches.
  *
  * Timers are lazy wheel entries: setting a later deadline is one store, and an entry that comes
  * up early is put back. Resolution is LOOP_TICK_MS; a timer fires at its deadline or up to one
@@ -41,14 +42,16 @@ struct loop {
     struct clock clock;                 /* read once a turn */
     int64_t wall_shift_us;              /* added to the wall clock: a replay's other time */
     struct task queue;                  /* list head */
+    struct task behind;                 /* list head: behind the events, before the queue */
     uint64_t tasks_until_ns;            /* then those that work for long make room */
     bool rested;                        /* one of them has: the turn's other tasks wait */
     struct timer wheel[LOOP_SLOTS];     /* list heads */
     uint64_t occupied[LOOP_SLOTS / 64]; /* a clear bit: that slot is empty */
     uint64_t wheel_ms;                  /* up to here all slots have been looked at */
     size_t timers;                      /* entries in the wheel */
-    /* What events, timers and tasks have gathered to be sent: called behind a turn's events and
-     * behind its tasks. NULL: nothing is gathered. */
+    /* What events, timers and tasks have gathered to be sent: called behind a turn's events,
+     * behind what waits for these to be over, and behind its tasks. NULL: nothing is gathered.
+     */
     void (*flush)(struct loop *loop);
     struct epoll_event batch[LOOP_BATCH];
     int batch_count, batch_index;
@@ -57,8 +60,8 @@ struct loop {
 
 MUST_USE enum err loop_init(struct loop *loop);
 void loop_close(struct loop *loop);
-/* One turn: waits at most `wait_ms` (-1: as long as it takes), events, timers, tasks. What is
- * sent behind the events has gone before tasks look at it. */
+/* One turn: waits at most `wait_ms` (-1: as long as it takes), events, timers, what waits
+ * behind the events, tasks. What is sent behind the events has gone before tasks look at it. */
 void loop_turn(struct loop *loop, int wait_ms);
 /* Turns until loop->stopping. */
 void loop_run(struct loop *loop);
@@ -77,6 +80,12 @@ void loop_remove(struct loop *loop, struct watch *watch);
 
 void loop_post(struct loop *loop, struct task *task); /* twice is once */
 void task_cancel(struct task *task);
+/* Among the events of a turn: all that are put behind them run in that turn, in this order. */
+void loop_put_behind(struct loop *loop, struct task *task);
+static inline bool loop_among_events(const struct loop *loop)
+{
+    return loop->batch_count > 0;
+}
 /* Said by a task that has worked for long: descriptors come before the next one, if this turn's
  * tasks had as much time as its descriptors, and a millisecond at least. */
 void loop_rest(struct loop *loop);

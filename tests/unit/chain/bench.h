@@ -33,7 +33,8 @@ static struct config config;
 struct script {
     struct verdict first, then; /* `first` WAIT: waits for `op`, then answers `then` */
     struct op *op;
-    bool again; /* waits once more for the next op, without end */
+    bool behind; /* the events of the turn, instead of for `op` */
+    bool again;  /* waits once more for the next op, without end */
     struct op *ops;
     unsigned asked, resumed;
     enum err error;
@@ -49,8 +50,10 @@ static UNUSED struct verdict run_script(struct call *c)
     script->asked++;
     if (c->state != NULL)
         ++*(unsigned *)c->state;
-    return script->first.action == ACTION_WAIT ? wait_for(c, script->op, resume_script)
-                                               : script->first;
+    if (script->first.action != ACTION_WAIT)
+        return script->first;
+    return script->behind ? wait_behind(c, resume_script)
+                          : wait_for(c, script->op, resume_script);
 }
 
 static UNUSED struct verdict resume_script(struct call *c)

@@ -324,6 +324,78 @@ static void test_done_may_end_the_transaction(void **state)
     txn_init(&txn, &worker, &arena, &req);
 }
 
+/* ---- behind the events of a turn ---- */
+
+enum { EVENT_NS = 30 * 1000 * 1000 };
+
+/* The chain is begun by the first of two events; the second takes a while, and may let the
+ * client go. */
+static struct watch two[2];
+static bool leaves;
+
+static void start_it(struct watch *watch, uint32_t events)
+{
+    (void)watch, (void)events;
+    start(PHASE_REQUEST_HEAD);
+    assert_int_equal(done_count, 0);
+    assert_true(txn.run.waiting);
+}
+
+static void take_time(struct watch *watch, uint32_t events)
+{
+    (void)watch, (void)events;
+    assert_int_equal(done_count, 0);
+    for (uint64_t began = clock_mono_ns(); clock_mono_ns() - began < EVENT_NS;) {
+    }
+    if (leaves)
+        txn_abort(&txn);
+}
+
+static void turn_with_two_events(void)
+{
+    int pipes[2][2];
+    two[0].on_event = start_it;
+    two[1].on_event = take_time;
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(pipe(pipes[i]), 0);
+        assert_int_equal(loop_add(&worker.loop, &two[i], pipes[i][0], EPOLLIN), OK);
+        assert_int_equal(write(pipes[i][1], "x", 1), 1);
+    }
+    loop_turn(&worker.loop, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        loop_remove(&worker.loop, &two[i]);
+        (void)close(pipes[i][0]);
+        (void)close(pipes[i][1]);
+    }
+}
+
+static void test_other_events_come_first(void **state)
+{
+    (void)state;
+    leaves = false;
+    waits(1);
+    scripts[1].behind = true;
+    scripts[1].then = deny(REASON_AUTH_REFUSED);
+    turn_with_two_events();
+    expect_done(ACTION_DENY, REASON_AUTH_REFUSED);
+    assert_int_equal(scripts[1].resumed, 1);
+    assert_int_equal(scripts[1].error, OK);
+    expect_entry(1, "two", "deny", "auth-refused", true);
+    assert_int_equal(txn.trail[1].resumes, 0);
+    assert_true(txn.trail[1].us < EVENT_NS / 1000);
+}
+
+static void test_the_client_leaves_in_the_turn(void **state)
+{
+    (void)state;
+    leaves = true;
+    waits(1);
+    scripts[1].behind = true;
+    turn_with_two_events();
+    assert_int_equal(done_count, 0);
+    assert_int_equal(scripts[1].resumed, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +414,8 @@ int main(void)
         BENCH_TEST(test_a_stuck_stage),
         BENCH_TEST(test_two_waiting_stages_in_order),
         BENCH_TEST(test_done_may_end_the_transaction),
+        BENCH_TEST(test_other_events_come_first),
+        BENCH_TEST(test_the_client_leaves_in_the_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

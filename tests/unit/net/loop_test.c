@@ -510,6 +510,89 @@ static void test_events_to_come_are_known(void **state)
     }
 }
 
+/* ---- behind the events ---- */
+
+/* Who ran, in order. */
+static char ran[16];
+static size_t ran_count;
+
+static void note_ran(char who)
+{
+    ran[ran_count++] = who;
+    ran[ran_count] = '\0';
+}
+
+struct pipe_end {
+    struct watch watch;
+    struct task behind, after;
+    struct task *cancels;
+    char who; /* in upper case behind the events, as a digit after them */
+};
+
+static void run_behind(struct task *task)
+{
+    struct pipe_end *end = CONTAINER(task, struct pipe_end, behind);
+    assert_false(loop_among_events(&loop));
+    note_ran((char)(end->who - 'a' + 'A'));
+    if (end->cancels != NULL)
+        task_cancel(end->cancels);
+    loop_post(&loop, &end->after);
+}
+
+static void run_after(struct task *task)
+{
+    note_ran((char)(CONTAINER(task, struct pipe_end, after)->who - 'a' + '1'));
+}
+
+static void put_behind(struct watch *watch, uint32_t events)
+{
+    struct pipe_end *end = CONTAINER(watch, struct pipe_end, watch);
+    char byte;
+    (void)events;
+    assert_true(loop_among_events(&loop));
+    assert_int_equal(read(watch->fd, &byte, 1), 1);
+    note_ran(end->who);
+    loop_put_behind(&loop, &end->behind);
+    loop_put_behind(&loop, &end->behind); /* twice is once */
+}
+
+static void note_flush(struct loop *of)
+{
+    (void)of;
+    note_ran('|');
+}
+
+/* Three pipes are readable: all are read before any of them is worked for, and that in their
+ * order; what it posts is run in the same turn. */
+static void test_behind_the_events(void **state)
+{
+    int pipes[3][2];
+    struct pipe_end ends[3];
+    (void)state;
+    ran_count = 0;
+    loop.flush = note_flush;
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(pipe(pipes[i]), 0);
+        ends[i] = (struct pipe_end){ .watch.on_event = put_behind,
+                                     .behind.run = run_behind,
+                                     .after.run = run_after,
+                                     .who = (char)('a' + i) };
+        assert_int_equal(loop_add(&loop, &ends[i].watch, pipes[i][0], EPOLLIN), OK);
+        assert_int_equal(write(pipes[i][1], "xx", 2), 2);
+    }
+    loop_turn(&loop, 0);
+    assert_string_equal(ran, "abc|ABC|123|");
+    ran_count = 0;
+    ends[0].cancels = &ends[1].behind;
+    loop_turn(&loop, 0);
+    assert_string_equal(ran, "abc|AC|13|");
+    for (unsigned i = 0; i < 3; i++) {
+        loop_remove(&loop, &ends[i].watch);
+        (void)close(pipes[i][0]);
+        (void)close(pipes[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -530,6 +613,7 @@ int main(void)
         LOOP_TEST(test_pending_events_of_a_batch_are_dropped),
         LOOP_TEST(test_turn_waits_for_the_next_timer),
         LOOP_TEST(test_events_to_come_are_known),
+        LOOP_TEST(test_behind_the_events),
     };
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
 }
