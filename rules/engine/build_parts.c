@@ -142,6 +142,11 @@ static bool same_bytes(const struct byte_set *a, const struct byte_set *b)
     return memcmp(a, b, sizeof(*a)) == 0;
 }
 
+static bool is_plain(enum cluster_kind kind)
+{
+    return kind == CLUSTER_LITERALS || kind == CLUSTER_BYTES;
+}
+
 /* The cluster that has the same gate; of patterns with texts each is its own, and plain texts
  * have one. With none free, the last one takes everything. */
 static struct cluster *cluster_for(struct draft *draft, enum cluster_kind kind,
@@ -149,7 +154,7 @@ static struct cluster *cluster_for(struct draft *draft, enum cluster_kind kind,
 {
     bool own = kind == CLUSTER_TOLD || kind == CLUSTER_PLAIN_TOLD;
     for (unsigned i = 0; i < draft->cluster_count && !own; i++) {
-        if (kind == CLUSTER_LITERALS || same_bytes(&draft->clusters[i].gate, gate))
+        if (is_plain(kind) || same_bytes(&draft->clusters[i].gate, gate))
             return &draft->clusters[i];
     }
     if (draft->cluster_count == MEMBERS_MAX)
@@ -223,7 +228,7 @@ static void make_parts(const struct sorting *s, struct draft *draft, uint16_t *b
         *part = (struct scan_part){ .shortest = SIZE_MAX,
                                     .gate = mark_of(s->b->plan, &cluster->gate),
                                     .needs_text = cluster->texts != NULL };
-        part->literals = cluster->kind == CLUSTER_LITERALS;
+        part->literals = is_plain(cluster->kind);
         part->alone = cluster->kind == CLUSTER_LINE_ENDS;
         if (byte_set_share(&cluster->unless) > 0)
             part->unless = mark_of(s->b->plan, &cluster->unless);

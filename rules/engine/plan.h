@@ -206,8 +206,8 @@ struct wanted {
  * at by itself (look.c): when the text has one of some bytes; where `needs_text`, also when one
  * of some texts was found in it, or it has one of other bytes, which would let the patterns
  * match without those texts. In a batch conditions say more (asks.c), then ways, and then edges
- * (batch_scan.c). The first part of a class holds what is plain text, and among it the texts
- * that open the others.
+ * (batch_scan.c). The first part of a class holds what is plain text of more than a byte,
+ * and among it the texts that open the others.
  *
  * Bytes are told by marks: each set of them that matters has a bit, and a text has the marks of
  * all its bytes.

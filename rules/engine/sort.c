@@ -48,7 +48,7 @@ static bool is_told(const struct sorted *s)
 }
 
 /* `apart`: so that the databases of the rule set do not depend on it. */
-static void sort_pattern(struct sorted *s, bool apart)
+static void sort_pattern(struct sorted *s, const struct plan_pattern *pattern, bool apart)
 {
     const struct pattern_need *need = &s->need;
     s->gate = need->bytes;
@@ -58,7 +58,7 @@ static void sort_pattern(struct sorted *s, bool apart)
     if (apart)
         s->kind = CLUSTER_OWN;
     else if (need->literal)
-        s->kind = CLUSTER_LITERALS;
+        s->kind = pattern->shortest == 1 ? CLUSTER_BYTES : CLUSTER_LITERALS;
     else if (needs_line_end(need))
         s->kind = CLUSTER_LINE_ENDS;
     else if (is_told(s))
@@ -95,7 +95,7 @@ enum err plan_sort(struct plan_builder *b, struct edge_room *edges, struct sorte
         if (!s->need.literal)
             TRY(facts_ways(facts, pattern->text, pattern->flags, b->arena, &s->ways));
         TRY(sort_ways(s, b->arena));
-        sort_pattern(s, mixed && pattern->own);
+        sort_pattern(s, pattern, mixed && pattern->own);
         bool told = s->kind == CLUSTER_TOLD || s->kind == CLUSTER_PLAIN_TOLD;
         if (!s->need.literal && (!told || edges_are_worth_it(&s->ways)))
             s->edges = edges_choose(edges, pattern->text, pattern->flags);
