@@ -1,10 +1,9 @@
 /* Rare bytes of a text, and what stands around them. */
 #include "rules/engine/edge.h"
 
-#include <smmintrin.h>
+#include "rules/transform/blocks.h"
 
 enum {
-    BLOCK = 16,
     /* Steps for each byte of the text, and besides; who needs more is let pass: repeated bytes
      * could make every place a long way. */
     STEPS_EACH = 2,
@@ -42,25 +41,14 @@ static bool finds_around(struct walk *walk, size_t place)
            (back != 0 && finds(walk, back, at, place, true));
 }
 
-/* Which of 16 bytes are some to begin at. */
-static unsigned begins(const struct edges *e, __m128i bytes)
+/* At which of 16 places something may begin, by the bytes there and beside them. */
+static inline unsigned begins(const struct edges *e, const char *at)
 {
-    const __m128i bits = _mm_set1_epi64x((long long)0x8040201008040201);
-    const __m128i half = _mm_set1_epi8((char)0x8f), top = _mm_set1_epi8((char)0x80);
-    __m128i low = _mm_loadu_si128((const __m128i *)e->low);
-    __m128i high = _mm_loadu_si128((const __m128i *)e->high);
-    __m128i upper = _mm_and_si128(_mm_srli_epi16(bytes, 4), _mm_set1_epi8(7));
-    __m128i bit = _mm_shuffle_epi8(bits, upper);
-    /* An index with its topmost bit set answers 0. */
-    __m128i row =
-        _mm_or_si128(_mm_shuffle_epi8(low, _mm_and_si128(bytes, half)),
-                     _mm_shuffle_epi8(high, _mm_and_si128(_mm_xor_si128(bytes, top), half)));
-    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_and_si128(row, bit), bit));
-}
-
-static __m128i block_at(const char *at)
-{
-    return _mm_loadu_si128((const __m128i *)at);
+    __m128i here = classes16(load16(at), e->here.low, e->here.high);
+    __m128i ahead = classes16(load16(at + 1), e->ahead.low, e->ahead.high);
+    __m128i before = classes16(load16(at - 1), e->before.low, e->before.high);
+    __m128i both = _mm_and_si128(here, _mm_or_si128(ahead, before));
+    return ~mask16(_mm_cmpeq_epi8(both, _mm_setzero_si128())) & 0xffff;
 }
 
 /* Around each of the places behind `from` that have a bit. */
@@ -72,30 +60,34 @@ static bool any_finds(struct walk *walk, size_t from, unsigned places)
     return found;
 }
 
-/* Of a text that is shorter than a block. */
-static bool passes_short(struct walk *walk)
+/* At those of the last places, from `from` on, that have a byte on both sides. */
+static bool any_at_last(struct walk *walk, size_t from)
 {
-    char bytes[BLOCK] = { 0 };
-    memcpy(bytes, walk->text.p, walk->text.len);
-    unsigned places = begins(walk->edges, block_at(bytes)) & ((1U << walk->text.len) - 1);
-    return any_finds(walk, 0, places);
+    const struct span text = walk->text;
+    char bytes[1 + BLOCK + 1] = { 0 };
+    if (text.len >= sizeof(bytes)) { /* the last block has some places a second time */
+        const size_t last = text.len - BLOCK - 1;
+        return any_finds(walk, last,
+                         begins(walk->edges, text.p + last) & (~0U << (from - last)));
+    }
+    memcpy(bytes, text.p, text.len);
+    return any_finds(walk, from, begins(walk->edges, bytes + 1) & ((1U << (text.len - 2)) - 1));
 }
 
 bool edges_pass(const struct edges *edges, struct span text)
 {
     struct walk walk = { edges, text, STEPS_EACH * text.len + STEPS_LEAST };
-    size_t from = 0;
+    size_t from = 1;
     if (finds(&walk, edges->begin, text.p, text.len, false))
         return true;
-    if (text.len < BLOCK)
-        return passes_short(&walk);
-    for (; text.len - from >= BLOCK; from += BLOCK) {
-        unsigned places = begins(edges, block_at(text.p + from));
+    if (!edges->anywhere || text.len == 0)
+        return false;
+    if (finds_around(&walk, 0) || finds_around(&walk, text.len - 1))
+        return true;
+    for (; from + BLOCK < text.len; from += BLOCK) {
+        unsigned places = begins(edges, text.p + from);
         if (places != 0 && any_finds(&walk, from, places))
             return true;
     }
-    /* The last block has some bytes a second time: these places are left out. */
-    const size_t last = text.len - BLOCK;
-    unsigned places = begins(edges, block_at(text.p + last)) & (~0U << (from - last));
-    return any_finds(&walk, last, places);
+    return from + 1 < text.len && any_at_last(&walk, from);
 }

@@ -14,8 +14,17 @@
 
 #include "gateway/base/span.h"
 
+/* Eight sets: a byte of one has its bit by the lower half and by the upper one. So may others.
+ */
+struct edge_bytes {
+    uint8_t low[16], high[16];
+};
+
 struct edges {
-    uint8_t low[16], high[16]; /* bytes to begin at: by lower half, a bit for each upper one */
+    /* Bytes to begin at, in eight groups; those behind some of a group, or before them, at
+     * which there is more to see. */
+    struct edge_bytes here, ahead, before;
+    bool anywhere; /* not only at the text's first byte */
     uint8_t class_of[256];
     /* By state and class: the next state. State 0: nothing is possible. */
     const uint16_t *next;

@@ -284,10 +284,43 @@ static bool stays(const struct edge_maker *m, unsigned number)
 /* ---- all ------------------------------------------------------------------------------------
  */
 
-static void add_begin(struct edges *edges, uint8_t byte)
+static void add_byte(struct edge_bytes *bytes, uint8_t byte, uint8_t group)
 {
-    uint8_t *half = byte < 128 ? edges->low : edges->high;
-    half[byte % 16] |= (uint8_t)(1U << byte / 16 % 8);
+    bytes->low[byte % 16] |= group;
+    bytes->high[byte / 16] |= group;
+}
+
+/* The bytes beside those of a group, which lead to `state`, with which it goes on. */
+static void add_beside(const struct edges *edges, unsigned state, uint8_t group,
+                       struct edge_bytes *beside)
+{
+    for (unsigned c = 0; c < 256 && state != DEAD; c++) {
+        if (state == edges->found || edges->next[state + edges->class_of[c]] != DEAD)
+            add_byte(beside, (uint8_t)c, group);
+    }
+}
+
+/* Bytes of one class that have their upper half in common are a group: then no other is taken
+ * for one of them. */
+static void add_begins(struct edges *edges)
+{
+    uint8_t groups[CLASSES_MAX][16] = { { 0 } };
+    unsigned count = 0;
+    for (unsigned c = 0; c < 256; c++) {
+        const unsigned class = edges->class_of[c];
+        const unsigned on = edges->next[edges->forward + class],
+                       back = edges->next[edges->backward + class];
+        uint8_t *group = &groups[class][c / 16];
+        if (on == DEAD && back == DEAD)
+            continue;
+        if (*group == 0) {
+            *group = (uint8_t)(1U << count++ % 8);
+            add_beside(edges, on, *group, &edges->ahead);
+            add_beside(edges, back, *group, &edges->before);
+        }
+        add_byte(&edges->here, (uint8_t)c, *group);
+    }
+    edges->anywhere = count > 0;
 }
 
 static enum err write(const struct edge_maker *m, const uint16_t starts[3], struct arena *arena,
@@ -308,11 +341,7 @@ static enum err write(const struct edge_maker *m, const uint16_t starts[3], stru
     edges->begin = (uint16_t)(m->number[starts[0]] * classes);
     edges->forward = (uint16_t)(m->number[starts[1]] * classes);
     edges->backward = (uint16_t)(m->number[starts[2]] * classes);
-    for (unsigned c = 0; c < 256; c++) {
-        if (next[edges->forward + m->class_of[c]] != DEAD ||
-            next[edges->backward + m->class_of[c]] != DEAD)
-            add_begin(edges, (uint8_t)c);
-    }
+    add_begins(edges);
     *made = edges;
     return OK;
 }

@@ -100,6 +100,35 @@ static void without(void **state)
         assert_null(edges_of(&patterns[i], 1));
 }
 
+/* Wherever a match stands, in texts of all lengths about those of blocks. */
+static void every_place(void **state)
+{
+    static const struct {
+        const char *pattern, *match;
+    } rows[] = {
+        { "<b", "<b" },
+        { "b[>}]", "b}" },
+        { "(?i)[\\s;]on\\s*=", ";ON=" },
+        { "[(|&`]\\s*ls|[\\\\$\\x80]x", "\\x" },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct edges *edges = edges_of(&rows[i].pattern, 1);
+        const size_t match = strlen(rows[i].match);
+        char text[70];
+        assert_non_null(edges);
+        for (size_t len = match; len <= sizeof(text); len++) {
+            for (size_t at = 0; at + match <= len; at++) {
+                memset(text, '.', len);
+                assert_false(passes(edges, span_of(text, len)));
+                memcpy(text + at, rows[i].match, match);
+                if (!passes(edges, span_of(text, len)))
+                    fail_msg("%s at %zu of %zu is not let pass", rows[i].pattern, at, len);
+            }
+        }
+    }
+}
+
 /* Bytes that lead a long way from each of many places, on or back. */
 static void long_ways(void **state)
 {
@@ -373,8 +402,8 @@ static void matches_pass(void **state)
 
 int main(void)
 {
-    return RUN(WITH_ARENA(known), WITH_ARENA(without), WITH_ARENA(long_ways),
-               WITH_ARENA(too_many), WITH_ARENA(worth), WITH_ARENA(numbers),
-               WITH_ARENA(no_room), WITH_ARENA(no_memory), WITH_ARENA(long_sequence),
-               WITH_ARENA(matches_pass));
+    return RUN(WITH_ARENA(known), WITH_ARENA(without), WITH_ARENA(every_place),
+               WITH_ARENA(long_ways), WITH_ARENA(too_many), WITH_ARENA(worth),
+               WITH_ARENA(numbers), WITH_ARENA(no_room), WITH_ARENA(no_memory),
+               WITH_ARENA(long_sequence), WITH_ARENA(matches_pass));
 }
