@@ -44,7 +44,7 @@ struct sec_local {
     struct hs_scratch *scratch;
     struct regex_local regex;
     struct sec_patterns patterns;
-    struct sec_known *known;              /* scan.c */
+    struct sec_known_values *known;       /* scan.c */
     struct sec_batch *batch;              /* batch.c */
     struct sec_room room;                 /* for values that are looked at in one go */
     struct sec_room rooms[RUN_ROOMS_MAX]; /* for those that are looked at in turns */

@@ -71,6 +71,10 @@ struct span sec_form_text(struct sec_run *run, struct sec_value *value, unsigned
  * browsers send with every request come again and again. An entry is used only for the very
  * same bytes, and stands for the same finds and the same counted work, so that no decision
  * depends on what came before.
+ *
+ * Most values never come again: of one that is new there is only a mark, in a table that stays
+ * in the cache, and when it comes once more an entry is made. So what comes often keeps its
+ * own.
  */
 enum { KNOWN_ENTRIES = 1024, KNOWN_BYTES = 160, KNOWN_FINDS_MAX = 8, KNOWN_LINE = 64 };
 
@@ -85,12 +89,19 @@ struct sec_known { /* three lines of the cache; a short text is in the first */
 };
 _Static_assert(sizeof(struct sec_known) % KNOWN_LINE == 0, "entries begin where lines do");
 
-static struct sec_known *known_new(void)
+struct sec_known_values {
+    struct sec_known entries[KNOWN_ENTRIES];
+    struct {
+        uint16_t entry, last; /* marks of the value that has it, and of one that might */
+    } marks[KNOWN_ENTRIES];
+};
+_Static_assert(sizeof(struct sec_known_values) % KNOWN_LINE == 0, "it is allocated in lines");
+
+static struct sec_known_values *known_new(void)
 {
-    const size_t size = KNOWN_ENTRIES * sizeof(struct sec_known);
-    struct sec_known *known = aligned_alloc(KNOWN_LINE, size);
+    struct sec_known_values *known = aligned_alloc(KNOWN_LINE, sizeof(*known));
     if (known != NULL)
-        memset(known, 0, size);
+        memset(known, 0, sizeof(*known));
     return known;
 }
 
@@ -117,6 +128,7 @@ static uint64_t hash_of(uint64_t hash, struct span text)
     return (hash ^ word) * UINT64_C(0xc4ceb9fe1a85ec53);
 }
 
+/* NULL: it is new, or not to be remembered. */
 static struct sec_known *known_entry(struct sec_local *local, unsigned group, struct span text)
 {
     if (local->known == NULL)
@@ -124,7 +136,15 @@ static struct sec_known *known_entry(struct sec_local *local, unsigned group, st
     if (local->known == NULL || text.len > KNOWN_BYTES || text.len == 0)
         return NULL;
     uint64_t hash = hash_of((text.len + 1) * UINT64_C(0x9e3779b97f4a7c15) ^ group, text);
-    return &local->known[hash >> 32 & (KNOWN_ENTRIES - 1)];
+    size_t at = hash >> 32 & (KNOWN_ENTRIES - 1);
+    uint16_t mark = (uint16_t)(hash >> 48), last = local->known->marks[at].last;
+    local->known->marks[at].last = mark;
+    if (local->known->marks[at].entry != mark) {
+        if (last != mark)
+            return NULL;
+        local->known->marks[at].entry = mark;
+    }
+    return &local->known->entries[at];
 }
 
 static bool is_known(const struct sec_run *run, const struct sec_known *entry,
