@@ -4,7 +4,7 @@
 #ifndef SALLYPORT_ESCAPES_H
 #define SALLYPORT_ESCAPES_H
 
-#include <tmmintrin.h>
+#include <smmintrin.h>
 
 #include "gateway/base/span.h"
 
@@ -28,29 +28,29 @@ static inline void escapes_store(char *p, __m128i bytes)
     _mm_storeu_si128((__m128i *)(void *)p, bytes);
 }
 
-/* What digits are worth, and where there are others. */
-static inline __m128i escapes_digits(__m128i bytes, __m128i *others)
+/* What digits are worth; of others, more than 15. */
+static inline __m128i escapes_digits(__m128i bytes)
 {
-    const __m128i most = _mm_set1_epi8(9), last = _mm_set1_epi8('f' - 'a');
-    __m128i digit = _mm_sub_epi8(bytes, _mm_set1_epi8('0'));
-    __m128i letter = _mm_sub_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
-    __m128i is_digit = _mm_cmpeq_epi8(_mm_min_epu8(digit, most), digit);
-    __m128i is_letter = _mm_cmpeq_epi8(_mm_min_epu8(letter, last), letter);
-    *others = _mm_cmpeq_epi8(_mm_or_si128(is_digit, is_letter), _mm_setzero_si128());
-    return _mm_add_epi8(_mm_and_si128(bytes, _mm_set1_epi8(0x0f)),
-                        _mm_and_si128(is_letter, most));
+    /* Figures to the end of what a byte holds, and all others away from them; then to 0. */
+    __m128i figure = _mm_add_epi8(bytes, _mm_set1_epi8((char)(0xff - '9')));
+    figure = _mm_subs_epu8(figure, _mm_set1_epi8(6));
+    figure = _mm_add_epi8(figure, _mm_set1_epi8(0x10));
+    __m128i letter = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
+    letter = _mm_adds_epu8(_mm_sub_epi8(letter, _mm_set1_epi8('a')), _mm_set1_epi8(10));
+    return _mm_min_epu8(figure, letter);
 }
 
 /* Reads ESCAPES_READ bytes. */
 static inline struct escapes escapes_at(const char *p)
 {
+    const __m128i half = _mm_set1_epi8(0x0f);
     struct escapes found;
-    __m128i no_high, no_low;
-    __m128i high = escapes_digits(escapes_load(p + 1), &no_high);
-    __m128i low = escapes_digits(escapes_load(p + 2), &no_low);
+    __m128i high = escapes_digits(escapes_load(p + 1));
+    __m128i low = escapes_digits(escapes_load(p + 2));
+    __m128i digits = _mm_cmpeq_epi8(_mm_max_epu8(_mm_max_epu8(high, low), half), half);
     found.percent = _mm_cmpeq_epi8(escapes_load(p), _mm_set1_epi8('%'));
-    found.escaped = _mm_andnot_si128(_mm_or_si128(no_high, no_low), found.percent);
-    found.bytes = _mm_or_si128(_mm_slli_epi16(high, 4), low);
+    found.escaped = _mm_and_si128(found.percent, digits);
+    found.bytes = _mm_or_si128(_mm_slli_epi16(_mm_and_si128(high, half), 4), low);
     return found;
 }
 
@@ -72,31 +72,20 @@ static inline const char *escapes_broken(const char *p, const char *end)
     return NULL;
 }
 
-/* `bytes` without the two behind each escape: what is behind these moves up. */
-static inline __m128i escapes_close_up(__m128i bytes, __m128i escaped)
+/* By a bit for each of eight places: those with a bit in their order, a byte each. */
+extern const uint64_t escapes_places[256];
+
+/* Of the bytes those whose bits are set; 16 may be written. The end of them. */
+static inline char *escapes_keep(char *out, __m128i bytes, unsigned kept)
 {
-    __m128i gone = _mm_or_si128(_mm_slli_si128(escaped, 1), _mm_slli_si128(escaped, 2));
-    /* By how many pairs: the escapes before each place. */
-    __m128i by = _mm_and_si128(_mm_slli_si128(escaped, 1), _mm_set1_epi8(1));
-    by = _mm_add_epi8(by, _mm_slli_si128(by, 1));
-    by = _mm_add_epi8(by, _mm_slli_si128(by, 2));
-    by = _mm_add_epi8(by, _mm_slli_si128(by, 4));
-    by = _mm_andnot_si128(gone, _mm_add_epi8(by, _mm_slli_si128(by, 8)));
-    bytes = _mm_andnot_si128(gone, bytes);
-#define MOVE(pairs)                                                                            \
-    do {                                                                                       \
-        const __m128i bit = _mm_set1_epi8(pairs);                                              \
-        __m128i moves = _mm_cmpeq_epi8(_mm_and_si128(by, bit), bit);                           \
-        bytes = _mm_or_si128(_mm_andnot_si128(moves, bytes),                                   \
-                             _mm_srli_si128(_mm_and_si128(moves, bytes), 2 * (pairs)));        \
-        by = _mm_or_si128(_mm_andnot_si128(moves, by),                                         \
-                          _mm_srli_si128(_mm_and_si128(moves, by), 2 * (pairs)));              \
-    } while (0)
-    MOVE(1);
-    MOVE(2);
-    MOVE(4);
-#undef MOVE
-    return bytes;
+    const uint64_t *low = &escapes_places[kept & 0xff], *high = &escapes_places[kept >> 8];
+    __m128i first = _mm_shuffle_epi8(bytes, _mm_loadl_epi64((const __m128i *)low));
+    __m128i second =
+        _mm_shuffle_epi8(_mm_srli_si128(bytes, 8), _mm_loadl_epi64((const __m128i *)high));
+    _mm_storel_epi64((__m128i *)(void *)out, first);
+    out += __builtin_popcount(kept & 0xff);
+    _mm_storel_epi64((__m128i *)(void *)out, second);
+    return out + __builtin_popcount(kept >> 8);
 }
 
 /* Whether `%u` begins at one of the places. */
@@ -117,8 +106,7 @@ static inline __m128i escapes_spaced(__m128i bytes, char plus, __m128i *changes)
                         _mm_and_si128(spaces, _mm_set1_epi8(' ')));
 }
 
-/* As far as there is no percent sign, two blocks at once: where there are many, one block is
- * often without. */
+/* As far as there is no percent sign, two blocks at once. */
 static inline const char *escapes_copy(const char *p, const char *end, char plus, char **out,
                                        __m128i *changes)
 {
@@ -141,34 +129,32 @@ static inline const char *escapes_copy(const char *p, const char *end, char plus
  * a space; a space where none does. `*changed`: there was such a byte, or an escape.
  *
  * No block waits for what is found in the one before: an escape's digits that are in the next
- * one are taken off there.
+ * one are taken off there. Nor is one of them copied where escapes are many: which blocks are
+ * without is not foretold.
  */
 static inline const char *escapes_decode(const char *p, const char *end, char plus,
                                          bool stops_at_wide, char **out, bool *changed)
 {
-    static const char places[ESCAPES_READ] = { 0, 1,  2,  3,  4,  5,  6,  7,  8,
-                                               9, 10, 11, 12, 13, 14, 15, -1, -1 };
     __m128i changes = _mm_setzero_si128();
-    size_t over = 0;
+    uint64_t recent = 0; /* where escapes begin in the last four blocks */
+    unsigned gone = 0;   /* of the places of the next one */
     for (;; p += ESCAPES_BLOCK) {
-        if (over == 0)
+        if (recent == 0)
             p = escapes_copy(p, end, plus, out, &changes);
         if (end - p < ESCAPES_READ || (stops_at_wide && escapes_are_wide(p)))
             break;
         struct escapes found = escapes_at(p);
         __m128i bytes = escapes_spaced(escapes_load(p), plus, &changes);
         changes = _mm_or_si128(changes, found.escaped);
-        bytes = _mm_or_si128(_mm_andnot_si128(found.escaped, bytes),
-                             _mm_and_si128(found.escaped, found.bytes));
-        bytes = escapes_close_up(bytes, found.escaped);
-        escapes_store(*out, _mm_shuffle_epi8(bytes, escapes_load(places + over)));
+        bytes = _mm_blendv_epi8(bytes, found.bytes, found.escaped);
         unsigned begin = (unsigned)_mm_movemask_epi8(found.escaped);
-        unsigned dropped = begin << 1 | begin << 2;
-        *out += ESCAPES_BLOCK - over - (unsigned)__builtin_popcount(dropped & 0xffff);
-        over = (size_t)__builtin_popcount(dropped >> ESCAPES_BLOCK);
+        recent = recent << ESCAPES_BLOCK | begin;
+        gone |= begin << 1 | begin << 2;
+        *out = escapes_keep(*out, bytes, ~gone & 0xffff);
+        gone >>= ESCAPES_BLOCK;
     }
     *changed = *changed || _mm_movemask_epi8(changes) != 0;
-    return p + over;
+    return p + __builtin_popcount(gone);
 }
 
 #endif

@@ -7,7 +7,7 @@
 /* ---- percent-encoding ---- */
 
 /* The byte of the escape at `p`, or -1 when it is none. */
-static int escape_value(const char *p, const char *end)
+static inline int escape_value(const char *p, const char *end)
 {
     if (end - p < 3 || *p != '%')
         return -1;
