@@ -6,6 +6,7 @@
 
 #include <smmintrin.h>
 
+#include "gateway/base/keep.h"
 #include "gateway/base/span.h"
 
 enum {
@@ -72,22 +73,6 @@ static inline const char *escapes_broken(const char *p, const char *end)
     return NULL;
 }
 
-/* By a bit for each of eight places: those with a bit in their order, a byte each. */
-extern const uint64_t escapes_places[256];
-
-/* Of the bytes those whose bits are set; 16 may be written. The end of them. */
-static inline char *escapes_keep(char *out, __m128i bytes, unsigned kept)
-{
-    const uint64_t *low = &escapes_places[kept & 0xff], *high = &escapes_places[kept >> 8];
-    __m128i first = _mm_shuffle_epi8(bytes, _mm_loadl_epi64((const __m128i *)low));
-    __m128i second =
-        _mm_shuffle_epi8(_mm_srli_si128(bytes, 8), _mm_loadl_epi64((const __m128i *)high));
-    _mm_storel_epi64((__m128i *)(void *)out, first);
-    out += __builtin_popcount(kept & 0xff);
-    _mm_storel_epi64((__m128i *)(void *)out, second);
-    return out + __builtin_popcount(kept >> 8);
-}
-
 /* Whether `%u` begins at one of the places. */
 static inline bool escapes_are_wide(const char *p)
 {
@@ -150,7 +135,7 @@ static inline const char *escapes_decode(const char *p, const char *end, char pl
         unsigned begin = (unsigned)_mm_movemask_epi8(found.escaped);
         recent = recent << ESCAPES_BLOCK | begin;
         gone |= begin << 1 | begin << 2;
-        *out = escapes_keep(*out, bytes, ~gone & 0xffff);
+        *out = keep16(*out, bytes, ~gone & 0xffff);
         gone >>= ESCAPES_BLOCK;
     }
     *changed = *changed || _mm_movemask_epi8(changes) != 0;

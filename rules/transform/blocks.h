@@ -9,6 +9,7 @@
 
 #include <tmmintrin.h>
 
+#include "gateway/base/keep.h"
 #include "rules/load.h"
 
 enum { BLOCK = 16 };
@@ -104,26 +105,18 @@ static inline void store_part(char *p, __m128i bytes, size_t len)
         p[i] = (char)rest;
 }
 
-/* Without those that `gone` has a bit for; what is behind them moves up. */
-static inline __m128i remove16(__m128i bytes, unsigned gone)
-{
-    static const char steps[2 * BLOCK] = { [BLOCK... 2 * BLOCK - 1] = -1 };
-    const __m128i here = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    while (gone != 0) {
-        unsigned at = 31 - (unsigned)__builtin_clz(gone); /* the last one first */
-        __m128i from = _mm_sub_epi8(here, load16(steps + BLOCK - at));
-        bytes = _mm_shuffle_epi8(bytes, from);
-        gone ^= 1u << at;
-    }
-    return bytes;
-}
-
-/* What is left of `len` bytes without those; where the next goes. */
+/* What is left of `len` bytes without those that `gone` has a bit for; where the next goes. */
 static inline char *put_without(char *out, __m128i bytes, unsigned gone, size_t len)
 {
-    size_t left = len - (size_t)__builtin_popcount(gone);
-    bytes = remove16(bytes, gone);
-    store_part(out, bytes, len == BLOCK ? BLOCK : left);
+    char room[BLOCK];
+    if (len == BLOCK)
+        return keep16(out, bytes, ~gone & 0xffff);
+    if (gone == 0) {
+        store_part(out, bytes, len);
+        return out + len;
+    }
+    size_t left = (size_t)(keep16(room, bytes, ~gone & ((1u << len) - 1)) - room);
+    memcpy(out, room, left);
     return out + left;
 }
 

@@ -1,5 +1,5 @@
-/* Which of eight places are left, for all that may be gone. */
-#include "gateway/http/escapes.h"
+/* The places of eight that stay, for each choice of them. */
+#include "gateway/base/keep.h"
 
 #define BIT(set, i) ((set) >> (i)&1)
 /* One place, and those behind it: none, or one more. */
@@ -16,4 +16,4 @@
 #define ROWS16(set) ROWS4(set), ROWS4((set) + 4), ROWS4((set) + 8), ROWS4((set) + 12)
 #define ROWS64(set) ROWS16(set), ROWS16((set) + 16), ROWS16((set) + 32), ROWS16((set) + 48)
 
-const uint64_t escapes_places[256] = { ROWS64(0), ROWS64(64), ROWS64(128), ROWS64(192) };
+const uint64_t keep_places[256] = { ROWS64(0), ROWS64(64), ROWS64(128), ROWS64(192) };
