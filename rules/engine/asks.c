@@ -30,23 +30,15 @@ static bool is_long(struct span text)
 /* ---- by hand --------------------------------------------------------------------------------
  */
 
-static bool has_any(struct span text, const struct closer *closer)
-{
-    unsigned i = 0;
-    while (i < closer->count && !few_text_in(&closer->texts[i], text))
-        i++;
-    return i < closer->count;
-}
-
 /* False: that is too much to look for. */
 static bool is_little(const struct scan_class *class, const uint64_t *ways)
 {
     unsigned texts = 0;
     for (unsigned i = bit_next(ways, 0, WAYS_MAX); i < WAYS_MAX;
          i = bit_next(ways, i + 1, WAYS_MAX)) {
-        unsigned count = class->closers[i].count;
-        texts += count;
-        if (count == 0 || texts > BY_HAND_MAX)
+        const struct few_list *closer = &class->closers[i];
+        texts += closer->end != NULL ? 1 : closer->count;
+        if (closer->count == 0 || texts > BY_HAND_MAX)
             return false;
     }
     return true;
@@ -60,7 +52,7 @@ static __m128i close_ways(const struct scan_class *class, struct span text, __m1
         return open;
     for (unsigned i = bit_next(ways, 0, WAYS_MAX); i < WAYS_MAX;
          i = bit_next(ways, i + 1, WAYS_MAX)) {
-        if (!has_any(text, &class->closers[i]))
+        if (!few_any_in(&class->closers[i], text))
             bit_remove(ways, i);
     }
     return set128_load(ways);
@@ -101,7 +93,10 @@ static uint32_t asks_of(const struct scan_class *class, struct span text, struct
     for (size_t i = 0; class->starts != NULL && i < WAY_STARTS && i < text.len; i++)
         ways = _mm_and_si128(ways, set128_load(&class->starts[i][(uint8_t)text.p[i]]));
     if (is_long(text))
-        ways = close_ways(class, text, _mm_and_si128(ways, set128_load(&sought->ways)));
+        ways = _mm_and_si128(ways, set128_load(&sought->ways));
+    /* What is asked in any case finds these texts, too. */
+    if (is_long(text) && (asks & ~class->told & wanted->opens) == 0)
+        ways = close_ways(class, text, ways);
     set128_store(&wanted->ways, ways);
     if (!set128_any(ways))
         asks &= ~class->told;

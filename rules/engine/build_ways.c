@@ -6,6 +6,13 @@
 #include "rules/engine/few.h"
 #include "rules/engine/need.h"
 
+#include <limits.h>
+
+enum {
+    CLOSER_MAX = 4,        /* texts that are looked for by hand, for one way */
+    CLOSER_ALIKE_MAX = 16, /* the same, if all of them end alike */
+};
+
 _Static_assert((int)WAY_LISTS == (int)NEED_LISTS, "each list has a place");
 _Static_assert((int)WAY_STARTS == (int)NEED_STARTS, "each start has a place");
 
@@ -51,25 +58,49 @@ static void note_forms(struct scan_class *class, unsigned number,
     }
 }
 
-/* The shortest of the way's lists, if it is short. */
+/* What all of its texts end with, if they are several; empty: that tells little. */
+static struct span shared_end(const struct need_list *list)
+{
+    enum { TELLS = 3 };
+    struct span shared = list->texts[0];
+    for (unsigned i = 1; i < list->count; i++) {
+        while (!span_ends(list->texts[i], shared))
+            shared = span_sub(shared, 1, shared.len);
+    }
+    return list->count > 1 && shared.len >= TELLS ? shared : SPAN("");
+}
+
+/* How many texts are to be looked for in a text that has none of them; UINT_MAX: too many. */
+static unsigned looks(const struct need_list *list)
+{
+    if (list->count <= CLOSER_ALIKE_MAX && shared_end(list).len > 0)
+        return 1;
+    return list->count <= CLOSER_MAX ? list->count : UINT_MAX;
+}
+
+/* The list of the way's that takes the fewest, if there is one. */
 static enum err note_closer(struct plan_builder *b, struct scan_class *class, unsigned number,
                             const struct need_way *way)
 {
     const struct need_list *best = NULL;
     for (unsigned i = 0; i < way->list_count; i++) {
-        if (way->lists[i].count <= CLOSER_MAX &&
-            (best == NULL || way->lists[i].count < best->count))
+        unsigned now = looks(&way->lists[i]);
+        if (now < (best == NULL ? UINT_MAX : looks(best)))
             best = &way->lists[i];
     }
     if (best == NULL)
         return OK;
     if (class->closers == NULL)
-        class->closers = arena_array(b->arena, struct closer, WAYS_MAX);
+        class->closers = arena_array(b->arena, struct few_list, WAYS_MAX);
     if (class->closers == NULL)
         return ERR_MEMORY;
-    struct closer *closer = (struct closer *)&class->closers[number];
-    *closer = (struct closer){ plan_few_words(b, best->texts, best->count), best->count };
-    return closer->texts != NULL ? OK : ERR_MEMORY;
+    struct few_list *closer = (struct few_list *)&class->closers[number];
+    struct span end = shared_end(best);
+    closer->count = best->count;
+    closer->texts = plan_few_words(b, best->texts, best->count);
+    if (end.len > 0)
+        closer->end = plan_few_words(b, &end, 1);
+    return closer->texts != NULL && (end.len == 0 || closer->end != NULL) ? OK : ERR_MEMORY;
 }
 
 enum err plan_way_add(struct plan_builder *b, struct scan_class *class, struct scan_part *part,

@@ -3,7 +3,10 @@
 
 #include <emmintrin.h>
 
-enum { BLOCK = 16 };
+enum {
+    BLOCK = 16,
+    ENDS_MAX = 8, /* of several texts, that are looked at */
+};
 
 static bool is_at(const struct few_text *few, const char *at)
 {
@@ -14,41 +17,115 @@ static bool is_at(const struct few_text *few, const char *at)
     return true;
 }
 
-/* Which of 16 bytes are the text's at `i`. */
-static __m128i bytes_at(const struct few_text *few, const char *at, size_t i)
+/* Its first and its last byte, which rule out most places. */
+struct ends {
+    __m128i first, last, first_fold, last_fold;
+    size_t between;
+};
+
+static inline struct ends ends_of(const struct few_text *few)
 {
-    __m128i bytes = _mm_loadu_si128((const __m128i *)(at + i));
-    bytes = _mm_or_si128(bytes, _mm_set1_epi8((char)few->folds[i]));
-    return _mm_cmpeq_epi8(bytes, _mm_set1_epi8((char)few->bytes[i]));
+    const size_t last = few->len - 1;
+    return (struct ends){
+        .first = _mm_set1_epi8((char)few->bytes[0]),
+        .last = _mm_set1_epi8((char)few->bytes[last]),
+        .first_fold = _mm_set1_epi8((char)few->folds[0]),
+        .last_fold = _mm_set1_epi8((char)few->folds[last]),
+        .between = last,
+    };
 }
 
-/* Whether it begins at one of 16 places: first and last byte rule out most of them. */
-static bool is_among(const struct few_text *few, const char *at)
+static inline __m128i load(const char *at)
 {
-    __m128i both = _mm_and_si128(bytes_at(few, at, 0), bytes_at(few, at, few->len - 1));
-    unsigned left = (unsigned)_mm_movemask_epi8(both);
-    for (; left != 0; left &= left - 1) {
-        if (is_at(few, at + __builtin_ctz(left)))
-            return true;
+    return _mm_loadu_si128((const __m128i *)at);
+}
+
+/* At which of 16 places it may begin. */
+static inline __m128i places_at(const struct ends *ends, const char *at)
+{
+    __m128i first = _mm_or_si128(load(at), ends->first_fold);
+    __m128i last = _mm_or_si128(load(at + ends->between), ends->last_fold);
+    return _mm_and_si128(_mm_cmpeq_epi8(first, ends->first), _mm_cmpeq_epi8(last, ends->last));
+}
+
+static inline unsigned to_bits(__m128i places)
+{
+    return (unsigned)_mm_movemask_epi8(places);
+}
+
+/* NULL: it is at none of them. */
+static const char *first_of(const struct few_text *few, const char *at, unsigned places)
+{
+    while (places != 0 && !is_at(few, at + __builtin_ctz(places)))
+        places &= places - 1;
+    return places != 0 ? at + __builtin_ctz(places) : NULL;
+}
+
+/* At one of less than 16 places. */
+static const char *find_short(const struct few_text *few, const char *at, size_t places)
+{
+    for (size_t i = 0; i < places; i++) {
+        if (is_at(few, at + i))
+            return at + i;
     }
-    return false;
+    return NULL;
+}
+
+/* Where it stands first; NULL: nowhere. */
+static const char *find(const struct few_text *few, struct span text)
+{
+    if (text.len < few->len)
+        return NULL;
+    const size_t places = text.len - few->len + 1;
+    if (places < BLOCK)
+        return find_short(few, text.p, places);
+    const struct ends ends = ends_of(few);
+    const char *p = text.p, *last = p + places - BLOCK, *at = NULL;
+    for (; p + BLOCK <= last && at == NULL; p += 2 * (ptrdiff_t)BLOCK) {
+        __m128i one = places_at(&ends, p), two = places_at(&ends, p + BLOCK);
+        if (to_bits(_mm_or_si128(one, two)) != 0)
+            at = first_of(few, p, to_bits(one) | to_bits(two) << BLOCK);
+    }
+    if (p < last && at == NULL)
+        at = first_of(few, p, to_bits(places_at(&ends, p)));
+    /* Some of the last ones a second time. */
+    return at != NULL ? at : first_of(few, last, to_bits(places_at(&ends, last)));
 }
 
 bool few_text_in(const struct few_text *few, struct span text)
 {
-    if (text.len < few->len)
-        return false;
-    const size_t places = text.len - few->len + 1;
-    size_t i = 0;
-    for (; places - i >= BLOCK; i += BLOCK) {
-        if (is_among(few, text.p + i))
-            return true;
+    return find(few, text) != NULL;
+}
+
+/* Whether one of them ends where the text does. */
+static bool is_at_end(const struct few_list *list, struct span text)
+{
+    bool found = false;
+    for (unsigned i = 0; i < list->count && !found; i++) {
+        const struct few_text *few = &list->texts[i];
+        found = few->len <= text.len && is_at(few, span_end(text) - few->len);
     }
-    if (places >= BLOCK) /* some of the last ones a second time */
-        return i < places && is_among(few, text.p + places - BLOCK);
-    for (; i < places; i++) {
-        if (is_at(few, text.p + i))
+    return found;
+}
+
+static bool is_any_at_ends(const struct few_list *list, struct span text)
+{
+    const char *at = find(list->end, text);
+    for (unsigned i = 0; i < ENDS_MAX && at != NULL; i++) {
+        const char *behind = at + list->end->len;
+        if (is_at_end(list, span_of(text.p, (size_t)(behind - text.p))))
             return true;
+        at = find(list->end, span_of(at + 1, (size_t)(span_end(text) - at - 1)));
     }
-    return false;
+    return at != NULL;
+}
+
+bool few_any_in(const struct few_list *list, struct span text)
+{
+    bool found = false;
+    if (list->end != NULL)
+        return is_any_at_ends(list, text);
+    for (unsigned i = 0; i < list->count && !found; i++)
+        found = few_text_in(&list->texts[i], text);
+    return found;
 }

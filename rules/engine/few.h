@@ -17,4 +17,14 @@ struct few_text {
 
 bool few_text_in(const struct few_text *few, struct span text);
 
+/* Texts of which one is looked for. */
+struct few_list {
+    const struct few_text *texts;
+    const struct few_text *end; /* of all of them; NULL: each is looked for by itself */
+    unsigned count;
+};
+
+/* False: none of them is there. True also where so many end so that it is not found out. */
+bool few_any_in(const struct few_list *list, struct span text);
+
 #endif

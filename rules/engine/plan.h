@@ -21,6 +21,7 @@
 #include "rules/values.h"
 
 struct edges;
+struct few_list;
 struct few_text;
 struct hs_database;
 struct expr;
@@ -188,13 +189,6 @@ struct fitting {
 };
 enum { FITTING_LENGTHS = 32 }; /* the last one is for all longer texts, too */
 
-/* A few texts of which one is there where the way is open. */
-struct closer {
-    const struct few_text *texts;
-    unsigned count; /* 0: they are too many, or there are none */
-};
-enum { CLOSER_MAX = 4 };
-
 /* Sets of parts: to be asked about the text, and with texts in it that open others. */
 struct wanted {
     uint32_t asks, opens;
@@ -301,8 +295,9 @@ struct scan_class {
     struct ways unlisted[WAY_LISTS]; /* ways without a first list of texts, without a second */
     /* By the text's first byte, the second and so on: ways that it does not rule out. */
     struct ways (*starts)[256];
-    struct fitting *fitting;      /* by the text's length */
-    const struct closer *closers; /* by way */
+    struct fitting *fitting; /* by the text's length */
+    /* By way: texts of which one is there where it is open; without any, they are too many. */
+    const struct few_list *closers;
     /* What sets off any form but those whose step is bounded, which alone are made of a plain
      * value, if it is long enough; and then this is which text each form is. */
     uint32_t plain_triggers;

@@ -42,7 +42,9 @@ static const char more_rules[] =
     "SecRule ARGS_GET \"@rx ^(?:union|[;a]\\s*ls)\" \"id:24,phase:2,pass,log,t:none\"\n"
     "SecRule ARGS_GET \"@rx (?i)union\\s*/|select.*etc\" \"id:25,phase:2,pass,log,t:none\"\n"
     "SecRule ARGS_GET \"@rx [a-z] ls\" \"id:26,phase:2,pass,log,t:none,t:urlDecode\"\n"
-    "SecRule ARGS_GET \"@detectXSS\" \"id:27,phase:2,pass,log,t:none,t:normalizePathWin\"\n";
+    "SecRule ARGS_GET \"@detectXSS\" \"id:27,phase:2,pass,log,t:none,t:normalizePathWin\"\n"
+    "SecRule ARGS_GET \"@rx (?i)(?:etc|ls|ab|xy|bz)://\" \"id:28,phase:2,pass,log,t:none,"
+    "t:cmdLine\"\n";
 
 /* A few plain texts, and as many as are too many to be looked for by hand. */
 static const char few_rules[] =
@@ -68,7 +70,7 @@ static const char *const pieces[] = {
     "ab",   " ",        "ls",        ";",   "union",  "select", "etc",    "/passwd",  "'",
     "\\",   "%20",      "&lt;b&gt;", "123", "-4",     "/*",     "*/",     "<B>",      "<b>",
     "x",    "y",        "+",         "\n",  "/./bin", "/ls",    "a",      "b",        "Z",
-    "\x01", "ZXZhbCg=", "\xc3\xa4",  "..",  "//",     "UNION",  "Select", "<Script>",
+    "\x01", "ZXZhbCg=", "\xc3\xa4",  "..",  "//",     "UNION",  "Select", "<Script>", "://",
 };
 
 static char (*values)[VALUE_MAX];
@@ -183,6 +185,38 @@ static void long_texts(void **state)
         assert_true(check_together(&bench, make_long_values) > MANY / 4);
         bench_unload(&bench);
     }
+}
+
+/* Six texts are too many to be looked for one by one, but all of them end alike. */
+static void closed_by_their_end(void **state)
+{
+    enum { TIMES = 20 };
+    static const struct {
+        const char *value;
+        bool scans;
+    } rows[] = {
+        { "it was late when the last of them had gone and the gate was closed: ls //", false },
+        { "it was late when the last of them had gone and the gate was closed at //x://y",
+          false },
+        { "it was late when the last of them had gone and the gate was closed by ab://z",
+          true },
+    };
+    struct bench bench;
+    (void)state;
+    bench_load(&bench, "SecRule ARGS_GET \"@rx (?i)(?:etc|ls|ab|xy|bz|zip)://\\b\" "
+                       "\"id:1,phase:2,pass,t:none\"\n");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        bench_begin(&bench, "");
+        for (unsigned j = 0; j < TIMES; j++)
+            assert_int_equal(sec_values_add(&bench.run.values, VAR_ARGS_GET, SPAN("k"),
+                                            span_text(rows[i].value)),
+                             OK);
+        for (unsigned phase = SEC_REQUEST_HEADERS; phase <= SEC_REQUEST_BODY; phase++)
+            assert_int_equal(sec_run_phase(&bench.run, (enum sec_phase)phase, UINT64_MAX),
+                             SEC_DONE);
+        assert_int_equal(bench.run.counts.scans > 0, rows[i].scans);
+    }
+    bench_unload(&bench);
 }
 
 /* How many parts are looked for by hand; `*others`: by Hyperscan. */
@@ -516,7 +550,8 @@ static void limits(void **state)
 int main(void)
 {
     return RUN(cmocka_unit_test(together_as_alone), cmocka_unit_test(long_texts),
-               cmocka_unit_test(plain_texts), cmocka_unit_test(parts_come_together),
+               cmocka_unit_test(closed_by_their_end), cmocka_unit_test(plain_texts),
+               cmocka_unit_test(parts_come_together),
                cmocka_unit_test(work_is_counted_by_value), cmocka_unit_test(edges_of_several),
                cmocka_unit_test(work_of_edges), cmocka_unit_test(work_of_other_groups),
                cmocka_unit_test(work_where_room_is_short),

@@ -88,7 +88,56 @@ static void as_byte_by_byte(void **state)
     assert_in_range(found, 2000, 18000);
 }
 
+static unsigned count_ends(const struct few_text *end, struct span text)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i + end->len <= text.len; i++)
+        count += stands_at(end, text.p + i);
+    return count;
+}
+
+/* What is found by how all of them end is what is found one by one, but in texts that have
+ * more such ends than are looked at: these are let pass. */
+static void by_their_end(void **state)
+{
+    enum { ENDS = 8 };
+    static const struct row alike[] = { { "ab://", "\x20\x20\0\0\0" },
+                                        { "b://", "\0\0\0\0" },
+                                        { "a1://", "\x20\0\0\0\0" },
+                                        { "://", "\0\0\0" } };
+    static const char *const pieces[] = {
+        "ab", "AB", "a", "b", "1", "://", "//", ":", "aB://"
+    };
+    struct few_text texts[ARRAY_LEN(alike)];
+    struct dice dice = { .state = 7 };
+    unsigned found = 0, let_pass = 0;
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(alike); i++)
+        texts[i] = few_of(&alike[i]);
+    const struct few_text *end = &texts[ARRAY_LEN(alike) - 1];
+    for (unsigned i = 0; i < 20000; i++) {
+        const struct few_list list = { &texts[i % 2], end, 2 },
+                              each = { &texts[i % 2], NULL, 2 };
+        char room[10 * LONGEST];
+        struct text out = text_fixed(room, sizeof(room));
+        unsigned from = i % 4 == 0 ? 4 : 0; /* ends, of which few are one of the texts */
+        for (unsigned left = 3 * from + dice_below(&dice, 12); left > 0; left--)
+            text_add(&out,
+                     span_text(pieces[from + dice_below(&dice, ARRAY_LEN(pieces) - from)]));
+        struct span text = text_span(&out);
+        bool in = is_in(&list.texts[0], text) || is_in(&list.texts[1], text);
+        assert_int_equal(few_any_in(&each, text), in);
+        if (in || count_ends(end, text) <= ENDS)
+            assert_int_equal(few_any_in(&list, text), in);
+        else
+            let_pass += few_any_in(&list, text);
+        found += in;
+    }
+    assert_in_range(found, 2000, 18000);
+    assert_true(let_pass > 0);
+}
+
 int main(void)
 {
-    return RUN(TEST(at_every_place), TEST(as_byte_by_byte));
+    return RUN(TEST(at_every_place), TEST(as_byte_by_byte), TEST(by_their_end));
 }
