@@ -52,6 +52,15 @@ static void to_fours(__m128i bits, uint8_t fours[NIBBLES])
     set128_store(fours + NIBBLES / 2, _mm_unpackhi_epi8(low, high));
 }
 
+static uint32_t not_zero(const uint8_t fours[NIBBLES])
+{
+    const __m128i none = _mm_setzero_si128();
+    __m128i low = _mm_cmpeq_epi8(set128_load(fours), none);
+    __m128i high = _mm_cmpeq_epi8(set128_load(fours + NIBBLES / 2), none);
+    return ~((unsigned)_mm_movemask_epi8(low) | (unsigned)_mm_movemask_epi8(high) << 16);
+}
+
+/* What a condition wants is wanted where it holds: most do not. */
 static void meet(const struct scan_class *class, struct met *met)
 {
     __m128i lacks = _mm_setzero_si128(), ways = set128_load(&class->wants[0].ways);
@@ -68,7 +77,8 @@ static void meet(const struct scan_class *class, struct met *met)
     __m128i hold = _mm_andnot_si128(lacks, set128_load(&class->all));
     set128_store(&met->conditions, hold);
     to_fours(hold, fours);
-    for (unsigned i = 0; i < (class->condition_count + 3) / 4; i++) {
+    for (uint32_t left = not_zero(fours); left != 0; left &= left - 1) {
+        const unsigned i = (unsigned)__builtin_ctz(left);
         const struct wanted *wanted = &class->wanting[i][fours[i]];
         met->wanted.asks |= wanted->asks;
         met->wanted.opens |= wanted->opens;
