@@ -8,6 +8,8 @@ enum {
      * could make every place a long way. */
     STEPS_EACH = 2,
     STEPS_LEAST = 64,
+    NEAR = 2,            /* bytes behind a place, and before it, looked at in any case */
+    TOGETHER = 4 * BLOCK /* places, looked at closer one after the other */
 };
 
 struct walk {
@@ -51,12 +53,30 @@ static inline unsigned begins(const struct edges *e, const char *at)
     return ~mask16(_mm_cmpeq_epi8(both, _mm_setzero_si128())) & 0xffff;
 }
 
+/* Whether there is more to see behind the bytes that are near, which is seldom. Both ways are
+ * gone to the end, so that nothing waits for what is found on them. */
+static bool leads_on(const struct walk *walk, size_t place)
+{
+    const struct edges *e = walk->edges;
+    const char *at = walk->text.p + place;
+    unsigned on = e->forward, back = e->backward;
+    if (place < NEAR || walk->text.len - place <= NEAR)
+        return true;
+    for (int i = 0; i <= NEAR; i++) {
+        on = after(e, on, at[i]);
+        back = after(e, back, at[-i]);
+    }
+    return on != 0 || back != 0;
+}
+
 /* Around each of the places behind `from` that have a bit. */
-static bool any_finds(struct walk *walk, size_t from, unsigned places)
+static bool any_finds(struct walk *walk, size_t from, uint64_t places)
 {
     bool found = false;
-    for (; places != 0 && !found; places &= places - 1)
-        found = finds_around(walk, from + (unsigned)__builtin_ctz(places));
+    for (; places != 0 && !found; places &= places - 1) {
+        size_t place = from + (unsigned)__builtin_ctzll(places);
+        found = leads_on(walk, place) && finds_around(walk, place);
+    }
     return found;
 }
 
@@ -77,7 +97,8 @@ static bool any_at_last(struct walk *walk, size_t from)
 bool edges_pass(const struct edges *edges, struct span text)
 {
     struct walk walk = { edges, text, STEPS_EACH * text.len + STEPS_LEAST };
-    size_t from = 1;
+    size_t from = 1, first = from;
+    uint64_t places = 0; /* from `first` on */
     if (finds(&walk, edges->begin, text.p, text.len, false))
         return true;
     if (!edges->anywhere || text.len == 0)
@@ -85,9 +106,13 @@ bool edges_pass(const struct edges *edges, struct span text)
     if (finds_around(&walk, 0) || finds_around(&walk, text.len - 1))
         return true;
     for (; from + BLOCK < text.len; from += BLOCK) {
-        unsigned places = begins(edges, text.p + from);
-        if (places != 0 && any_finds(&walk, from, places))
-            return true;
+        if (from == first + TOGETHER) {
+            if (any_finds(&walk, first, places))
+                return true;
+            first = from;
+            places = 0;
+        }
+        places |= (uint64_t)begins(edges, text.p + from) << (from - first);
     }
-    return from + 1 < text.len && any_at_last(&walk, from);
+    return any_finds(&walk, first, places) || (from + 1 < text.len && any_at_last(&walk, from));
 }

@@ -26,14 +26,15 @@ struct edges {
     struct edge_bytes here, ahead, before;
     bool anywhere; /* not only at the text's first byte */
     uint8_t class_of[256];
-    /* By state and class: the next state. State 0: nothing is possible. */
+    /* By state and class: the next state. State 0: nothing is possible. From that one, as from
+     * `found`, nothing leads away. */
     const uint16_t *next;
     uint16_t found;             /* the state in which a match is; all others are larger */
     uint16_t begin;             /* at the text's first byte, on */
     uint16_t forward, backward; /* from any byte on, or back */
 };
 
-/* True: the text may have a match; false: it has none. Takes at most 5 steps for each byte of
+/* True: the text may have a match; false: it has none. Takes at most 10 steps for each byte of
  * the text, and 64; who needs more is let pass. */
 bool edges_pass(const struct edges *edges, struct span text);
 

@@ -331,6 +331,8 @@ static enum err write(const struct edge_maker *m, const uint16_t starts[3], stru
     uint16_t *next = arena_array(arena, uint16_t, m->subset_count * classes);
     if (edges == NULL || next == NULL)
         return ERR_MEMORY;
+    for (unsigned j = 0; j < classes; j++)
+        next[FOUND * classes + j] = (uint16_t)(FOUND * classes);
     for (unsigned i = FOUND + 1; i < m->subset_count; i++) {
         for (unsigned j = 0; j < classes; j++)
             next[i * classes + j] = (uint16_t)(m->number[m->next[i][j]] * classes);
