@@ -101,7 +101,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_authority(text, &arena);
     struct span decoded = uri_decode(text, data[0] & 4, &arena);
     INVARIANT(decoded.p != NULL && decoded.len <= text.len);
-    INVARIANT(uri_is_escaped_well(text) == is_escaped_well(text));
+    bool broken = false;
+    struct span pair = uri_decode_form(text, &broken, &arena);
+    INVARIANT(span_equal(pair, uri_decode(text, true, &arena)));
+    INVARIANT(broken == !is_escaped_well(text));
     arena_reset(&arena);
     return 0;
 }

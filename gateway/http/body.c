@@ -109,6 +109,7 @@ static bool pair_read(struct body *body, struct span piece)
     ssize_t equals = span_index(piece, '=');
     size_t len = equals < 0 ? piece.len : (size_t)equals;
     struct span raw = equals < 0 ? SPAN("") : span_sub(piece, len + 1, piece.len);
+    bool broken = false;
 
     if (body->arguments == body->limits.values) {
         body->findings |= body->guess ? 0 : BODY_FOUND_VALUES;
@@ -117,10 +118,10 @@ static bool pair_read(struct body *body, struct span piece)
         return false;
     }
     body->arguments++;
-    if (!body->untyped && !uri_is_escaped_well(piece))
+    struct span name = uri_decode_form(span_sub(piece, 0, len), &broken, body->arena);
+    struct span value = uri_decode_form(raw, &broken, body->arena);
+    if (!body->untyped && broken)
         body->findings |= BODY_FOUND_ESCAPES;
-    struct span name = uri_decode(span_sub(piece, 0, len), true, body->arena);
-    struct span value = uri_decode(raw, true, body->arena);
     if (name.p == NULL || value.p == NULL)
         return no_memory(body);
     return tell(body, WHERE_ARGUMENT, name, value);

@@ -14,6 +14,12 @@ enum {
     ESCAPES_READ = ESCAPES_BLOCK + 2, /* an escape may begin at the last place of a block */
 };
 
+/* What was met while decoding. */
+struct escapes_met {
+    bool changed; /* an escape, or a byte that became a space */
+    bool broken;  /* a percent sign that begins no escape */
+};
+
 /* At 16 places: where percent signs stand, where these are escapes, and of which bytes. */
 struct escapes {
     __m128i percent, escaped, bytes;
@@ -111,16 +117,17 @@ static inline const char *escapes_copy(const char *p, const char *end, char plus
  * Decodes block by block into the room at `*out`, which has as many bytes as there are from `p`
  * to `end`, and moves behind what was written. How far it came: to less than ESCAPES_READ bytes
  * before the end; if it is to stop at `%u`, to a block with one. `plus`: the byte that becomes
- * a space; a space where none does. `*changed`: there was such a byte, or an escape.
+ * a space; a space where none does. What is met is added to `*met`.
  *
  * No block waits for what is found in the one before: an escape's digits that are in the next
  * one are taken off there. Nor is one of them copied where escapes are many: which blocks are
  * without is not foretold.
  */
 static inline const char *escapes_decode(const char *p, const char *end, char plus,
-                                         bool stops_at_wide, char **out, bool *changed)
+                                         bool stops_at_wide, char **out,
+                                         struct escapes_met *met)
 {
-    __m128i changes = _mm_setzero_si128();
+    __m128i changes = _mm_setzero_si128(), broken = changes;
     uint64_t recent = 0; /* where escapes begin in the last four blocks */
     unsigned gone = 0;   /* of the places of the next one */
     for (;; p += ESCAPES_BLOCK) {
@@ -131,6 +138,7 @@ static inline const char *escapes_decode(const char *p, const char *end, char pl
         struct escapes found = escapes_at(p);
         __m128i bytes = escapes_spaced(escapes_load(p), plus, &changes);
         changes = _mm_or_si128(changes, found.escaped);
+        broken = _mm_or_si128(broken, _mm_andnot_si128(found.escaped, found.percent));
         bytes = _mm_blendv_epi8(bytes, found.bytes, found.escaped);
         unsigned begin = (unsigned)_mm_movemask_epi8(found.escaped);
         recent = recent << ESCAPES_BLOCK | begin;
@@ -138,7 +146,8 @@ static inline const char *escapes_decode(const char *p, const char *end, char pl
         *out = keep16(*out, bytes, ~gone & 0xffff);
         gone >>= ESCAPES_BLOCK;
     }
-    *changed = *changed || _mm_movemask_epi8(changes) != 0;
+    met->changed = met->changed || _mm_movemask_epi8(changes) != 0;
+    met->broken = met->broken || _mm_movemask_epi8(broken) != 0;
     return p + __builtin_popcount(gone);
 }
 

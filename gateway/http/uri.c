@@ -17,27 +17,30 @@ static inline int escape_value(const char *p, const char *end)
 
 /* `out` has room for the text, and is not it: where there is a block to read, there is room for
  * one. */
-static size_t decode_into(char *out, struct span text, bool plus)
+static size_t decode_into(char *out, struct span text, bool plus, struct escapes_met *met)
 {
     const char *p = text.p, *end = span_end(text);
     char *at = out;
-    bool changed = false;
 
-    p = escapes_decode(p, end, plus ? '+' : ' ', false, &at, &changed);
+    p = escapes_decode(p, end, plus ? '+' : ' ', false, &at, met);
     while (p < end) {
         int value = escape_value(p, end);
+        met->broken = met->broken || (value < 0 && *p == '%');
         *at++ = value >= 0 ? (char)value : plus && *p == '+' ? ' ' : *p;
         p += value >= 0 ? 3 : 1;
     }
     return (size_t)(at - out);
 }
 
-bool uri_is_escaped_well(struct span text)
+static size_t decode_path(char *out, struct span path)
 {
-    return escapes_broken(text.p, span_end(text)) == NULL;
+    struct escapes_met met = { 0 };
+
+    return decode_into(out, path, false, &met);
 }
 
-struct span uri_decode(struct span text, bool plus, struct arena *arena)
+static struct span decode(struct span text, bool plus, struct escapes_met *met,
+                          struct arena *arena)
 {
     if (text.len == 0)
         return SPAN("");
@@ -47,7 +50,23 @@ struct span uri_decode(struct span text, bool plus, struct arena *arena)
     char *out = arena_alloc(arena, text.len);
     if (out == NULL)
         return (struct span){ NULL, 0 };
-    return span_of(out, decode_into(out, text, plus));
+    return span_of(out, decode_into(out, text, plus, met));
+}
+
+struct span uri_decode(struct span text, bool plus, struct arena *arena)
+{
+    struct escapes_met met = { 0 };
+
+    return decode(text, plus, &met, arena);
+}
+
+struct span uri_decode_form(struct span text, bool *broken, struct arena *arena)
+{
+    struct escapes_met met = { .broken = *broken };
+    struct span decoded = decode(text, true, &met, arena);
+
+    *broken = met.broken;
+    return decoded;
 }
 
 /* ---- UTF-8 ---- */
@@ -257,7 +276,7 @@ static enum http_error plain_decoded(struct uri *uri, struct arena *arena)
 
     if (out == NULL)
         return HTTP_MEMORY;
-    size_t decoded = decode_into(out, uri->path_plain, false);
+    size_t decoded = decode_path(out, uri->path_plain);
     for (size_t i = 0; i < decoded; i++) {
         char c = out[i] == '\\' ? '/' : out[i];
         if (c != '/' || len == 0 || out[len - 1] != '/')
@@ -280,14 +299,14 @@ static enum http_error path_slow(struct uri *uri, struct span raw, bool preserve
     if (error != HTTP_OK)
         return error;
     /* Before dot segments take anything away: what is refused is refused everywhere. */
-    if (!utf8_valid(span_of(decoded, decode_into(decoded, span_of(wire, len), false))))
+    if (!utf8_valid(span_of(decoded, decode_path(decoded, span_of(wire, len)))))
         return HTTP_TARGET_ENCODING;
     error = resolve(wire, &len, preserve);
     if (error != HTTP_OK)
         return error;
     uri->path_wire = uri->path = span_of(wire, len);
     if (!preserve && memchr(wire, '%', len) != NULL)
-        uri->path = span_of(decoded, decode_into(decoded, uri->path_wire, false));
+        uri->path = span_of(decoded, decode_path(decoded, uri->path_wire));
     error = strip_parameters(uri, arena);
     return error == HTTP_OK && preserve ? plain_decoded(uri, arena) : error;
 }

@@ -45,8 +45,8 @@ MUST_USE enum http_error authority_parse(struct span text, struct arena *arena,
  * itself when there is nothing to decode; a NULL pointer on exhaustion.
  */
 struct span uri_decode(struct span text, bool plus, struct arena *arena);
-/* False: there is a malformed escape. */
-bool uri_is_escaped_well(struct span text);
+/* The same, with `plus`; `*broken` is set where there is a malformed escape. */
+struct span uri_decode_form(struct span text, bool *broken, struct arena *arena);
 /* True when `text` is well-formed UTF-8 without overlong forms or surrogates. */
 bool utf8_valid(struct span text);
 

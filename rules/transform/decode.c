@@ -26,9 +26,9 @@ static inline struct span url_decode(struct span in, char *room, bool uni)
 {
     const char *p = in.p, *end = span_end(in);
     char *out = room, byte = 0;
-    bool changed = false;
+    struct escapes_met met = { 0 };
     while (p < end) {
-        p = escapes_decode(p, end, '+', uni, &out, &changed);
+        p = escapes_decode(p, end, '+', uni, &out, &met);
         size_t len = part_len(p, end), at = len, taken = 0;
         __m128i bytes = load_part(p, len), plus = equal16(bytes, '+');
         unsigned signs = mask16(equal16(bytes, '%'));
@@ -37,7 +37,7 @@ static inline struct span url_decode(struct span in, char *room, bool uni)
             taken = escape(p + at, end, uni, &byte);
         }
         store_part(out, choose16(plus, _mm_set1_epi8(' '), bytes), len);
-        changed = changed || taken != 0 || mask16(plus) != 0;
+        met.changed = met.changed || taken != 0 || mask16(plus) != 0;
         at = taken != 0 ? at : len;
         p += at;
         out += at;
@@ -47,7 +47,7 @@ static inline struct span url_decode(struct span in, char *room, bool uni)
             taken = p < end && *p == '%' ? escape(p, end, uni, &byte) : 0;
         }
     }
-    return changed ? span_range(room, out) : in;
+    return met.changed ? span_range(room, out) : in;
 }
 
 struct span sec_url_decode(struct span in, char *room)
