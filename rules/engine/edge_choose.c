@@ -12,8 +12,8 @@ static const char plain[] =
     "Hello Tom & Eve, thanks for your letter (#2041). I've seen \"The Birds\" and 'Vertigo':\n"
     "both are good - 7.5/10 = fine! Create a list of films, or select any from ours at\n"
     "https://films.example.net/list?sort=year&from=1950#end; eve@films.example.net has the\n"
-    "script (1957) of one, having read it. It takes 2-3 days [holidays excepted], costs 0%\n"
-    "more than {n} = 5+4 others, and the union of clubs will update its table of prices\n"
+    "script (1957) of one, having read it. It takes 2-3 days [holidays excepted], costs 0% "
+    "more\nthan {n} = 5+4 others, and the union of clubs will update its table of prices\n"
     "where it can. Drop in between 10:30 and 12:00 -> by the left window, if you like; 3 < 4,\n"
     "a_b, v3.1.4 and ab9+Zk/0Qx== are what the user had. M\xc3\xbcnchen, \xc3\x89vreux... "
     "stay on the alert!";
@@ -164,6 +164,16 @@ static bool first_bytes(struct trial *t, uint16_t state, bool begin, struct byte
     return !t->base->end;
 }
 
+/* What it takes to begin at a byte and go on, in steps; 0: that is no byte to begin at. */
+static unsigned takes_from(struct trial *t, size_t place, const struct byte_set *first,
+                           bool back)
+{
+    enum { BEGIN = 4 };
+    unsigned steps =
+        byte_set_has(first, (uint8_t)plain[place]) ? steps_from(t, place, back) : 0;
+    return steps == 0 || steps == NO_STEPS ? steps : steps + BEGIN;
+}
+
 /* All steps, if they are less than the least so far, and nothing is found. */
 static bool is_better(struct trial *t, uint16_t state, const struct byte_set *first, bool back)
 {
@@ -173,7 +183,7 @@ static bool is_better(struct trial *t, uint16_t state, const struct byte_set *fi
         sum = steps_from(t, 0, false);
     begin_at(t, state, false);
     for (size_t i = 0; i < PLAIN_BYTES && sum < t->least; i++) {
-        unsigned steps = byte_set_has(first, (uint8_t)plain[i]) ? steps_from(t, i, back) : 0;
+        unsigned steps = takes_from(t, i, first, back);
         sum = steps < t->least - sum ? sum + steps : t->least;
     }
     if (sum >= t->least)
@@ -204,7 +214,7 @@ static void try_place(struct trial *t, unsigned at, struct edge_start *best)
 static enum err choose_place(struct edge_room *room, const struct parts *parts,
                              struct edge_start *best)
 {
-    enum { WORTH = PLAIN_BYTES * 3 / 4 }; /* more steps take longer than a database */
+    enum { WORTH = PLAIN_BYTES * 2 }; /* more steps take longer than a database */
     struct trial trial = { .room = room, .base = &room->sets[2], .least = WORTH }, *t = &trial;
     const struct rx_node **kept =
         arena_array(parts->arena, const struct rx_node *, parts->count);

@@ -80,6 +80,8 @@ static void known(void **state)
         { "s\\s*c\\s*r\\s*i\\s*p\\s*t\\s*:", "a script; 12:30 pt:", "xs cript :" },
         { "<[^>]*\xbe", "2 < 3 and 4 > 3", "a <b\xbe" },
         { "\\(a\\)|\\[b\\]|\"c\"", "(b) [c] \"a\"", "x[b]" },
+        /* Lines of plain text begin with no command. */
+        { "[;&\\n]\\s*(?:more|who|cat|ls|rm)\\b", "Tom & Eve\nleave", "a\nwho" },
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
