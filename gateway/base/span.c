@@ -23,22 +23,51 @@ static inline bool bytes_equal_nocase(const char *a, const char *b, size_t len)
     return true;
 }
 
-/* Eight bytes at a time: those of other letters differ in more than the bit of case. */
+/* Fewer than eight bytes, some of them twice. */
+static uint64_t word_of_few(struct span s)
+{
+    uint32_t first, last;
+    if (s.len < sizeof(first))
+        return s.len == 0 ? 0
+                          : (uint8_t)s.p[0] | (uint32_t)(uint8_t)s.p[s.len / 2] << 8 |
+                                (uint32_t)(uint8_t)s.p[s.len - 1] << 16;
+    memcpy(&first, s.p, sizeof(first));
+    memcpy(&last, s.p + s.len - sizeof(last), sizeof(last));
+    return first | (uint64_t)last << 32;
+}
+
+static uint64_t word_at(const char *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof(word));
+    return word;
+}
+
+/* Other letters differ in more than the bit of case. */
+static bool may_differ_in_case(uint64_t x, uint64_t y)
+{
+    return ((x ^ y) & UINT64_C(0xdfdfdfdfdfdfdfdf)) == 0;
+}
+
+/* Eight bytes at a time; the last ones may be among those before. */
 bool span_equal_nocase(struct span a, struct span b)
 {
-    const uint64_t but_case = UINT64_C(0xdfdfdfdfdfdfdfdf);
-    uint64_t x, y;
-    size_t i = 0;
+    enum { EACH = sizeof(uint64_t) };
+    bool same = true;
     if (a.len != b.len)
         return false;
-    for (; i + sizeof(x) <= a.len; i += sizeof(x)) {
-        memcpy(&x, a.p + i, sizeof(x));
-        memcpy(&y, b.p + i, sizeof(y));
-        if (x != y &&
-            (((x ^ y) & but_case) != 0 || !bytes_equal_nocase(a.p + i, b.p + i, sizeof(x))))
-            return false;
+    if (a.len < EACH) {
+        uint64_t x = word_of_few(a), y = word_of_few(b);
+        return x == y || (may_differ_in_case(x, y) && bytes_equal_nocase(a.p, b.p, a.len));
     }
-    return i == a.len || bytes_equal_nocase(a.p + i, b.p + i, a.len - i);
+    for (size_t left = a.len; left > 0; left -= left < EACH ? left : EACH) {
+        size_t at = left < EACH ? a.len - EACH : a.len - left;
+        uint64_t x = word_at(a.p + at), y = word_at(b.p + at);
+        if (!may_differ_in_case(x, y))
+            return false;
+        same = same && x == y;
+    }
+    return same || bytes_equal_nocase(a.p, b.p, a.len);
 }
 
 bool span_starts(struct span s, struct span prefix)

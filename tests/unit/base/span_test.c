@@ -34,6 +34,34 @@ static void compares(void **state)
     assert_int_equal(span_compare(span_of(NULL, 0), SPAN("")), 0);
 }
 
+/* One byte is another, or in the other case, at every place of texts of every length. */
+static void compares_every_byte(void **state)
+{
+    enum { LONGEST = 40 };
+    (void)state;
+    for (size_t len = 0; len <= LONGEST; len++) {
+        char *a = malloc(len + (len == 0)), *b = malloc(len + (len == 0));
+        assert_non_null(a);
+        assert_non_null(b);
+        memset(a, 'k', len);
+        memset(b, 'k', len);
+        assert_true(span_equal_nocase(span_of(a, len), span_of(b, len)));
+        for (size_t at = 0; at < len; at++) {
+            static const char others[] = "jJ+\xeb\xcb";
+            for (size_t i = 0; i < sizeof(others); i++) {
+                b[at] = others[i];
+                assert_false(span_equal_nocase(span_of(a, len), span_of(b, len)));
+            }
+            a[at] = '[', b[at] = '{'; /* no letters, but the bit of case apart */
+            assert_false(span_equal_nocase(span_of(a, len), span_of(b, len)));
+            a[at] = 'k', b[at] = 'K';
+        }
+        assert_true(span_equal_nocase(span_of(a, len), span_of(b, len)));
+        free(a);
+        free(b);
+    }
+}
+
 static void finds(void **state)
 {
     (void)state;
@@ -124,6 +152,7 @@ static void finds_what_memmem_finds(void **state)
 
 int main(void)
 {
-    return RUN(TEST(sub_is_clamped), TEST(compares), TEST(finds), TEST(trims_only_ows),
-               TEST(cuts), TEST(finds_what_memmem_finds), TEST(reads_numbers));
+    return RUN(TEST(sub_is_clamped), TEST(compares), TEST(compares_every_byte), TEST(finds),
+               TEST(trims_only_ows), TEST(cuts), TEST(finds_what_memmem_finds),
+               TEST(reads_numbers));
 }
