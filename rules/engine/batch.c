@@ -274,9 +274,8 @@ static bool ask_checks(struct sec_batch *batch, struct sec_run *run,
     for (unsigned i = 0; i < t->count; i++)
         traits |= t->traits[i];
     for (unsigned i = 0; i < group->check_count && good; i++) {
-        const struct plan_pattern *check = &run->plan->patterns[group->checks[i]];
-        if ((traits & check->check->traits) != 0)
-            good = ask_check(batch, run, of, check);
+        if ((traits & group->checks[i].traits) != 0)
+            good = ask_check(batch, run, of, group->checks[i].pattern);
     }
     return good;
 }

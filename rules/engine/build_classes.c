@@ -437,13 +437,14 @@ static enum err finish_group(struct plan_builder *b, struct plan_group *group)
 {
     const struct sec_plan *plan = b->plan;
     const struct scan_class *class = &plan->classes[group->class];
-    uint32_t *checks = arena_array(b->arena, uint32_t, class->check_count);
+    struct group_check *checks = arena_array(b->arena, struct group_check, class->check_count);
     if (checks == NULL)
         return ERR_MEMORY;
     for (unsigned i = 0; i < class->check_count; i++) {
         uint32_t id = class->ids[class->id_count + i];
+        const struct plan_pattern *check = &plan->patterns[id];
         if (add_pattern(plan, group, id))
-            checks[group->check_count++] = id;
+            checks[group->check_count++] = (struct group_check){ check, check->check->traits };
     }
     group->checks = checks;
     for (unsigned i = 0; i < class->part_count; i++) {

@@ -206,7 +206,7 @@ static enum sec_end ask_checks(struct look *look)
     for (; look->check < group->check_count; look->check++) {
         if (look->find == 0)
             look->said_of = UINT_MAX;
-        enum sec_end end = ask_check(look, &plan->patterns[group->checks[look->check]]);
+        enum sec_end end = ask_check(look, group->checks[look->check].pattern);
         if (end != SEC_DONE)
             return end;
     }

@@ -317,14 +317,20 @@ struct plan_named {
     bool kept; /* what is found in such a value may be remembered */
 };
 
+/* One of the checks of a group, and what says no of most texts. */
+struct group_check {
+    const struct plan_pattern *pattern;
+    uint32_t traits;
+};
+
 /* Values that the same links look at. Groups share a class where these are nearly the same:
  * what is found for other links means nothing then. In group 0 nothing is looked for. */
 struct plan_group {
     const uint64_t *bits; /* of these links */
     uint8_t class;
-    bool idle;              /* nor is there anything in its class */
-    uint32_t parts;         /* of its class: those with a pattern of these links */
-    const uint32_t *checks; /* of these links: indices in plan->patterns */
+    bool idle;                        /* nor is there anything in its class */
+    uint32_t parts;                   /* of its class: those with a pattern of these links */
+    const struct group_check *checks; /* of these links */
     unsigned check_count;
     struct places places; /* in its class: of forms that they look at, and all on the way */
 };
