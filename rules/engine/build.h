@@ -104,12 +104,11 @@ MUST_USE enum err plan_batch_add(struct plan_builder *b, struct scan_class *clas
                                  const struct byte_set *sets, unsigned set_count,
                                  unsigned *condition);
 MUST_USE enum err plan_batch_end(struct plan_builder *b, struct scan_class *class);
-/* build_ways.c: a way of a part that needs a text, under the condition of that number. */
+/* build_ways.c: a way of a pattern that needs a text, under the condition of that number. */
 struct need_way;
 MUST_USE enum err plan_way_add(struct plan_builder *b, struct scan_class *class,
-                               struct scan_part *part, unsigned condition,
-                               const struct need_way *way, const struct plan_pattern *pattern,
-                               unsigned *number);
+                               unsigned condition, const struct need_way *way,
+                               const struct plan_pattern *pattern, unsigned *number);
 /* build_few.c: texts that are looked for by hand: words in lower case, to be found without
  * regard to case (NULL: out of memory), and those of a part, where they are few. */
 struct few_text;

@@ -347,8 +347,9 @@ static enum err tell_ways(const struct sorting *s, struct draft *draft, unsigned
                            way->sets, way->set_count, &condition));
         if (!part->needs_text)
             continue;
-        TRY(plan_way_add(s->b, draft->class, part, condition, way, &s->b->plan->patterns[id],
+        TRY(plan_way_add(s->b, draft->class, condition, way, &s->b->plan->patterns[id],
                          &number));
+        bit_add(part->ways.words, number);
         if (s->patterns[id].edges == NULL)
             bit_add(part->sure.words, number);
         open_by(draft, number, way);

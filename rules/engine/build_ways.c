@@ -103,15 +103,14 @@ static enum err note_closer(struct plan_builder *b, struct scan_class *class, un
     return closer->texts != NULL && (end.len == 0 || closer->end != NULL) ? OK : ERR_MEMORY;
 }
 
-enum err plan_way_add(struct plan_builder *b, struct scan_class *class, struct scan_part *part,
-                      unsigned condition, const struct need_way *way,
-                      const struct plan_pattern *pattern, unsigned *number)
+enum err plan_way_add(struct plan_builder *b, struct scan_class *class, unsigned condition,
+                      const struct need_way *way, const struct plan_pattern *pattern,
+                      unsigned *number)
 {
     unsigned lists = way->list_count;
     *number = number_of(class);
     note_forms(class, *number, pattern);
     bit_add(class->wants[condition].ways.words, *number);
-    bit_add(part->ways.words, *number);
     if (*number == WAYS_MAX - 1)
         lists = 0;
     for (unsigned i = lists; i < WAY_LISTS; i++)
