@@ -8,7 +8,8 @@ enum {
      * could make every place a long way. */
     STEPS_EACH = 2,
     STEPS_LEAST = 64,
-    NEAR = 2,            /* bytes behind a place, and before it, looked at in any case */
+    NEAR = 2, /* bytes behind a place, and before it, looked at in any case */
+    NEAR_STEPS = 2 * (NEAR + 1),
     TOGETHER = 4 * BLOCK /* places, looked at closer one after the other */
 };
 
@@ -23,6 +24,13 @@ static unsigned after(const struct edges *e, unsigned state, char byte)
     return e->next[state + e->class_of[(uint8_t)byte]];
 }
 
+/* True: no more than these are left. */
+static bool spend(struct walk *walk, size_t steps)
+{
+    walk->steps -= steps < walk->steps ? steps : walk->steps;
+    return walk->steps == 0;
+}
+
 /* Through `count` bytes behind `at`, or before it. */
 static bool finds(struct walk *walk, unsigned state, const char *at, size_t count, bool back)
 {
@@ -30,8 +38,7 @@ static bool finds(struct walk *walk, unsigned state, const char *at, size_t coun
     size_t i = 0;
     for (; i < count && state > e->found; i++)
         state = after(e, state, back ? at[-1 - (ssize_t)i] : at[i]);
-    walk->steps -= i < walk->steps ? i : walk->steps;
-    return state == e->found || walk->steps == 0;
+    return spend(walk, i) || state == e->found;
 }
 
 static bool finds_around(struct walk *walk, size_t place)
@@ -75,7 +82,7 @@ static bool any_finds(struct walk *walk, size_t from, uint64_t places)
     bool found = false;
     for (; places != 0 && !found; places &= places - 1) {
         size_t place = from + (unsigned)__builtin_ctzll(places);
-        found = leads_on(walk, place) && finds_around(walk, place);
+        found = spend(walk, NEAR_STEPS) || (leads_on(walk, place) && finds_around(walk, place));
     }
     return found;
 }

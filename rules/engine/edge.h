@@ -34,7 +34,7 @@ struct edges {
     uint16_t forward, backward; /* from any byte on, or back */
 };
 
-/* True: the text may have a match; false: it has none. Takes at most 10 steps for each byte of
+/* True: the text may have a match; false: it has none. Takes at most 4 steps for each byte of
  * the text, and 64; who needs more is let pass. */
 bool edges_pass(const struct edges *edges, struct span text);
 
