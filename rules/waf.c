@@ -186,8 +186,8 @@ static struct verdict resume(struct call *c)
 }
 
 /* A request is looked at behind the events of the turn, which may bring many: these are looked
- * at one right after the other, in warm caches. What takes more than one slice comes behind all
- * that does not. */
+ * at one right after the other, in warm caches. Of answers little is looked at, and they go on
+ * at once. What takes more than one slice comes behind all that does not. */
 static struct verdict begin(struct call *c, enum err err, size_t body)
 {
     struct waf_state *state = c->state;

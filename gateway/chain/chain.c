@@ -14,6 +14,7 @@
 #include "gateway/chain/replayed.h"
 #include "gateway/chain/scope.h"
 #include "gateway/net/channel.h"
+#include "gateway/net/share.h"
 
 #ifdef SALLYPORT_FAULTS
 #include "gateway/chain/fault.h"
@@ -210,6 +211,9 @@ static struct verdict ask(struct txn *txn, const struct stage_instance *stage)
 
 /* ---- waiting ---- */
 
+static void wake(struct task *task);
+static void wake_behind(struct task *task);
+
 struct verdict wait_for(struct call *c, struct op *op, stage_fn *resume)
 {
     INVARIANT(c->txn != NULL);
@@ -217,6 +221,7 @@ struct verdict wait_for(struct call *c, struct op *op, stage_fn *resume)
     INVARIANT(await->op == NULL && op->waiter == NULL && !op->abandoned && resume != NULL);
     await->op = op;
     await->resume = resume;
+    await->wake.run = wake;
     op->waiter = await;
     if (op->finished)
         loop_post(&c->txn->worker->loop, &await->wake);
@@ -225,9 +230,11 @@ struct verdict wait_for(struct call *c, struct op *op, stage_fn *resume)
 
 struct verdict wait_behind(struct call *c, stage_fn *resume)
 {
+    INVARIANT(c->txn != NULL);
     struct await *await = &c->txn->await;
-    INVARIANT(await->op == NULL && resume != NULL);
+    INVARIANT(await->op == NULL && await->resume == NULL && resume != NULL);
     await->resume = resume;
+    await->wake.run = wake_behind;
     loop_put_behind(&c->txn->worker->loop, &await->wake);
     return (struct verdict){ .action = ACTION_WAIT };
 }
@@ -387,13 +394,40 @@ static void run_stages(struct txn *txn, bool resumed)
     conclude(txn, pass());
 }
 
+static struct txn *txn_of(struct task *task)
+{
+    return CONTAINER(CONTAINER(task, struct await, wake), struct txn, await);
+}
+
 static void wake(struct task *task)
 {
-    struct txn *txn = CONTAINER(CONTAINER(task, struct await, wake), struct txn, await);
+    struct txn *txn = txn_of(task);
     struct worker *worker = txn->worker;
     worker->current = txn->stream;
     run_stages(txn, true); /* the transaction may be gone behind this */
     worker_flush(worker);
+}
+
+static struct client_share *share_of(const struct txn *txn)
+{
+    struct slab_pool *slabs = txn->arena->pool;
+    return slabs != NULL ? client_of_slabs(txn->worker, slabs) : NULL;
+}
+
+/* It would have been done among the events: this is the time of the client that sent it, too.
+ */
+static void wake_behind(struct task *task)
+{
+    struct txn *txn = txn_of(task);
+    struct worker *worker = txn->worker;
+    struct client_share *share = share_of(txn);
+    uint64_t began_ns;
+    if (!client_turn_enter(worker, share, &began_ns)) {
+        loop_post(&worker->loop, task);
+        return;
+    }
+    wake(task);
+    client_turn_leave(share, began_ns);
 }
 
 void chain_start(struct txn *txn, enum phase phase, struct span body,
@@ -405,7 +439,6 @@ void chain_start(struct txn *txn, enum phase phase, struct span body,
         done(txn, pass());
         return;
     }
-    txn->await.wake.run = wake;
     txn->await.deadline.fire = expire;
     txn->run = (struct chain_run){
         .phase = phase, .running = true, .body = body, .done = done, .began_ns = clock_mono_ns()

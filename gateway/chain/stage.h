@@ -42,7 +42,7 @@ enum action {
     ACTION_PASS,  /* nothing to object to */
     ACTION_DENY,  /* refuse; the reason fixes the status */
     ACTION_REPLY, /* answer here: a challenge, a redirect */
-    ACTION_WAIT,  /* an operation is in flight; made only by these two */
+    ACTION_WAIT,  /* not yet: made only by wait_for and wait_behind */
     ACTION_FAIL,  /* could not decide; the chain applies on_error */
 };
 
@@ -230,8 +230,9 @@ static inline struct verdict fail(enum reason reason)
 /* The transaction sleeps until `op` is finished, then `resume` is called in place of the
  * phase's function. */
 struct verdict wait_for(struct call *c, struct op *op, stage_fn *resume);
-/* Among the events of a turn (loop_among_events): they come first, then `resume` is called.
- * Such a wait is no part of the stage's time, and none of its resumes. */
+/* Among the events of a turn (loop_among_events): they come first, then `resume` is called, in
+ * a later turn if the client has had its time in this one (share.h). Such a wait is no part of
+ * the stage's time, and none of its resumes. */
 struct verdict wait_behind(struct call *c, stage_fn *resume);
 
 #endif

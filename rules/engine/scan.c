@@ -73,8 +73,8 @@ struct span sec_form_text(struct sec_run *run, struct sec_value *value, unsigned
  * depends on what came before.
  *
  * Most values never come again: of one that is new there is only a mark, in a table that stays
- * in the cache, and when it comes once more an entry is made. So what comes often keeps its
- * own.
+ * in the cache, and when it comes once more, and no other new one of its row has between, an
+ * entry is made. So what comes often keeps its own.
  */
 enum { KNOWN_ENTRIES = 1024, KNOWN_BYTES = 160, KNOWN_FINDS_MAX = 8, KNOWN_LINE = 64 };
 

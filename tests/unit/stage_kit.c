@@ -184,11 +184,16 @@ static void note_verdict(struct txn *txn, struct verdict verdict)
     running->verdict = verdict;
 }
 
-struct verdict kit_run(struct kit *kit, enum phase phase)
+void kit_start(struct kit *kit, enum phase phase)
 {
     running = kit;
     kit->done = false;
     chain_start(&kit->txn, phase, kit->body, note_verdict);
+}
+
+struct verdict kit_run(struct kit *kit, enum phase phase)
+{
+    kit_start(kit, phase);
     for (unsigned i = 0; !kit->done && i < KIT_TURNS; i++)
         loop_turn(&kit->worker.loop, 50);
     assert_true(kit->done);

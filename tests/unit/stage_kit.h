@@ -54,6 +54,8 @@ void kit_attach(struct kit *kit);
 void kit_begin(struct kit *kit);
 void kit_field(struct kit *kit, const char *name, const char *value);
 void kit_client(struct kit *kit, const char *address);
+/* Begins the phase: kit->done when it is over. */
+void kit_start(struct kit *kit, enum phase phase);
 /* Runs the phase to its end, turning the loop while the stage waits. */
 struct verdict kit_run(struct kit *kit, enum phase phase);
 /* kit_begin and kit_run of the request's head. */

@@ -40,6 +40,7 @@ struct script {
     enum err error;
     const void *answer;
     unsigned *state_seen;
+    const struct stream *current; /* of the worker, when it was resumed */
 };
 
 static UNUSED struct verdict resume_script(struct call *c);
@@ -62,6 +63,7 @@ static UNUSED struct verdict resume_script(struct call *c)
     script->resumed++;
     script->error = c->error;
     script->answer = c->answer;
+    script->current = c->worker->current;
     if (script->again)
         return wait_for(c, &script->ops[script->resumed], resume_script);
     return script->then;

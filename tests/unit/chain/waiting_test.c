@@ -1,5 +1,6 @@
 /* The chain when stages wait: every order in which an answer, a deadline and an abort can come.
  */
+#include "gateway/net/share.h"
 #include "tests/unit/chain/bench.h"
 
 static void test_an_answer_later(void **state)
@@ -371,8 +372,11 @@ static void turn_with_two_events(void)
 
 static void test_other_events_come_first(void **state)
 {
+    struct stream *stream = (struct stream *)(void *)&txn; /* only told apart from others */
     (void)state;
     leaves = false;
+    txn.stream = stream;
+    worker.current = NULL;
     waits(1);
     scripts[1].behind = true;
     scripts[1].then = deny(REASON_AUTH_REFUSED);
@@ -380,6 +384,7 @@ static void test_other_events_come_first(void **state)
     expect_done(ACTION_DENY, REASON_AUTH_REFUSED);
     assert_int_equal(scripts[1].resumed, 1);
     assert_int_equal(scripts[1].error, OK);
+    assert_ptr_equal(scripts[1].current, stream); /* a crash would be its */
     expect_entry(1, "two", "deny", "auth-refused", true);
     assert_int_equal(txn.trail[1].resumes, 0);
     assert_true(txn.trail[1].us < EVENT_NS / 1000);
@@ -394,6 +399,34 @@ static void test_the_client_leaves_in_the_turn(void **state)
     turn_with_two_events();
     assert_int_equal(done_count, 0);
     assert_int_equal(scripts[1].resumed, 0);
+}
+
+/* Among several clients each has its time of a turn, and what waits behind the events is of it.
+ */
+static void test_its_client_has_had_its_time(void **state)
+{
+    struct addr one, other;
+    (void)state;
+    assert_true(addr_parse(SPAN("192.0.2.1"), &one));
+    assert_true(addr_parse(SPAN("198.51.100.1"), &other));
+    worker.share_slabs = 8;
+    struct client_share *share = client_share_of(&worker, &one);
+    uint64_t began_ns;
+    assert_true(client_turn_enter(&worker, share, &began_ns));
+    assert_true(client_turn_enter(&worker, client_share_of(&worker, &other), &began_ns));
+    assert_true(worker_contended(&worker));
+    arena_init(&arena, NULL, 0, &share->slabs, 1024 * 1024);
+    leaves = false;
+    waits(1);
+    scripts[1].behind = true;
+    share->turn = worker.loop.turns + 1;
+    share->turn_ns = TURN_NS;
+    turn_with_two_events();
+    assert_int_equal(scripts[1].resumed, 0);
+    loop_turn(&worker.loop, 0);
+    assert_int_equal(scripts[1].resumed, 1);
+    expect_done(ACTION_PASS, REASON_NONE);
+    assert_true(share->turn_ns > 0);
 }
 
 int main(void)
@@ -416,6 +449,7 @@ int main(void)
         BENCH_TEST(test_done_may_end_the_transaction),
         BENCH_TEST(test_other_events_come_first),
         BENCH_TEST(test_the_client_leaves_in_the_turn),
+        BENCH_TEST(test_its_client_has_had_its_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include "rules/waf.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "gateway/chain/scope.h"
 #include "rules/inspect.h"
@@ -576,6 +577,52 @@ static void the_pack(void **state)
     kit_close(&kit);
 }
 
+/* ---- turns of the loop ---- */
+
+static enum phase event_phase;
+static bool done_at_once;
+
+static void bring(struct watch *watch, uint32_t events)
+{
+    (void)watch, (void)events;
+    kit_start(&kit, event_phase);
+    done_at_once = kit.done;
+}
+
+/* The phase begins with an event, and is over with its turn. */
+static void with_an_event(enum phase phase)
+{
+    struct watch watch = { .on_event = bring };
+    int ends[2];
+    event_phase = phase;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(loop_add(&kit.worker.loop, &watch, ends[0], EPOLLIN), OK);
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    loop_turn(&kit.worker.loop, 0);
+    assert_true(kit.done);
+    loop_remove(&kit.worker.loop, &watch);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
+/* A request lets the turn's other events be read first; an answer does not. */
+static void requests_wait_for_the_events(void **state)
+{
+    struct response rsp = { .status = 200 };
+    (void)state;
+    open_with("{ruleset: none, response: true, rules: [{name: a, match: evil, do: log}, "
+              "{name: b, when: response.status == 200, do: log}]}");
+    query("q=evil");
+    with_an_event(PHASE_REQUEST_HEAD);
+    assert_false(done_at_once);
+    assert_text(fired(), "a");
+    kit.txn.rsp = &rsp;
+    with_an_event(PHASE_RESPONSE_HEAD);
+    assert_true(done_at_once);
+    assert_text(fired(), "a b");
+    kit_close(&kit);
+}
+
 int main(void)
 {
     return RUN(TEST(what_is_refused_at_load), TEST(what_has_no_effect_is_warned_of),
@@ -586,5 +633,6 @@ int main(void)
                TEST(what_is_allowed_stays_so), TEST(detecting_says_it_once),
                TEST(budget_of_values), TEST(budget_of_bytes), TEST(the_large_one_is_to_blame),
                TEST(long_bodies_take_turns), TEST(many_values_take_turns),
-               TEST(long_work_begins_later), TEST(memory_runs_out), TEST(the_pack));
+               TEST(long_work_begins_later), TEST(requests_wait_for_the_events),
+               TEST(memory_runs_out), TEST(the_pack));
 }

@@ -709,7 +709,7 @@ static void rules_wait_for_variables(void **state)
 }
 
 /* What browsers send with every request is looked at twice, and its finds are kept with it;
- * what could be a secret never is. Others between keep nothing from being known. */
+ * what could be a secret never is. Others keep nothing from staying known. */
 static void values_that_come_again(void **state)
 {
     static const struct {
