@@ -295,7 +295,7 @@ static void add_beside(const struct edges *edges, unsigned state, uint8_t group,
                        struct edge_bytes *beside)
 {
     for (unsigned c = 0; c < 256 && state != DEAD; c++) {
-        if (state == edges->found || edges->next[state + edges->class_of[c]] != DEAD)
+        if (edges->next[state + edges->class_of[c]] != DEAD)
             add_byte(beside, (uint8_t)c, group);
     }
 }

@@ -187,25 +187,43 @@ static void long_texts(void **state)
     }
 }
 
-/* Six texts are too many to be looked for one by one, but all of them end alike. */
+/* Six texts are too many to be looked for one by one, but all of them end alike; two are few
+ * enough, and have no end in common; five have none, and are not looked for by hand. */
 static void closed_by_their_end(void **state)
 {
     enum { TIMES = 20 };
+    static const char
+        same_end[] = "SecRule ARGS_GET \"@rx (?i)(?:etc|ls|ab|xy|bz|zip)://\\b\" "
+                     "\"id:1,phase:2,pass,t:none\"\n",
+        two[] = "SecRule ARGS_GET \"@rx (?i)(?:xp_cmdshell|pg_sleep)\\b\" "
+                "\"id:1,phase:2,pass,t:none\"\n",
+        two_and_five[] = "SecRule ARGS_GET \"@rx (?i)(?:xp_cmdshell|pg_sleep)\\b\" "
+                         "\"id:1,phase:2,pass,t:none\"\n"
+                         "SecRule ARGS_GET \"@rx (?i)(?:xp_cmdshell|pg_sleep|waitfor|benchmark|"
+                         "utl_http)\\b\" \"id:2,phase:2,pass,t:none\"\n";
     static const struct {
-        const char *value;
+        const char *rules, *value;
         bool scans;
     } rows[] = {
-        { "it was late when the last of them had gone and the gate was closed: ls //", false },
-        { "it was late when the last of them had gone and the gate was closed at //x://y",
+        { same_end, "it was late when the last of them had gone and the gate was closed: ls //",
           false },
-        { "it was late when the last of them had gone and the gate was closed by ab://z",
+        { same_end,
+          "it was late when the last of them had gone and the gate was closed at //x://y",
+          false },
+        { same_end,
+          "it was late when the last of them had gone and the gate was closed by ab://z",
           true },
+        { two, "it was late when the last of them had gone and the gate was closed: pg_slee",
+          false },
+        { two, "it was late when the last of them had gone and the gate was closed: pg_sleep",
+          true },
+        { two_and_five,
+          "it was late when the last of them had gone and the gate was closed: waitfor", true },
     };
     struct bench bench;
     (void)state;
-    bench_load(&bench, "SecRule ARGS_GET \"@rx (?i)(?:etc|ls|ab|xy|bz|zip)://\\b\" "
-                       "\"id:1,phase:2,pass,t:none\"\n");
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        bench_load(&bench, rows[i].rules);
         bench_begin(&bench, "");
         for (unsigned j = 0; j < TIMES; j++)
             assert_int_equal(sec_values_add(&bench.run.values, VAR_ARGS_GET, SPAN("k"),
@@ -214,7 +232,39 @@ static void closed_by_their_end(void **state)
         for (unsigned phase = SEC_REQUEST_HEADERS; phase <= SEC_REQUEST_BODY; phase++)
             assert_int_equal(sec_run_phase(&bench.run, (enum sec_phase)phase, UINT64_MAX),
                              SEC_DONE);
-        assert_int_equal(bench.run.counts.scans > 0, rows[i].scans);
+        if ((bench.run.counts.scans > 0) != rows[i].scans)
+            fail_msg("\"%s\": %u scans", rows[i].value, (unsigned)bench.run.counts.scans);
+        bench_unload(&bench);
+    }
+}
+
+/* More conditions than one word has bits: the later ones count, too. */
+static void many_conditions(void **state)
+{
+    enum { RULES = 100, FIRST = 0x80, VALUES = 20 };
+    static char text[RULES * 64];
+    struct text rules_text = text_fixed(text, sizeof(text));
+    struct bench bench;
+    (void)state;
+    for (unsigned i = 0; i < RULES; i++) {
+        char rule[64];
+        (void)snprintf(rule, sizeof(rule),
+                       "SecRule ARGS_GET \"@rx \\x%02x[0-9]z\" \"id:%u,phase:2,pass,log\"\n",
+                       FIRST + i, i + 1);
+        text_add(&rules_text, span_text(rule));
+    }
+    bench_load(&bench, text_cstring(&rules_text));
+    for (unsigned i = 0; i < RULES; i++) {
+        char value[] = { 'a', (char)(FIRST + i), '7', 'z' }, id[8];
+        bench_begin(&bench, "");
+        for (unsigned j = 0; j < VALUES; j++)
+            assert_int_equal(
+                sec_values_add(&bench.run.values, VAR_ARGS_GET, SPAN("k"),
+                               j == i % VALUES ? span_of(value, sizeof(value)) : SPAN("plain")),
+                OK);
+        assert_int_equal(bench_run(&bench, UINT64_MAX), SEC_DONE);
+        (void)snprintf(id, sizeof(id), "%u", i + 1);
+        assert_span(bench_ids(&bench), span_text(id));
     }
     bench_unload(&bench);
 }
@@ -550,8 +600,8 @@ static void limits(void **state)
 int main(void)
 {
     return RUN(cmocka_unit_test(together_as_alone), cmocka_unit_test(long_texts),
-               cmocka_unit_test(closed_by_their_end), cmocka_unit_test(plain_texts),
-               cmocka_unit_test(parts_come_together),
+               cmocka_unit_test(closed_by_their_end), cmocka_unit_test(many_conditions),
+               cmocka_unit_test(plain_texts), cmocka_unit_test(parts_come_together),
                cmocka_unit_test(work_is_counted_by_value), cmocka_unit_test(edges_of_several),
                cmocka_unit_test(work_of_edges), cmocka_unit_test(work_of_other_groups),
                cmocka_unit_test(work_where_room_is_short),

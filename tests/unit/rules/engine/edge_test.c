@@ -146,6 +146,20 @@ static void long_ways(void **state)
     assert_false(passes(edges, span_of(text + sizeof(text) / 2 - 3, 7)));
 }
 
+/* Places that lead nowhere are steps, too: a text that is full of them is let pass. */
+static void places_everywhere(void **state)
+{
+    static const char *const pattern = "<ac!";
+    const struct edges *edges = edges_of(&pattern, 1);
+    char text[400];
+    (void)state;
+    assert_non_null(edges);
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = i % 2 == 0 ? '<' : 'a';
+    assert_true(passes(edges, span_of(text, sizeof(text))));
+    assert_false(passes(edges, span_of(text, 8)));
+}
+
 /* Of more than there is room for nothing is held off. */
 static void too_many(void **state)
 {
@@ -405,7 +419,7 @@ static void matches_pass(void **state)
 int main(void)
 {
     return RUN(WITH_ARENA(known), WITH_ARENA(without), WITH_ARENA(every_place),
-               WITH_ARENA(long_ways), WITH_ARENA(too_many), WITH_ARENA(worth),
-               WITH_ARENA(numbers), WITH_ARENA(no_room), WITH_ARENA(no_memory),
-               WITH_ARENA(long_sequence), WITH_ARENA(matches_pass));
+               WITH_ARENA(long_ways), WITH_ARENA(places_everywhere), WITH_ARENA(too_many),
+               WITH_ARENA(worth), WITH_ARENA(numbers), WITH_ARENA(no_room),
+               WITH_ARENA(no_memory), WITH_ARENA(long_sequence), WITH_ARENA(matches_pass));
 }

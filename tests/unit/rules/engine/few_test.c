@@ -137,7 +137,21 @@ static void by_their_end(void **state)
     assert_true(let_pass > 0);
 }
 
+/* Ends that lie over one another are all looked at. */
+static void ends_overlap(void **state)
+{
+    static const struct row row = { "caba", "\0\0\0\0" }, other = { "baba", "\0\0\0\0" },
+                            shared = { "aba", "\0\0\0" };
+    struct few_text texts[] = { few_of(&row), few_of(&other) }, end = few_of(&shared);
+    const struct few_list list = { texts, &end, 2 };
+    (void)state;
+    assert_true(few_any_in(&list, SPAN("zababa")));
+    assert_true(few_any_in(&list, SPAN("zabacaba")));
+    assert_false(few_any_in(&list, SPAN("zabaaba")));
+}
+
 int main(void)
 {
-    return RUN(TEST(at_every_place), TEST(as_byte_by_byte), TEST(by_their_end));
+    return RUN(TEST(at_every_place), TEST(as_byte_by_byte), TEST(by_their_end),
+               TEST(ends_overlap));
 }
