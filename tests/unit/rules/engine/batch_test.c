@@ -187,8 +187,8 @@ static void long_texts(void **state)
     }
 }
 
-/* Six texts are too many to be looked for one by one, but all of them end alike; two are few
- * enough, and have no end in common; five have none, and are not looked for by hand. */
+/* Six texts are too many to be looked for one by one, but where all of them end alike that is
+ * looked for; two are few enough. */
 static void closed_by_their_end(void **state)
 {
     enum { TIMES = 20 };
@@ -197,10 +197,11 @@ static void closed_by_their_end(void **state)
                      "\"id:1,phase:2,pass,t:none\"\n",
         two[] = "SecRule ARGS_GET \"@rx (?i)(?:xp_cmdshell|pg_sleep)\\b\" "
                 "\"id:1,phase:2,pass,t:none\"\n",
-        two_and_five[] = "SecRule ARGS_GET \"@rx (?i)(?:xp_cmdshell|pg_sleep)\\b\" "
-                         "\"id:1,phase:2,pass,t:none\"\n"
-                         "SecRule ARGS_GET \"@rx (?i)(?:xp_cmdshell|pg_sleep|waitfor|benchmark|"
-                         "utl_http)\\b\" \"id:2,phase:2,pass,t:none\"\n";
+        two_and_five[] =
+            "SecRule ARGS_GET \"@rx (?i)(?:xp_cmdshell|pg_sleep)\\b\" "
+            "\"id:1,phase:2,pass,t:none\"\n"
+            "SecRule ARGS_GET \"@rx (?i)(?:etc/a|ls/bc|ab/de|xy/fg|bz/hi|zip/jk)\\b\" "
+            "\"id:2,phase:2,pass,t:none\"\n";
     static const struct {
         const char *rules, *value;
         bool scans;
@@ -218,7 +219,7 @@ static void closed_by_their_end(void **state)
         { two, "it was late when the last of them had gone and the gate was closed: pg_sleep",
           true },
         { two_and_five,
-          "it was late when the last of them had gone and the gate was closed: waitfor", true },
+          "it was late when the last of them had gone and the gate was closed: zip/jk", true },
     };
     struct bench bench;
     (void)state;
