@@ -10,7 +10,6 @@
 enum {
     SPELT_MAX = 32, /* texts that one part can be */
     CHOICE_MAX = 4, /* bytes that one place can have */
-    BEFORE_MAX = 4, /* texts that stand before alternatives, and are a part of theirs */
     TOLD_MIN = 3,   /* shorter ones stand in everything */
     SCORED_MAX = 10,
 };
@@ -351,11 +350,11 @@ static void add_part(struct derived *known, const struct derived *part)
         keep_list(known, &part->needed[i]);
 }
 
-/* What alternatives begin with, where few texts may stand before them. */
+/* What alternatives begin with, where one text stands before them. */
 static bool goes_inside(const struct rx_node *node, const struct texts_list *before)
 {
-    return node->kind == RX_ALT && before->items != NULL && before->count > 0 &&
-           before->count <= BEFORE_MAX && before->items[0].len > 0;
+    return node->kind == RX_ALT && before->items != NULL && before->count == 1 &&
+           before->items[0].len > 0;
 }
 
 /* `before`: what stands directly before it, and is a part of its texts then. */

@@ -369,10 +369,6 @@ static void ways_of_patterns(void **state)
         { "s(?:elect\\s*1|leep\\s*2)", "*,*,*,* select; *,*,*,* sleep" },
         /* Few alternatives are looked at one by one, with what stands before them. */
         { "u(?:nion.*?select|ser\\s*\\()", "*,*,*,* select union; *,*,*,* user" },
-        /* Few texts that may stand before alternatives are a part of theirs. */
-        { "if(?:/i)?(?: exist| defined| set|[ (].*(?:geq|==))",
-          "*,*,*,* if/i |if/i(|if |if( if/i exist|if exist|if/i defined|if defined|if/i set|if "
-          "set|geq|==" },
         /* Whose texts tell enough are one, whatever bytes they have besides. */
         { "<object.*;|x\\[\\?php", "*,*,*,* <object|x[?php" },
         { "\\A(?:x|yy)z", "x,z,*,*; y,y,z,*" },
