@@ -229,6 +229,7 @@ static void make_parts(const struct sorting *s, struct draft *draft, uint16_t *b
                                     .gate = mark_of(s->b->plan, &cluster->gate),
                                     .needs_text = cluster->texts != NULL };
         part->literals = is_plain(cluster->kind);
+        part->bytes = cluster->kind == CLUSTER_BYTES;
         part->alone = cluster->kind == CLUSTER_LINE_ENDS;
         if (byte_set_share(&cluster->unless) > 0)
             part->unless = mark_of(s->b->plan, &cluster->unless);

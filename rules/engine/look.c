@@ -2,6 +2,7 @@
  * One value looked at: its different forms are made, its checks are asked, and each distinct
  * text is scanned once, for what its class looks for and its bytes allow.
  */
+#include "rules/engine/few.h"
 #include "rules/engine/run.h"
 
 #include <hs/hs_runtime.h>
@@ -13,6 +14,7 @@ enum {
     WORK_FIND = 8,
     DISTINCT_MAX = 255,
     MADE_MAX = 24,
+    HAND_BYTES = 8,         /* looked at for one byte in the time that one is scanned */
     STEP_BYTES = 4,         /* a transformation takes so many in the time of one scanned */
     LONG_BYTES = 8 * 1024,  /* of a value during which others may have their turn */
     AWAY_BYTES = 16 * 1024, /* of one whose single steps would stall others */
@@ -129,9 +131,26 @@ static int on_find(unsigned id, unsigned long long from, unsigned long long to, 
     return 0;
 }
 
+static enum sec_end look_for_bytes(struct look *look, const struct scan_part *part,
+                                   struct span text)
+{
+    struct sec_run *run = look->run;
+    run->work += (text.len / HAND_BYTES + 1) * part->id_count;
+    look->asked = part;
+    for (unsigned id = 0; id < part->id_count && !look->memory; id++) {
+        if (few_text_in(&part->few[id], text))
+            (void)on_find(id, 0, 0, 0, look);
+    }
+    if (look->memory)
+        return SEC_MEMORY;
+    return run->work > run->budget ? SEC_SPENT : SEC_DONE;
+}
+
 static enum sec_end ask_part(struct look *look, const struct scan_part *part, struct span text)
 {
     struct sec_run *run = look->run;
+    if (part->bytes && part->few != NULL)
+        return look_for_bytes(look, part, text);
     run->counts.scans++;
     run->counts.scanned_bytes += text.len;
     run->work += text.len + WORK_SCAN;

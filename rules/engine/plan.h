@@ -215,6 +215,7 @@ struct scan_part {
     uint64_t gate, unless; /* sets of marks */
     bool needs_text;
     bool literals;              /* plain texts alone */
+    bool bytes;                 /* and these of one byte each */
     const struct few_text *few; /* these by number, if they are few: then there is no `wide` */
     bool alone; /* texts are asked about one by one: a pattern is found in most of them (a
                    rule says "not"), or between them */
