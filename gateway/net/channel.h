@@ -96,7 +96,7 @@ void channel_flush(struct channel *channel);
  * worker that gathers: there the loop does it, and this only sees to it that nothing waits
  * longer for the turn to be over than for the event at hand.
  */
-enum { GATHER_NS = 1000 * 1000 };
+enum { GATHER_NS = 2000 * 1000 };
 void worker_flush(struct worker *worker);
 /* From now on what is written in one turn is sent together. */
 void worker_gather(struct worker *worker);

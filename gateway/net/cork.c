@@ -62,14 +62,12 @@ static void flush_all(struct worker *worker)
     }
     worker->corked_count = 0;
     worker->cork_len = 0;
+    worker->loop.gathered = false;
 }
 
 static void flush_turn(struct loop *loop)
 {
-    struct worker *worker = CONTAINER(loop, struct worker, loop);
-
-    if (worker->corked_count > 0)
-        flush_all(worker);
+    flush_all(CONTAINER(loop, struct worker, loop));
 }
 
 void worker_gather(struct worker *worker)
@@ -77,11 +75,11 @@ void worker_gather(struct worker *worker)
     worker->loop.flush = flush_turn;
 }
 
-/* The turn is longer than the first of those who wait for what is corked should wait. */
+/* It is longer than the first of those who wait for what is corked should wait. */
 static bool is_due(struct worker *worker)
 {
     const struct loop *loop = &worker->loop;
-    uint64_t began = loop->clock.mono_ns;
+    uint64_t began = worker->gathered_ns;
 
     if (loop->batch_count > 0 && loop->batch_index == loop->batch_count)
         return false; /* the last event: the loop comes next */
@@ -110,6 +108,10 @@ char *channel_room(struct channel *ch, size_t size)
     if (size > CORK_BYTES - worker->cork_len || (!open && worker->corked_count == CORKED_MAX)) {
         flush_all(worker);
         open = false;
+    }
+    if (worker->corked_count == 0) {
+        worker->loop.gathered = true;
+        worker->gathered_ns = worker->loop.clock.mono_ns;
     }
     if (!open && !ch->failed) {
         uint32_t at = (uint32_t)worker->cork_len;

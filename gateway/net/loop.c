@@ -329,8 +329,21 @@ static void read_clock(struct loop *loop)
 
 static void flush(struct loop *loop)
 {
-    if (loop->flush != NULL)
+    if (loop->flush != NULL && loop->gathered)
         loop->flush(loop);
+}
+
+/* What is gathered waits for events that are here already: those whom they wake, and those who
+ * are woken for what was done before, are often the same, or sleep on the same core. */
+static int next_events(struct loop *loop, int timeout)
+{
+    if (loop->gathered && timeout != 0) {
+        int count = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, 0);
+        if (count > 0)
+            return count;
+        flush(loop);
+    }
+    return epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, timeout);
 }
 
 enum err loop_init(struct loop *loop)
@@ -364,7 +377,7 @@ void loop_turn(struct loop *loop, int wait_ms)
             timeout = wait_ms;
     }
 
-    int count = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, timeout);
+    int count = next_events(loop, timeout);
     INVARIANT(count >= 0 || errno == EINTR);
     read_clock(loop);
     loop->turns++;
@@ -373,9 +386,7 @@ void loop_turn(struct loop *loop, int wait_ms)
     flush(loop);
     loop_advance(loop, clock_ms(&loop->clock));
     behind_run(loop);
-    flush(loop);
     tasks_run(loop);
-    flush(loop);
 }
 
 void loop_run(struct loop *loop)

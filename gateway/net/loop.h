@@ -49,10 +49,10 @@ struct loop {
     uint64_t occupied[LOOP_SLOTS / 64]; /* a clear bit: that slot is empty */
     uint64_t wheel_ms;                  /* up to here all slots have been looked at */
     size_t timers;                      /* entries in the wheel */
-    /* What events, timers and tasks have gathered to be sent: called behind a turn's events,
-     * behind what waits for these to be over, and behind its tasks. NULL: nothing is gathered.
-     */
+    /* Sends what events, timers and tasks have gathered: called behind a turn's events, and
+     * before the loop waits for some. NULL: nothing is gathered. */
     void (*flush)(struct loop *loop);
+    bool gathered; /* something is: set by who gathers, cleared by who flushes */
     struct epoll_event batch[LOOP_BATCH];
     int batch_count, batch_index;
     uint64_t turns;
@@ -60,8 +60,12 @@ struct loop {
 
 MUST_USE enum err loop_init(struct loop *loop);
 void loop_close(struct loop *loop);
-/* One turn: waits at most `wait_ms` (-1: as long as it takes), events, timers, what waits
- * behind the events, tasks. What is sent behind the events has gone before tasks look at it. */
+/*
+ * One turn: waits at most `wait_ms` (-1: as long as it takes), events, timers, what waits
+ * behind the events, tasks. What events have gathered has gone before tasks look at it; what
+ * comes behind goes with what the next events gather, or before the loop waits. Who stops
+ * turning flushes.
+ */
 void loop_turn(struct loop *loop, int wait_ms);
 /* Turns until loop->stopping. */
 void loop_run(struct loop *loop);

@@ -13,7 +13,7 @@
 
 enum {
     SCRATCH_BYTES = 128 * 1024, /* one read */
-    CORK_BYTES = 64 * 1024,     /* what is gathered to be sent */
+    CORK_BYTES = 256 * 1024,    /* what is gathered to be sent */
     CORKED_MAX = 64,            /* ... in so many pieces */
     CIPHER_BYTES = 64 * 1024,   /* one read of TLS records */
     CLIENT_SHARES = 4096,       /* rows; clients that meet in one share it */
@@ -65,7 +65,8 @@ struct worker {
     size_t cork_len, wire_len;
     struct corked corked[CORKED_MAX]; /* in the order in which it was written */
     unsigned corked_count;
-    uint64_t flushed_ns; /* when all was sent last */
+    uint64_t gathered_ns; /* when the turn began in which the first of these was written */
+    uint64_t flushed_ns;  /* when all was sent last because it had waited for long */
 
     struct refusals refusals;      /* gateway/connection_log.h */
     size_t connections, streams;   /* alive now */

@@ -555,6 +555,8 @@ static void serve(struct serving *serving)
                          __ATOMIC_RELAXED);
         worker->shared->counters.connections_open = worker->connections;
     }
+    if (worker->loop.flush != NULL)
+        worker->loop.flush(&worker->loop);
 }
 
 void worker_main(const struct worker_start *start)
