@@ -93,12 +93,12 @@ void channel_wrote(struct channel *channel, size_t size);
 void channel_flush(struct channel *channel);
 /*
  * Called at the end of every event, timer and task that wrote. Sends what is corked, but for a
- * worker that gathers: there the loop does it, and this only sees to it that nothing waits
- * longer for the turn to be over than for the event at hand.
+ * worker that gathers: there the loop does it, and this only sees to it that what has waited
+ * for GATHER_NS goes behind the event at hand.
  */
 enum { GATHER_NS = 2000 * 1000 };
 void worker_flush(struct worker *worker);
-/* From now on what is written in one turn is sent together. */
+/* From now on the loop sends what is written, many writes together. */
 void worker_gather(struct worker *worker);
 /*
  * Wire bytes that the other side has acknowledged: what a slow reader really takes, while the
