@@ -1,7 +1,7 @@
 /* Rare bytes of a text, and what stands around them. */
 #include "rules/engine/edge.h"
 
-#include "rules/transform/blocks.h"
+#include "rules/engine/edge_places.h"
 
 enum {
     /* Steps for each byte of the text, and besides; who needs more is let pass: repeated bytes
@@ -9,8 +9,7 @@ enum {
     STEPS_EACH = 2,
     STEPS_LEAST = 64,
     NEAR = 2, /* bytes behind a place, and before it, looked at in any case */
-    NEAR_STEPS = 2 * (NEAR + 1),
-    TOGETHER = 4 * BLOCK /* places, looked at closer one after the other */
+    NEAR_STEPS = 2 * (NEAR + 1)
 };
 
 struct walk {
@@ -50,16 +49,6 @@ static bool finds_around(struct walk *walk, size_t place)
            (back != 0 && finds(walk, back, at, place, true));
 }
 
-/* At which of 16 places something may begin, by the bytes there and beside them. */
-static inline unsigned begins(const struct edges *e, const char *at)
-{
-    __m128i here = classes16(load16(at), e->here.low, e->here.high);
-    __m128i ahead = classes16(load16(at + 1), e->ahead.low, e->ahead.high);
-    __m128i before = classes16(load16(at - 1), e->before.low, e->before.high);
-    __m128i both = _mm_and_si128(here, _mm_or_si128(ahead, before));
-    return ~mask16(_mm_cmpeq_epi8(both, _mm_setzero_si128())) & 0xffff;
-}
-
 /* Whether there is more to see behind the bytes that are near, which is seldom. Both ways are
  * gone to the end, so that nothing waits for what is found on them. */
 static bool leads_on(const struct walk *walk, size_t place)
@@ -95,31 +84,30 @@ static bool any_at_last(struct walk *walk, size_t from)
     if (text.len >= sizeof(bytes)) { /* the last block has some places a second time */
         const size_t last = text.len - BLOCK - 1;
         return any_finds(walk, last,
-                         begins(walk->edges, text.p + last) & (~0U << (from - last)));
+                         edge_places16(walk->edges, text.p + last) & (~0U << (from - last)));
     }
     memcpy(bytes, text.p, text.len);
-    return any_finds(walk, from, begins(walk->edges, bytes + 1) & ((1U << (text.len - 2)) - 1));
+    return any_finds(walk, from,
+                     edge_places16(walk->edges, bytes + 1) & ((1U << (text.len - 2)) - 1));
 }
 
 bool edges_pass(const struct edges *edges, struct span text)
 {
     struct walk walk = { edges, text, STEPS_EACH * text.len + STEPS_LEAST };
-    size_t from = 1, first = from;
-    uint64_t places = 0; /* from `first` on */
+    size_t from = 1;
     if (finds(&walk, edges->begin, text.p, text.len, false))
         return true;
     if (!edges->anywhere || text.len == 0)
         return false;
     if (finds_around(&walk, 0) || finds_around(&walk, text.len - 1))
         return true;
-    for (; from + BLOCK < text.len; from += BLOCK) {
-        if (from == first + TOGETHER) {
-            if (any_finds(&walk, first, places))
-                return true;
-            first = from;
-            places = 0;
-        }
-        places |= (uint64_t)begins(edges, text.p + from) << (from - first);
+    for (; from + EDGE_PLACES < text.len; from += EDGE_PLACES) {
+        if (any_finds(&walk, from, edge_places(edges, text.p + from)))
+            return true;
     }
+    const size_t first = from;
+    uint64_t places = 0;
+    for (; from + BLOCK < text.len; from += BLOCK)
+        places |= (uint64_t)edge_places16(edges, text.p + from) << (from - first);
     return any_finds(&walk, first, places) || (from + 1 < text.len && any_at_last(&walk, from));
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "rules/engine/edge_make.h"
+#include "rules/engine/edge_places.h"
 #include "rules/regex.h"
 #include "tests/unit/check.h"
 #include "tests/unit/rules/engine/patterns.h"
@@ -117,7 +118,7 @@ static void every_place(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const struct edges *edges = edges_of(&rows[i].pattern, 1);
         const size_t match = strlen(rows[i].match);
-        char text[70];
+        char text[2 * EDGE_PLACES + 20];
         assert_non_null(edges);
         for (size_t len = match; len <= sizeof(text); len++) {
             for (size_t at = 0; at + match <= len; at++) {
@@ -129,6 +130,37 @@ static void every_place(void **state)
             }
         }
     }
+}
+
+static void write_set(struct random *random, struct edge_bytes *set)
+{
+    for (unsigned i = 0; i < 16; i++) {
+        set->low[i] = (uint8_t)(random_below(random, 256) & random_below(random, 256));
+        set->high[i] = (uint8_t)(random_below(random, 256) & random_below(random, 256));
+    }
+}
+
+/* Whatever the tables and the text are, with AVX2 or without. */
+static void both_widths(void **state)
+{
+    struct random random = { 7 };
+    struct edges edges = { .anywhere = true };
+    char text[1 + EDGE_PLACES + 1];
+    unsigned some = 0;
+    (void)state;
+    for (unsigned round = 0; round < 2000; round++) {
+        write_set(&random, &edges.here);
+        write_set(&random, &edges.ahead);
+        write_set(&random, &edges.before);
+        for (size_t i = 0; i < sizeof(text); i++)
+            text[i] = (char)random_below(&random, 256);
+        uint64_t places = edge_places_narrow(&edges, text + 1);
+        if (edge_places_are_wide())
+            assert_int_equal(edge_places_wide(&edges, text + 1), places);
+        assert_int_equal(edge_places(&edges, text + 1), places);
+        some += places != 0 && places != UINT64_MAX;
+    }
+    assert_true(some > 1000);
 }
 
 /* Bytes that lead a long way from each of many places, on or back. */
@@ -419,7 +451,8 @@ static void matches_pass(void **state)
 int main(void)
 {
     return RUN(WITH_ARENA(known), WITH_ARENA(without), WITH_ARENA(every_place),
-               WITH_ARENA(long_ways), WITH_ARENA(places_everywhere), WITH_ARENA(too_many),
-               WITH_ARENA(worth), WITH_ARENA(numbers), WITH_ARENA(no_room),
-               WITH_ARENA(no_memory), WITH_ARENA(long_sequence), WITH_ARENA(matches_pass));
+               cmocka_unit_test(both_widths), WITH_ARENA(long_ways),
+               WITH_ARENA(places_everywhere), WITH_ARENA(too_many), WITH_ARENA(worth),
+               WITH_ARENA(numbers), WITH_ARENA(no_room), WITH_ARENA(no_memory),
+               WITH_ARENA(long_sequence), WITH_ARENA(matches_pass));
 }
