@@ -13,15 +13,13 @@ struct flow_decode {
     flow_decoded_fn *done;
 };
 
-/* True when it is done, and the flow perhaps gone. */
-static bool decode_more(struct flow_decode *d)
+/* The flow may be gone behind this. */
+static void decode_more(struct flow_decode *d)
 {
-    if (!decode_run(&d->decode, DECODE_SLICE)) {
+    if (decode_run(&d->decode, DECODE_SLICE))
+        d->done(d->flow, &d->decode);
+    else
         loop_post(&d->flow->txn.worker->loop, &d->turn);
-        return false;
-    }
-    d->done(d->flow, &d->decode);
-    return true;
 }
 
 static void decode_turn(struct task *task)
@@ -30,8 +28,8 @@ static void decode_turn(struct task *task)
     struct worker *worker = d->flow->txn.worker;
 
     worker->current = d->flow->stream;
-    if (decode_more(d))
-        worker_flush(worker);
+    decode_more(d);
+    worker_flush(worker);
 }
 
 void flow_decode_body(struct flow *flow, const struct flow_coded *coded, flow_decoded_fn *done)
@@ -58,7 +56,7 @@ void flow_decode_body(struct flow *flow, const struct flow_coded *coded, flow_de
     d->done = done;
     decode_begin(&d->decode, &codings, held_span(coded->held), &limits, flow->txn.arena);
     flow->decoding = d;
-    (void)decode_more(d);
+    decode_more(d);
 }
 
 void flow_decode_cut(struct flow *flow)

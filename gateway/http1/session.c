@@ -421,6 +421,7 @@ static void settle(struct task *task)
         return;
     }
     settle_now(s);
+    worker_flush(worker);
     client_turn_leave(share, began_ns);
 }
 

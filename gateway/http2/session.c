@@ -315,6 +315,7 @@ static void settle_now(struct h2_session *s)
 
     if (s->state == H2_CLOSING) {
         end_some(s);
+        worker_flush(worker);
         return;
     }
     for (unsigned i = 0; i < ROUNDS && going && (i == 0 || s->work_first != NULL); i++) {

@@ -384,12 +384,14 @@ static void dispatch(struct channel *ch, uint32_t events)
 static void on_event(struct watch *watch, uint32_t events)
 {
     struct channel *ch = CONTAINER(watch, struct channel, watch);
-    struct client_share *share = client_of_slabs(ch->worker, ch->slabs);
+    struct worker *worker = ch->worker;
+    struct client_share *share = client_of_slabs(worker, ch->slabs);
     uint64_t began_ns;
 
-    if (!client_turn_enter(ch->worker, share, &began_ns) && (watch->events & EPOLLET) == 0)
+    if (!client_turn_enter(worker, share, &began_ns) && (watch->events & EPOLLET) == 0)
         return;
     dispatch(ch, events); /* the channel may be gone behind this */
+    worker_flush(worker);
     client_turn_leave(share, began_ns);
 }
 

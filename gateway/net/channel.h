@@ -1,12 +1,13 @@
 /*
  * A byte stream over one socket, plain or TLS: the only code that reads and writes connections.
  *
- * Reading goes into the worker's scratch. Writing is corked: what the events of one turn of the
- * loop write is gathered in the worker's cork and sent when they are over, what follows one
- * another for a channel in one send; bytes that the kernel does not take wait in slabs, and
- * EPOLLOUT is asked only then. A plain request so costs one recv and one send on each side, and
- * who waits for it is woken when there is something to be done for others no more: to wake a
- * process costs more than to send to one that is at work.
+ * Reading goes into the worker's scratch. Writing is corked: what the events of a turn of the
+ * loop write, and what came behind those of the turn before, is gathered in the worker's cork
+ * and sent when they are over, what follows one another for a channel in one send; bytes that
+ * the kernel does not take wait in slabs, and EPOLLOUT is asked only then. A plain request so
+ * costs one recv and one send on each side, and who waits for it is woken when there is
+ * something to be done for others no more: to wake a process costs more than to send to one
+ * that is at work.
  */
 #ifndef SALLYPORT_CHANNEL_H
 #define SALLYPORT_CHANNEL_H
@@ -91,10 +92,13 @@ char *channel_room(struct channel *channel, size_t size);
 void channel_wrote(struct channel *channel, size_t size);
 /* Sends what is corked for this one, now: for who goes by what the kernel took. */
 void channel_flush(struct channel *channel);
+/* What is corked for this one is not sent: it never was written. */
+void channel_take_back(struct channel *channel);
 /*
- * Called at the end of every event, timer and task that wrote. Sends what is corked, but for a
- * worker that gathers: there the loop does it, and this only sees to it that what has waited
- * for GATHER_NS goes behind the event at hand.
+ * Called at the end of every event, timer and task that wrote, and of those that take long:
+ * what others wrote may wait. Sends what is corked, but for a worker that gathers: there the
+ * loop does it, and this only sees to it that what has waited for GATHER_NS goes behind the
+ * event at hand.
  */
 enum { GATHER_NS = 2000 * 1000 };
 void worker_flush(struct worker *worker);

@@ -2,7 +2,7 @@
  * The cork: what is written to channels, gathered in one buffer of the worker until it is sent.
  *
  * Bytes lie there in the order in which they were written, cut into pieces by the channel that
- * they go to. Where they go together behind the events of a turn, the other processes are woken
+ * they go to. Where they go together behind events (loop.c), the other processes are woken
  * once and find much to do; sent one by one, each send would wake a process that slept, and
  * share the caches with it, before the next request is looked at.
  */
@@ -24,6 +24,7 @@ static void trim_cork(struct worker *worker)
 {
     while (worker->corked_count > 0 && worker->corked[worker->corked_count - 1].channel == NULL)
         worker->cork_len = worker->corked[--worker->corked_count].from;
+    worker->loop.gathered = worker->corked_count > 0;
 }
 
 /* Sends what is corked for it, and `rest` right behind that. */
@@ -49,6 +50,18 @@ void channel_flush(struct channel *ch)
 {
     if (ch->corked > 0)
         send_corked(ch, span_of(NULL, 0));
+}
+
+void channel_take_back(struct channel *ch)
+{
+    for (unsigned i = 0; ch->corked > 0; i++) {
+        struct corked *corked = &ch->worker->corked[i];
+        if (corked->channel != ch)
+            continue;
+        corked->channel = NULL;
+        ch->corked--;
+    }
+    trim_cork(ch->worker);
 }
 
 static void flush_all(struct worker *worker)

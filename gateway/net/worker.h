@@ -13,7 +13,7 @@
 
 enum {
     SCRATCH_BYTES = 128 * 1024, /* one read */
-    CORK_BYTES = 256 * 1024,    /* what is gathered to be sent */
+    CORK_BYTES = 128 * 1024,    /* what is gathered to be sent */
     CORKED_MAX = 64,            /* ... in so many pieces */
     CIPHER_BYTES = 64 * 1024,   /* one read of TLS records */
     CLIENT_SHARES = 4096,       /* rows; clients that meet in one share it */

@@ -85,7 +85,7 @@ uint64_t redis_back_ns(const struct redis *redis);
 MUST_USE enum err redis_send(struct redis *redis, struct redis_call *call, unsigned argc,
                              const struct span *argv);
 /* The same, but for that it may stay here until worker_flush, with what else goes there, and in
- * a worker until the turn is over (channel.h). */
+ * a worker until the loop sends what is gathered (channel.h). */
 MUST_USE enum err redis_post(struct redis *redis, struct redis_call *call, unsigned argc,
                              const struct span *argv);
 /* The server answered what makes it useless for now (LOADING, READONLY, BUSY, OOM). */

@@ -116,10 +116,20 @@ static bool pay_for_retry(struct exchange *x)
     return true;
 }
 
+/* All of the request is still in the cork: what the connection says is no answer to it. */
+static bool has_not_left(const struct exchange *x)
+{
+    const struct channel *channel = &x->conn->channel;
+
+    return x->state == EXCHANGE_WAITING && !x->answered && !x->streamed &&
+           channel->corked > 0 && channel->unsent == 0 && channel->sent == x->mark;
+}
+
 /* The connection failed before the answer was complete. */
 static void try_failed(struct exchange *x, enum err err)
 {
-    bool reached_nobody = x->state == EXCHANGE_CONNECTING;
+    bool unsent = has_not_left(x);
+    bool reached_nobody = x->state == EXCHANGE_CONNECTING || unsent;
     /* A kept connection that its server closed meanwhile says nothing about the server. */
     bool stale = x->reused && !x->answered && err != ERR_TIMEOUT;
 
@@ -128,6 +138,8 @@ static void try_failed(struct exchange *x, enum err err)
     bool gone = x->epoch != x->server->epoch; /* somebody else is in its slot */
     if (!stale && !gone && x->state != EXCHANGE_TUNNEL)
         server_failed(x->server);
+    if (unsent)
+        channel_take_back(&x->conn->channel);
     if (!may_retry(x, reached_nobody) || (!stale && !pay_for_retry(x))) {
         fail_with(x, err);
         return;
@@ -381,6 +393,11 @@ static void on_readable(struct channel *channel)
     bool ends_now = x->state == EXCHANGE_BODY && x->reader.ended;
     if (n == CHANNEL_AGAIN && !ends_now && (had == 0 || x->state == EXCHANGE_WAITING))
         return;
+    if (n > 0 && has_not_left(x)) { /* nobody asked for it */
+        try_failed(x, ERR_CLOSED);
+        worker_flush(worker);
+        return;
+    }
     if (n > 0) {
         x->answered = true;
         if (x->state != EXCHANGE_WAITING)

@@ -1,4 +1,4 @@
-/* The cork: what one turn writes is sent behind its events, each channel's bytes in order. */
+/* The cork: what is written is sent behind events, each channel's bytes in order. */
 #include "gateway/net/channel.h"
 
 #include "tests/unit/plane/plane.h"
@@ -115,8 +115,30 @@ static void what_a_turn_writes_goes_out_behind_its_events(void **state)
     assert_int_equal(a.sent, 13);
     assert_int_equal(b.sent, 5);
     assert_int_equal(a.corked + b.corked + plane.worker.corked_count, 0);
+    assert_false(plane.worker.loop.gathered);
     expect_heard(far_a, SPAN("one two three"));
     expect_heard(far_b, SPAN("other"));
+}
+
+static void what_is_taken_back_is_not_sent(void **state)
+{
+    (void)state;
+    begin_turn();
+    channel_write(&b, SPAN("first"));
+    channel_write(&a, SPAN("never"));
+    channel_write(&b, SPAN("last"));
+    channel_write(&a, SPAN("nor this"));
+    channel_take_back(&a);
+    assert_int_equal(a.corked, 0);
+    plane_turns(&plane, 1);
+    assert_int_equal(a.sent, 0);
+    expect_heard(far_b, SPAN("firstlast"));
+    channel_write(&a, SPAN("then"));
+    channel_take_back(&a);
+    assert_false(plane.worker.loop.gathered); /* there is nothing else */
+    channel_write(&a, SPAN("at last"));
+    plane_turns(&plane, 1);
+    expect_heard(far_a, SPAN("at last"));
 }
 
 static struct task writer, looker;
@@ -384,6 +406,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(what_a_turn_writes_goes_out_behind_its_events),
+        CASE(what_is_taken_back_is_not_sent),
         CASE(tasks_find_gone_what_events_wrote),
         CASE(a_long_turn_lets_nobody_wait),
         CASE(who_does_not_gather_sends_at_once),

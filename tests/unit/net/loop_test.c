@@ -558,9 +558,12 @@ static void put_behind(struct watch *watch, uint32_t events)
     loop_put_behind(&loop, &end->behind); /* twice is once */
 }
 
+static uint64_t flushed_in; /* turns that were over then */
+
 static void note_flush(struct loop *of)
 {
     of->gathered = false;
+    flushed_in = of->turns;
     note_ran('|');
 }
 
@@ -590,8 +593,10 @@ static void test_behind_the_events(void **state)
     loop_turn(&loop, 1000);
     assert_string_equal(ran, "abc|AC13");
     ran_count = 0;
+    uint64_t before = loop.turns;
     loop_turn(&loop, 1);
     assert_string_equal(ran, "|");
+    assert_int_equal(flushed_in, before); /* it had not waited */
     loop_turn(&loop, 1);
     assert_string_equal(ran, "|"); /* there is nothing more */
     for (unsigned i = 0; i < 3; i++) {

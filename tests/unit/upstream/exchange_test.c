@@ -396,7 +396,7 @@ static void what_is_not_idempotent_or_streamed_is_never_sent_twice(void **state)
             seen.x.body = SPAN("body");
         exchange_start(&seen.x, &plane.worker, &plane.upstream, &arena, &req);
         assert_true(seen.x.reused);
-        worker_flush(&plane.worker);
+        channel_flush(&seen.x.conn->channel);
         plane_turns(&plane, 4);
         assert_int_equal(seen.errors, 1);
         assert_int_equal(seen.error, ERR_CLOSED);
@@ -405,6 +405,43 @@ static void what_is_not_idempotent_or_streamed_is_never_sent_twice(void **state)
 }
 
 /* Upstream may be working on it still: a deadline is no proof that it died. */
+/* Whatever a kept connection says while the request is still here, it is not the answer: the
+ * request goes to another one as if it had never been written there. */
+static void what_comes_before_the_request_has_left_is_no_answer(void **state)
+{
+    static const char *const says[] = {
+        "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen", "H", "", /* it ends */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(says); i++) {
+        enum plane_over over;
+        int old = keep_one();
+        assert_int_equal(send(old, says[i], strlen(says[i]), MSG_NOSIGNAL), strlen(says[i]));
+        if (says[i][0] == '\0')
+            assert_int_equal(shutdown(old, SHUT_WR), 0);
+        request("POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n");
+        seen.x.body = SPAN("body");
+        /* Not due for long, however slow the machine is. */
+        plane.worker.loop.clock.mono_ns = clock_mono_ns() + 60 * (uint64_t)1000000000;
+        exchange_start(&seen.x, &plane.worker, &plane.upstream, &arena, &req);
+        assert_true(seen.x.reused && seen.x.conn->channel.corked > 0);
+        plane_turns(&plane, 3);
+        assert_int_equal(seen.heads + seen.errors, 0);
+        int fd = taken("POST /p HTTP/1.1\r\n");
+        say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nours");
+        assert_int_equal(seen.ends, 1);
+        assert_memory_equal(seen.body, "ours", 4);
+        assert_int_equal(plane_hear(&plane, old, &over).len, 0);
+        assert_int_not_equal(over, PLANE_OPEN);
+        assert_int_equal(plane.worker.upstreams->servers[0].fails, 0);
+        plane_hang_up(&old);
+        plane_hang_up(&fd);
+        plane_turns(&plane, 2);
+        assert_int_equal(kept(), 0);
+    }
+}
+
 static void a_late_answer_is_not_asked_for_twice(void **state)
 {
     int fds[2];
@@ -637,6 +674,7 @@ int main(void)
                CASE(an_answer_survives_the_end_of_its_connection),
                CASE(a_dead_kept_connection_costs_a_safe_request_nothing),
                CASE(what_is_not_idempotent_or_streamed_is_never_sent_twice),
+               CASE(what_comes_before_the_request_has_left_is_no_answer),
                CASE(a_late_answer_is_not_asked_for_twice), CASE(a_deaf_server_is_passed_over),
                CASE(an_early_answer_ends_the_connection),
                CASE(the_answer_is_due_from_the_complete_request_on),
