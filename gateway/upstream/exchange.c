@@ -121,15 +121,15 @@ static bool has_not_left(const struct exchange *x)
 {
     const struct channel *channel = &x->conn->channel;
 
-    return x->state == EXCHANGE_WAITING && !x->answered && !x->streamed &&
-           channel->corked > 0 && channel->unsent == 0 && channel->sent == x->mark;
+    return x->state == EXCHANGE_WAITING && !x->answered && channel->corked > 0 &&
+           channel->unsent == 0 && channel->sent == x->sent_before;
 }
 
 /* The connection failed before the answer was complete. */
 static void try_failed(struct exchange *x, enum err err)
 {
     bool unsent = has_not_left(x);
-    bool reached_nobody = x->state == EXCHANGE_CONNECTING || unsent;
+    bool reached_nobody = x->state == EXCHANGE_CONNECTING || (unsent && !x->streamed);
     /* A kept connection that its server closed meanwhile says nothing about the server. */
     bool stale = x->reused && !x->answered && err != ERR_TIMEOUT;
 
@@ -180,7 +180,7 @@ static void send_request(struct exchange *x)
     struct text out = text_fixed(channel_room(channel, REQUEST_HEAD_MAX), REQUEST_HEAD_MAX);
 
     x->state = EXCHANGE_WAITING;
-    x->mark = channel->sent;
+    x->sent_before = x->mark = channel->sent;
     write_request_head(&out, x->req, x->framing);
     if (out.overflow) {
         exchange_fail_later(x, ERR_LIMIT);

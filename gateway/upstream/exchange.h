@@ -80,6 +80,7 @@ struct exchange {
     unsigned tries, interim;
     struct waiter waiter; /* while it is queued */
     uint64_t began_ms, mark;
+    uint64_t sent_before; /* on the connection, when the request was written */
 };
 
 /* `x` is zeroed, lives in memory that outlives exchange_abort; req, body and arena as long as

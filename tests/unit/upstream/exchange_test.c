@@ -405,6 +405,12 @@ static void what_is_not_idempotent_or_streamed_is_never_sent_twice(void **state)
 }
 
 /* Upstream may be working on it still: a deadline is no proof that it died. */
+/* Not due for long, however slow the machine is. */
+static void keep_in_cork(void)
+{
+    plane.worker.loop.clock.mono_ns = clock_mono_ns() + 60 * (uint64_t)1000000000;
+}
+
 /* Whatever a kept connection says while the request is still here, it is not the answer: the
  * request goes to another one as if it had never been written there. */
 static void what_comes_before_the_request_has_left_is_no_answer(void **state)
@@ -422,8 +428,7 @@ static void what_comes_before_the_request_has_left_is_no_answer(void **state)
             assert_int_equal(shutdown(old, SHUT_WR), 0);
         request("POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n");
         seen.x.body = SPAN("body");
-        /* Not due for long, however slow the machine is. */
-        plane.worker.loop.clock.mono_ns = clock_mono_ns() + 60 * (uint64_t)1000000000;
+        keep_in_cork();
         exchange_start(&seen.x, &plane.worker, &plane.upstream, &arena, &req);
         assert_true(seen.x.reused && seen.x.conn->channel.corked > 0);
         plane_turns(&plane, 3);
@@ -440,6 +445,45 @@ static void what_comes_before_the_request_has_left_is_no_answer(void **state)
         plane_turns(&plane, 2);
         assert_int_equal(kept(), 0);
     }
+}
+
+/* What a streamed request has sent is gone from here: it ends, but without that answer. */
+static void a_streamed_request_takes_no_such_answer_either(void **state)
+{
+    (void)state;
+    int old = keep_one();
+    assert_int_equal(send(old, "HTTP/1.1 200 OK\r\n\r\n", 19, MSG_NOSIGNAL), 19);
+    request("PUT /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    seen.x.streamed = true;
+    keep_in_cork();
+    exchange_start(&seen.x, &plane.worker, &plane.upstream, &arena, &req);
+    exchange_send(&seen.x, SPAN("hello"));
+    assert_true(seen.x.reused && seen.x.conn->channel.corked > 0);
+    plane_turns(&plane, 3);
+    assert_int_equal(seen.heads, 0);
+    assert_int_equal(seen.error, ERR_CLOSED);
+    assert_int_equal(plane_hear(&plane, old, NULL).len, 0);
+    plane_hang_up(&old);
+}
+
+/* What is corked later is not all of it, whatever the clocks have seen meanwhile. */
+static void an_early_answer_is_taken_while_the_rest_is_in_the_cork(void **state)
+{
+    (void)state;
+    plane.upstream.response.ms = 30;
+    request("PUT /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    seen.x.streamed = true;
+    start();
+    int fd = taken("Transfer-Encoding: chunked\r\n\r\n");
+    plane_sleep(&plane, 100); /* it goes on being written, as far as the deadline knows */
+    assert_int_equal(seen.errors, 0);
+    assert_int_equal(send(fd, "HTTP/1.1 204 No Content\r\n\r\n", 27, MSG_NOSIGNAL), 27);
+    keep_in_cork();
+    exchange_send(&seen.x, SPAN("hello"));
+    assert_true(seen.x.conn->channel.corked > 0);
+    plane_turns(&plane, 3);
+    assert_int_equal(seen.ends, 1);
+    plane_hang_up(&fd);
 }
 
 static void a_late_answer_is_not_asked_for_twice(void **state)
@@ -675,6 +719,8 @@ int main(void)
                CASE(a_dead_kept_connection_costs_a_safe_request_nothing),
                CASE(what_is_not_idempotent_or_streamed_is_never_sent_twice),
                CASE(what_comes_before_the_request_has_left_is_no_answer),
+               CASE(a_streamed_request_takes_no_such_answer_either),
+               CASE(an_early_answer_is_taken_while_the_rest_is_in_the_cork),
                CASE(a_late_answer_is_not_asked_for_twice), CASE(a_deaf_server_is_passed_over),
                CASE(an_early_answer_ends_the_connection),
                CASE(the_answer_is_due_from_the_complete_request_on),
