@@ -421,8 +421,8 @@ static void settle(struct task *task)
         return;
     }
     settle_now(s);
-    worker_flush(worker);
     client_turn_leave(share, began_ns);
+    worker_flush(worker);
 }
 
 /* ---- deadlines ---- */

@@ -338,7 +338,5 @@ void h2_pump(struct h2_session *s)
         if (n <= 0)
             break;
         channel_write(&s->channel, span_of((const char *)bytes, (size_t)n));
-        if (s->channel.worker->cork_len >= H2_UNSENT_MAX)
-            channel_flush(&s->channel); /* what is corked does not count as unsent */
     }
 }

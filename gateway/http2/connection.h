@@ -19,7 +19,8 @@ enum {
     STREAM_WINDOW = 64 * 1024 - 1,
     STREAM_WINDOW_READ = 256 * 1024,
     SESSION_WINDOW = 4 * 1024 * 1024,
-    H2_UNSENT_MAX = 64 * 1024, /* in the channel; above it nothing is framed or read */
+    H2_UNSENT_MAX = 64 * 1024, /* in the channel, besides what is corked; above it nothing is
+                                  framed or read */
     FIELDS_BOMB = 16,          /* so many times the limit of a head, unpacked: an attack */
     H2_LINGER_MS = 500,
     H2_LINGER_BYTES = 256 * 1024,

@@ -391,8 +391,8 @@ static void on_event(struct watch *watch, uint32_t events)
     if (!client_turn_enter(worker, share, &began_ns) && (watch->events & EPOLLET) == 0)
         return;
     dispatch(ch, events); /* the channel may be gone behind this */
-    worker_flush(worker);
     client_turn_leave(share, began_ns);
+    worker_flush(worker); /* what others wrote is not this client's time */
 }
 
 enum err channel_open(struct channel *ch, struct worker *worker, int fd, struct tls *tls,

@@ -63,13 +63,22 @@ static void let_go(struct exchange *x)
 
 /* ---- failure and retry ---- */
 
+/* What has not left of a request that nobody waits for any more, never does. */
+static void drop_conn(struct exchange *x)
+{
+    if (x->conn == NULL)
+        return;
+    if (x->state == EXCHANGE_WAITING)
+        channel_take_back(&x->conn->channel);
+    pool_close(x->conn);
+    x->conn = NULL;
+}
+
 static void fail_with(struct exchange *x, enum err err)
 {
     if (x->conn != NULL && x->conn->channel.tls != NULL)
         x->why = tls_failure(x->conn->channel.tls);
-    if (x->conn != NULL)
-        pool_close(x->conn);
-    x->conn = NULL;
+    drop_conn(x);
     circuit_failed(&x->pass, clock_ms(&x->worker->loop.clock), err);
     let_go(x);
     x->events->error(x, err);
@@ -116,7 +125,8 @@ static bool pay_for_retry(struct exchange *x)
     return true;
 }
 
-/* All of the request is still in the cork: what the connection says is no answer to it. */
+/* All that was written of the request is still in the cork: what the connection says is no
+ * answer to it. */
 static bool has_not_left(const struct exchange *x)
 {
     const struct channel *channel = &x->conn->channel;
@@ -128,8 +138,7 @@ static bool has_not_left(const struct exchange *x)
 /* The connection failed before the answer was complete. */
 static void try_failed(struct exchange *x, enum err err)
 {
-    bool unsent = has_not_left(x);
-    bool reached_nobody = x->state == EXCHANGE_CONNECTING || (unsent && !x->streamed);
+    bool reached_nobody = x->state == EXCHANGE_CONNECTING || (has_not_left(x) && !x->streamed);
     /* A kept connection that its server closed meanwhile says nothing about the server. */
     bool stale = x->reused && !x->answered && err != ERR_TIMEOUT;
 
@@ -138,14 +147,11 @@ static void try_failed(struct exchange *x, enum err err)
     bool gone = x->epoch != x->server->epoch; /* somebody else is in its slot */
     if (!stale && !gone && x->state != EXCHANGE_TUNNEL)
         server_failed(x->server);
-    if (unsent)
-        channel_take_back(&x->conn->channel);
     if (!may_retry(x, reached_nobody) || (!stale && !pay_for_retry(x))) {
         fail_with(x, err);
         return;
     }
-    pool_close(x->conn);
-    x->conn = NULL;
+    drop_conn(x);
     stash_free(&x->stash, slabs_of(x));
     if (!stale && !gone)
         x->tried |= (uint64_t)1 << (x->server - x->upstream->servers);
@@ -394,7 +400,7 @@ static void on_readable(struct channel *channel)
     if (n == CHANNEL_AGAIN && !ends_now && (had == 0 || x->state == EXCHANGE_WAITING))
         return;
     if (n > 0 && has_not_left(x)) { /* nobody asked for it */
-        try_failed(x, ERR_CLOSED);
+        try_failed(x, ERR_PROTOCOL);
         worker_flush(worker);
         return;
     }
@@ -559,8 +565,6 @@ void exchange_abort(struct exchange *x)
 {
     if (x->worker == NULL || x->state == EXCHANGE_OVER)
         return;
-    if (x->conn != NULL)
-        pool_close(x->conn);
-    x->conn = NULL;
+    drop_conn(x);
     let_go(x);
 }

@@ -6,9 +6,9 @@
  * Events are told from the loop, never from inside a call. After `end` or `error` nothing more
  * is told, and the connection is kept or closed. A request that reached nobody is tried again
  * elsewhere (its connect failed, or its connection ended or spoke while all of the request was
- * still in the cork); one whose connection ended before a byte of the answer is
- * tried again only when its method is idempotent and its whole body is at hand. While all
- * servers have as many requests as they may, it waits in its upstream's queue.
+ * still in the cork, and it is not streamed); one whose connection ended before a byte of the
+ * answer is tried again only when its method is idempotent and its whole body is at hand. While
+ * all servers have as many requests as they may, it waits in its upstream's queue.
  */
 #ifndef SALLYPORT_EXCHANGE_H
 #define SALLYPORT_EXCHANGE_H

@@ -374,7 +374,7 @@ static void a_dead_kept_connection_costs_a_safe_request_nothing(void **state)
     request("GET /again HTTP/1.1\r\nHost: h\r\n\r\n");
     exchange_start(&seen.x, &plane.worker, &plane.upstream, &arena, &req);
     assert_true(seen.x.reused);
-    worker_flush(&plane.worker);
+    channel_flush(&seen.x.conn->channel);
     plane_turns(&plane, 3);
     int fd = taken("GET /again");
     say(fd, "HTTP/1.1 204 No Content\r\n\r\n");
@@ -404,7 +404,6 @@ static void what_is_not_idempotent_or_streamed_is_never_sent_twice(void **state)
     }
 }
 
-/* Upstream may be working on it still: a deadline is no proof that it died. */
 /* Not due for long, however slow the machine is. */
 static void keep_in_cork(void)
 {
@@ -461,7 +460,7 @@ static void a_streamed_request_takes_no_such_answer_either(void **state)
     assert_true(seen.x.reused && seen.x.conn->channel.corked > 0);
     plane_turns(&plane, 3);
     assert_int_equal(seen.heads, 0);
-    assert_int_equal(seen.error, ERR_CLOSED);
+    assert_int_equal(seen.error, ERR_PROTOCOL);
     assert_int_equal(plane_hear(&plane, old, NULL).len, 0);
     plane_hang_up(&old);
 }
@@ -486,6 +485,24 @@ static void an_early_answer_is_taken_while_the_rest_is_in_the_cork(void **state)
     plane_hang_up(&fd);
 }
 
+/* Nobody wants the answer any more: upstream need not know that somebody did. */
+static void what_has_not_left_when_it_is_given_up_never_does(void **state)
+{
+    enum plane_over over;
+    (void)state;
+    int old = keep_one();
+    request("POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n");
+    seen.x.body = SPAN("body");
+    keep_in_cork();
+    exchange_start(&seen.x, &plane.worker, &plane.upstream, &arena, &req);
+    assert_true(seen.x.reused && seen.x.conn->channel.corked > 0);
+    exchange_abort(&seen.x);
+    assert_int_equal(plane_hear(&plane, old, &over).len, 0);
+    assert_int_not_equal(over, PLANE_OPEN);
+    plane_hang_up(&old);
+}
+
+/* Upstream may be working on it still: a deadline is no proof that it died. */
 static void a_late_answer_is_not_asked_for_twice(void **state)
 {
     int fds[2];
@@ -719,6 +736,7 @@ int main(void)
                CASE(a_dead_kept_connection_costs_a_safe_request_nothing),
                CASE(what_is_not_idempotent_or_streamed_is_never_sent_twice),
                CASE(what_comes_before_the_request_has_left_is_no_answer),
+               CASE(what_has_not_left_when_it_is_given_up_never_does),
                CASE(a_streamed_request_takes_no_such_answer_either),
                CASE(an_early_answer_is_taken_while_the_rest_is_in_the_cork),
                CASE(a_late_answer_is_not_asked_for_twice), CASE(a_deaf_server_is_passed_over),
