@@ -14,7 +14,7 @@ enum {
     HORIZON_MS =
         (LOOP_SLOTS - 1) * LOOP_TICK_MS, /* furthest slot that does not lap the wheel */
     PARK_MS = 64 * LOOP_TICK_MS,         /* boundary on which later deadlines wait */
-    TASKS_NS = 1000 * 1000,              /* that those have in any turn which work for long */
+    TASKS_NS = 500 * 1000,               /* that those have in any turn which work for long */
 };
 
 #define FOREVER_MS (UINT64_MAX / 4) /* no sum of a time and this can overflow */
@@ -242,6 +242,7 @@ static void behind_run(struct loop *loop)
 static void tasks_run(struct loop *loop)
 {
     struct task *head = &loop->queue;
+    loop->rested = false;
     if (head->next == head)
         return;
     struct task now = { .next = head->next, .prev = head->prev };
@@ -250,7 +251,6 @@ static void tasks_run(struct loop *loop)
     tasks_clear(head);
     uint64_t began = clock_mono_ns(), before = began - loop->clock.mono_ns;
     loop->tasks_until_ns = began + (before > TASKS_NS ? before : TASKS_NS);
-    loop->rested = false;
     while (now.next != &now && !loop->rested)
         task_run(now.next);
     tasks_put_back(loop, &now);
@@ -386,6 +386,8 @@ void loop_turn(struct loop *loop, int wait_ms)
     flush(loop);
     loop_advance(loop, clock_ms(&loop->clock));
     behind_run(loop);
+    if (loop->rested) /* what works for long comes next */
+        flush(loop);
     tasks_run(loop);
 }
 

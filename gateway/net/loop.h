@@ -63,8 +63,8 @@ void loop_close(struct loop *loop);
 /*
  * One turn: waits at most `wait_ms` (-1: as long as it takes), events, timers, what waits
  * behind the events, tasks. What events have gathered has gone before tasks look at it; what
- * comes behind goes with what the next events gather, or before the loop waits. Who stops
- * turning flushes.
+ * comes behind goes with what the next events gather, or before the loop waits, or before tasks
+ * that work for long. Who stops turning flushes.
  */
 void loop_turn(struct loop *loop, int wait_ms);
 /* Turns until loop->stopping. */
@@ -91,7 +91,7 @@ static inline bool loop_among_events(const struct loop *loop)
     return loop->batch_count > 0;
 }
 /* Said by a task that has worked for long: descriptors come before the next one, if this turn's
- * tasks had as much time as its descriptors, and a millisecond at least. */
+ * tasks had as much time as its descriptors, and half a millisecond at least. */
 void loop_rest(struct loop *loop);
 static inline bool task_queued(const struct task *task)
 {

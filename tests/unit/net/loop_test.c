@@ -534,6 +534,7 @@ static void run_behind(struct task *task)
     struct pipe_end *end = CONTAINER(task, struct pipe_end, behind);
     assert_false(loop_among_events(&loop));
     note_ran((char)(end->who - 'a' + 'A'));
+    loop.gathered = true;
     if (end->cancels != NULL)
         task_cancel(end->cancels);
     loop_post(&loop, &end->after);
@@ -590,8 +591,9 @@ static void test_behind_the_events(void **state)
     assert_string_equal(ran, "abc|ABC123");
     ends[0].cancels = &ends[1].behind;
     ran_count = 0;
+    loop.rested = true; /* tasks that work for long are under way: nothing waits for them */
     loop_turn(&loop, 1000);
-    assert_string_equal(ran, "abc|AC13");
+    assert_string_equal(ran, "abc|AC|13");
     ran_count = 0;
     uint64_t before = loop.turns;
     loop_turn(&loop, 1);
