@@ -49,8 +49,9 @@ struct loop {
     uint64_t occupied[LOOP_SLOTS / 64]; /* a clear bit: that slot is empty */
     uint64_t wheel_ms;                  /* up to here all slots have been looked at */
     size_t timers;                      /* entries in the wheel */
-    /* Sends what events, timers and tasks have gathered: called behind a turn's events, and
-     * before the loop waits for some. NULL: nothing is gathered. */
+    /* Sends what events, timers and tasks have gathered: called behind a turn's events, before
+     * the loop waits for some, and before tasks of which one worked for long in the turn
+     * before. NULL: nothing is gathered. */
     void (*flush)(struct loop *loop);
     bool gathered; /* something is: set by who gathers, cleared by who flushes */
     struct epoll_event batch[LOOP_BATCH];
@@ -63,8 +64,9 @@ void loop_close(struct loop *loop);
 /*
  * One turn: waits at most `wait_ms` (-1: as long as it takes), events, timers, what waits
  * behind the events, tasks. What events have gathered has gone before tasks look at it; what
- * comes behind goes with what the next events gather, or before the loop waits, or before tasks
- * that work for long. Who stops turning flushes.
+ * comes behind goes with what the next events gather, or before the loop waits; of inspections
+ * also before the tasks, while such are under way that work for long. Who stops turning
+ * flushes.
  */
 void loop_turn(struct loop *loop, int wait_ms);
 /* Turns until loop->stopping. */

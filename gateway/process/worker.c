@@ -555,7 +555,7 @@ static void serve(struct serving *serving)
                          __ATOMIC_RELAXED);
         worker->shared->counters.connections_open = worker->connections;
     }
-    if (worker->loop.flush != NULL)
+    if (worker->loop.flush != NULL) /* no turn follows that would */
         worker->loop.flush(&worker->loop);
 }
 
