@@ -14,8 +14,8 @@ static const char plain[] =
     "https://films.example.net/list?sort=year&from=1950#end; eve@films.example.net has the\n"
     "script (1957) of one, having read it. It takes 2-3 days [holidays excepted], costs 0% "
     "more\nthan {n} = 5+4 others, and the union of clubs will update its table of prices\n"
-    "where it can. Drop in between 10:30 and 12:00 -> by the left window, if you like; 3 < 4,\n"
-    "a_b, v3.1.4 and ab9+Zk/0Qx== are what the user had. M\xc3\xbcnchen, \xc3\x89vreux... "
+    "where it can. Drop in between 10:30 and 12:00 -> by the left window; 3 < 4, a_b, v3.1.4\n"
+    "and ab9+Zk/0Qx== are what the user had, if you like. M\xc3\xbcnchen, \xc3\x89vreux... "
     "stay on the alert!";
 
 enum { PLAIN_BYTES = sizeof(plain) - 1 };
