@@ -117,7 +117,8 @@ enum err plan_way_add(struct plan_builder *b, struct scan_class *class, unsigned
         bit_add(class->unlisted[i].words, *number);
     if (*number == WAYS_MAX - 1)
         return OK;
-    note_shortest(class, *number, pattern->shortest);
+    note_shortest(class, *number,
+                  way->shortest > pattern->shortest ? way->shortest : pattern->shortest);
     TRY(note_closer(b, class, *number, way));
     for (unsigned i = 0; i < WAY_STARTS; i++)
         TRY(note_start(b, class, *number, i, &way->starts[i]));

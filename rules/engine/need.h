@@ -57,6 +57,7 @@ bool need_list_is_rare(const struct need_list *list, size_t long_enough);
 struct need_way {
     struct byte_set sets[NEED_SETS_MAX]; /* one byte of each of them; rarest first */
     unsigned set_count;
+    unsigned shortest; /* bytes that such a match has at least */
     /* The value's first bytes, each one of these, as far as it has so many; the full set: any.
      */
     struct byte_set starts[NEED_STARTS];

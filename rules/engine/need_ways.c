@@ -96,6 +96,39 @@ bool need_starts_tell(const struct byte_set *starts)
     return few;
 }
 
+/* ---- how long a match is --------------------------------------------------------------------
+ */
+
+enum { LENGTH_MAX = 1 << 16 }; /* what is longer is told as so long */
+
+static unsigned at_most(uint64_t length)
+{
+    return length < LENGTH_MAX ? (unsigned)length : LENGTH_MAX;
+}
+
+static unsigned shortest_of(const struct rx_node *node)
+{
+    uint64_t sum = 0, least = UINT64_MAX;
+    for (const struct rx_node *child = node->child; child != NULL; child = child->next) {
+        const unsigned length = shortest_of(child);
+        sum = at_most(sum + length);
+        least = length < least ? length : least;
+    }
+    switch (node->kind) {
+    case RX_SET:
+        return 1;
+    case RX_SEQ:
+        return at_most(sum);
+    case RX_ALT:
+        return least != UINT64_MAX ? at_most(least) : 0;
+    case RX_REPEAT:
+        return at_most(sum * node->min);
+    case RX_NOTHING:
+        break;
+    }
+    return 0;
+}
+
 /* ---- ways -----------------------------------------------------------------------------------
  */
 
@@ -151,6 +184,7 @@ static enum err add_plain_ways(const struct derived *known, const struct derived
         struct derived told = *known;
         memcpy(told.needed, plain->needed, sizeof(told.needed));
         memcpy(other->starts, way->starts, sizeof(other->starts));
+        other->shortest = way->shortest;
         TRY(copy_way(&told, arena, other));
         if (other->list_count == 0)
             return OK;
@@ -187,6 +221,7 @@ static void keep_common(struct need_way *way, const struct need_way *other)
             way->sets[kept++] = way->sets[i];
     }
     way->set_count = kept;
+    way->shortest = other->shortest < way->shortest ? other->shortest : way->shortest;
     for (unsigned i = 0; i < NEED_STARTS; i++)
         byte_set_unite(&way->starts[i], &other->starts[i]);
 }
@@ -224,6 +259,7 @@ static enum err add_way(const struct rx_node *node, struct arena *arena, struct 
         return ERR_LIMIT;
     memset(&ways->items[ways->count], 0, 2 * sizeof(*ways->items));
     find_starts(node, ways->items[ways->count].starts);
+    ways->items[ways->count].shortest = shortest_of(node);
     TRY(add_plain_ways(&known, &plain, arena, ways));
     return join_alike(arena, ways);
 }
@@ -231,7 +267,7 @@ static enum err add_way(const struct rx_node *node, struct arena *arena, struct 
 /* Whatever goes this way may go the other one, which needs no text. */
 static bool is_covered(const struct need_way *way, const struct need_way *other)
 {
-    bool covered = other->list_count == 0;
+    bool covered = other->list_count == 0 && other->shortest <= way->shortest;
     for (unsigned i = 0; i < NEED_STARTS && covered; i++)
         covered = byte_set_is_within(&way->starts[i], &other->starts[i]);
     for (unsigned i = 0; i < other->set_count && covered; i++) {

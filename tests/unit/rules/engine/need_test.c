@@ -244,7 +244,7 @@ static bool goes(const struct pattern_ways *ways, struct span text)
     bool possible = ways->count == 0;
     for (unsigned i = 0; i < ways->count && !possible; i++) {
         const struct need_way *way = &ways->items[i];
-        possible = true;
+        possible = text.len >= way->shortest;
         for (size_t j = 0; j < NEED_STARTS && j < text.len; j++)
             possible = possible && byte_set_has(&way->starts[j], (uint8_t)text.p[j]);
         for (unsigned j = 0; j < way->set_count; j++)
@@ -385,6 +385,32 @@ static void ways_of_patterns(void **state)
     }
 }
 
+/* What is as short goes one of the ways that need no more than it has. */
+static void shortest_of_ways(void **state)
+{
+    static const struct {
+        const char *pattern;
+        unsigned shortest[2];
+    } rows[] = {
+        { "union.*?select", { 11 } },         { "u(?:nion.*?select|ser\\s*\\()", { 11, 5 } },
+        { "(?:three|one)", { 3 } }, /* alike, and so one */
+        { "\\bab{3}c?(?:de|f)+\\b", { 5 } },  { "a*", { 0 } },
+        { "ab.*x|[0-9]{9}x", { 3 } },     /* who is as long as the second may go the first */
+        { "[^\\n]{9};|\\(;", { 10, 2 } }, /* but not who is shorter than that */
+        { "(?:[a-f]{60000}){2}", { 65536 } },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct pattern_ways ways;
+        assert_int_equal(pattern_ways(rows[i].pattern, HS_FLAG_DOTALL, &arena, &ways), OK);
+        assert_int_equal(ways.count, rows[i].shortest[1] != 0 ? 2 : 1);
+        for (unsigned j = 0; j < ways.count; j++) {
+            if (ways.items[j].shortest != rows[i].shortest[j])
+                fail_msg("%s: %u", rows[i].pattern, ways.items[j].shortest);
+        }
+    }
+}
+
 /* ---- case -----------------------------------------------------------------------------------
  */
 
@@ -455,6 +481,6 @@ int main(void)
 {
     return RUN(WITH_ARENA(known_texts), WITH_ARENA(known_relied), WITH_ARENA(known_bytes),
                WITH_ARENA(known_sets), WITH_ARENA(literals), WITH_ARENA(ways_of_patterns),
-               WITH_ARENA(case_of_patterns), WITH_ARENA(matches_have_it), WITH_ARENA(depth),
-               WITH_ARENA(many_texts));
+               WITH_ARENA(shortest_of_ways), WITH_ARENA(case_of_patterns),
+               WITH_ARENA(matches_have_it), WITH_ARENA(depth), WITH_ARENA(many_texts));
 }
