@@ -13,6 +13,7 @@
 #include "rules/engine/edge.h"
 #include "rules/engine/few.h"
 #include "rules/engine/set128.h"
+#include "rules/engine/usual.h"
 
 #include <hs/hs_runtime.h>
 
@@ -158,6 +159,16 @@ static void look_for_few(struct sec_batch *batch)
     }
 }
 
+static void look_for_usual(struct sec_batch *batch)
+{
+    for (unsigned i = 0; i < batch->pick_count; i++) {
+        struct line *line = &batch->lines[batch->picked[i]];
+        uint32_t found = usual_in(batch->part->usual, line->text);
+        for (; found != 0 && !batch->memory; found &= found - 1)
+            meet(batch, line, (unsigned)__builtin_ctz(found));
+    }
+}
+
 /* The lines [from, to), and by itself each that has a find. */
 static void scan_lines(struct sec_batch *batch, unsigned from, unsigned to, unsigned *scans)
 {
@@ -186,7 +197,8 @@ static bool is_asked(struct sec_batch *batch, const struct line *line,
                      const struct scan_part *part)
 {
     uint64_t open = 0, sure = 0;
-    if (line->text.len < part->shortest)
+    if (line->text.len < part->shortest ||
+        (part->usual != NULL && !set128_meet(&line->may, &part->opened)))
         return false;
     for (unsigned i = 0; i < 2; i++) {
         uint64_t ways = line->may.words[i] & line->found[0].words[i] & line->found[1].words[i];
@@ -256,7 +268,9 @@ static void scan_part(struct sec_batch *batch, unsigned class, unsigned index)
         count_work(batch, line, line->text.len + WORK_LINE);
         bytes += line->text.len;
     }
-    if (batch->part->few != NULL)
+    if (batch->part->usual != NULL)
+        look_for_usual(batch);
+    else if (batch->part->few != NULL)
         look_for_few(batch);
     else if (batch->pick_count > 0 && is_for_each(batch, bytes))
         scan_each(batch);

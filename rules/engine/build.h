@@ -110,7 +110,7 @@ MUST_USE enum err plan_way_add(struct plan_builder *b, struct scan_class *class,
                                unsigned condition, const struct need_way *way,
                                const struct plan_pattern *pattern, unsigned *number);
 /* build_few.c: texts that are looked for by hand: words in lower case, to be found without
- * regard to case (NULL: out of memory), and those of a part, where they are few. */
+ * regard to case (NULL: out of memory), and those of a part, where they are few or usual. */
 struct few_text;
 struct database_job;
 const struct few_text *plan_few_words(struct plan_builder *b, const struct span *words,

@@ -5,6 +5,7 @@
 #include "rules/engine/database.h"
 #include "rules/engine/few.h"
 #include "rules/engine/need.h"
+#include "rules/engine/usual.h"
 
 enum {
     MEMORY_FIRST = 8 * 1024, /* enough for the tree of most texts */
@@ -60,9 +61,19 @@ static enum err make(struct plan_builder *b, const char *pattern, unsigned flags
     return kept_bytes.p != NULL && kept_folds.p != NULL ? OK : ERR_MEMORY;
 }
 
+static enum err make_usual(struct plan_builder *b, struct scan_part *part)
+{
+    struct usual *usual = arena_new(b->arena, struct usual);
+    if (usual == NULL)
+        return ERR_MEMORY;
+    usual_make(usual, part->few, part->id_count);
+    part->usual = usual;
+    return OK;
+}
+
 enum err plan_few(struct plan_builder *b, struct scan_part *part, const struct database_job *of)
 {
-    bool good = part->literals && of->count <= FEW_MAX;
+    bool good = part->literals && of->count <= (part->words ? (unsigned)USUAL_MAX : FEW_MAX);
     if (!good)
         return OK;
     struct few_text *few = arena_array(b->arena, struct few_text, of->count);
@@ -71,7 +82,7 @@ enum err plan_few(struct plan_builder *b, struct scan_part *part, const struct d
     for (unsigned i = 0; i < of->count && good; i++)
         TRY(make(b, of->texts[i], of->flags[i], &few[i], &good));
     part->few = good ? few : NULL;
-    return OK;
+    return good && part->words ? make_usual(b, part) : OK;
 }
 
 const struct few_text *plan_few_words(struct plan_builder *b, const struct span *words,

@@ -9,6 +9,7 @@
 #include "rules/engine/database.h"
 #include "rules/engine/set128.h"
 #include "rules/engine/sort.h"
+#include "rules/engine/usual.h"
 
 enum {
     TEXTS_PER_CLASS_MAX = 64 * CLUSTER_TEXT_WORDS_MAX,
@@ -29,6 +30,7 @@ struct draft {
     struct scan_class *class;
     struct span *texts;
     struct byte_set *text_gates;
+    uint64_t *usual; /* set of texts that are looked for by hand */
     uint32_t *opens;
     struct opening *openings;
     unsigned text_count, text_max;
@@ -102,6 +104,21 @@ static enum err add_texts_of(struct draft *draft, const struct sorted *sorted)
     return OK;
 }
 
+/* Of those that plain text has, as many as are looked for together. */
+static void tell_usual(struct draft *draft)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < draft->text_count && count < USUAL_MAX; i++) {
+        const struct span text = draft->texts[i];
+        if (text.len > 1 && text.len <= FEW_BYTES_MAX && edges_plain_has(text)) {
+            bit_add(draft->usual, i);
+            count++;
+        }
+    }
+    if (count < USUAL_LEAST)
+        memset(draft->usual, 0, draft->set.words * sizeof(*draft->usual));
+}
+
 /* A pattern whose texts have no room left goes without. */
 static enum err gather_texts(const struct sorting *s, struct draft *draft)
 {
@@ -121,16 +138,18 @@ static enum err gather_texts(const struct sorting *s, struct draft *draft)
     draft->opens = arena_array(arena, uint32_t, draft->text_max);
     draft->openings = arena_array(arena, struct opening, draft->text_max);
     draft->telling = arena_array(arena, uint64_t, draft->set.words);
+    draft->usual = arena_array(arena, uint64_t, draft->set.words);
     draft->member_of = arena_array(arena, uint16_t, class->id_count + draft->text_max + 1);
     draft->part_of = arena_array(arena, uint8_t, class->id_count + draft->text_max);
     if (draft->texts == NULL || draft->text_gates == NULL || draft->opens == NULL ||
-        draft->openings == NULL || draft->telling == NULL || draft->member_of == NULL ||
-        draft->part_of == NULL)
+        draft->openings == NULL || draft->telling == NULL || draft->usual == NULL ||
+        draft->member_of == NULL || draft->part_of == NULL)
         return ERR_MEMORY;
     draft->set.telling = draft->telling;
     TRY(table_init(&draft->known, arena, draft->text_max));
     for (unsigned i = 0; i < class->id_count; i++)
         TRY(add_texts_of(draft, &s->patterns[class->ids[i]]));
+    tell_usual(draft);
     return OK;
 }
 
@@ -144,7 +163,7 @@ static bool same_bytes(const struct byte_set *a, const struct byte_set *b)
 
 static bool is_plain(enum cluster_kind kind)
 {
-    return kind == CLUSTER_LITERALS || kind == CLUSTER_BYTES;
+    return kind == CLUSTER_LITERALS || kind == CLUSTER_BYTES || kind == CLUSTER_USUAL;
 }
 
 /* The cluster that has the same gate; of patterns with texts each is its own, and plain texts
@@ -230,32 +249,44 @@ static void make_parts(const struct sorting *s, struct draft *draft, uint16_t *b
                                     .needs_text = cluster->texts != NULL };
         part->literals = is_plain(cluster->kind);
         part->bytes = cluster->kind == CLUSTER_BYTES;
+        part->words = cluster->kind == CLUSTER_USUAL;
         part->alone = cluster->kind == CLUSTER_LINE_ENDS;
         if (byte_set_share(&cluster->unless) > 0)
             part->unless = mark_of(s->b->plan, &cluster->unless);
     }
 }
 
-/* All of a kind: patterns, and of literals the texts that open others. */
+/* Of a pattern of the class, or of a text behind them that opens others. */
+static enum cluster_kind kind_of(const struct sorting *s, const struct draft *draft,
+                                 unsigned member)
+{
+    const struct scan_class *class = draft->class;
+    if (member < class->id_count)
+        return s->patterns[class->ids[member]].kind;
+    return bit_has(draft->usual, member - class->id_count) ? CLUSTER_USUAL : CLUSTER_LITERALS;
+}
+
 static enum err sort_kind(const struct sorting *s, struct draft *draft, enum cluster_kind kind)
 {
     struct scan_class *class = draft->class;
     uint16_t became[MEMBERS_MAX] = { 0 };
-    unsigned texts = kind == CLUSTER_LITERALS ? draft->text_count : 0;
+    const unsigned members = class->id_count + draft->text_count;
     draft->cluster_count = 0;
-    for (unsigned i = 0; i < class->id_count; i++) {
-        const struct sorted *sorted = &s->patterns[class->ids[i]];
-        if (sorted->kind != kind)
+    for (unsigned i = 0; i < members; i++) {
+        if (kind_of(s, draft, i) != kind)
             continue;
+        if (i >= class->id_count) {
+            TRY(put_in(s, draft, i, kind, &draft->text_gates[i - class->id_count]));
+            continue;
+        }
+        const struct sorted *sorted = &s->patterns[class->ids[i]];
         TRY(put_in(s, draft, i, kind, &sorted->gate));
         add_needs(draft, i, sorted);
     }
-    for (unsigned i = 0; i < texts; i++)
-        TRY(put_in(s, draft, class->id_count + i, kind, &draft->text_gates[i]));
     make_parts(s, draft, became);
     unsigned parts = 0;
-    for (unsigned i = 0; i < class->id_count + texts; i++) {
-        if (i < class->id_count && s->patterns[class->ids[i]].kind != kind)
+    for (unsigned i = 0; i < members; i++) {
+        if (kind_of(s, draft, i) != kind)
             continue;
         unsigned cluster = became[draft->member_of[i]];
         draft->part_of[i] = (uint8_t)(class->part_count + cluster);

@@ -18,9 +18,9 @@ enum {
 /* How many there are of a kind at most. All plain texts stand together: a scan for them costs
  * by the bytes that it sees, and what it reads of its tables, hardly by their number. */
 static const unsigned limits[CLUSTER_KINDS] = {
-    [CLUSTER_LITERALS] = 1, [CLUSTER_BYTES] = 1, [CLUSTER_LINE_ENDS] = 1,
-    [CLUSTER_UNTOLD] = 10,  [CLUSTER_TOLD] = 12, [CLUSTER_PLAIN_TOLD] = 2,
-    [CLUSTER_OWN] = 1,
+    [CLUSTER_LITERALS] = 1,   [CLUSTER_BYTES] = 1,   [CLUSTER_USUAL] = 1,
+    [CLUSTER_LINE_ENDS] = 1,  [CLUSTER_UNTOLD] = 10, [CLUSTER_TOLD] = 12,
+    [CLUSTER_PLAIN_TOLD] = 2, [CLUSTER_OWN] = 1,
 };
 
 static unsigned smaller(unsigned a, unsigned b)

@@ -12,6 +12,7 @@ enum cluster_kind {
     CLUSTER_LITERALS,   /* plain texts, with nothing around them */
     CLUSTER_BYTES,      /* the same of one byte: by hand it is found at once, and where it
                            stands often a database would stop each time */
+    CLUSTER_USUAL,      /* words that open others and that plain text has, too (usual.h) */
     CLUSTER_LINE_ENDS,  /* patterns that need a line's end: between lines they are found, too */
     CLUSTER_UNTOLD,     /* other patterns for which no text is needed */
     CLUSTER_TOLD,       /* each match has one of some texts in it, or stands at the start */

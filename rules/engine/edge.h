@@ -20,6 +20,12 @@ struct edge_bytes {
     uint8_t low[16], high[16];
 };
 
+static inline void edge_bytes_add(struct edge_bytes *bytes, uint8_t byte, uint8_t group)
+{
+    bytes->low[byte % 16] |= group;
+    bytes->high[byte / 16] |= group;
+}
+
 struct edges {
     /* Bytes to begin at, in eight groups; those behind some of a group, or before them, at
      * which there is more to see. */

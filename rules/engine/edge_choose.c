@@ -270,6 +270,14 @@ const struct pattern_edges *edges_choose(struct edge_room *room, const char *tex
     return kept;
 }
 
+bool edges_plain_has(struct span text)
+{
+    bool found = false;
+    for (size_t i = 0; i + text.len <= PLAIN_BYTES && !found; i++)
+        found = span_equal_nocase(span_of(plain + i, text.len), text);
+    return found;
+}
+
 /* Whether plain text has what the way needs, as far as texts go. */
 static bool is_usual(const struct need_way *way)
 {
@@ -278,7 +286,7 @@ static bool is_usual(const struct need_way *way)
         const struct need_list *list = &way->lists[i];
         usual = false;
         for (unsigned j = 0; j < list->count && !usual; j++)
-            usual = span_find(span_of(plain, PLAIN_BYTES), list->texts[j]) >= 0;
+            usual = edges_plain_has(list->texts[j]);
     }
     return usual;
 }

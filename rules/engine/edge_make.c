@@ -284,19 +284,13 @@ static bool stays(const struct edge_maker *m, unsigned number)
 /* ---- all ------------------------------------------------------------------------------------
  */
 
-static void add_byte(struct edge_bytes *bytes, uint8_t byte, uint8_t group)
-{
-    bytes->low[byte % 16] |= group;
-    bytes->high[byte / 16] |= group;
-}
-
 /* The bytes beside those of a group, which lead to `state`, with which it goes on. */
 static void add_beside(const struct edges *edges, unsigned state, uint8_t group,
                        struct edge_bytes *beside)
 {
     for (unsigned c = 0; c < 256 && state != DEAD; c++) {
         if (edges->next[state + edges->class_of[c]] != DEAD)
-            add_byte(beside, (uint8_t)c, group);
+            edge_bytes_add(beside, (uint8_t)c, group);
     }
 }
 
@@ -318,7 +312,7 @@ static void add_begins(struct edges *edges)
             add_beside(edges, on, *group, &edges->ahead);
             add_beside(edges, back, *group, &edges->before);
         }
-        add_byte(&edges->here, (uint8_t)c, *group);
+        edge_bytes_add(&edges->here, (uint8_t)c, *group);
     }
     edges->anywhere = count > 0;
 }

@@ -40,6 +40,8 @@ struct edge_room {
  * more memory in the room: it is looked for without edges then. */
 const struct pattern_edges *edges_choose(struct edge_room *room, const char *text,
                                          unsigned flags);
+/* Whether plain text has it, in one case or the other. */
+bool edges_plain_has(struct span text);
 /* Whether a pattern that is told by its ways is asked about plain text nevertheless. */
 bool edges_are_worth_it(const struct pattern_ways *ways);
 /* Of all of these patterns together, in `arena`. NULL: they take too much, or there is no more

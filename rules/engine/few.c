@@ -8,15 +8,6 @@ enum {
     ENDS_MAX = 8, /* of several texts, that are looked at */
 };
 
-static bool is_at(const struct few_text *few, const char *at)
-{
-    for (size_t i = 0; i < few->len; i++) {
-        if (((uint8_t)at[i] | few->folds[i]) != few->bytes[i])
-            return false;
-    }
-    return true;
-}
-
 /* Its first and its last byte, which rule out most places. */
 struct ends {
     __m128i first, last, first_fold, last_fold;
@@ -56,7 +47,7 @@ static inline unsigned to_bits(__m128i places)
 /* NULL: it is at none of them. */
 static const char *first_of(const struct few_text *few, const char *at, unsigned places)
 {
-    while (places != 0 && !is_at(few, at + __builtin_ctz(places)))
+    while (places != 0 && !few_text_at(few, at + __builtin_ctz(places)))
         places &= places - 1;
     return places != 0 ? at + __builtin_ctz(places) : NULL;
 }
@@ -65,7 +56,7 @@ static const char *first_of(const struct few_text *few, const char *at, unsigned
 static const char *find_short(const struct few_text *few, const char *at, size_t places)
 {
     for (size_t i = 0; i < places; i++) {
-        if (is_at(few, at + i))
+        if (few_text_at(few, at + i))
             return at + i;
     }
     return NULL;
@@ -103,7 +94,7 @@ static bool is_at_end(const struct few_list *list, struct span text)
     bool found = false;
     for (unsigned i = 0; i < list->count && !found; i++) {
         const struct few_text *few = &list->texts[i];
-        found = few->len <= text.len && is_at(few, span_end(text) - few->len);
+        found = few->len <= text.len && few_text_at(few, span_end(text) - few->len);
     }
     return found;
 }

@@ -15,6 +15,16 @@ struct few_text {
     size_t len; /* 1 or more */
 };
 
+/* Whether it stands there: its bytes are read as far as they are those. */
+static inline bool few_text_at(const struct few_text *few, const char *at)
+{
+    for (size_t i = 0; i < few->len; i++) {
+        if (((uint8_t)at[i] | few->folds[i]) != few->bytes[i])
+            return false;
+    }
+    return true;
+}
+
 bool few_text_in(const struct few_text *few, struct span text);
 
 /* Texts of which one is looked for. */

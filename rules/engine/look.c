@@ -4,6 +4,7 @@
  */
 #include "rules/engine/few.h"
 #include "rules/engine/run.h"
+#include "rules/engine/usual.h"
 
 #include <hs/hs_runtime.h>
 #include <limits.h>
@@ -131,16 +132,28 @@ static int on_find(unsigned id, unsigned long long from, unsigned long long to, 
     return 0;
 }
 
-static enum sec_end look_for_bytes(struct look *look, const struct scan_part *part,
-                                   struct span text)
+/* Which of the part's texts are there: a set of bits. */
+static uint32_t found_by_hand(struct sec_run *run, const struct scan_part *part,
+                              struct span text)
+{
+    const size_t once = text.len / HAND_BYTES + 1;
+    uint32_t found = 0;
+    run->work += part->usual != NULL ? once : once * part->id_count;
+    if (part->usual != NULL)
+        return usual_in(part->usual, text);
+    for (unsigned id = 0; id < part->id_count; id++)
+        found |= (uint32_t)few_text_in(&part->few[id], text) << id;
+    return found;
+}
+
+static enum sec_end look_by_hand(struct look *look, const struct scan_part *part,
+                                 struct span text)
 {
     struct sec_run *run = look->run;
-    run->work += (text.len / HAND_BYTES + 1) * part->id_count;
+    uint32_t found = found_by_hand(run, part, text);
     look->asked = part;
-    for (unsigned id = 0; id < part->id_count && !look->memory; id++) {
-        if (few_text_in(&part->few[id], text))
-            (void)on_find(id, 0, 0, 0, look);
-    }
+    for (; found != 0 && !look->memory; found &= found - 1)
+        (void)on_find((unsigned)__builtin_ctz(found), 0, 0, 0, look);
     if (look->memory)
         return SEC_MEMORY;
     return run->work > run->budget ? SEC_SPENT : SEC_DONE;
@@ -149,8 +162,8 @@ static enum sec_end look_for_bytes(struct look *look, const struct scan_part *pa
 static enum sec_end ask_part(struct look *look, const struct scan_part *part, struct span text)
 {
     struct sec_run *run = look->run;
-    if (part->bytes && part->few != NULL)
-        return look_for_bytes(look, part, text);
+    if ((part->bytes || part->words) && part->few != NULL)
+        return look_by_hand(look, part, text);
     run->counts.scans++;
     run->counts.scanned_bytes += text.len;
     run->work += text.len + WORK_SCAN;

@@ -23,6 +23,7 @@
 struct edges;
 struct few_list;
 struct few_text;
+struct usual;
 struct hs_database;
 struct expr;
 
@@ -201,7 +202,8 @@ struct wanted {
  * of some texts was found in it, or it has one of other bytes, which would let the patterns
  * match without those texts. In a batch conditions say more (asks.c), then ways, and then edges
  * (batch_scan.c). The first part of a class holds what is plain text of more than a byte,
- * and among it the texts that open the others.
+ * and among it the texts that open the others; such of these as plain text has, too, are a
+ * part of their own, if they are some (usual.h).
  *
  * Bytes are told by marks: each set of them that matters has a bit, and a text has the marks of
  * all its bytes.
@@ -216,7 +218,9 @@ struct scan_part {
     bool needs_text;
     bool literals;              /* plain texts alone */
     bool bytes;                 /* and these of one byte each */
+    bool words;                 /* or words that plain text has, too, and which open others */
     const struct few_text *few; /* these by number, if they are few: then there is no `wide` */
+    const struct usual *usual;  /* of `words`: how `few` are looked for all at once */
     bool alone; /* texts are asked about one by one: a pattern is found in most of them (a
                    rule says "not"), or between them */
     /* For many texts at once, a line each: finds in a line all that `db` finds in the text, and

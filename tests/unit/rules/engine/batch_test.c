@@ -66,11 +66,24 @@ static const char many_byte_rules[] =
     "SecRule ARGS_GET \"@pm x y + z 1 ;\" \"id:2,phase:2,pass,log,t:none\"\n"
     "SecRule ARGS_GET \"@rx \\n\" \"id:3,phase:2,pass,log,t:none\"\n";
 
+/* Texts that ways need and that plain text has, too; and three of them, which are too few to
+ * be looked for by themselves. */
+static const char usual_rules[] =
+    "SecRule ARGS_GET \"@rx (?i)union.*?select\" \"id:1,phase:2,pass,log,t:none\"\n"
+    "SecRule ARGS_GET \"@rx (?i)select.*?from[^a-z]\" \"id:2,phase:2,pass,log,t:none\"\n"
+    "SecRule ARGS_GET \"@rx (?i)(?:like|passwd)\\W*?union\" "
+    "\"id:3,phase:2,pass,log,t:none,t:cmdLine\"\n"
+    "SecRule ARGS_GET \"@pm etc ls script union\" \"id:4,phase:2,pass,log,t:none\"\n";
+static const char three_usual_rules[] =
+    "SecRule ARGS_GET \"@rx (?i)union.*?select\" \"id:1,phase:2,pass,log,t:none\"\n"
+    "SecRule ARGS_GET \"@rx (?i)select.*?from[^a-z]\" \"id:2,phase:2,pass,log,t:none\"\n";
+
 static const char *const pieces[] = {
-    "ab",   " ",        "ls",        ";",   "union",  "select", "etc",    "/passwd",  "'",
-    "\\",   "%20",      "&lt;b&gt;", "123", "-4",     "/*",     "*/",     "<B>",      "<b>",
-    "x",    "y",        "+",         "\n",  "/./bin", "/ls",    "a",      "b",        "Z",
-    "\x01", "ZXZhbCg=", "\xc3\xa4",  "..",  "//",     "UNION",  "Select", "<Script>", "://",
+    "ab",    " ",      "ls",       ";",         "union",    "select",   "etc",    "/passwd",
+    "'",     "\\",     "%20",      "&lt;b&gt;", "123",      "-4",       "/*",     "*/",
+    "<B>",   "<b>",    "x",        "y",         "+",        "\n",       "/./bin", "/ls",
+    "a",     "b",      "Z",        "\x01",      "ZXZhbCg=", "\xc3\xa4", "..",     "//",
+    "UNION", "Select", "<Script>", "://",       "from",     "Like",
 };
 
 static char (*values)[VALUE_MAX];
@@ -301,6 +314,34 @@ static void plain_texts(void **state)
         assert_int_equal(count_few(bench.plan, &others), rows[i].few);
         assert_int_equal(others, rows[i].others);
         assert_true(check_together(&bench, make_values) > MANY / 4);
+        bench_unload(&bench);
+    }
+}
+
+static unsigned count_usual(const struct sec_plan *plan)
+{
+    const struct scan_class *class = &plan->classes[plan_class_of(plan, VAR_ARGS_GET)];
+    unsigned words = 0;
+    for (unsigned i = 0; i < class->part_count; i++) {
+        if (class->parts[i].usual != NULL)
+            words += class->parts[i].id_count;
+    }
+    return words;
+}
+
+static void usual_words(void **state)
+{
+    static const struct {
+        const char *rules;
+        unsigned words;
+    } rows[] = { { usual_rules, 4 }, { three_usual_rules, 0 } };
+    struct bench bench;
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        bench_load(&bench, rows[i].rules);
+        assert_int_equal(count_usual(bench.plan), rows[i].words);
+        assert_true(check_together(&bench, make_values) > 0);
+        assert_true(check_together(&bench, make_long_values) > 0);
         bench_unload(&bench);
     }
 }
@@ -602,7 +643,8 @@ int main(void)
 {
     return RUN(cmocka_unit_test(together_as_alone), cmocka_unit_test(long_texts),
                cmocka_unit_test(closed_by_their_end), cmocka_unit_test(many_conditions),
-               cmocka_unit_test(plain_texts), cmocka_unit_test(parts_come_together),
+               cmocka_unit_test(plain_texts), cmocka_unit_test(usual_words),
+               cmocka_unit_test(parts_come_together),
                cmocka_unit_test(work_is_counted_by_value), cmocka_unit_test(edges_of_several),
                cmocka_unit_test(work_of_edges), cmocka_unit_test(work_of_other_groups),
                cmocka_unit_test(work_where_room_is_short),
