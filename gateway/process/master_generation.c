@@ -419,15 +419,18 @@ bool generation_reaped(struct master *master, int32_t pid, int status)
                   F_INT("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0));
         if (in_state(master, GENERATION_LOADING) == NULL)
             retry(master);
-    } else if (state == GENERATION_DRAINING) {
-        drain_orphans(master, number, master->at_once ? 0 : master->last_drain_ms);
     }
+    /* One that was killed while it loaded may have workers that serve already, and may have
+     * said so meanwhile. */
+    if (state == GENERATION_DRAINING || master->stopping)
+        drain_orphans(master, number, master->at_once ? 0 : master->last_drain_ms);
     return true;
 }
 
 void generations_stop(struct master *master)
 {
     timer_clear(&master->successor);
+    master->reload_again = false;
     for (size_t i = 0; i < GENERATIONS_MAX; i++) {
         struct generation *generation = &master->generations[i];
         if (generation->state == GENERATION_LOADING)
