@@ -94,7 +94,7 @@ static uint32_t asks_of(const struct scan_class *class, struct span text, struct
         ways = _mm_and_si128(ways, set128_load(&class->starts[i][(uint8_t)text.p[i]]));
     if (is_long(text))
         ways = _mm_and_si128(ways, set128_load(&sought->ways));
-    /* What is asked in any case finds these texts, too. */
+    /* What is asked in any case finds nearly all of these texts, too. */
     if (is_long(text) && (asks & ~class->told & wanted->opens) == 0)
         ways = close_ways(class, text, ways);
     set128_store(&wanted->ways, ways);

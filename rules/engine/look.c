@@ -16,6 +16,7 @@ enum {
     DISTINCT_MAX = 255,
     MADE_MAX = 24,
     HAND_BYTES = 8,         /* looked at for one byte in the time that one is scanned */
+    USUAL_BYTES = 2,        /* the same for words, of which many may begin and none be there */
     STEP_BYTES = 4,         /* a transformation takes so many in the time of one scanned */
     LONG_BYTES = 8 * 1024,  /* of a value during which others may have their turn */
     AWAY_BYTES = 16 * 1024, /* of one whose single steps would stall others */
@@ -136,11 +137,12 @@ static int on_find(unsigned id, unsigned long long from, unsigned long long to, 
 static uint32_t found_by_hand(struct sec_run *run, const struct scan_part *part,
                               struct span text)
 {
-    const size_t once = text.len / HAND_BYTES + 1;
     uint32_t found = 0;
-    run->work += part->usual != NULL ? once : once * part->id_count;
-    if (part->usual != NULL)
+    if (part->usual != NULL) {
+        run->work += text.len / USUAL_BYTES + 1;
         return usual_in(part->usual, text);
+    }
+    run->work += (text.len / HAND_BYTES + 1) * part->id_count;
     for (unsigned id = 0; id < part->id_count; id++)
         found |= (uint32_t)few_text_in(&part->few[id], text) << id;
     return found;
@@ -162,7 +164,7 @@ static enum sec_end look_by_hand(struct look *look, const struct scan_part *part
 static enum sec_end ask_part(struct look *look, const struct scan_part *part, struct span text)
 {
     struct sec_run *run = look->run;
-    if ((part->bytes || part->words) && part->few != NULL)
+    if ((part->bytes && part->few != NULL) || part->usual != NULL)
         return look_by_hand(look, part, text);
     run->counts.scans++;
     run->counts.scanned_bytes += text.len;

@@ -219,8 +219,9 @@ struct scan_part {
     bool literals;              /* plain texts alone */
     bool bytes;                 /* and these of one byte each */
     bool words;                 /* or words that plain text has, too, and which open others */
-    const struct few_text *few; /* these by number, if they are few: then there is no `wide` */
-    const struct usual *usual;  /* of `words`: how `few` are looked for all at once */
+    const struct few_text *few; /* these by number, where they are looked for by hand: few of
+                                   them, or `words`; then there is no `wide` */
+    const struct usual *usual;  /* of `words`: how they are looked for all at once */
     bool alone; /* texts are asked about one by one: a pattern is found in most of them (a
                    rule says "not"), or between them */
     /* For many texts at once, a line each: finds in a line all that `db` finds in the text, and

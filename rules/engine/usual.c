@@ -39,7 +39,7 @@ static void add_word(struct usual *usual, unsigned number, unsigned group)
 }
 
 /* The shortest of those that have none of these bits. */
-static unsigned shortest_of(const struct usual *usual, uint32_t without)
+static unsigned shortest_word(const struct usual *usual, uint32_t without)
 {
     unsigned shortest = USUAL_MAX;
     for (unsigned i = 0; i < usual->count; i++) {
@@ -57,7 +57,7 @@ void usual_make(struct usual *usual, const struct few_text *words, unsigned coun
     uint32_t placed = 0;
     *usual = (struct usual){ .words = words, .count = count };
     for (unsigned i = 0; i < count; i++) {
-        const unsigned word = shortest_of(usual, placed);
+        const unsigned word = shortest_word(usual, placed);
         add_word(usual, word, i < USUAL_GROUPS ? i : 2 * USUAL_GROUPS - 1 - i);
         placed |= UINT32_C(1) << word;
     }
