@@ -22,7 +22,7 @@ enum {
     SCANS_MAX = 8,   /* of a part's lines together, when some have finds */
     WORK_LINE = 16,
     WORK_FIND = 8,
-    HAND_BYTES = 2, /* looked at by hand in the time it takes to scan one */
+    EDGE_BYTES = 2, /* looked at for edges in the time it takes to scan one */
 };
 
 /* The line that has the byte before `to`. */
@@ -209,7 +209,7 @@ static bool is_asked(struct sec_batch *batch, const struct line *line,
         return false;
     if (sure != 0 || part->edges == NULL)
         return true;
-    count_work(batch, line, line->text.len / HAND_BYTES);
+    count_work(batch, line, line->text.len / EDGE_BYTES);
     return edges_pass(part->edges, line->text);
 }
 
@@ -266,7 +266,7 @@ static void scan_part(struct sec_batch *batch, unsigned class, unsigned index)
     for (unsigned i = 0; i < batch->pick_count; i++) {
         const struct line *line = &batch->lines[batch->picked[i]];
         count_work(batch, line,
-                   batch->part->usual != NULL ? line->text.len / HAND_BYTES
+                   batch->part->usual != NULL ? line->text.len / USUAL_BYTES
                                               : line->text.len + WORK_LINE);
         bytes += line->text.len;
     }

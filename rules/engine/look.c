@@ -16,7 +16,6 @@ enum {
     DISTINCT_MAX = 255,
     MADE_MAX = 24,
     HAND_BYTES = 8,         /* looked at for one byte in the time that one is scanned */
-    USUAL_BYTES = 2,        /* the same for words, of which many may begin and none be there */
     STEP_BYTES = 4,         /* a transformation takes so many in the time of one scanned */
     LONG_BYTES = 8 * 1024,  /* of a value during which others may have their turn */
     AWAY_BYTES = 16 * 1024, /* of one whose single steps would stall others */
