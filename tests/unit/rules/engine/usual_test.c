@@ -58,22 +58,27 @@ static uint32_t check(const struct usual *usual, struct span text)
     return found;
 }
 
+/* The word in the midst of such bytes. */
+static void at_every_place_of(const struct usual *usual, unsigned word, char other, size_t len)
+{
+    char text[LONGEST];
+    memset(text, other, sizeof(text));
+    assert_int_equal(check(usual, span_of(text, len)), 0);
+    for (size_t at = 0; at + texts[word].len <= len; at += 1 + len % 3) {
+        memcpy(text + at, words[word], texts[word].len);
+        assert_true((check(usual, span_of(text, len)) >> word & 1) != 0);
+        memset(text + at, other, texts[word].len);
+    }
+}
+
 static void at_every_place(void **state)
 {
     (void)state;
     for (unsigned count = 1; count <= USUAL_MAX; count += 5) {
         const struct usual *usual = usual_of(count);
         for (unsigned i = 0; i < count; i++) {
-            for (size_t len = 0; len <= LONGEST; len++) {
-                char text[LONGEST];
-                memset(text, i % 2 == 0 ? ' ' : '\xff', sizeof(text));
-                assert_int_equal(check(usual, span_of(text, len)), 0);
-                for (size_t at = 0; at + texts[i].len <= len; at += 1 + len % 3) {
-                    memcpy(text + at, words[i], texts[i].len);
-                    assert_true((check(usual, span_of(text, len)) >> i & 1) != 0);
-                    memset(text + at, i % 2 == 0 ? ' ' : '\xff', texts[i].len);
-                }
-            }
+            for (size_t len = 0; len <= LONGEST; len++)
+                at_every_place_of(usual, i, i % 2 == 0 ? ' ' : '\xff', len);
         }
     }
 }
