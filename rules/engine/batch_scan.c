@@ -11,9 +11,8 @@
  */
 #include "rules/engine/batch.h"
 #include "rules/engine/edge.h"
-#include "rules/engine/few.h"
+#include "rules/engine/hand.h"
 #include "rules/engine/set128.h"
-#include "rules/engine/usual.h"
 
 #include <hs/hs_runtime.h>
 
@@ -147,23 +146,11 @@ static void scan_each(struct sec_batch *batch)
         scan_alone(batch, i);
 }
 
-static void look_for_few(struct sec_batch *batch)
-{
-    const struct scan_part *part = batch->part;
-    for (unsigned i = 0; i < batch->pick_count; i++) {
-        struct line *line = &batch->lines[batch->picked[i]];
-        for (unsigned id = 0; id < part->id_count && !batch->memory; id++) {
-            if (few_text_in(&part->few[id], line->text))
-                meet(batch, line, id);
-        }
-    }
-}
-
-static void look_for_usual(struct sec_batch *batch)
+static void look_by_hand(struct sec_batch *batch)
 {
     for (unsigned i = 0; i < batch->pick_count; i++) {
         struct line *line = &batch->lines[batch->picked[i]];
-        uint32_t found = usual_in(batch->part->usual, line->text);
+        uint32_t found = hand_found(batch->part, line->text);
         for (; found != 0 && !batch->memory; found &= found - 1)
             meet(batch, line, (unsigned)__builtin_ctz(found));
     }
@@ -270,10 +257,8 @@ static void scan_part(struct sec_batch *batch, unsigned class, unsigned index)
                                               : line->text.len + WORK_LINE);
         bytes += line->text.len;
     }
-    if (batch->part->usual != NULL)
-        look_for_usual(batch);
-    else if (batch->part->few != NULL)
-        look_for_few(batch);
+    if (batch->part->few != NULL)
+        look_by_hand(batch);
     else if (batch->pick_count > 0 && is_for_each(batch, bytes))
         scan_each(batch);
     else if (batch->pick_count > 0)

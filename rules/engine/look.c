@@ -2,9 +2,8 @@
  * One value looked at: its different forms are made, its checks are asked, and each distinct
  * text is scanned once, for what its class looks for and its bytes allow.
  */
-#include "rules/engine/few.h"
+#include "rules/engine/hand.h"
 #include "rules/engine/run.h"
-#include "rules/engine/usual.h"
 
 #include <hs/hs_runtime.h>
 #include <limits.h>
@@ -132,27 +131,14 @@ static int on_find(unsigned id, unsigned long long from, unsigned long long to, 
     return 0;
 }
 
-/* Which of the part's texts are there: a set of bits. */
-static uint32_t found_by_hand(struct sec_run *run, const struct scan_part *part,
-                              struct span text)
-{
-    uint32_t found = 0;
-    if (part->usual != NULL) {
-        run->work += text.len / USUAL_BYTES + 1;
-        return usual_in(part->usual, text);
-    }
-    run->work += (text.len / HAND_BYTES + 1) * part->id_count;
-    for (unsigned id = 0; id < part->id_count; id++)
-        found |= (uint32_t)few_text_in(&part->few[id], text) << id;
-    return found;
-}
-
 static enum sec_end look_by_hand(struct look *look, const struct scan_part *part,
                                  struct span text)
 {
     struct sec_run *run = look->run;
-    uint32_t found = found_by_hand(run, part, text);
+    run->work += part->usual != NULL ? text.len / USUAL_BYTES + 1
+                                     : (text.len / HAND_BYTES + 1) * part->id_count;
     look->asked = part;
+    uint32_t found = hand_found(part, text);
     for (; found != 0 && !look->memory; found &= found - 1)
         (void)on_find((unsigned)__builtin_ctz(found), 0, 0, 0, look);
     if (look->memory)

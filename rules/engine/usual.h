@@ -3,8 +3,8 @@
  * met. Hyperscan stops at every place where it finds one, for as long as it takes to scan forty
  * bytes.
  *
- * Places are told by three bytes, 32 of them at a time: words are in eight groups, which are
- * bits (edge.h), and where one of a group may begin its bytes are compared.
+ * Places are told by three bytes, 32 of them at a time with AVX2, else 16: words are in eight
+ * groups, which are bits (edge.h), and where one of a group may begin its bytes are compared.
  */
 #ifndef SALLYPORT_RULES_USUAL_H
 #define SALLYPORT_RULES_USUAL_H
